@@ -1,0 +1,1 @@
+//! Runs a plan over `proxmox` and `remote`, and records the generation.

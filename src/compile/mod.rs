@@ -1,0 +1,1 @@
+//! Text to definitions to model to bundle. Pure.

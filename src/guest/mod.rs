@@ -1,0 +1,1 @@
+//! What runs on the guest: store, journal, switch, units, firewall, health, recovery.

@@ -1,0 +1,1 @@
+//! A Proxmox-compatible API on this machine with real guests behind it.

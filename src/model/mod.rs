@@ -1,0 +1,40 @@
+//! The nouns that cross a border between folders. No I/O, no clock, no network.
+
+pub mod canonical;
+mod digest;
+mod documents;
+mod generation;
+mod manifest;
+mod mode;
+mod name;
+mod path;
+pub mod protocol;
+#[cfg(feature = "operator")]
+mod proxmox;
+mod secret;
+mod transaction;
+
+pub use digest::{Digest, ParseDigestError};
+pub use documents::{
+    AptDocument, Bundle, DatabasesDocument, HealthDocument, PostgresDatabase, Probe,
+    ReleaseCommand, ReleaseDocument, UfwDocument, document,
+};
+pub use generation::{
+    Generation, GenerationCause, GenerationId, Ledger, Outcome, Placed, Placement, ReleaseId,
+};
+pub use manifest::{
+    Access, BUNDLE_BYTES_MAX, Bytes, ENTRIES_MAX, Encoder, Entry, FILE_BYTES_MAX, FORMAT,
+    FileClass, Manifest, ManifestError, Part, UnitInputs,
+};
+pub use mode::{Mode, ParseModeError};
+pub use name::{
+    DatabaseName, EnvName, GuestName, KindName, NodeName, Owner, PackageName, ParseNameError,
+    ProjectName, SecretName, Target, UnitName,
+};
+pub use path::{COMPONENT_BYTES_MAX, EntryPath, GuestPath, PATH_BYTES_MAX, ParsePathError};
+#[cfg(feature = "operator")]
+pub use proxmox::{GuestKind, ParseVmidError, ProxmoxDocument, Vmid};
+pub use secret::{SecretTag, SecretTags, SecretValue, SecretsVersion};
+pub use transaction::{
+    Failure, FirewallAction, Nonce, ParseTxError, Phase, Switch, TxId, TxState, UnitActions,
+};

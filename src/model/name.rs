@@ -1,0 +1,126 @@
+//! Names: each a string that is valid because it exists.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A name that breaks the rule of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a {what}: {rule}")]
+pub struct ParseNameError {
+    /// What was written.
+    pub text: String,
+    /// What it was meant to be.
+    pub what: &'static str,
+    /// The rule, as a sentence that says how to fix it.
+    pub rule: &'static str,
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $valid:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = ParseNameError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(ParseNameError { text: text.to_owned(), what: $what, rule: $rule })
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = ParseNameError;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+names! {
+    /// A project: the stem of `stacks/<project>.toml`.
+    ProjectName, "project name",
+    "use a letter, then up to 31 letters, digits, `-` or `_`; `site`, `lock`, `vault` and `secrets` are taken",
+    |t| word(t, 32, "-_") && starts_with_letter(t) && !["site", "lock", "vault", "secrets"].contains(&t);
+    /// An environment of a project: `dev`, `qa`, `prod`, or another.
+    EnvName, "env name", "use a lower-case letter, then up to 31 lower-case letters, digits or `-`",
+    |t| word(t, 32, "-") && starts_with_letter(t) && lower(t);
+    /// A folder of `templates/`.
+    KindName, "kind name", "use a lower-case letter, then up to 31 lower-case letters, digits or `-`",
+    |t| word(t, 32, "-") && starts_with_letter(t) && lower(t);
+    /// A guest's host name: one label. Source: RFC 1123 §2.1; `hostname` in pve-container.
+    GuestName, "guest name", "use 1 to 63 letters, digits or `-`, with a letter or digit at both ends",
+    |t| word(t, 63, "-") && !t.starts_with('-') && !t.ends_with('-');
+    /// A Proxmox host.
+    NodeName, "node name", "use 1 to 63 letters, digits or `-`, with a letter or digit at both ends",
+    |t| word(t, 63, "-") && !t.starts_with('-') && !t.ends_with('-');
+    /// A user or group on a guest. Source: adduser(8), `NAME_REGEX`.
+    Owner, "user or group name", "use a lower-case letter or `_`, then up to 31 lower-case letters, digits, `-` or `_`",
+    |t| word(t, 32, "-_") && lower(t) && t.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    /// A Debian package. Source: Debian policy §5.6.1.
+    PackageName, "package name", "use 2 or more lower-case letters, digits, `+`, `-` or `.`, first a letter or digit",
+    |t| t.len() >= 2 && word(t, 128, "+-.") && lower(t) && t.starts_with(|c: char| c.is_ascii_alphanumeric());
+    /// A systemd unit with its suffix. Source: systemd.unit(5).
+    UnitName, "unit name", "use letters, digits or `:-_.@`, then one of .service .socket .timer .path .target .mount .slice",
+    |t| word(t, 255, ":-_.@") && starts_with_letter(t)
+        && [".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice"].iter().any(|s| t.ends_with(s));
+    /// A secret: words joined by `/`, by custom `project/env/name`.
+    SecretName, "secret name", "use words of letters, digits, `-` or `_`, joined by `/`",
+    |t| t.len() <= 128 && !t.is_empty() && t.split('/').all(|w| word(w, 64, "-_"));
+    /// A PostgreSQL database or role that needs no quoting.
+    DatabaseName, "database name", "use a lower-case letter, then up to 62 lower-case letters, digits or `_`",
+    |t| word(t, 63, "_") && starts_with_letter(t) && lower(t);
+}
+
+fn word(text: &str, max: usize, also: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= max
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
+}
+
+fn starts_with_letter(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+}
+
+fn lower(text: &str) -> bool {
+    !text.contains(|c: char| c.is_ascii_uppercase())
+}
+
+/// One project in one env: what a bundle is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    pub project: ProjectName,
+    pub env: EnvName,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.project, self.env)
+    }
+}

@@ -1,0 +1,294 @@
+//! What the operator and `stackc-guest` say to each other.
+//!
+//! A call is `stackc-guest [--root DIR] VERB` over SSH: one request as a line of JSON on stdin, for some verbs followed
+//! by raw bytes; any number of `Event` lines and then one `Reply` line on stdout. Each call is one idempotent round trip.
+//! A lost reply is no failure: the same call again gives the same answer. Both ends are of one build, so the protocol
+//! has no version of its own.
+
+use super::{
+    Digest, Generation, GenerationId, GuestPath, Ledger, Manifest, Nonce, Phase, ReleaseId,
+    SecretsVersion, Switch, TxId, TxState, UnitName,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A line of stdout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Line<T> {
+    /// Progress, for people.
+    Event {
+        step: String,
+        text: String,
+    },
+    Reply(T),
+    Refused(Refusal),
+}
+
+/// The guest's no.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    pub code: RefusalCode,
+    /// What could not be done, and why.
+    pub message: String,
+    /// Evidence: the tail of a log, the lines of a validator.
+    pub details: Vec<String>,
+    /// The state that things are in now.
+    pub state: String,
+}
+
+/// What sort of no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalCode {
+    /// Another call or transaction holds the guest: wait, then observe.
+    Busy,
+    /// The guest moved on since the plan was made: observe and plan again.
+    Stale,
+    /// The request does not fit this guest: another identity, another file system layout, a bad request.
+    Refused,
+    /// Something was tried and did not work; nothing that runs has changed.
+    Failed,
+    /// The guest is not whole: a person is needed.
+    Inconsistent,
+}
+
+/// Who the operator thinks the guest is. Wrong: everything is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    pub project: super::ProjectName,
+    pub env: super::EnvName,
+    pub uuid: String,
+}
+
+/// `observe`: what is live, what is there already, what is different from the ledger. Changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObserveRequest {
+    pub identity: Identity,
+    /// The wanted bundle; when it is live the reply leaves out what only a plan needs.
+    pub digest: Digest,
+    /// Units of the wanted bundle and packages that it needs, to be looked at besides those that are live.
+    pub units: BTreeSet<UnitName>,
+    pub packages: BTreeSet<String>,
+}
+
+/// What the guest reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObservedGuest {
+    /// None on a guest that stackc has not touched yet.
+    pub identity: Option<Identity>,
+    pub boot_id: String,
+    /// `VERSION_ID` of /etc/os-release: `12`, `13`.
+    pub debian: String,
+    /// The live generation; none before the first activation.
+    pub live: Option<Generation>,
+    /// The highest generation number ever given, undone ones included.
+    pub last_number: GenerationId,
+    /// The transaction that is not over yet.
+    pub pending: Option<PendingTx>,
+    pub lease: Option<Lease>,
+    /// Whether the wanted bundle's tree is in the store, whole.
+    pub has_tree: bool,
+    /// Releases that are built.
+    pub releases: BTreeSet<ReleaseId>,
+    pub secrets: BTreeSet<SecretsVersion>,
+    /// Paths whose state is not what the ledger says, with what is there instead.
+    pub drift: BTreeMap<GuestPath, String>,
+    /// What a plan needs of the live generation; left out when nothing has to be planned.
+    pub recorded: Option<Recorded>,
+    /// Units by name: those asked for and those of the live generation.
+    pub units: BTreeMap<UnitName, UnitState>,
+    /// Packages asked for that are not installed.
+    pub missing_packages: BTreeSet<String>,
+    /// Whether ufw's chains are hooked into the kernel's INPUT.
+    pub firewall_active: bool,
+    /// Free bytes on the file system of `/var/lib/stackc`.
+    pub free_bytes: u64,
+}
+
+/// What the live generation says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recorded {
+    pub manifest: Option<Manifest>,
+    pub ledger: Ledger,
+    /// Text of every unit file and drop-in of the live tree.
+    pub unit_texts: BTreeMap<GuestPath, String>,
+    /// The live tree's own documents, as text: `firewall/user.rules`, `release.json`, …
+    pub documents: BTreeMap<String, String>,
+}
+
+/// A unit as the service manager has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitState {
+    /// `LoadState`: loaded, not-found, masked, …
+    pub load: String,
+    /// `ActiveState`: active, inactive, failed, activating, …
+    pub active: String,
+}
+
+/// A transaction that is not over yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PendingTx {
+    pub tx: TxId,
+    pub phase: Phase,
+    pub by: String,
+    pub from: GenerationId,
+    pub to: GenerationId,
+    pub digest: Option<Digest>,
+}
+
+/// Who may change the guest now. Renewed by each call; over when its time is up or the guest has booted again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    pub tx: TxId,
+    pub who: String,
+    pub why: String,
+    pub boot_id: String,
+    /// `CLOCK_BOOTTIME` seconds at which it ends.
+    pub expires_at_seconds: u64,
+}
+
+/// What every call that changes something carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Caller {
+    pub identity: Identity,
+    pub tx: TxId,
+    pub who: String,
+    pub why: String,
+}
+
+/// `receive`: followed by the bundle's archive (deterministic `.tar.gz`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiveRequest {
+    pub caller: Caller,
+    pub digest: Digest,
+    /// Length of the archive that follows, in bytes.
+    pub bytes: u64,
+}
+
+/// `packages`, `accounts`, `validate`: what the bundle in the store asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleRequest {
+    pub caller: Caller,
+    pub digest: Digest,
+}
+
+/// `secrets`: put together by the operator. The request is not `Debug`: it holds values.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretsRequest {
+    pub caller: Caller,
+    pub version: SecretsVersion,
+    pub files: BTreeMap<GuestPath, SecretFile>,
+}
+
+/// One secret file, whole. Readable by the owner and the group at most.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretFile {
+    pub access: super::Access,
+    pub text: String,
+}
+
+/// `databases`: with the passwords that `databases.json` names. Not `Debug`: it holds values.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabasesRequest {
+    pub caller: Caller,
+    pub digest: Digest,
+    pub passwords: BTreeMap<super::SecretName, String>,
+}
+
+/// `tools`: runs the declared tool commands as the release's user; their output goes into the release id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolsReply {
+    pub outputs: BTreeMap<String, String>,
+}
+
+/// `release`: followed by the checkout as a tar archive; unpacked and built in its own folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseRequest {
+    pub caller: Caller,
+    pub digest: Digest,
+    pub release: ReleaseId,
+    /// Length of the archive that follows, in bytes.
+    pub bytes: u64,
+}
+
+/// `migrate`: runs the release's migrate commands, the old generation still live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MigrateRequest {
+    pub caller: Caller,
+    pub digest: Digest,
+    pub release: ReleaseId,
+    pub secrets: SecretsVersion,
+    /// Units that stop meanwhile: those that run from the live release, when the release asks for it.
+    pub stop: Vec<UnitName>,
+}
+
+/// `begin`: starts the switch on the guest, which then needs nobody. Again with the same `tx`: changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BeginRequest {
+    pub caller: Caller,
+    pub switch: Switch,
+}
+
+/// `result`: waits until the transaction awaits the confirm or is over, at most this long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultRequest {
+    pub tx: TxId,
+    pub wait_seconds: u32,
+}
+
+/// `confirm`: keeps the switch. Again: the same answer. Too late: the true state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmRequest {
+    pub identity: Identity,
+    pub tx: TxId,
+    pub nonce: Nonce,
+}
+
+/// `history`: every generation and every transaction that was undone, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryReply {
+    pub generations: Vec<Generation>,
+    pub transactions: Vec<TxRecord>,
+    pub live: Option<GenerationId>,
+}
+
+/// `history/<tx>.json`: how a transaction ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TxRecord {
+    pub from: GenerationId,
+    pub to: GenerationId,
+    pub by: String,
+    pub at: String,
+    pub state: TxState,
+}
+
+/// An acknowledgement that needs no words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Done {
+    /// Whether it had been done before this call.
+    pub already: bool,
+}

@@ -1,0 +1,1 @@
+//! SSH to a guest: connect, send, call the guest's binary.
