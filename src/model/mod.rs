@@ -4,6 +4,7 @@ pub mod canonical;
 mod digest;
 mod documents;
 mod generation;
+pub mod layout;
 mod manifest;
 mod mode;
 mod name;
@@ -12,6 +13,8 @@ pub mod protocol;
 #[cfg(feature = "operator")]
 mod proxmox;
 mod secret;
+#[cfg(feature = "operator")]
+mod site;
 mod transaction;
 
 pub use digest::{Digest, ParseDigestError};
@@ -35,6 +38,8 @@ pub use path::{COMPONENT_BYTES_MAX, EntryPath, GuestPath, PATH_BYTES_MAX, ParseP
 #[cfg(feature = "operator")]
 pub use proxmox::{GuestKind, ParseVmidError, ProxmoxDocument, Vmid};
 pub use secret::{SecretTag, SecretTags, SecretValue, SecretsVersion};
+#[cfg(feature = "operator")]
+pub use site::{GuestAccess, Site, Trust};
 pub use transaction::{
     Failure, FirewallAction, Nonce, ParseTxError, Phase, Switch, TxId, TxState, UnitActions,
 };
