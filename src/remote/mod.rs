@@ -15,12 +15,12 @@ pub use error::RemoteError;
 pub use session::Door;
 pub use ssh::SshConnection;
 
+use crate::model::TxState;
 use crate::model::protocol::{
     BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, HistoryReply,
     MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest, ReleaseRequest, ResultRequest,
     SecretsRequest, ToolsReply,
 };
-use crate::model::TxState;
 
 /// What the operator asks of a guest: the protocol's verbs. Each call is one round trip and can be made again.
 pub trait Connection {
@@ -35,7 +35,7 @@ pub trait Connection {
     fn validate(&mut self, request: &BundleRequest) -> Result<Done, RemoteError>;
     fn migrate(&mut self, request: &MigrateRequest) -> Result<Done, RemoteError>;
     /// Starts the switch on the guest, which then needs nobody.
-    fn begin(&mut self, request: &BeginRequest) -> Result<TxState, RemoteError>;
+    fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError>;
     fn result(&mut self, request: &ResultRequest) -> Result<TxState, RemoteError>;
     /// Keeps the switch. Comes over a connection of its own, so that it proves that operators still get in.
     fn confirm(&mut self, request: &ConfirmRequest) -> Result<TxState, RemoteError>;

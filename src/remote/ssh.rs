@@ -150,7 +150,7 @@ impl Connection for SshConnection {
         self.ask("migrate", request, &[], LONG)
     }
 
-    fn begin(&mut self, request: &BeginRequest) -> Result<TxState, RemoteError> {
+    fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError> {
         self.ask("begin", request, &[], SHORT)
     }
 
