@@ -115,9 +115,10 @@ fn back_once(
     touched: bool,
 ) -> Result<(), GuestError> {
     // The door first: the operator must get in whatever happens to the rest.
-    let door = match touched && changes_firewall(switch) {
-        true => firewall::restore(guest, &before.rules),
-        false => Ok(()),
+    let door = if touched && changes_firewall(switch) {
+        firewall::restore(guest, &before.rules)
+    } else {
+        Ok(())
     };
     if touched {
         units::stop(guest, &switch.undo_units.stop, &mut Downtime::default())?;
@@ -142,17 +143,19 @@ fn verify(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gue
     let is_active = |unit: &UnitName| now.get(unit).is_some_and(UnitReport::is_active);
     let down: Vec<String> =
         units.iter().filter(|u| was_active(u) && !is_active(u)).map(ToString::to_string).collect();
-    match down.is_empty() {
-        true => Ok(()),
-        false => Err(GuestError::Inconsistent(format!("not running again: {}", down.join(", ")))),
+    if down.is_empty() {
+        Ok(())
+    } else {
+        Err(GuestError::Inconsistent(format!("not running again: {}", down.join(", "))))
     }
 }
 
 pub fn verify_files(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
     let wrong = place::differences(guest.fs, &switch.tx, before)?;
-    match wrong.is_empty() {
-        true => Ok(()),
-        false => Err(GuestError::Inconsistent(format!("not as before: {}", wrong.join(", ")))),
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(GuestError::Inconsistent(format!("not as before: {}", wrong.join(", "))))
     }
 }
 
