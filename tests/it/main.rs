@@ -3,4 +3,5 @@
 
 mod fences;
 mod guest_fixture;
+mod guest_kills;
 mod guest_life;
