@@ -5,3 +5,4 @@ mod fences;
 mod guest_fixture;
 mod guest_kills;
 mod guest_life;
+mod guest_real;
