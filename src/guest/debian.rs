@@ -219,16 +219,18 @@ impl System for Debian {
     }
 
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError> {
-        let ufw = |verb| Command::new(&["ufw", "--force", verb], JOB_LIMIT);
+        // What ufw.service runs at boot. `ufw enable` ends in the same, but writes user.rules anew on its way there.
+        let init = |verb| Command::new(&["/lib/ufw/ufw-init", verb], JOB_LIMIT);
         if !enabled {
-            return run(self, &ufw("disable")).map(drop);
+            return run(self, &init("force-stop")).map(drop);
         }
-        // Half a frame from an earlier accident makes every enable fail; flushed, it does not (20 of 20, reliability.md §0).
-        if run(self, &ufw("enable")).is_err() {
-            run(self, &Command::new(&["/lib/ufw/ufw-init", "flush-all"], JOB_LIMIT))?;
-            run(self, &ufw("enable"))?;
+        // Half a frame from an earlier accident counts as started, or fails; flushed, it does neither (reliability.md §0).
+        let started = run(self, &init("start"));
+        if started.is_ok() && super::firewall::is_loaded(&self.save_firewall()?) {
+            return Ok(());
         }
-        Ok(())
+        run(self, &init("flush-all"))?;
+        run(self, &init("start")).map(drop)
     }
 
     fn run(&mut self, command: &Command) -> Result<Output, SystemError> {

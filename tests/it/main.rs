@@ -3,4 +3,6 @@
 
 mod fences;
 mod guest_fixture;
+mod guest_kills;
 mod guest_life;
+mod guest_real;
