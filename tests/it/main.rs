@@ -2,3 +2,6 @@
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
 
 mod fences;
+mod guest_fixture;
+mod guest_kills;
+mod guest_life;
