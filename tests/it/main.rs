@@ -1,7 +1,9 @@
 //! Every test of the project that is not beside its code: one binary.
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
 
+mod activate_lab;
 mod fences;
 mod guest_fixture;
 mod guest_kills;
 mod guest_life;
+mod handmade;
