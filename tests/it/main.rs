@@ -6,4 +6,5 @@ mod fences;
 mod guest_fixture;
 mod guest_kills;
 mod guest_life;
+mod guest_real;
 mod handmade;
