@@ -1,8 +1,10 @@
 //! Every test of the project that is not beside its code: one binary.
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
 
+mod activate_lab;
 mod fences;
 mod guest_fixture;
 mod guest_kills;
 mod guest_life;
 mod guest_real;
+mod handmade;
