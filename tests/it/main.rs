@@ -8,3 +8,5 @@ mod guest_kills;
 mod guest_life;
 mod guest_real;
 mod handmade;
+mod plan;
+mod vault;
