@@ -1,12 +1,15 @@
 //! `stackc activate`: makes bundles live.
 
-use super::common::{self, JOBS, Targets, Workspace, ask, can_ask, parallel, show_failure};
+use super::{
+    common::{self, Fleet, JOBS, Targets, ask, can_ask, parallel, show_failure},
+    workspace::Workspace,
+};
 use crate::{
     activate::{Activated, Failed, Found, Job, activate, look, preflight, secret_names, who},
     model::{Bundle, Target},
     plan::{Plan, text},
 };
-use std::{collections::BTreeSet, path::Path, process::ExitCode};
+use std::{collections::BTreeSet, process::ExitCode};
 
 /// Make bundles live on their guests
 #[derive(Debug, clap::Args)]
@@ -38,46 +41,46 @@ pub struct RunOptions {
 }
 
 /// Builds, plans, asks, activates. Exit codes: design.md §11.
-pub fn run(args: &ActivateArgs, workspace: &Path) -> ExitCode {
+pub fn run(args: &ActivateArgs, workspace: &Workspace) -> ExitCode {
     if args.targets.targets.is_empty() != args.all {
-        anstream::eprintln!("× name the guests to activate, or say --all");
+        anstream::eprintln!("error: name the guests to activate, or say --all");
         return ExitCode::from(2);
     }
     activate_all(args, workspace).unwrap_or_else(|code| code)
 }
 
-fn activate_all(args: &ActivateArgs, path: &Path) -> Result<ExitCode, ExitCode> {
-    let workspace = Workspace::open(path)?;
-    let targets = workspace.select(&args.targets.targets)?;
-    let bundles: Vec<&Bundle> = targets.iter().map(|t| &workspace.compiled.guests[t]).collect();
-    require_secrets(&workspace, &bundles)?;
-    keep(&workspace, &bundles)?;
+fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
+    let fleet = Fleet::open(workspace)?;
+    let targets = fleet.select(&args.targets.targets)?;
+    let bundles: Vec<&Bundle> = targets.iter().map(|t| &fleet.compiled.guests[t]).collect();
+    require_secrets(&fleet, &bundles)?;
+    keep(&fleet, &bundles)?;
     let who = who();
     let jobs = bundles.iter().map(|bundle| {
-        let mut job = Job::activate(bundle, &|| workspace.secrets(), who.clone())?;
+        let mut job = Job::activate(bundle, &|| fleet.secrets(), who.clone())?;
         job.allow_ip_conflicts = args.options.allow_ip_conflicts;
         job.overwrite_drift = args.options.overwrite_drift;
         Ok(job)
     });
     let jobs: Result<Vec<Job<'_>>, crate::activate::ActivateError> = jobs.collect();
-    let jobs = jobs.map_err(|error| common::complain(&error, 3))?;
-    Ok(run_jobs(&workspace, jobs, &args.options))
+    let jobs = jobs.map_err(|error| common::refuse(&error))?;
+    Ok(run_jobs(&fleet, jobs, &args.options))
 }
 
 /// Names every secret that some bundle needs and nobody has, at once.
-fn require_secrets(workspace: &Workspace, bundles: &[&Bundle]) -> Result<(), ExitCode> {
+fn require_secrets(fleet: &Fleet, bundles: &[&Bundle]) -> Result<(), ExitCode> {
     let mut names = BTreeSet::new();
     for bundle in bundles {
-        names.extend(secret_names(bundle).map_err(|error| common::complain(&error, 3))?);
+        names.extend(secret_names(bundle).map_err(|error| common::refuse(&error))?);
     }
-    let secrets = workspace.secrets().map_err(|error| common::complain(&error, 3))?;
-    secrets.require(&names).map_err(|error| common::complain(&error, 3))
+    let secrets = fleet.secrets().map_err(|error| common::refuse(&error))?;
+    secrets.require(&names).map_err(|error| common::refuse(&error))
 }
 
 /// Bundles that become live are kept, so that a rollback finds them.
-fn keep(workspace: &Workspace, bundles: &[&Bundle]) -> Result<(), ExitCode> {
+fn keep(fleet: &Fleet, bundles: &[&Bundle]) -> Result<(), ExitCode> {
     for bundle in bundles {
-        workspace.put(bundle).map_err(|error| common::complain(&error, 3))?;
+        fleet.put(bundle).map_err(|error| common::refuse(&error))?;
     }
     Ok(())
 }
@@ -89,10 +92,10 @@ struct Planned<'a> {
 }
 
 /// Plans every job, asks once, runs them. The highest exit code of all.
-pub fn run_jobs(workspace: &Workspace, jobs: Vec<Job<'_>>, options: &RunOptions) -> ExitCode {
+pub fn run_jobs(fleet: &Fleet, jobs: Vec<Job<'_>>, options: &RunOptions) -> ExitCode {
     let planned = parallel(jobs, options.jobs, |job| {
         let target = job.bundle.manifest.target.clone();
-        plan_one(workspace, job).map_err(|failed| (target, failed))
+        plan_one(fleet, job).map_err(|failed| (target, failed))
     });
     let mut code = 0;
     let mut to_run = Vec::new();
@@ -111,12 +114,12 @@ pub fn run_jobs(workspace: &Workspace, jobs: Vec<Job<'_>>, options: &RunOptions)
     if !approved(options, to_run.len()) {
         return ExitCode::from(code.max(3));
     }
-    let results = parallel(to_run, options.jobs, |planned| run_one(workspace, planned));
+    let results = parallel(to_run, options.jobs, |planned| run_one(fleet, planned));
     ExitCode::from(results.into_iter().fold(code, u8::max))
 }
 
-fn plan_one<'a>(workspace: &Workspace, job: Job<'a>) -> Result<Planned<'a>, Failed> {
-    workspace.with_seams(&|_, _| {}, |seams| {
+fn plan_one<'a>(fleet: &Fleet, job: Job<'a>) -> Result<Planned<'a>, Failed> {
+    fleet.with_seams(&|_, _| {}, |seams| {
         let found = look(seams, &job)?;
         let plan = found.plan(&job).map_err(Failed::refused)?;
         preflight(seams, &job, &found, &plan).map_err(Failed::refused)?;
@@ -129,10 +132,13 @@ fn approved(options: &RunOptions, guests: usize) -> bool {
         return true;
     }
     if !can_ask() {
-        anstream::eprintln!("× not approved: nobody can be asked here; read the plan, then use --yes");
+        anstream::eprintln!(
+            "error: not approved: nobody can be asked here; read the plan, then use --yes"
+        );
         return false;
     }
-    let guests = if guests == 1 { "this guest".to_owned() } else { format!("these {guests} guests") };
+    let guests =
+        if guests == 1 { "this guest".to_owned() } else { format!("these {guests} guests") };
     let yes = ask(&format!("Do this to {guests}?"));
     if !yes {
         anstream::eprintln!("not approved; nothing has changed");
@@ -140,12 +146,11 @@ fn approved(options: &RunOptions, guests: usize) -> bool {
     yes
 }
 
-fn run_one(workspace: &Workspace, planned: Planned<'_>) -> u8 {
+fn run_one(fleet: &Fleet, planned: Planned<'_>) -> u8 {
     let target = planned.job.bundle.manifest.target.clone();
     let progress = |step: &str, text: &str| anstream::println!("{target}  {step:<10} {text}");
-    let result = workspace.with_seams(&progress, |seams| {
-        activate(seams, &planned.job, planned.found, &planned.plan)
-    });
+    let result = fleet
+        .with_seams(&progress, |seams| activate(seams, &planned.job, planned.found, &planned.plan));
     match result {
         Ok(activated) => {
             show_success(&target, &activated, planned.plan.digest.short().as_str());
@@ -162,7 +167,8 @@ fn show_success(target: &Target, activated: &Activated, digest: &str) {
     };
     let down: Vec<String> =
         state.downtime_ms.iter().map(|(unit, ms)| format!("{unit} {ms} ms")).collect();
-    let down = if down.is_empty() { String::new() } else { format!("; not running: {}", down.join(", ")) };
+    let down =
+        if down.is_empty() { String::new() } else { format!("; not running: {}", down.join(", ")) };
     anstream::println!(
         "✓ {target}  generation {number} ({digest}) is live and confirmed; switched in {} ms{down}",
         state.switch_ms

@@ -1,21 +1,19 @@
 //! What the verbs that look at guests share: the workspace, the targets, a client, one line per event.
 
+use super::{
+    output,
+    workspace::{self, Workspace},
+};
 use crate::{
     activate::{Failed, Fetch, Seams},
-    compile::{self, Compiled, Sources},
+    compile::{self, Compiled},
     model::{Bundle, ReleaseDocument, Target},
     proxmox::{ProxmoxClient, address_answers},
     remote::{Connection, Door, SshConnection},
     store::{self, Store, StoreError},
     vault::{Secrets, VaultError},
 };
-use std::{
-    error::Error,
-    io::IsTerminal,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Mutex,
-};
+use std::{error::Error, io::IsTerminal, process::ExitCode, sync::Mutex};
 use tokio::runtime::Runtime;
 
 /// Where secrets are, until the vault takes their place.
@@ -32,61 +30,42 @@ pub struct Targets {
 }
 
 /// A compiled workspace and everything to reach its guests with.
-pub struct Workspace {
-    pub path: PathBuf,
+pub struct Fleet {
     pub compiled: Compiled,
     pub store: Store,
-    pub client: ProxmoxClient,
-    pub runtime: Runtime,
+    workspace: Workspace,
+    client: ProxmoxClient,
+    runtime: Runtime,
     secrets: Mutex<Option<Secrets>>,
 }
 
-impl Workspace {
-    /// Reads and compiles a workspace, and sets up the client of its site.
+impl Fleet {
+    /// Compiles a workspace and sets up the client of its site.
     ///
     /// # Errors
     /// With the exit code, after the errors have been printed.
-    pub fn open(path: &Path) -> Result<Self, ExitCode> {
-        let files = store::read_sources(path).map_err(|error| complain(&error, 1))?;
-        let compiled = compile::compile(&Sources { files }).map_err(|report| {
-            let colour = std::io::stderr().is_terminal();
-            anstream::eprint!("{}", report.render(colour));
-            ExitCode::from(1)
-        })?;
-        let runtime = Runtime::new().map_err(|error| complain(&error, 3))?;
-        let store = Store::open(&path.join("out")).map_err(|error| complain(&error, 3))?;
-        let secrets = Secrets::load(&path.join(SECRETS)).map_err(|error| complain(&error, 3))?;
-        let token = secrets.value(&compiled.site.token).map_err(|error| complain(&error, 3))?;
+    pub fn open(workspace: &Workspace) -> Result<Self, ExitCode> {
+        let compiled = workspace.compile()?;
+        let store = workspace.store()?;
+        let runtime = Runtime::new().map_err(|error| refuse(&error))?;
+        let secrets = Secrets::load(&workspace.path().join(SECRETS)).map_err(|e| refuse(&e))?;
+        let token = secrets.value(&compiled.site.token).map_err(|error| refuse(&error))?;
         let client = ProxmoxClient::new(&compiled.site, token, runtime.handle().clone());
-        let client = client.map_err(|error| complain(&error, 3))?;
-        let path = path.to_owned();
-        Ok(Self { path, compiled, store, client, runtime, secrets: Mutex::new(Some(secrets)) })
+        let client = client.map_err(|error| refuse(&error))?;
+        let (workspace, secrets) = (workspace.clone(), Mutex::new(Some(secrets)));
+        Ok(Self { compiled, store, workspace, client, runtime, secrets })
     }
 
     /// The secrets, read again when they were taken before.
     pub fn secrets(&self) -> Result<Secrets, VaultError> {
         let kept = self.secrets.lock().expect("no thread panics with it").take();
-        kept.map_or_else(|| Secrets::load(&self.path.join(SECRETS)), Ok)
+        kept.map_or_else(|| Secrets::load(&self.workspace.path().join(SECRETS)), Ok)
     }
 
-    /// The targets that the words name.
-    ///
-    /// # Errors
-    /// With exit code 2 when a word names none.
+    /// The targets that the words name; all without words.
     pub fn select(&self, words: &[String]) -> Result<Vec<Target>, ExitCode> {
-        let all = || self.compiled.guests.keys();
-        if words.is_empty() {
-            return Ok(all().cloned().collect());
-        }
-        for word in words {
-            if !all().any(|target| matches(word, target)) {
-                let known: Vec<String> = all().map(ToString::to_string).collect();
-                anstream::eprintln!("× no guest is `{word}`; there are {}", known.join(", "));
-                return Err(ExitCode::from(2));
-            }
-        }
-        let named = |target: &&Target| words.iter().any(|word| matches(word, target));
-        Ok(all().filter(named).cloned().collect())
+        let chosen = workspace::select(words, &workspace::tags(&self.compiled.guests))?;
+        Ok(chosen.into_iter().collect())
     }
 
     /// Works on one guest through the real Proxmox and SSH. `progress` is told each step.
@@ -106,7 +85,7 @@ impl Workspace {
             open: &open,
             fetch,
             access: self.compiled.site.access.clone(),
-            workspace: self.path.clone(),
+            workspace: self.workspace.path().to_owned(),
             progress: &|step, text| progress(step, text),
             answers: &address_answers,
         };
@@ -115,36 +94,16 @@ impl Workspace {
 
     /// Keeps a bundle in `out`, as `stackc build` does.
     pub fn put(&self, bundle: &Bundle) -> Result<(), StoreError> {
-        self.store.put(bundle, &compile::text::readme(bundle))?;
+        self.store.put(bundle, || compile::text::readme(bundle))?;
         self.store.link(&bundle.manifest.target, &bundle.digest).map(drop)
     }
 
     fn fetch(&self, release: &ReleaseDocument) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
         let mut archive = Vec::new();
-        let cache = self.path.join("out/cache");
+        let (path, cache) = (self.workspace.path(), self.workspace.repository_cache());
         let (repo, commit) = (&release.repo, &release.commit);
-        store::git::archive(&self.path, &cache, repo, commit, &release.subfolder, &mut archive)?;
+        store::git::archive(path, &cache, repo, commit, &release.subfolder, &mut archive)?;
         Ok(archive)
-    }
-}
-
-/// Whether a word names a target: exactly, by its project, or as a glob with `*`.
-fn matches(word: &str, target: &Target) -> bool {
-    let whole = target.to_string();
-    match word.contains('/') {
-        true => glob(word, &whole),
-        false => glob(word, target.project.as_str()),
-    }
-}
-
-/// `*` stands for any characters but `/`.
-fn glob(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, tail)) => text.strip_prefix(head).is_some_and(|rest| {
-            let ends = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
-            ends.take_while(|at| !rest[..*at].contains('/')).any(|at| glob(tail, &rest[at..]))
-        }),
     }
 }
 
@@ -174,16 +133,14 @@ pub fn parallel<T: Send, R: Send>(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Prints an error with its causes and returns the exit code.
-pub fn complain(error: &dyn Error, code: u8) -> ExitCode {
-    anstream::eprintln!("× {error}");
-    causes(error);
-    ExitCode::from(code)
+/// Prints an error that came before anything changed, and returns its exit code.
+pub fn refuse(error: &dyn Error) -> ExitCode {
+    output::fail(error, output::REFUSED)
 }
 
 /// Prints a failed activation: what, evidence, state, and the command to go on with. Returns its exit code.
 pub fn show_failure(target: &Target, failed: &Failed) -> u8 {
-    anstream::eprintln!("× {target}: {}", failed.error);
+    anstream::eprintln!("error: {target}: {}", failed.error);
     causes(&failed.error);
     for line in failed.error.evidence() {
         anstream::eprintln!("    │ {line}");
@@ -198,7 +155,7 @@ pub fn show_failure(target: &Target, failed: &Failed) -> u8 {
 fn causes(error: &dyn Error) {
     let mut cause = error.source();
     while let Some(inner) = cause {
-        anstream::eprintln!("  because {inner}");
+        anstream::eprintln!("  because: {inner}");
         cause = inner.source();
     }
 }
@@ -232,20 +189,6 @@ pub fn ask(question: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_name_targets_exactly_by_project_and_by_glob() {
-        let target: Target = Target {
-            project: "shop".parse().expect("a name"),
-            env: "dev".parse().expect("a name"),
-        };
-        for word in ["shop/dev", "shop", "*", "*/dev", "shop/*", "sh*p/d*"] {
-            assert!(matches(word, &target), "{word}");
-        }
-        for word in ["shop/", "dev", "shop/de", "*/prod", "s/dev", "shop*dev/x"] {
-            assert!(!matches(word, &target), "{word}");
-        }
-    }
 
     #[test]
     fn parallel_work_keeps_the_order_of_its_items() {

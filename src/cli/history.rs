@@ -1,12 +1,15 @@
 //! `stackc history`: every generation of a guest, and every switch that was undone.
 
-use super::common::{Workspace, complain, show_failure, table};
+use super::{
+    common::{Fleet, refuse, show_failure, table},
+    workspace::Workspace,
+};
 use crate::{
     activate::{Failed, Job, history, look, who},
     model::{Generation, GenerationCause, Outcome, protocol::HistoryReply},
 };
 use serde_json::json;
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 /// Show the generations of one guest
 #[derive(Debug, clap::Args)]
@@ -18,17 +21,17 @@ pub struct HistoryArgs {
     json: bool,
 }
 
-pub fn run(args: &HistoryArgs, workspace: &Path) -> ExitCode {
+pub fn run(args: &HistoryArgs, workspace: &Workspace) -> ExitCode {
     show(args, workspace).unwrap_or_else(|code| code)
 }
 
-fn show(args: &HistoryArgs, path: &Path) -> Result<ExitCode, ExitCode> {
-    let workspace = Workspace::open(path)?;
-    for target in workspace.select(std::slice::from_ref(&args.target))? {
-        let bundle = &workspace.compiled.guests[&target];
-        let job = Job::activate(bundle, &|| workspace.secrets(), who());
-        let job = job.map_err(|error| complain(&error, 3))?;
-        let reply: Result<HistoryReply, Failed> = workspace.with_seams(&|_, _| {}, |seams| {
+fn show(args: &HistoryArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
+    let fleet = Fleet::open(workspace)?;
+    for target in fleet.select(std::slice::from_ref(&args.target))? {
+        let bundle = &fleet.compiled.guests[&target];
+        let job = Job::activate(bundle, &|| fleet.secrets(), who());
+        let job = job.map_err(|error| refuse(&error))?;
+        let reply: Result<HistoryReply, Failed> = fleet.with_seams(&|_, _| {}, |seams| {
             let mut found = look(seams, &job)?;
             history(&job, &mut found)
         });

@@ -1,12 +1,15 @@
 //! `stackc plan`: shows what `activate` would do.
 
-use super::common::{JOBS, Targets, Workspace, complain, parallel, show_failure};
+use super::{
+    common::{Fleet, JOBS, Targets, parallel, refuse, show_failure},
+    workspace::Workspace,
+};
 use crate::{
     activate::{Failed, Job, look, who},
     model::Target,
     plan::{Plan, text},
 };
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 /// Show what activate would do, changing nothing
 #[derive(Debug, clap::Args)]
@@ -27,20 +30,20 @@ pub struct PlanArgs {
 /// Exit code of `--exit-code` when a plan is not empty.
 const CHANGES: u8 = 10;
 
-pub fn run(args: &PlanArgs, workspace: &Path) -> ExitCode {
+pub fn run(args: &PlanArgs, workspace: &Workspace) -> ExitCode {
     plans(args, workspace).unwrap_or_else(|code| code)
 }
 
-fn plans(args: &PlanArgs, path: &Path) -> Result<ExitCode, ExitCode> {
-    let workspace = Workspace::open(path)?;
-    let targets = workspace.select(&args.targets.targets)?;
-    let secrets = || workspace.secrets();
-    let jobs = targets.iter().map(|t| Job::activate(&workspace.compiled.guests[t], &secrets, who()));
+fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
+    let fleet = Fleet::open(workspace)?;
+    let targets = fleet.select(&args.targets.targets)?;
+    let secrets = || fleet.secrets();
+    let jobs = targets.iter().map(|t| Job::activate(&fleet.compiled.guests[t], &secrets, who()));
     let jobs: Result<Vec<_>, _> = jobs.collect();
-    let jobs = jobs.map_err(|error| complain(&error, 3))?;
+    let jobs = jobs.map_err(|error| refuse(&error))?;
     let results: Vec<(Target, Result<Plan, Failed>)> = parallel(jobs, args.jobs, |job| {
         let target = job.bundle.manifest.target.clone();
-        (target, plan_of(&workspace, &job))
+        (target, plan_of(&fleet, &job))
     });
     let mut code = 0;
     let mut plans = Vec::new();
@@ -62,8 +65,6 @@ fn plans(args: &PlanArgs, path: &Path) -> Result<ExitCode, ExitCode> {
     Ok(ExitCode::from(code))
 }
 
-fn plan_of(workspace: &Workspace, job: &Job<'_>) -> Result<Plan, Failed> {
-    workspace.with_seams(&|_, _| {}, |seams| {
-        look(seams, job)?.plan(job).map_err(Failed::refused)
-    })
+fn plan_of(fleet: &Fleet, job: &Job<'_>) -> Result<Plan, Failed> {
+    fleet.with_seams(&|_, _| {}, |seams| look(seams, job)?.plan(job).map_err(Failed::refused))
 }

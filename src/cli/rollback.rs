@@ -2,13 +2,14 @@
 
 use super::{
     activate::{RunOptions, run_jobs},
-    common::{Targets, Workspace, complain, show_failure},
+    common::{Fleet, Targets, refuse, show_failure},
+    workspace::Workspace,
 };
 use crate::{
     activate::{Failed, Job, history, look, rollback_target, who},
     model::{Bundle, Generation, GenerationId, SecretsVersion, Target},
 };
-use std::{collections::BTreeSet, path::Path, process::ExitCode};
+use std::{collections::BTreeSet, process::ExitCode};
 
 /// Make an earlier generation live again, whole: files, secrets, firewall, release, Proxmox options
 #[derive(Debug, clap::Args)]
@@ -22,9 +23,9 @@ pub struct RollbackArgs {
     options: RunOptions,
 }
 
-pub fn run(args: &RollbackArgs, workspace: &Path) -> ExitCode {
+pub fn run(args: &RollbackArgs, workspace: &Workspace) -> ExitCode {
     if args.targets.targets.is_empty() {
-        anstream::eprintln!("× name the guests to roll back");
+        anstream::eprintln!("error: name the guests to roll back");
         return ExitCode::from(2);
     }
     roll_back(args, workspace).unwrap_or_else(|code| code)
@@ -37,18 +38,18 @@ struct Way {
     secrets: BTreeSet<SecretsVersion>,
 }
 
-fn roll_back(args: &RollbackArgs, path: &Path) -> Result<ExitCode, ExitCode> {
-    let workspace = Workspace::open(path)?;
+fn roll_back(args: &RollbackArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
+    let fleet = Fleet::open(workspace)?;
     let mut ways = Vec::new();
-    for target in workspace.select(&args.targets.targets)? {
-        let (generation, secrets) = find(&workspace, &target, args.to.map(GenerationId))
+    for target in fleet.select(&args.targets.targets)? {
+        let (generation, secrets) = find(&fleet, &target, args.to.map(GenerationId))
             .map_err(|failed| ExitCode::from(show_failure(&target, &failed)))?;
         let digest = generation.digest.expect("only generations with a bundle are gone back to");
-        let bundle = workspace.store.get(&digest).map_err(|error| complain(&error, 3))?;
+        let bundle = fleet.store.get(&digest).map_err(|error| refuse(&error))?;
         ways.push(Way { generation, bundle, secrets });
     }
     let jobs = ways.iter().map(|way| {
-        let secrets = || workspace.secrets();
+        let secrets = || fleet.secrets();
         let mut job =
             Job::rollback(&way.bundle, way.generation.clone(), &way.secrets, &secrets, who())?;
         job.allow_ip_conflicts = args.options.allow_ip_conflicts;
@@ -56,18 +57,18 @@ fn roll_back(args: &RollbackArgs, path: &Path) -> Result<ExitCode, ExitCode> {
         Ok(job)
     });
     let jobs: Result<Vec<Job<'_>>, crate::activate::ActivateError> = jobs.collect();
-    let jobs = jobs.map_err(|error| complain(&error, 3))?;
-    Ok(run_jobs(&workspace, jobs, &args.options))
+    let jobs = jobs.map_err(|error| refuse(&error))?;
+    Ok(run_jobs(&fleet, jobs, &args.options))
 }
 
 fn find(
-    workspace: &Workspace,
+    fleet: &Fleet,
     target: &Target,
     to: Option<GenerationId>,
 ) -> Result<(Generation, BTreeSet<SecretsVersion>), Failed> {
-    let bundle = &workspace.compiled.guests[target];
-    let job = Job::activate(bundle, &|| workspace.secrets(), who()).map_err(Failed::refused)?;
-    workspace.with_seams(&|_, _| {}, |seams| {
+    let bundle = &fleet.compiled.guests[target];
+    let job = Job::activate(bundle, &|| fleet.secrets(), who()).map_err(Failed::refused)?;
+    fleet.with_seams(&|_, _| {}, |seams| {
         let mut found = look(seams, &job)?;
         let reply = history(&job, &mut found)?;
         let generation = rollback_target(target, &reply, to).map_err(Failed::refused)?;

@@ -1,12 +1,15 @@
 //! `stackc status`: what is live where.
 
-use super::common::{JOBS, Targets, Workspace, complain, parallel, show_failure};
+use super::{
+    common::{Fleet, JOBS, Targets, parallel, refuse, show_failure},
+    workspace::Workspace,
+};
 use crate::{
     activate::{Failed, Found, Job, look, who},
     model::{Digest, Target, protocol::ObservedGuest},
 };
 use serde_json::json;
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 /// Show what is live on each guest
 #[derive(Debug, clap::Args)]
@@ -32,20 +35,22 @@ struct Row {
     state: Vec<String>,
 }
 
-pub fn run(args: &StatusArgs, workspace: &Path) -> ExitCode {
+pub fn run(args: &StatusArgs, workspace: &Workspace) -> ExitCode {
     show(args, workspace).unwrap_or_else(|code| code)
 }
 
-fn show(args: &StatusArgs, path: &Path) -> Result<ExitCode, ExitCode> {
-    let workspace = Workspace::open(path)?;
-    let targets = workspace.select(&args.targets.targets)?;
-    let secrets = || workspace.secrets();
-    let jobs = targets.iter().map(|t| Job::activate(&workspace.compiled.guests[t], &secrets, who()));
+fn show(args: &StatusArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
+    let fleet = Fleet::open(workspace)?;
+    let targets = fleet.select(&args.targets.targets)?;
+    let secrets = || fleet.secrets();
+    let jobs = targets.iter().map(|t| Job::activate(&fleet.compiled.guests[t], &secrets, who()));
     let jobs: Result<Vec<_>, _> = jobs.collect();
-    let jobs = jobs.map_err(|error| complain(&error, 3))?;
+    let jobs = jobs.map_err(|error| refuse(&error))?;
     let results = parallel(jobs, args.jobs, |job| {
-        let found = workspace.with_seams(&|_, _| {}, |seams| look(seams, &job));
-        found.map(|found| row(&job, &found)).map_err(|failed| (job.bundle.manifest.target.clone(), failed))
+        let found = fleet.with_seams(&|_, _| {}, |seams| look(seams, &job));
+        found
+            .map(|found| row(&job, &found))
+            .map_err(|failed| (job.bundle.manifest.target.clone(), failed))
     });
     Ok(print(results, args.json))
 }
