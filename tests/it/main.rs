@@ -3,3 +3,7 @@
 
 mod example_apps;
 mod fences;
+mod fences_dependencies;
+mod fences_docs;
+mod fences_secrets;
+mod tree;
