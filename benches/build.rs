@@ -56,10 +56,13 @@ fn copy_with_tar(workspace: &Path) {
 /// The worked example's site, and projects like its `shop`.
 fn generate(workspace: &Path) {
     let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for path in ["stacks/site.toml", "keys/ops.pub", "keys/pve-root-ca.pem"] {
-        let to = workspace.join(path);
-        fs::create_dir_all(to.parent().expect("it is in a folder")).expect("writable");
-        fs::copy(tree.join(path), to).expect("the worked example is complete");
+    for folder in ["stacks", "keys"] {
+        fs::create_dir(workspace.join(folder)).expect("writable");
+    }
+    fs::copy(tree.join("stacks/site.toml"), workspace.join("stacks/site.toml")).expect("writable");
+    for key in fs::read_dir(tree.join("keys")).expect("the worked example has keys") {
+        let key = key.expect("readable");
+        fs::copy(key.path(), workspace.join("keys").join(key.file_name())).expect("writable");
     }
     let mut lock = String::new();
     for project in 0..PROJECTS {
