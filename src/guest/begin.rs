@@ -72,9 +72,10 @@ fn check(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
     check_parts(guest.fs, switch)?;
     place::check_one_file_system(guest.fs, switch)?;
     let free = guest.fs.free_bytes(crate::model::layout::STATE)?;
-    match free < ROOM_BYTES_MIN {
-        true => Err(GuestError::Room { free, needed: ROOM_BYTES_MIN }),
-        false => Ok(()),
+    if free < ROOM_BYTES_MIN {
+        Err(GuestError::Room { free, needed: ROOM_BYTES_MIN })
+    } else {
+        Ok(())
     }
 }
 

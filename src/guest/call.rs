@@ -155,7 +155,7 @@ fn operator_call(guest: &mut Guest, verb: &str, input: &mut dyn BufRead) -> Opti
         "packages" => {
             reply(on_bundle(guest, input, |guest, r| packages::install(guest, &r.digest)))
         }
-        "accounts" => reply(on_bundle(guest, input, |guest, r| accounts(guest, r))),
+        "accounts" => reply(on_bundle(guest, input, accounts)),
         "secrets" => reply(secrets_call(guest, input)),
         "databases" => reply(databases(guest, input)),
         "tools" => reply(on_bundle(guest, input, |guest, r| release::tools(guest, &r.digest))),

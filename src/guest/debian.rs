@@ -120,7 +120,7 @@ impl System for Debian {
             unit.as_str(),
         ];
         let output = self.run(&Command::new(&words, ASK_LIMIT));
-        output.map(|output| output.tail(30)).unwrap_or_else(|error| vec![error.to_string()])
+        output.map_or_else(|error| vec![error.to_string()], |output| output.tail(30))
     }
 
     fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError> {
@@ -148,13 +148,14 @@ impl System for Debian {
             "0",
         ];
         run(self, &Command::new(&words, ASK_LIMIT))?;
-        match self.is_loaded(&timer)? {
-            true => Ok(()),
-            false => Err(SystemError::Failed {
+        if self.is_loaded(&timer)? {
+            Ok(())
+        } else {
+            Err(SystemError::Failed {
                 command: format!("systemd-run --unit={name}"),
                 ending: "the timer is not active afterwards".to_owned(),
                 tail: Vec::new(),
-            }),
+            })
         }
     }
 

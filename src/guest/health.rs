@@ -124,9 +124,10 @@ fn broken_unit(
         if was_broken || !(report.is_failed() || crashed) {
             continue;
         }
-        let what = match crashed {
-            true => format!("`{unit}` crashed and was restarted by the service manager"),
-            false => format!("`{unit}` is {} (result {})", report.active, report.result),
+        let what = if crashed {
+            format!("`{unit}` crashed and was restarted by the service manager")
+        } else {
+            format!("`{unit}` is {} (result {})", report.active, report.result)
         };
         let past = guest.system.uptime().saturating_sub(since);
         let evidence = guest.system.journal(unit, past);

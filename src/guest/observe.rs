@@ -46,10 +46,8 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         _ => None,
     };
     let numbers = generation::numbers(guest.fs)?;
-    let installed = match request.packages.is_empty() {
-        true => Installed::default(),
-        false => Installed::read(guest.fs)?,
-    };
+    let installed =
+        if request.packages.is_empty() { Installed::default() } else { Installed::read(guest.fs)? };
     Ok(ObservedGuest {
         identity: lease::identity(guest.fs)?,
         boot_id: guest.system.boot_id()?,

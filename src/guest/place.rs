@@ -217,9 +217,10 @@ fn write_like(fs: &mut dyn GuestFs, like: &str, path: &str, text: &str) -> Resul
 pub fn forth(fs: &mut dyn GuestFs, switch: &Switch, accounts: &Accounts) -> Result<(), GuestError> {
     for path in &switch.placement.remove {
         let temp = temp_path(path.as_str(), &switch.tx);
-        match fs.stat(&temp)?.is_some() {
-            true => fs.rename(&temp, path.as_str())?,
-            false => remove_or_leave(fs, path.as_str())?,
+        if fs.stat(&temp)?.is_some() {
+            fs.rename(&temp, path.as_str())?
+        } else {
+            remove_or_leave(fs, path.as_str())?
         }
     }
     let removed = switch.placement.remove.iter().map(|path| split(path.as_str()).0);

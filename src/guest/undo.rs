@@ -6,7 +6,7 @@ use super::error::GuestError;
 use super::journal::{self, Before, Decision};
 use super::system::{Alarm, UnitReport};
 use super::units::{self, Downtime};
-use super::{confirm, firewall, generation, place};
+use super::{confirm, firewall, generation, place, recover};
 use crate::model::{Failure, Outcome, Phase, Switch, TxId, TxState, UnitName};
 use std::time::Duration;
 
@@ -62,6 +62,7 @@ pub fn give_up(guest: &mut Guest, tx: &TxId, error: &GuestError) -> Result<(), G
 
 /// Closes what a dead operator left behind, when nothing is at work on it. A transaction at work is `Busy`.
 pub fn settle(guest: &mut Guest) -> Result<(), GuestError> {
+    recover::sweep(guest)?;
     for tx in journal::pending(guest.fs)? {
         let phase = journal::phase(guest.fs, &tx)?;
         let decided = journal::decision(guest.fs, &tx)?.is_some();
@@ -115,9 +116,10 @@ fn back_once(
     touched: bool,
 ) -> Result<(), GuestError> {
     // The door first: the operator must get in whatever happens to the rest.
-    let door = match touched && changes_firewall(switch) {
-        true => firewall::restore(guest, &before.rules),
-        false => Ok(()),
+    let door = if touched && changes_firewall(switch) {
+        firewall::restore(guest, &before.rules)
+    } else {
+        Ok(())
     };
     if touched {
         units::stop(guest, &switch.undo_units.stop, &mut Downtime::default())?;
@@ -142,17 +144,19 @@ fn verify(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gue
     let is_active = |unit: &UnitName| now.get(unit).is_some_and(UnitReport::is_active);
     let down: Vec<String> =
         units.iter().filter(|u| was_active(u) && !is_active(u)).map(ToString::to_string).collect();
-    match down.is_empty() {
-        true => Ok(()),
-        false => Err(GuestError::Inconsistent(format!("not running again: {}", down.join(", ")))),
+    if down.is_empty() {
+        Ok(())
+    } else {
+        Err(GuestError::Inconsistent(format!("not running again: {}", down.join(", "))))
     }
 }
 
 pub fn verify_files(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
     let wrong = place::differences(guest.fs, &switch.tx, before)?;
-    match wrong.is_empty() {
-        true => Ok(()),
-        false => Err(GuestError::Inconsistent(format!("not as before: {}", wrong.join(", ")))),
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(GuestError::Inconsistent(format!("not as before: {}", wrong.join(", "))))
     }
 }
 

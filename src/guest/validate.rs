@@ -25,9 +25,10 @@ pub fn validate(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<Done, G
             faults.extend(fault(guest, tx, &path, &staged)?);
         }
     }
-    match faults.is_empty() {
-        true => Ok(Done { already: false }),
-        false => Err(GuestError::Invalid { count: faults.len(), faults }),
+    if faults.is_empty() {
+        Ok(Done { already: false })
+    } else {
+        Err(GuestError::Invalid { count: faults.len(), faults })
     }
 }
 

@@ -6,4 +6,7 @@ mod fences;
 mod fences_dependencies;
 mod fences_docs;
 mod fences_secrets;
+mod guest_fixture;
+mod guest_kills;
+mod guest_life;
 mod tree;
