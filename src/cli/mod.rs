@@ -6,9 +6,11 @@
 
 pub mod build;
 pub mod check;
+pub mod demo;
 pub mod diff;
 pub mod explain;
 pub mod lab;
+pub mod lab_workspace;
 pub mod lock;
 pub mod output;
 pub mod show;

@@ -10,3 +10,4 @@ mod guest_fixture;
 mod guest_kills;
 mod guest_life;
 mod tree;
+mod workspace;
