@@ -1,7 +1,12 @@
 //! The rules of src/ARCHITECTURE.md that a machine can keep.
 
 use crate::tree::{self, TreeFile};
-use std::{collections::BTreeMap, env, fs, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::PathBuf,
+    process::Command,
+};
 
 /// Which folders each folder of `src` may name (design.md §4). `cli` may name all.
 const ARROWS: [(&str, &[&str]); 10] = [
@@ -154,13 +159,33 @@ fn tree_names_no_folder_and_no_mirror_of_the_machine_that_made_it() {
 
 #[test]
 fn scripts_pass_shellcheck() {
-    let scripts: Vec<String> = tree::files()
-        .into_iter()
-        .filter(TreeFile::is_script)
-        .map(|file| tree::top().join(file.path).to_string_lossy().into_owned())
-        .collect();
-    assert!(!scripts.is_empty(), "tests/run is a script");
-    let checked = match Command::new("shellcheck").args(&scripts).output() {
+    let files = tree::files();
+    // A template is no script yet; the scripts that they make are below.
+    let scripts = files.iter().filter(|file| file.is_script() && !file.path.ends_with(".tera"));
+    let scripts: Vec<PathBuf> = scripts.map(|file| tree::top().join(&file.path)).collect();
+    shellcheck(&scripts);
+}
+
+#[test]
+fn scripts_of_the_worked_examples_pass_shellcheck() {
+    let files = stackc::store::read_sources(tree::top()).expect("the tree is a workspace");
+    let compiled = stackc::compile::compile(&stackc::compile::Sources { files });
+    let compiled = compiled.unwrap_or_else(|report| panic!("{}", report.render(false)));
+    let bundles = compiled.guests.values().flat_map(|bundle| &bundle.files);
+    let scripts = bundles.filter(|(_, bytes)| bytes.starts_with(b"#!"));
+    let contents: BTreeSet<&Vec<u8>> = scripts.map(|(_, bytes)| bytes).collect();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let write = |(number, bytes): (usize, &&Vec<u8>)| {
+        let path = dir.path().join(number.to_string());
+        fs::write(&path, bytes).expect("writable");
+        path
+    };
+    shellcheck(&contents.iter().enumerate().map(write).collect::<Vec<_>>());
+}
+
+fn shellcheck(scripts: &[PathBuf]) {
+    assert!(!scripts.is_empty(), "there are scripts to check");
+    let checked = match Command::new("shellcheck").args(scripts).output() {
         Ok(checked) => checked,
         Err(error) => panic!("shellcheck does not run ({error}): apt-get install shellcheck"),
     };
