@@ -2,3 +2,5 @@
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
 
 mod fences;
+mod fixture_lab;
+mod lab;
