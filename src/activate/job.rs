@@ -124,6 +124,11 @@ fn today(
     Ok(SecretsOfJob { tags, version, files: Some(files), passwords })
 }
 
+/// Every secret that an activation of this bundle needs.
+pub fn secret_names(bundle: &Bundle) -> Result<BTreeSet<SecretName>, ActivateError> {
+    Ok(names(bundle, &Documents::of(bundle)?))
+}
+
 fn names(bundle: &Bundle, documents: &Documents) -> BTreeSet<SecretName> {
     let mut names = bundle.manifest.secrets();
     names.extend(password_names(documents));

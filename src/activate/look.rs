@@ -4,11 +4,11 @@ use super::{ActivateError, Failed, Job};
 use crate::{
     model::{
         Container, GuestAccess, Phase, ReleaseDocument, Target,
-        protocol::{Identity, ObserveRequest, ObservedGuest},
+        protocol::{HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest},
     },
     plan::{Plan, plan, watched_units},
     proxmox::Proxmox,
-    remote::{Connection, Door, RemoteError},
+    remote::{Connection, Door},
 };
 use std::path::PathBuf;
 
@@ -121,7 +121,13 @@ pub(super) fn check(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), Activate
     Ok(())
 }
 
-/// Whether a connection's failure is only that nobody was there.
-pub(super) fn is_absent(error: &RemoteError) -> bool {
-    error.is_lost()
+/// What a guest tells of its past.
+pub fn history(job: &Job<'_>, found: &mut Found) -> Result<HistoryReply, Failed> {
+    let target = &job.bundle.manifest.target;
+    let (Some(container), Some(connection)) = (&found.container, &mut found.connection) else {
+        let why = "its guest does not run".to_owned();
+        return Err(Failed::refused(ActivateError::NothingBefore { target: target.clone(), why }));
+    };
+    let request = HistoryRequest { identity: identity(target, container) };
+    connection.history(&request).map_err(Failed::refused)
 }

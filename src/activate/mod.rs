@@ -16,9 +16,9 @@ mod run;
 mod time;
 
 pub use error::{ActivateError, Failed, Stage};
-pub use job::{Job, SecretsOfJob, who};
-pub use look::{Found, Seams, look};
+pub use job::{Job, SecretsOfJob, secret_names, who};
+pub use look::{Fetch, Found, Seams, history, look};
 pub use provision::preflight;
 pub use release::release_id;
-pub use rollback::{Target as RollbackTarget, target as rollback_target};
+pub use rollback::rollback_target;
 pub use run::{Activated, activate};

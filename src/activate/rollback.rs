@@ -3,19 +3,13 @@
 use super::ActivateError;
 use crate::model::{Generation, GenerationId, Outcome, protocol::HistoryReply};
 
-/// The generation to go back to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    pub generation: Generation,
-}
-
 /// Chooses: the number asked for, or the live generation's parent. A rollback inherits its target's parent, so that
 /// repeating it walks further back.
-pub fn target(
+pub fn rollback_target(
     of: &crate::model::Target,
     history: &HistoryReply,
     asked: Option<GenerationId>,
-) -> Result<Target, ActivateError> {
+) -> Result<Generation, ActivateError> {
     let nothing =
         |why: &str| ActivateError::NothingBefore { target: of.clone(), why: why.to_owned() };
     let confirmed = || {
@@ -33,10 +27,9 @@ pub fn target(
         return Err(nothing(why));
     }
     let found = confirmed().find(|g| g.number == number).cloned();
-    let generation = found.ok_or_else(|| ActivateError::NoGeneration {
+    found.ok_or_else(|| ActivateError::NoGeneration {
         target: of.clone(),
         number,
         known: confirmed().map(|g| g.number).collect(),
-    })?;
-    Ok(Target { generation })
+    })
 }

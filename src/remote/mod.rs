@@ -23,7 +23,7 @@ use crate::model::protocol::{
 };
 
 /// What the operator asks of a guest: the protocol's verbs. Each call is one round trip and can be made again.
-pub trait Connection {
+pub trait Connection: Send {
     fn observe(&mut self, request: &ObserveRequest) -> Result<ObservedGuest, RemoteError>;
     fn receive(&mut self, request: &ReceiveRequest, archive: &[u8]) -> Result<Done, RemoteError>;
     fn packages(&mut self, request: &BundleRequest) -> Result<Done, RemoteError>;

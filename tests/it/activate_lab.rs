@@ -200,11 +200,11 @@ fn a_stack_is_created_changed_undone_rolled_back_and_left_alone() {
 
     let history = operator.history(&two);
     let back = rollback_target(&two.manifest.target, &history, None).expect("there is one before");
-    assert_eq!(back.generation.number, GenerationId(1));
+    assert_eq!(back.number, GenerationId(1));
     let path = operator.secrets("first");
-    let kept = [back.generation.secrets].into();
+    let kept = [back.secrets].into();
     let load = || Secrets::load(&path);
-    let job = Job::rollback(&one, back.generation, &kept, &load, "tester@lab".to_owned());
+    let job = Job::rollback(&one, back, &kept, &load, "tester@lab".to_owned());
     let rolled = operator.run(&job.expect("the job is whole")).expect("version one is back");
     assert!(rolled.generation > Some(GenerationId(2)), "a rollback is a new generation");
     assert!(read(&own.lab, 101, "/etc/web.env").contains("VERSION=one"));
