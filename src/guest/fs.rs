@@ -277,7 +277,7 @@ impl GuestFs for RealFs {
     }
 
     fn mkdir(&mut self, path: &str, mode: u32) -> Result<(), FsError> {
-        let made = self.parent(path).and_then(|(folder, name)| {
+        let result = self.parent(path).and_then(|(folder, name)| {
             match sys::mkdirat(&folder, name, Mode::from_raw_mode(mode)) {
                 Ok(()) => Ok(()),
                 Err(Errno::EXIST) => {
@@ -286,7 +286,7 @@ impl GuestFs for RealFs {
                 Err(cause) => Err(cause),
             }
         });
-        made.map_err(|cause| failed("make the directory", path, cause))
+        result.map_err(|cause| failed("make the directory", path, cause))
     }
 
     fn set_access(&mut self, path: &str, ids: Ids) -> Result<(), FsError> {

@@ -1,7 +1,9 @@
 //! Every test of the project that is not beside its code: one binary.
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
 
+mod fake;
 mod fences;
+mod guest_faults;
 mod guest_fixture;
 mod guest_kills;
 mod guest_life;
