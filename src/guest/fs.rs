@@ -35,7 +35,7 @@ pub trait GuestFs {
     fn rename(&mut self, from: &str, to: &str) -> Result<(), FsError>;
     /// A file, a symlink or an empty directory leaves; it may be gone already.
     fn remove(&mut self, path: &str) -> Result<(), FsError>;
-    /// A directory, which may be there already. The process's umask must leave `mode` whole.
+    /// A directory, which may be there already. Nobody but the owner may write, whatever `mode` says: the umask is 022.
     fn mkdir(&mut self, path: &str, mode: u32) -> Result<(), FsError>;
     /// Owner and mode of a file or directory; of a symlink the owner only.
     fn set_access(&mut self, path: &str, access: Ids) -> Result<(), FsError>;
