@@ -1,5 +1,39 @@
 //! The operator's binary.
 
+use clap::Parser as _;
+use stackc::cli;
+
+/// Compile app stacks for Proxmox guests into reviewable bundles, switch to them in one step, and go back
+#[derive(Debug, clap::Parser)]
+#[command(name = "stackc", version)]
+struct Arguments {
+    #[command(flatten)]
+    workspace: cli::workspace::Workspace,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Build(cli::build::BuildArgs),
+    Check(cli::check::CheckArgs),
+    Show(cli::show::ShowArgs),
+    Diff(cli::diff::DiffArgs),
+    Explain(cli::explain::ExplainArgs),
+    Lock(cli::lock::LockArgs),
+    /// Real guests on this machine behind a Proxmox-compatible API
+    Lab(cli::lab::LabArgs),
+}
+
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::from(2)
+    let Arguments { workspace, verb } = Arguments::parse();
+    match verb {
+        Verb::Build(args) => cli::build::run(&args, &workspace),
+        Verb::Check(args) => cli::check::run(&args, &workspace),
+        Verb::Show(args) => cli::show::run(&args, &workspace),
+        Verb::Diff(args) => cli::diff::run(&args, &workspace),
+        Verb::Explain(args) => cli::explain::run(&args, &workspace),
+        Verb::Lock(args) => cli::lock::run(&args, &workspace),
+        Verb::Lab(args) => cli::lab::run(args),
+    }
 }

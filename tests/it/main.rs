@@ -1,6 +1,7 @@
 //! Every test of the project that is not beside its code: one binary.
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
 
+mod activate_lab;
 mod fake;
 mod fences;
 mod guest_faults;
@@ -8,3 +9,4 @@ mod guest_fixture;
 mod guest_kills;
 mod guest_life;
 mod guest_real;
+mod handmade;
