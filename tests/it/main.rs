@@ -4,9 +4,11 @@
 mod activate_lab;
 mod fake;
 mod fences;
+mod fixture_lab;
 mod guest_faults;
 mod guest_fixture;
 mod guest_kills;
 mod guest_life;
 mod guest_real;
 mod handmade;
+mod lab;
