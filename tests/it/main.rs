@@ -3,11 +3,13 @@
 
 mod activate_lab;
 mod example_apps;
+mod fake;
 mod fences;
 mod fences_dependencies;
 mod fences_docs;
 mod fences_secrets;
 mod fixture_lab;
+mod guest_faults;
 mod guest_fixture;
 mod guest_kills;
 mod guest_life;
