@@ -37,7 +37,7 @@ pub use name::{
     ProjectName, SecretName, Target, UnitName,
 };
 #[cfg(feature = "operator")]
-pub use observed::{Container, HostKey, Mark, Network};
+pub use observed::{Container, HostKey, Mark, Network, Setting};
 pub use path::{COMPONENT_BYTES_MAX, EntryPath, GuestPath, PATH_BYTES_MAX, ParsePathError};
 #[cfg(feature = "operator")]
 pub use proxmox::{GuestKind, ParseVmidError, ProxmoxDocument, Vmid};

@@ -129,6 +129,21 @@ pub struct Network {
     pub firewall: bool,
 }
 
+/// One setting of a guest that is to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    Hostname(GuestName),
+    Cores(u32),
+    MemoryMib(u32),
+    SwapMib(u32),
+    OnBoot(bool),
+    Protection(bool),
+    Nesting(bool),
+    Nameserver(Option<IpAddr>),
+    Tags(BTreeSet<String>),
+    Network(Network),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

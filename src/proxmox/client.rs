@@ -1,11 +1,13 @@
 //! The real Proxmox.
 
 use super::{
-    Neighbour, Proxmox, ProxmoxError, Setting,
+    Neighbour, Proxmox, ProxmoxError,
     api::{Api, Parameters},
     preflight, read, task, write,
 };
-use crate::model::{Container, HostKey, Mark, NodeName, ProxmoxDocument, SecretValue, Site, Vmid};
+use crate::model::{
+    Container, HostKey, Mark, NodeName, ProxmoxDocument, SecretValue, Setting, Site, Vmid,
+};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -185,7 +187,7 @@ impl Proxmox for ProxmoxClient {
     }
 
     fn set(&mut self, container: &Container, settings: &[Setting]) -> Result<(), ProxmoxError> {
-        self.put(container, settings.iter().map(Setting::parameter).collect())
+        self.put(container, settings.iter().map(write::parameter).collect())
     }
 
     fn grow(&mut self, container: &Container, disk_gib: u32) -> Result<(), ProxmoxError> {
@@ -219,11 +221,6 @@ impl Proxmox for ProxmoxClient {
             }
             outcome => outcome,
         }
-    }
-
-    fn reboot(&mut self, node: &NodeName, vmid: Vmid) -> Result<(), ProxmoxError> {
-        let path = format!("/nodes/{node}/lxc/{vmid}/status/reboot");
-        self.run(node, &Method::POST, &path, &Parameters::new(), &format!("restart guest {vmid}"))
     }
 }
 

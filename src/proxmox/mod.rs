@@ -16,9 +16,8 @@ mod write;
 pub use client::ProxmoxClient;
 pub use error::ProxmoxError;
 pub use preflight::address_answers;
-pub use write::Setting;
 
-use crate::model::{Container, Mark, NodeName, ProxmoxDocument, Vmid};
+use crate::model::{Container, Mark, NodeName, ProxmoxDocument, Setting, Vmid};
 use std::net::IpAddr;
 
 /// What stackc asks of Proxmox. Each call can be made again after any failure, also after a lost reply.
@@ -49,9 +48,6 @@ pub trait Proxmox {
 
     /// Starts the guest, or finds it running.
     fn start(&mut self, node: &NodeName, vmid: Vmid) -> Result<(), ProxmoxError>;
-
-    /// Restarts a running guest, so that pending settings take effect.
-    fn reboot(&mut self, node: &NodeName, vmid: Vmid) -> Result<(), ProxmoxError>;
 }
 
 /// Another guest, as far as two guests can be in each other's way.

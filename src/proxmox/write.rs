@@ -1,40 +1,24 @@
 //! Definitions in Proxmox's own words.
 
 use super::api::Parameters;
-use crate::model::{Container, HostKey, Mark, Network, ProxmoxDocument};
-use std::{collections::BTreeSet, net::IpAddr};
+use crate::model::{Container, HostKey, Mark, Network, ProxmoxDocument, Setting};
+use std::collections::BTreeSet;
 
-/// One setting of a guest that is to change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setting {
-    Hostname(String),
-    Cores(u32),
-    MemoryMib(u32),
-    SwapMib(u32),
-    OnBoot(bool),
-    Protection(bool),
-    Nesting(bool),
-    Nameserver(Option<IpAddr>),
-    Tags(BTreeSet<String>),
-    Network(Network),
-}
-
-impl Setting {
-    pub(super) fn parameter(&self) -> (String, String) {
-        let pair = |key: &str, value: String| (key.to_owned(), value);
-        match self {
-            Self::Hostname(name) => pair("hostname", name.clone()),
-            Self::Cores(n) => pair("cores", n.to_string()),
-            Self::MemoryMib(n) => pair("memory", n.to_string()),
-            Self::SwapMib(n) => pair("swap", n.to_string()),
-            Self::OnBoot(on) => pair("onboot", digit(*on)),
-            Self::Protection(on) => pair("protection", digit(*on)),
-            Self::Nesting(on) => pair("features", format!("nesting={}", digit(*on))),
-            Self::Nameserver(Some(address)) => pair("nameserver", address.to_string()),
-            Self::Nameserver(None) => pair("delete", "nameserver".to_owned()),
-            Self::Tags(tags) => pair("tags", join(tags)),
-            Self::Network(network) => pair("net0", net0(network)),
-        }
+/// A setting as a parameter of `PUT …/config`.
+pub(super) fn parameter(setting: &Setting) -> (String, String) {
+    let pair = |key: &str, value: String| (key.to_owned(), value);
+    match setting {
+        Setting::Hostname(name) => pair("hostname", name.to_string()),
+        Setting::Cores(n) => pair("cores", n.to_string()),
+        Setting::MemoryMib(n) => pair("memory", n.to_string()),
+        Setting::SwapMib(n) => pair("swap", n.to_string()),
+        Setting::OnBoot(on) => pair("onboot", digit(*on)),
+        Setting::Protection(on) => pair("protection", digit(*on)),
+        Setting::Nesting(on) => pair("features", format!("nesting={}", digit(*on))),
+        Setting::Nameserver(Some(address)) => pair("nameserver", address.to_string()),
+        Setting::Nameserver(None) => pair("delete", "nameserver".to_owned()),
+        Setting::Tags(tags) => pair("tags", join(tags)),
+        Setting::Network(network) => pair("net0", net0(network)),
     }
 }
 

@@ -13,9 +13,8 @@ static BINARY: &[u8] = include_bytes!(env!("STACKC_GUEST_BINARY"));
 /// Three megabytes over a slow line.
 const INSTALL_LIMIT: Duration = Duration::from_secs(120);
 
-static VERSION: LazyLock<String> = LazyLock::new(|| {
-    format!("{}-{}", env!("CARGO_PKG_VERSION"), Digest::of(BINARY).short())
-});
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{}-{}", env!("CARGO_PKG_VERSION"), Digest::of(BINARY).short()));
 
 /// The folder's name on guests: this package's version and the binary's hash.
 pub fn guest_binary_version() -> &'static str {
@@ -53,9 +52,7 @@ pub(super) async fn install(door: &Door, login: &Login) -> Result<(), RemoteErro
 /// Uploads the binary by SFTP into the user's home, where every user may write, and returns its name.
 async fn stage(door: &Door, login: &Login) -> Result<String, openssh_sftp_client::Error> {
     let options = SftpOptions::new().flush_interval(Duration::ZERO);
-    let options = options.requests_buffer_size(
-        NonZeroUsize::new(1 << 20).expect("it is not zero"),
-    );
+    let options = options.requests_buffer_size(NonZeroUsize::new(1 << 20).expect("it is not zero"));
     let sftp = Sftp::from_clonable_session(login.session.clone(), options).await?;
     let name = format!(".stackc-guest.{}.{}", door.uuid, std::process::id());
     let mut file = sftp.options().write(true).create(true).truncate(true).open(&name).await?;

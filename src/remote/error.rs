@@ -6,10 +6,16 @@ use std::{io, net::IpAddr};
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     #[error("cannot prepare the SSH connection to {address}")]
-    Prepare { address: IpAddr, #[source] cause: io::Error },
+    Prepare {
+        address: IpAddr,
+        #[source]
+        cause: io::Error,
+    },
     #[error("cannot log in to {address} as `{user}`: {log}")]
     Connect { address: IpAddr, user: String, log: String },
-    #[error("the connection to {address} broke while the guest ran `{verb}`; the guest may have finished it")]
+    #[error(
+        "the connection to {address} broke while the guest ran `{verb}`; the guest may have finished it"
+    )]
     Lost { address: IpAddr, verb: &'static str },
     #[error("{address} did not finish `{verb}` within {seconds} s")]
     Slow { address: IpAddr, verb: &'static str, seconds: u64 },
@@ -19,7 +25,9 @@ pub enum RemoteError {
     Install { address: IpAddr, what: String },
     #[error("stackc-guest on {address} ended in the middle of `{verb}` ({status}): {stderr}")]
     Ended { address: IpAddr, verb: &'static str, status: String, stderr: String },
-    #[error("stackc-guest on {address} answered `{verb}` with something that stackc cannot read: {what}")]
+    #[error(
+        "stackc-guest on {address} answered `{verb}` with something that stackc cannot read: {what}"
+    )]
     Unreadable { address: IpAddr, verb: &'static str, what: String },
     #[error("the guest {address} refused `{verb}`: {}", refusal.message)]
     Refused { address: IpAddr, verb: &'static str, refusal: Box<Refusal> },
