@@ -1,1 +1,50 @@
 //! What runs on the guest: store, journal, switch, units, firewall, health, recovery.
+//!
+//! Everything goes through two seams, `GuestFs` and `System`; the very code that switches a production guest runs on a
+//! bare folder (`--root`), and with every one of its effects made to fail.
+#![expect(clippy::disallowed_methods, reason = "the guest's binary is an effect as a whole")]
+
+mod account;
+mod begin;
+mod call;
+mod confirm;
+mod database;
+mod debian;
+mod error;
+mod firewall;
+mod fs;
+mod gc;
+mod generation;
+mod health;
+mod journal;
+mod keys;
+mod lease;
+mod observe;
+mod offline;
+mod packages;
+mod place;
+mod process;
+mod recover;
+mod release;
+mod secrets;
+mod store;
+mod switch;
+mod system;
+mod undo;
+mod units;
+mod validate;
+
+pub use call::{Answer, answer, run};
+pub use debian::Debian;
+pub use error::GuestError;
+pub use fs::{FsError, Guard, GuestFs, Ids, Kind, RealFs, Stat, Sync};
+pub use offline::{Offline, State};
+pub use system::{Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport};
+
+/// A guest: its files, what runs on it, and where progress is told.
+pub struct Guest<'g> {
+    pub fs: &'g mut dyn GuestFs,
+    pub system: &'g mut dyn System,
+    /// Takes a step's name and a line of text.
+    pub events: &'g mut dyn FnMut(&str, &str),
+}

@@ -8,6 +8,8 @@ pub mod layout;
 mod manifest;
 mod mode;
 mod name;
+#[cfg(feature = "operator")]
+mod observed;
 mod path;
 pub mod protocol;
 #[cfg(feature = "operator")]
@@ -34,6 +36,8 @@ pub use name::{
     DatabaseName, EnvName, GuestName, KindName, NodeName, Owner, PackageName, ParseNameError,
     ProjectName, SecretName, Target, UnitName,
 };
+#[cfg(feature = "operator")]
+pub use observed::{Container, HostKey, Mark, Network, Setting};
 pub use path::{COMPONENT_BYTES_MAX, EntryPath, GuestPath, PATH_BYTES_MAX, ParsePathError};
 #[cfg(feature = "operator")]
 pub use proxmox::{GuestKind, ParseVmidError, ProxmoxDocument, Vmid};

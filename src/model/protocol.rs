@@ -265,6 +265,38 @@ pub struct ConfirmRequest {
     pub nonce: Nonce,
 }
 
+/// `undo`: goes back now, without waiting for the deadline. Decided already: the true state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UndoRequest {
+    pub identity: Identity,
+    pub tx: TxId,
+    pub who: String,
+}
+
+/// `history`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryRequest {
+    pub identity: Identity,
+}
+
+/// `gc`: removes trees, releases and secrets that no kept generation needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GcRequest {
+    pub caller: Caller,
+    /// How many confirmed generations are kept besides the live one and where a rollback from it goes.
+    pub keep: u32,
+}
+
+/// What `gc` removed: `store/<digest>`, `releases/<id>`, `secrets/<version>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GcReply {
+    pub removed: Vec<String>,
+}
+
 /// `history`: every generation and every transaction that was undone, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

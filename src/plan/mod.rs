@@ -1,1 +1,24 @@
-//! What has to happen to get from what is recorded and observed to a bundle. Pure.
+//! What would happen: a pure function from what is wanted and what is there to ordered steps, each with its cause.
+
+mod changes;
+mod documents;
+mod error;
+mod live;
+mod placement;
+mod settings;
+mod steps;
+mod switch;
+mod text;
+mod unit_file;
+mod units;
+
+pub use changes::{FileChange, changes};
+pub use documents::Documents;
+pub use error::PlanError;
+pub use live::Live;
+pub use placement::{ledger, placement};
+pub use settings::{SettingChange, When, setting_changes};
+pub use steps::{Effect, Plan, PlannedStep, Step, Wanted, plan};
+pub use switch::{NewGeneration, parent, switch};
+pub use text::text;
+pub use units::{UnitChange, UnitDecision, watched_units};

@@ -1,1 +1,43 @@
-//! SSH to a guest: connect, send, call the guest's binary.
+//! A guest over SSH: connect, send, call its binary.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the folder starts ssh, keeps its files and waits for guests"
+)]
+
+mod binary;
+mod call;
+mod error;
+mod session;
+mod ssh;
+
+pub use binary::guest_binary_version;
+pub use error::RemoteError;
+pub use session::Door;
+pub use ssh::SshConnection;
+
+use crate::model::TxState;
+use crate::model::protocol::{
+    BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, HistoryReply,
+    MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest, ReleaseRequest, ResultRequest,
+    SecretsRequest, ToolsReply,
+};
+
+/// What the operator asks of a guest: the protocol's verbs. Each call is one round trip and can be made again.
+pub trait Connection {
+    fn observe(&mut self, request: &ObserveRequest) -> Result<ObservedGuest, RemoteError>;
+    fn receive(&mut self, request: &ReceiveRequest, archive: &[u8]) -> Result<Done, RemoteError>;
+    fn packages(&mut self, request: &BundleRequest) -> Result<Done, RemoteError>;
+    fn accounts(&mut self, request: &BundleRequest) -> Result<Done, RemoteError>;
+    fn databases(&mut self, request: &DatabasesRequest) -> Result<Done, RemoteError>;
+    fn secrets(&mut self, request: &SecretsRequest) -> Result<Done, RemoteError>;
+    fn tools(&mut self, request: &BundleRequest) -> Result<ToolsReply, RemoteError>;
+    fn release(&mut self, request: &ReleaseRequest, archive: &[u8]) -> Result<Done, RemoteError>;
+    fn validate(&mut self, request: &BundleRequest) -> Result<Done, RemoteError>;
+    fn migrate(&mut self, request: &MigrateRequest) -> Result<Done, RemoteError>;
+    /// Starts the switch on the guest, which then needs nobody.
+    fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError>;
+    fn result(&mut self, request: &ResultRequest) -> Result<TxState, RemoteError>;
+    /// Keeps the switch. Comes over a connection of its own, so that it proves that operators still get in.
+    fn confirm(&mut self, request: &ConfirmRequest) -> Result<TxState, RemoteError>;
+    fn history(&mut self) -> Result<HistoryReply, RemoteError>;
+}

@@ -4,3 +4,5 @@
 
 mod cut_proxy;
 mod fences;
+mod guest_fixture;
+mod guest_life;

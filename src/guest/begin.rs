@@ -1,0 +1,160 @@
+//! `begin`: everything that can fail without an effect, then the switch is started apart from the connection.
+
+use super::Guest;
+use super::error::GuestError;
+use super::fs::GuestFs;
+use super::journal::{self, Before};
+use super::store;
+use super::{firewall, generation, health, place, recover, release, undo};
+use crate::model::protocol::{Caller, Done};
+use crate::model::{
+    Digest, FirewallAction, GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Room that a switch must leave for the guest's own life, besides what it writes.
+const ROOM_BYTES_MIN: u64 = 16 << 20;
+
+/// Starts the switch on the guest, which then needs nobody. Again with the same transaction: changes nothing.
+pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done, GuestError> {
+    let tx = &switch.tx;
+    if caller.tx != *tx {
+        return Err(GuestError::Unfit("the caller's transaction is not the switch's".to_owned()));
+    }
+    if journal::record(guest.fs, tx)?.is_some() {
+        return Ok(Done { already: true });
+    }
+    if !journal::is_pending(guest.fs, tx)? {
+        undo::settle(guest)?;
+        check(guest, switch)?;
+        recover::install(guest)?;
+        generation::write_found(guest.fs, switch)?;
+        let before = look(guest, switch)?;
+        journal::publish(guest.fs, switch, &before)?;
+    } else if journal::switch(guest.fs, tx)? != *switch {
+        return Err(GuestError::Unfit(format!("transaction `{tx}` is another switch")));
+    }
+    let already =
+        journal::phase(guest.fs, tx)? > Phase::Begun || journal::decision(guest.fs, tx)?.is_some();
+    if !already {
+        prepare(guest, switch)?;
+        guest.system.start_switch(tx)?;
+    }
+    Ok(Done { already })
+}
+
+/// Makes what the switch only has to rename. A failure here leaves nothing: the transaction is undone.
+fn prepare(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
+    let prepared = journal::before(guest.fs, &switch.tx).and_then(|before| {
+        let owned = generation::ledger(guest.fs, switch.from)?;
+        place::prepare(guest.fs, switch, &before, &owned)?;
+        generation::write(guest.fs, switch)
+    });
+    if let Err(error) = prepared {
+        undo::give_up(guest, &switch.tx, &error)?;
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Refuses whatever would not end in a whole generation.
+fn check(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
+    let live = generation::live_number(guest.fs)?;
+    if switch.from != live {
+        return Err(GuestError::Stale { planned: switch.from, live });
+    }
+    let last = generation::numbers(guest.fs)?.last().copied().unwrap_or(GenerationId::FOUND);
+    let number = switch.generation.number;
+    if number <= last {
+        let taken = format!("generation {number} cannot follow generation {last}");
+        return Err(GuestError::Unfit(taken));
+    }
+    check_parts(guest.fs, switch)?;
+    place::check_one_file_system(guest.fs, switch)?;
+    let free = guest.fs.free_bytes(crate::model::layout::STATE)?;
+    if free < ROOM_BYTES_MIN {
+        Err(GuestError::Room { free, needed: ROOM_BYTES_MIN })
+    } else {
+        Ok(())
+    }
+}
+
+/// The tree, the release and the secrets of the new generation are there, whole.
+fn check_parts(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestError> {
+    let generation = &switch.generation;
+    if let Some(digest) = generation.digest {
+        let manifest = store::verify(fs, &digest)?;
+        store::verify_owners(fs, &digest, &manifest)?;
+    }
+    let missing = |what: String| Err(GuestError::Unfit(format!("{what}; prepare it first")));
+    if fs.stat(&generation::secrets_path(generation.secrets))?.is_none() {
+        return missing(format!("secrets `{}` are not there", generation.secrets.0.short()));
+    }
+    match generation.release {
+        Some(id) if !release::is_built(fs, id)? => {
+            missing(format!("release `{}` is not built", id.0.short()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes down what the guest is before the switch.
+fn look(guest: &mut Guest, switch: &Switch) -> Result<Before, GuestError> {
+    let units: Vec<UnitName> = unit_names(switch).into_iter().collect();
+    let rules = guest.system.save_firewall()?;
+    Ok(Before {
+        boot_id: guest.system.boot_id()?,
+        live: generation::live(guest.fs)?,
+        paths: place::look(guest.fs, switch)?,
+        created: place::missing_folders(guest.fs, switch)?,
+        units: guest.system.units(&units)?,
+        failing_probes: failing_before(guest, switch)?,
+        ufw_loaded: firewall::is_loaded(&rules),
+        rules,
+    })
+}
+
+fn unit_names(switch: &Switch) -> BTreeSet<UnitName> {
+    let mut names = BTreeSet::new();
+    for actions in [&switch.units, &switch.undo_units] {
+        for list in [&actions.stop, &actions.reload, &actions.restart, &actions.start] {
+            names.extend(list.iter().cloned());
+        }
+    }
+    names.extend(switch.health.probes.values().filter_map(|probe| match probe {
+        Probe::Unit { unit } => Some(unit.clone()),
+        _ => None,
+    }));
+    names
+}
+
+/// Probes that the old generation has too, and that do not pass for it either: no fault of the new one.
+fn failing_before(guest: &mut Guest, switch: &Switch) -> Result<BTreeSet<String>, GuestError> {
+    let old = live_health(guest, switch.from)?;
+    let shared: BTreeMap<String, Probe> = switch
+        .health
+        .probes
+        .iter()
+        .filter(|(name, probe)| old.get(*name) == Some(*probe))
+        .map(|(name, probe)| (name.clone(), probe.clone()))
+        .collect();
+    Ok(health::failing(guest, &shared)?.into_keys().collect())
+}
+
+fn live_health(
+    guest: &mut Guest,
+    from: GenerationId,
+) -> Result<BTreeMap<String, Probe>, GuestError> {
+    let digest: Option<Digest> = match from {
+        GenerationId::FOUND => None,
+        number => generation::read(guest.fs, number)?.digest,
+    };
+    let Some(digest) = digest else { return Ok(BTreeMap::new()) };
+    let health = store::document::<HealthDocument>(guest.fs, &digest, document::HEALTH)?;
+    Ok(health.map(|health| health.probes).unwrap_or_default())
+}
+
+/// Whether this switch loads the firewall.
+pub fn changes_firewall(switch: &Switch) -> bool {
+    switch.firewall == FirewallAction::Apply
+}

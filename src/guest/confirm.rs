@@ -1,0 +1,40 @@
+//! `confirm`: keeps a switch, by the one decision that cannot be taken twice.
+
+use super::Guest;
+use super::error::GuestError;
+use super::journal::{self, Decision};
+use super::system::same_nonce;
+use super::{generation, place, undo};
+use crate::model::{Nonce, Outcome, Phase, TxId, TxState};
+
+/// Keeps the switch. Again: the same answer. Too late: the true state, of a guest that has gone back or is about to.
+pub fn confirm(guest: &mut Guest, tx: &TxId, nonce: &Nonce) -> Result<TxState, GuestError> {
+    if let Some(record) = journal::record(guest.fs, tx)? {
+        return Ok(record.state);
+    }
+    if !journal::is_pending(guest.fs, tx)? {
+        return Err(GuestError::UnknownTx { tx: tx.clone() });
+    }
+    if !same_nonce(&journal::switch(guest.fs, tx)?.nonce, nonce) {
+        return Err(GuestError::Nonce);
+    }
+    if journal::decision(guest.fs, tx)?.is_none()
+        && journal::phase(guest.fs, tx)? != Phase::AwaitingConfirm
+    {
+        return journal::state(guest.fs, tx);
+    }
+    match journal::decide(guest.fs, tx, Decision::Confirmed)? {
+        Decision::Confirmed => finish(guest, tx)?,
+        Decision::Undone => undo::after_switch(guest, tx)?,
+    }
+    journal::state(guest.fs, tx)
+}
+
+/// What follows from a decision to keep the switch; any number of times.
+pub fn finish(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+    let switch = journal::switch(guest.fs, tx)?;
+    generation::set_outcome(guest.fs, switch.generation.number, Outcome::Confirmed)?;
+    place::sweep(guest.fs, &switch)?;
+    guest.system.disarm(tx)?;
+    journal::close(guest.fs, &switch, Phase::Confirmed)
+}

@@ -1,0 +1,267 @@
+//! The running side of a real Debian guest: systemctl, iptables, ufw, journalctl.
+
+use super::process;
+use super::system::{
+    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport, run,
+};
+use crate::model::{Probe, TxId, UnitName};
+use rustix::time::{ClockId, clock_gettime};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A unit job may take as long as systemd's own default for a start or a stop (90 s), and a little more.
+const JOB_LIMIT: Duration = Duration::from_secs(100);
+/// For commands that only ask.
+const ASK_LIMIT: Duration = Duration::from_secs(20);
+
+/// The real guest.
+#[derive(Debug)]
+pub struct Debian;
+
+/// Time since boot (`CLOCK_BOOTTIME`).
+pub fn uptime() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// The path of this very program.
+pub fn own_program() -> Result<String, SystemError> {
+    let spawn = |cause| SystemError::Spawn { program: "stackc-guest".to_owned(), cause };
+    Ok(std::env::current_exe().map_err(spawn)?.display().to_string())
+}
+
+impl Debian {
+    fn systemctl(&mut self, words: &[&str], limit: Duration) -> Result<Output, SystemError> {
+        let mut argv = vec!["systemctl"];
+        argv.extend(words);
+        run(self, &Command::new(&argv, limit))
+    }
+
+    fn is_loaded(&mut self, unit: &str) -> Result<bool, SystemError> {
+        let show = self.systemctl(&["show", "--property=ActiveState", "--", unit], ASK_LIMIT)?;
+        Ok(["=active", "=activating"].iter().any(|state| show.text.trim().ends_with(state)))
+    }
+}
+
+impl System for Debian {
+    fn boot_id(&mut self) -> Result<String, SystemError> {
+        let path = "/proc/sys/kernel/random/boot_id";
+        let text = std::fs::read_to_string(path)
+            .map_err(|cause| SystemError::Spawn { program: path.to_owned(), cause })?;
+        Ok(text.trim().to_owned())
+    }
+
+    fn uptime(&mut self) -> Duration {
+        uptime()
+    }
+
+    fn sleep(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError> {
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let properties = "--property=Id,LoadState,ActiveState,SubState,Result,NRestarts";
+        let mut words = vec!["show", properties, "--"];
+        words.extend(names.iter().map(UnitName::as_str));
+        let show = self.systemctl(&words, ASK_LIMIT)?;
+        // Blocks come in the order of the names; an alias's `Id` is another name than the one asked for.
+        let blocks = show.text.split("\n\n").map(parse_report);
+        Ok(names.iter().cloned().zip(blocks).collect())
+    }
+
+    fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError> {
+        let words: &[&str] = match job {
+            UnitJob::Start => &["start", "--"],
+            UnitJob::StartLater => &["start", "--no-block", "--"],
+            UnitJob::Stop => &["stop", "--"],
+            UnitJob::Restart => &["restart", "--"],
+            UnitJob::Reload => &["reload", "--"],
+        };
+        if matches!(job, UnitJob::Start | UnitJob::Restart) {
+            // A unit that hit its start limit before would refuse the very start that repairs it. Unknown units: no matter.
+            drop(self.systemctl(&["reset-failed", "--", unit.as_str()], ASK_LIMIT));
+        }
+        let mut words = words.to_vec();
+        words.push(unit.as_str());
+        match self.systemctl(&words, JOB_LIMIT) {
+            Err(SystemError::Failed { .. }) if job == UnitJob::Stop => {
+                // What is not there is stopped; what still runs is not.
+                let report = self.units(std::slice::from_ref(unit))?;
+                if report[unit].is_active() {
+                    self.systemctl(&words, JOB_LIMIT).map(drop)
+                } else {
+                    Ok(())
+                }
+            }
+            other => other.map(drop),
+        }
+    }
+
+    fn daemon_reload(&mut self) -> Result<(), SystemError> {
+        self.systemctl(&["daemon-reload"], JOB_LIMIT).map(drop)
+    }
+
+    fn journal(&mut self, unit: &UnitName, past: Duration) -> Vec<String> {
+        let since = format!("--since=-{}s", past.as_secs() + 1);
+        let words = [
+            "journalctl",
+            "--no-pager",
+            "-q",
+            "-o",
+            "cat",
+            "-n",
+            "30",
+            &since,
+            "-u",
+            unit.as_str(),
+        ];
+        let output = self.run(&Command::new(&words, ASK_LIMIT));
+        output.map_or_else(|error| vec![error.to_string()], |output| output.tail(30))
+    }
+
+    fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError> {
+        // A retry is armed from within the last one's own unit, whose name is taken until it ends.
+        let name = match alarm {
+            Alarm::Retry => format!("stackc-undo-{tx}-retry-{}", uptime().as_secs()),
+            other => format!("stackc-undo-{tx}-{}", other.name()),
+        };
+        let timer = format!("{name}.timer");
+        if self.is_loaded(&timer)? {
+            return Ok(());
+        }
+        let program = own_program()?;
+        let words = [
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            &format!("--unit={name}"),
+            &format!("--on-active={}ms", after.as_millis()),
+            "--timer-property=AccuracySec=1s",
+            "--property=TimeoutStartSec=infinity",
+            &program,
+            "timer-undo",
+            tx.as_str(),
+            "0",
+        ];
+        run(self, &Command::new(&words, ASK_LIMIT))?;
+        if self.is_loaded(&timer)? {
+            Ok(())
+        } else {
+            Err(SystemError::Failed {
+                command: format!("systemd-run --unit={name}"),
+                ending: "the timer is not active afterwards".to_owned(),
+                tail: Vec::new(),
+            })
+        }
+    }
+
+    fn disarm(&mut self, tx: &TxId) -> Result<(), SystemError> {
+        let timers = format!("stackc-undo-{tx}-*.timer");
+        self.systemctl(&["stop", "--", &timers], ASK_LIMIT).map(drop)
+    }
+
+    fn start_switch(&mut self, tx: &TxId) -> Result<(), SystemError> {
+        let unit = format!("stackc-tx-{tx}");
+        if self.is_loaded(&format!("{unit}.service"))? {
+            return Ok(());
+        }
+        let program = own_program()?;
+        // However the switch ends, by the kernel's hand too: what it did not finish is undone at once.
+        let after = format!("--property=ExecStopPost={program} switch-ended {tx}");
+        let words = [
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            "--no-block",
+            &format!("--unit={unit}"),
+            "--property=KillMode=mixed",
+            "--property=TimeoutStopSec=180",
+            &after,
+            &program,
+            "switch",
+            tx.as_str(),
+        ];
+        run(self, &Command::new(&words, ASK_LIMIT)).map(drop)
+    }
+
+    fn end_switch(&mut self, tx: &TxId) -> Result<(), SystemError> {
+        let unit = format!("stackc-tx-{tx}.service");
+        if self.is_loaded(&unit)? {
+            self.systemctl(&["kill", "--signal=KILL", "--kill-whom=main", "--", &unit], ASK_LIMIT)?;
+        }
+        Ok(())
+    }
+
+    fn save_firewall(&mut self) -> Result<Rules, SystemError> {
+        let v4 = run(self, &Command::new(&["iptables-save"], ASK_LIMIT))?.text;
+        let v6 = run(self, &Command::new(&["ip6tables-save"], ASK_LIMIT))?.text;
+        Ok(Rules { v4: rules_only(&v4), v6: rules_only(&v6) })
+    }
+
+    fn load_firewall(&mut self, rules: &Rules, load: Load) -> Result<(), SystemError> {
+        let options: &[&str] = match load {
+            Load::Test => &["--test", "-n"],
+            Load::Chains => &["-n"],
+            Load::Tables => &[],
+        };
+        for (program, text) in [("iptables-restore", &rules.v4), ("ip6tables-restore", &rules.v6)] {
+            // The lock of other iptables callers is waited for, within the limit.
+            let mut argv = vec![program, "-w", "10"];
+            argv.extend(options);
+            let input = text.clone().into_bytes();
+            run(self, &Command { input, ..Command::new(&argv, ASK_LIMIT) })?;
+        }
+        Ok(())
+    }
+
+    fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError> {
+        let ufw = |verb| Command::new(&["ufw", "--force", verb], JOB_LIMIT);
+        if !enabled {
+            return run(self, &ufw("disable")).map(drop);
+        }
+        // Half a frame from an earlier accident makes every enable fail; flushed, it does not (20 of 20, reliability.md §0).
+        if run(self, &ufw("enable")).is_err() {
+            run(self, &Command::new(&["/lib/ufw/ufw-init", "flush-all"], JOB_LIMIT))?;
+            run(self, &ufw("enable"))?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
+        process::run(command)
+    }
+
+    fn program(&mut self) -> Result<String, SystemError> {
+        own_program()
+    }
+
+    fn probe(&mut self, probe: &Probe) -> Result<(), String> {
+        process::probe(probe)
+    }
+}
+
+/// `iptables-save` shares its output with warnings about other tables; only rules go back in.
+fn rules_only(text: &str) -> String {
+    let is_rule = |line: &&str| line.starts_with(['*', ':', '-', '[']) || line.trim() == "COMMIT";
+    text.lines().filter(is_rule).map(|line| format!("{line}\n")).collect()
+}
+
+fn parse_report(block: &str) -> UnitReport {
+    let mut report = UnitReport::default();
+    for line in block.lines() {
+        let Some((key, value)) = line.split_once('=') else { continue };
+        match key {
+            "LoadState" => value.clone_into(&mut report.load),
+            "ActiveState" => value.clone_into(&mut report.active),
+            "SubState" => value.clone_into(&mut report.sub),
+            "Result" => value.clone_into(&mut report.result),
+            "NRestarts" => report.restarts = value.parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+    report
+}

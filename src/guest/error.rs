@@ -1,0 +1,91 @@
+//! Why the guest says no, and in which state things are then.
+
+use super::fs::FsError;
+use super::system::SystemError;
+use crate::model::canonical::CanonicalError;
+use crate::model::protocol::{Refusal, RefusalCode};
+use crate::model::{Digest, GenerationId, ParseNameError, TxId};
+
+/// Why a call did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    #[error(transparent)]
+    System(#[from] SystemError),
+    #[error("cannot read the request")]
+    Request(#[source] serde_json::Error),
+    #[error("the request does not fit: {0}")]
+    Unfit(String),
+    #[error("`{path}` is not what stackc wrote")]
+    Document {
+        path: String,
+        #[source]
+        cause: CanonicalError,
+    },
+    #[error("this guest is {found}, and the operator means {wanted}")]
+    Identity { found: String, wanted: String },
+    #[error("the guest is busy: {holder}")]
+    Busy { holder: String },
+    #[error("the plan was made against generation {planned}, and generation {live} is live")]
+    Stale { planned: GenerationId, live: GenerationId },
+    #[error("the transaction `{tx}` is not on this guest")]
+    UnknownTx { tx: TxId },
+    #[error("the tree `{}` in the store is not the bundle: {problem}", digest.short())]
+    Tree { digest: Digest, problem: String },
+    #[error("the archive is refused: {0}")]
+    Archive(String),
+    #[error("cannot read the archive")]
+    ArchiveRead(#[source] std::io::Error),
+    #[error("the guest has no {what} `{name}`; the bundle's sysusers files make it, or a package")]
+    Owner { what: &'static str, name: String },
+    #[error("`{step}` did not succeed")]
+    Step { step: String, tail: Vec<String> },
+    #[error("the staged files are not valid: {count} fault(s)")]
+    Invalid { count: usize, faults: Vec<String> },
+    #[error("there is not enough room: {free} bytes are free, {needed} are needed")]
+    Room { free: u64, needed: u64 },
+    #[error("the nonce is not this transaction's")]
+    Nonce,
+    #[error("the guest is not whole: {0}")]
+    Inconsistent(String),
+    #[error(transparent)]
+    Name(#[from] ParseNameError),
+}
+
+impl GuestError {
+    fn code(&self) -> RefusalCode {
+        match self {
+            Self::Busy { .. } => RefusalCode::Busy,
+            Self::Stale { .. } => RefusalCode::Stale,
+            Self::Inconsistent(_) => RefusalCode::Inconsistent,
+            Self::Request(_)
+            | Self::Unfit(_)
+            | Self::Identity { .. }
+            | Self::UnknownTx { .. }
+            | Self::Nonce
+            | Self::Name(_) => RefusalCode::Refused,
+            _ => RefusalCode::Failed,
+        }
+    }
+
+    fn details(&self) -> Vec<String> {
+        match self {
+            Self::System(error) => error.tail().to_vec(),
+            Self::Step { tail, .. } => tail.clone(),
+            Self::Invalid { faults, .. } => faults.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The error as it goes over the wire: the message with its causes, and `state`, where things stand now.
+    pub fn refusal(&self, state: &str) -> Refusal {
+        let mut message = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            message = format!("{message}: {error}");
+            cause = error.source();
+        }
+        Refusal { code: self.code(), message, details: self.details(), state: state.to_owned() }
+    }
+}

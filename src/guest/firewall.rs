@@ -1,0 +1,192 @@
+//! The kernel's firewall: ufw's own files, loaded in one atomic commit per address family; never `ufw reload`,
+//! which leaves a hole, and a locked door when it dies half-way (reliability.md §0).
+
+use super::Guest;
+use super::error::GuestError;
+use super::store;
+use super::system::{Load, Rules, SystemError};
+use crate::model::{Digest, UfwDocument, document};
+
+/// The line by which the kernel shows that ufw's frame is loaded. `ufw-user-input` alone proves nothing: a restore
+/// without the frame makes that chain, too, and nothing jumps to it.
+pub const UFW_HOOK: &str = "-A INPUT -j ufw-before-input";
+
+/// Whether ufw's frame is hooked into the kernel's INPUT.
+pub fn is_loaded(rules: &Rules) -> bool {
+    rules.v4.lines().any(|line| line.trim() == UFW_HOOK)
+}
+
+/// The rules and policies of a bundle; none when it has no firewall.
+fn wanted(guest: &mut Guest, digest: &Digest) -> Result<Option<(UfwDocument, Rules)>, GuestError> {
+    let Some(ufw) = store::document::<UfwDocument>(guest.fs, digest, document::UFW)? else {
+        return Ok(None);
+    };
+    let tree = store::tree_path(digest);
+    let mut text = |name: &str| -> Result<String, GuestError> {
+        let bytes = guest.fs.read(&format!("{tree}/{name}"))?;
+        String::from_utf8(bytes).map_err(|_| GuestError::Unfit(format!("`{name}` is not UTF-8")))
+    };
+    let rules = Rules { v4: text(document::USER_RULES)?, v6: text(document::USER6_RULES)? };
+    Ok(Some((ufw, rules)))
+}
+
+/// Judges a bundle's rules without loading them.
+pub fn validate(guest: &mut Guest, digest: &Digest) -> Result<Vec<String>, GuestError> {
+    let Some((ufw, rules)) = wanted(guest, digest)? else { return Ok(Vec::new()) };
+    let mut faults = Vec::new();
+    for (name, text) in [(document::USER_RULES, &rules.v4), (document::USER6_RULES, &rules.v6)] {
+        faults.extend(fault_in_form(text).map(|fault| format!("`{name}`: {fault}")));
+    }
+    if !faults.is_empty() {
+        return Ok(faults);
+    }
+    match guest.system.load_firewall(&with_policies(&rules, &ufw), Load::Test) {
+        Ok(()) => Ok(Vec::new()),
+        Err(SystemError::Failed { command, tail, .. }) => {
+            Ok(vec![format!("{command}: {}", tail.join(" / "))])
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What follows the one COMMIT would be applied in a second step, or fail after the first one was.
+fn fault_in_form(text: &str) -> Option<String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let tables: Vec<_> = lines.iter().filter(|line| line.starts_with('*')).collect();
+    if tables != [&"*filter"] {
+        return Some(format!("it must have one `*filter` table, and has {tables:?}"));
+    }
+    let Some(commit) = lines.iter().position(|line| *line == "COMMIT") else {
+        return Some("it has no `COMMIT`".to_owned());
+    };
+    let extra = lines[commit + 1..].iter().find(|line| !line.is_empty() && !line.starts_with('#'));
+    extra.map(|line| format!("`{line}` stands after `COMMIT`"))
+}
+
+/// Brings the kernel to the bundle's firewall.
+pub fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
+    let Some((ufw, rules)) = wanted(guest, digest)? else { return Ok(()) };
+    let loaded = is_loaded(&guest.system.save_firewall()?);
+    if !ufw.enabled {
+        if loaded {
+            guest.system.set_ufw(false)?;
+        }
+        return Ok(());
+    }
+    if let Some(fault) = fault_in_form(&rules.v4).or_else(|| fault_in_form(&rules.v6)) {
+        return Err(GuestError::Unfit(format!("the firewall's rules: {fault}")));
+    }
+    let rules = with_policies(&rules, &ufw);
+    if loaded {
+        guest.system.load_firewall(&rules, Load::Test)?;
+        guest.system.load_firewall(&rules, Load::Chains)?;
+    } else {
+        guest.system.set_ufw(true)?;
+    }
+    verify(guest, &rules, ufw.ipv6)
+}
+
+/// Reads the kernel back: exit codes of ufw prove nothing.
+fn verify(guest: &mut Guest, wanted: &Rules, ipv6: bool) -> Result<(), GuestError> {
+    let kernel = guest.system.save_firewall()?;
+    let step = |step: String| GuestError::Step { step, tail: Vec::new() };
+    if !is_loaded(&kernel) {
+        return Err(step("load ufw's frame into the kernel".to_owned()));
+    }
+    let mut pairs = vec![("IPv4", &wanted.v4, &kernel.v4, "-A ufw-user-input ")];
+    if ipv6 {
+        pairs.push(("IPv6", &wanted.v6, &kernel.v6, "-A ufw6-user-input "));
+    }
+    for (family, wanted, kernel, prefix) in pairs {
+        let count = |text: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
+        let (has, wants) = (count(kernel), count(wanted));
+        if has != wants {
+            return Err(step(format!("load {wants} {family} rules: the kernel has {has}")));
+        }
+    }
+    Ok(())
+}
+
+/// The rules with the default policies in the same commit. ufw's frame sets them only when it is loaded, in the
+/// built-in chain and, for REJECT's sake, in a chain of its own. Source: `ufw-init-functions`, Debian 12 and 13.
+fn with_policies(rules: &Rules, ufw: &UfwDocument) -> Rules {
+    Rules { v4: add_policies(&rules.v4, ufw, "ufw"), v6: add_policies(&rules.v6, ufw, "ufw6") }
+}
+
+fn add_policies(rules: &str, ufw: &UfwDocument, prefix: &str) -> String {
+    let chains = [("INPUT", &ufw.incoming), ("OUTPUT", &ufw.outgoing), ("FORWARD", &ufw.routed)];
+    let mut chain_lines = String::new();
+    let mut rule_lines = String::new();
+    for (chain, policy) in chains {
+        let target = policy.to_uppercase();
+        let builtin = if target == "ACCEPT" { "ACCEPT" } else { "DROP" };
+        let own = format!("{prefix}-skip-to-policy-{}", chain.to_lowercase());
+        chain_lines += &format!(":{chain} {builtin} [0:0]\n:{own} - [0:0]\n");
+        rule_lines += &format!("-A {own} -j {target}\n");
+    }
+    let rules = rules.replacen("*filter\n", &format!("*filter\n{chain_lines}"), 1);
+    match rules.rsplit_once("COMMIT") {
+        Some((head, tail)) => format!("{head}{rule_lines}COMMIT{tail}"),
+        None => rules,
+    }
+}
+
+/// Puts the kernel's tables back as they were saved.
+pub fn restore(guest: &mut Guest, saved: &Rules) -> Result<(), GuestError> {
+    let saved = Rules { v4: or_open(&saved.v4), v6: or_open(&saved.v6) };
+    Ok(guest.system.load_firewall(&saved, Load::Tables)?)
+}
+
+/// A kernel that nobody has given rules saves none; restoring nothing would leave ours in force.
+fn or_open(saved: &str) -> String {
+    if saved.contains("*filter") {
+        return saved.to_owned();
+    }
+    let open =
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+    format!("{saved}{open}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: &str =
+        "*filter\n:ufw-user-input - [0:0]\n-A ufw-user-input -p tcp --dport 22 -j ACCEPT\nCOMMIT\n";
+
+    #[test]
+    fn what_stands_after_commit_is_refused() {
+        assert_eq!(fault_in_form(RULES), None);
+        assert_eq!(fault_in_form(&format!("{RULES}# a comment\n\n")), None);
+        assert_eq!(
+            fault_in_form(&format!("{RULES}-A INPUT -j DROP\n")).as_deref(),
+            Some("`-A INPUT -j DROP` stands after `COMMIT`")
+        );
+        assert!(fault_in_form(&format!("{RULES}{RULES}")).is_some());
+        assert_eq!(fault_in_form("*filter\n").as_deref(), Some("it has no `COMMIT`"));
+    }
+
+    #[test]
+    fn policies_are_set_in_the_same_commit_as_the_rules() {
+        let ufw = UfwDocument {
+            enabled: true,
+            ipv6: true,
+            logging: "low".to_owned(),
+            incoming: "reject".to_owned(),
+            outgoing: "accept".to_owned(),
+            routed: "drop".to_owned(),
+        };
+        let text = add_policies(RULES, &ufw, "ufw");
+        assert_eq!(fault_in_form(&text), None);
+        assert!(text.contains(":INPUT DROP [0:0]\n:ufw-skip-to-policy-input - [0:0]\n"), "{text}");
+        assert!(text.contains("-A ufw-skip-to-policy-input -j REJECT\n"), "{text}");
+        assert!(text.contains(":OUTPUT ACCEPT [0:0]\n"), "{text}");
+        assert!(text.ends_with("-A ufw-skip-to-policy-forward -j DROP\nCOMMIT\n"), "{text}");
+    }
+
+    #[test]
+    fn a_kernel_without_rules_is_restored_to_open() {
+        assert!(or_open("").contains(":INPUT ACCEPT"));
+        assert_eq!(or_open(RULES), RULES);
+    }
+}

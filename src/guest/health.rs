@@ -1,0 +1,168 @@
+//! Is the new generation well? Judged against what was wrong before it.
+
+use super::Guest;
+use super::error::GuestError;
+use super::journal::Before;
+use super::system::UnitReport;
+use crate::model::{Failure, HealthDocument, Probe, Switch, UnitName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Between two rounds of probes: short beside any window, long beside a probe's own cost.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// Probes that do not pass, each with its reason.
+pub fn failing(
+    guest: &mut Guest,
+    probes: &BTreeMap<String, Probe>,
+) -> Result<BTreeMap<String, String>, GuestError> {
+    let mut failing = BTreeMap::new();
+    for (name, probe) in probes {
+        let answer = match probe {
+            Probe::Unit { unit } => judge_unit(&unit_report(guest, unit)?),
+            other => guest.system.probe(other),
+        };
+        failing.extend(answer.err().map(|reason| (name.clone(), reason)));
+    }
+    Ok(failing)
+}
+
+fn unit_report(guest: &mut Guest, unit: &UnitName) -> Result<UnitReport, GuestError> {
+    let mut reports = guest.system.units(std::slice::from_ref(unit))?;
+    Ok(reports.remove(unit).unwrap_or_default())
+}
+
+fn judge_unit(report: &UnitReport) -> Result<(), String> {
+    if report.is_active() {
+        return Ok(());
+    }
+    Err(format!("it is {} ({}, result {})", report.active, report.sub, report.result))
+}
+
+/// Waits until every probe passes, then until all have held for the window. The failure when one does not.
+pub fn verify(
+    guest: &mut Guest,
+    switch: &Switch,
+    before: &Before,
+) -> Result<Option<Failure>, GuestError> {
+    let started = guest.system.uptime();
+    let watched = watched(switch);
+    let first = guest.system.units(&watched)?;
+    let start_limit = seconds(switch.health.start_seconds);
+    loop {
+        if let Some(failure) = broken_unit(guest, &watched, &first, before, started)? {
+            return Ok(Some(failure));
+        }
+        let failing = new_failures(guest, &switch.health, before)?;
+        if failing.is_empty() {
+            break;
+        }
+        if guest.system.uptime().saturating_sub(started) >= start_limit {
+            let within = format!("within {} s", switch.health.start_seconds);
+            return Ok(Some(failure(guest, switch, &failing, &within, started)));
+        }
+        guest.system.sleep(ROUND);
+    }
+    hold(guest, switch, before, &watched, &first)
+}
+
+fn hold(
+    guest: &mut Guest,
+    switch: &Switch,
+    before: &Before,
+    watched: &[UnitName],
+    first: &BTreeMap<UnitName, UnitReport>,
+) -> Result<Option<Failure>, GuestError> {
+    let passed = guest.system.uptime();
+    let window = seconds(switch.health.window_seconds);
+    loop {
+        if let Some(failure) = broken_unit(guest, watched, first, before, passed)? {
+            return Ok(Some(failure));
+        }
+        let failing = new_failures(guest, &switch.health, before)?;
+        if !failing.is_empty() {
+            let within = format!("all through {} s", switch.health.window_seconds);
+            return Ok(Some(failure(guest, switch, &failing, &within, passed)));
+        }
+        let held = guest.system.uptime().saturating_sub(passed);
+        if held >= window {
+            return Ok(None);
+        }
+        guest.system.sleep(ROUND.min(window.saturating_sub(held)));
+    }
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds))
+}
+
+/// Units that the switch brought up, and those that probes name.
+fn watched(switch: &Switch) -> Vec<UnitName> {
+    let actions = &switch.units;
+    let mut units: BTreeSet<&UnitName> = actions.restart.iter().chain(&actions.start).collect();
+    units.extend(&actions.reload);
+    units.extend(switch.health.probes.values().filter_map(|probe| match probe {
+        Probe::Unit { unit } => Some(unit),
+        _ => None,
+    }));
+    units.into_iter().cloned().collect()
+}
+
+/// A unit that failed, or that the service manager had to restart since the switch, when it was well before.
+fn broken_unit(
+    guest: &mut Guest,
+    watched: &[UnitName],
+    first: &BTreeMap<UnitName, UnitReport>,
+    before: &Before,
+    since: Duration,
+) -> Result<Option<Failure>, GuestError> {
+    let now = guest.system.units(watched)?;
+    for (unit, report) in &now {
+        let was_broken = before.units.get(unit).is_some_and(UnitReport::is_failed);
+        let restarts = first.get(unit).map_or(0, |report| report.restarts);
+        let crashed = report.restarts > restarts;
+        if was_broken || !(report.is_failed() || crashed) {
+            continue;
+        }
+        let what = if crashed {
+            format!("`{unit}` crashed and was restarted by the service manager")
+        } else {
+            format!("`{unit}` is {} (result {})", report.active, report.result)
+        };
+        let past = guest.system.uptime().saturating_sub(since);
+        let evidence = guest.system.journal(unit, past);
+        return Ok(Some(Failure { what, evidence }));
+    }
+    Ok(None)
+}
+
+fn new_failures(
+    guest: &mut Guest,
+    health: &HealthDocument,
+    before: &Before,
+) -> Result<BTreeMap<String, String>, GuestError> {
+    let mut failing = failing(guest, &health.probes)?;
+    failing.retain(|name, _| !before.failing_probes.contains(name));
+    Ok(failing)
+}
+
+/// The failure of probes, with their answers and the journals of the units that may be the cause.
+fn failure(
+    guest: &mut Guest,
+    switch: &Switch,
+    failing: &BTreeMap<String, String>,
+    within: &str,
+    since: Duration,
+) -> Failure {
+    let names: Vec<String> = failing.keys().map(|name| format!("`{name}`")).collect();
+    let verb = if names.len() == 1 { "does" } else { "do" };
+    let what = format!("probe {} {verb} not pass {within}", names.join(", "));
+    let mut evidence: Vec<String> =
+        failing.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+    let past = guest.system.uptime().saturating_sub(since) + ROUND;
+    for unit in switch.units.restart.iter().chain(&switch.units.start) {
+        let lines = guest.system.journal(unit, past);
+        evidence.extend(lines.iter().map(|line| format!("{unit}: {line}")));
+    }
+    Failure { what, evidence }
+}

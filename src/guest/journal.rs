@@ -1,0 +1,265 @@
+//! A transaction on disk: `tx/<id>/`, published whole, decided once, moved to `history/` when it is over.
+
+use super::error::GuestError;
+use super::fs::{GuestFs, Ids, Sync, mkdir_all, remove_tree, replace};
+use super::store::read_document;
+use super::system::{Rules, UnitReport};
+use crate::model::layout::STATE;
+use crate::model::protocol::TxRecord;
+use crate::model::{
+    Failure, GenerationId, GuestPath, Phase, Switch, TxId, TxState, UnitName, canonical,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub const TRANSACTIONS: &str = "/var/lib/stackc/tx";
+const HISTORY: &str = "/var/lib/stackc/history";
+/// Given back to the file system when an undo begins, so that a full disk cannot stop it.
+const RESERVE_BYTES: u64 = 1 << 20;
+/// After this many boots that did not finish, nothing is tried again without a person.
+pub const RECOVERIES_MAX: u32 = 3;
+
+/// The guest before the switch: all that an undo needs, besides the hard links in `saved/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    pub boot_id: String,
+    pub live: Option<GenerationId>,
+    pub paths: BTreeMap<GuestPath, Found>,
+    /// Directories that are made only to hold what is placed, parents first.
+    pub created: BTreeSet<String>,
+    pub units: BTreeMap<UnitName, UnitReport>,
+    /// Probes that did not pass while the old generation, which had them too, was live.
+    pub failing_probes: BTreeSet<String>,
+    pub rules: Rules,
+    pub ufw_loaded: bool,
+}
+
+/// What was at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Found {
+    Absent,
+    /// A file or a symlink, kept under a second name.
+    Saved {
+        name: u64,
+    },
+    Directory {
+        uid: u32,
+        gid: u32,
+        mode: u32,
+    },
+}
+
+impl Found {
+    pub fn directory(ids: Ids) -> Self {
+        Self::Directory { uid: ids.uid, gid: ids.gid, mode: ids.mode }
+    }
+}
+
+/// How a transaction ends: settled by one link(2), for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    Confirmed,
+    Undone,
+}
+
+impl Decision {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Undone => "undone",
+        }
+    }
+}
+
+/// The folder of a transaction.
+pub fn folder(tx: &TxId) -> String {
+    format!("{TRANSACTIONS}/{tx}")
+}
+
+/// Where the name of a saved file or link is.
+pub fn saved_path(tx: &TxId, name: u64) -> String {
+    format!("{TRANSACTIONS}/{tx}/saved/{name}")
+}
+
+/// The prepared neighbour of a path, renamed over it in the switch.
+pub fn temp_path(path: &str, tx: &TxId) -> String {
+    format!("{path}.stackc-{tx}.tmp")
+}
+
+/// Transactions that are not over, by name.
+pub fn pending(fs: &mut dyn GuestFs) -> Result<Vec<TxId>, GuestError> {
+    Ok(fs.list(TRANSACTIONS)?.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+pub fn is_pending(fs: &mut dyn GuestFs, tx: &TxId) -> Result<bool, GuestError> {
+    Ok(fs.stat(&folder(tx))?.is_some())
+}
+
+/// Writes the journal's head and the way back, and gives the folder its name when all of it is durable.
+pub fn publish(fs: &mut dyn GuestFs, switch: &Switch, before: &Before) -> Result<(), GuestError> {
+    let staged = format!("{TRANSACTIONS}/.tmp-{}", switch.tx);
+    mkdir_all(fs, TRANSACTIONS, 0o700)?;
+    remove_tree(fs, &staged)?;
+    fs.mkdir(&staged, 0o700)?;
+    fs.mkdir(&format!("{staged}/saved"), 0o700)?;
+    for (path, found) in &before.paths {
+        if let Found::Saved { name } = found {
+            fs.link(path.as_str(), &format!("{staged}/saved/{name}"))?;
+        }
+    }
+    fs.sync_dir(&format!("{staged}/saved"))?;
+    let reserve = &mut std::io::Read::take(std::io::repeat(0), RESERVE_BYTES);
+    fs.write(&format!("{staged}/reserve"), reserve, 0o600, Sync::Now)?;
+    let mut json = |name: &str, bytes: Vec<u8>| {
+        fs.write(&format!("{staged}/{name}"), &mut &bytes[..], 0o600, Sync::Now)
+    };
+    json("before.json", canonical::to_bytes(before))?;
+    json("switch.json", canonical::to_bytes(switch))?;
+    json("phase", canonical::to_bytes(&Phase::Begun))?;
+    fs.sync_dir(&staged)?;
+    fs.rename(&staged, &folder(&switch.tx))?;
+    Ok(fs.sync_dir(TRANSACTIONS)?)
+}
+
+pub fn switch(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Switch, GuestError> {
+    read_document(fs, &format!("{}/switch.json", folder(tx)))
+}
+
+pub fn before(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Before, GuestError> {
+    read_document(fs, &format!("{}/before.json", folder(tx)))
+}
+
+pub fn phase(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Phase, GuestError> {
+    read_document(fs, &format!("{}/phase", folder(tx)))
+}
+
+/// Writes the phase durably: it is on disk before its effect.
+pub fn set_phase(fs: &mut dyn GuestFs, tx: &TxId, phase: Phase) -> Result<(), GuestError> {
+    let path = format!("{}/phase", folder(tx));
+    Ok(replace(fs, &path, &canonical::to_bytes(&phase), 0o600)?)
+}
+
+/// Where a transaction stands; that of an ended one is in the history.
+pub fn state(fs: &mut dyn GuestFs, tx: &TxId) -> Result<TxState, GuestError> {
+    if let Some(record) = record(fs, tx)? {
+        return Ok(record.state);
+    }
+    let phase = match phase(fs, tx) {
+        Ok(phase) => phase,
+        // It ended between the two looks.
+        Err(error) => return record(fs, tx)?.map(|record| record.state).ok_or(error),
+    };
+    let notes = notes(fs, tx)?;
+    Ok(TxState { phase, ..notes })
+}
+
+/// What has been noted of a transaction so far.
+fn notes(fs: &mut dyn GuestFs, tx: &TxId) -> Result<TxState, GuestError> {
+    let path = format!("{}/state.json", folder(tx));
+    if fs.stat(&path)?.is_some() {
+        return read_document(fs, &path);
+    }
+    let (downtime_ms, switch_ms) = (BTreeMap::new(), 0);
+    Ok(TxState { tx: tx.clone(), phase: Phase::Begun, failure: None, downtime_ms, switch_ms })
+}
+
+/// Notes what the switch cost.
+pub fn note_times(
+    fs: &mut dyn GuestFs,
+    tx: &TxId,
+    downtime_ms: BTreeMap<UnitName, u64>,
+    switch_ms: u64,
+) -> Result<(), GuestError> {
+    let notes = TxState { downtime_ms, switch_ms, ..notes(fs, tx)? };
+    keep_notes(fs, tx, &notes)
+}
+
+/// Notes why it is being undone; the first reason stays.
+pub fn note_failure(fs: &mut dyn GuestFs, tx: &TxId, failure: &Failure) -> Result<(), GuestError> {
+    let notes = notes(fs, tx)?;
+    if notes.failure.is_some() {
+        return Ok(());
+    }
+    keep_notes(fs, tx, &TxState { failure: Some(failure.clone()), ..notes })
+}
+
+fn keep_notes(fs: &mut dyn GuestFs, tx: &TxId, notes: &TxState) -> Result<(), GuestError> {
+    let path = format!("{}/state.json", folder(tx));
+    Ok(replace(fs, &path, &canonical::to_bytes(notes), 0o600)?)
+}
+
+/// How it was decided; none while it is open.
+pub fn decision(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Option<Decision>, GuestError> {
+    let path = format!("{}/decision", folder(tx));
+    if fs.stat(&path)?.is_none() {
+        return Ok(None);
+    }
+    match fs.read(&path)?.as_slice() {
+        b"confirmed\n" => Ok(Some(Decision::Confirmed)),
+        b"undone\n" => Ok(Some(Decision::Undone)),
+        _ => Err(GuestError::Inconsistent(format!("`{path}` is not a decision"))),
+    }
+}
+
+/// Decides, unless somebody decided before: link(2) has one winner, and the loser reads what the winner wrote.
+pub fn decide(fs: &mut dyn GuestFs, tx: &TxId, wanted: Decision) -> Result<Decision, GuestError> {
+    let folder = folder(tx);
+    let ballot = format!("{folder}/decision.{}", wanted.word());
+    let text = format!("{}\n", wanted.word());
+    fs.write(&ballot, &mut text.as_bytes(), 0o600, Sync::Now)?;
+    fs.link(&ballot, &format!("{folder}/decision"))?;
+    fs.sync_dir(&folder)?;
+    let decided = decision(fs, tx)?;
+    decided.ok_or_else(|| GuestError::Inconsistent(format!("`{folder}/decision` vanished")))
+}
+
+/// Gives the reserve back to the file system.
+pub fn free_reserve(fs: &mut dyn GuestFs, tx: &TxId) -> Result<(), GuestError> {
+    Ok(fs.remove(&format!("{}/reserve", folder(tx)))?)
+}
+
+/// Counts one more recovery, before it is tried.
+pub fn count_recovery(fs: &mut dyn GuestFs, tx: &TxId) -> Result<u32, GuestError> {
+    let path = format!("{}/recoveries", folder(tx));
+    let before: u32 = if fs.stat(&path)?.is_some() { read_document(fs, &path)? } else { 0 };
+    replace(fs, &path, &canonical::to_bytes(&(before + 1)), 0o600)?;
+    Ok(before + 1)
+}
+
+/// Writes the record of an ended transaction, then lets its folder go: in this order a record is never missing.
+pub fn close(fs: &mut dyn GuestFs, switch: &Switch, phase: Phase) -> Result<(), GuestError> {
+    let tx = &switch.tx;
+    let record = TxRecord {
+        from: switch.from,
+        to: switch.generation.number,
+        by: switch.generation.by.clone(),
+        at: switch.generation.at.clone(),
+        state: TxState { phase, ..notes(fs, tx)? },
+    };
+    mkdir_all(fs, HISTORY, 0o755)?;
+    replace(fs, &format!("{HISTORY}/{tx}.json"), &canonical::to_bytes(&record), 0o644)?;
+    let gone = format!("{STATE}/.gone-{tx}");
+    fs.rename(&folder(tx), &gone)?;
+    fs.sync_dir(TRANSACTIONS)?;
+    fs.sync_dir(STATE)?;
+    Ok(remove_tree(fs, &gone)?)
+}
+
+/// How a transaction ended; none while it has not.
+pub fn record(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Option<TxRecord>, GuestError> {
+    let path = format!("{HISTORY}/{tx}.json");
+    if is_pending(fs, tx)? || fs.stat(&path)?.is_none() {
+        return Ok(None);
+    }
+    read_document(fs, &path).map(Some)
+}
+
+/// Every ended transaction.
+pub fn records(fs: &mut dyn GuestFs) -> Result<Vec<TxRecord>, GuestError> {
+    let names = fs.list(HISTORY)?;
+    let names = names.iter().filter(|name| name.strip_suffix(".json").is_some());
+    let paths: Vec<String> = names.map(|name| format!("{HISTORY}/{name}")).collect();
+    paths.iter().map(|path| read_document(fs, path)).collect()
+}

@@ -1,0 +1,100 @@
+//! Who may change the guest: its identity, the lock while a call runs, the lease between calls.
+
+use super::Guest;
+use super::error::GuestError;
+use super::fs::{Guard, GuestFs, mkdir_all, replace};
+use super::store::read_document;
+use crate::model::canonical;
+use crate::model::layout::STATE;
+use crate::model::protocol::{Caller, Identity, Lease};
+use std::time::Duration;
+
+const LOCK: &str = "/var/lib/stackc/lock";
+const LEASE: &str = "/var/lib/stackc/lease";
+const IDENTITY: &str = "/var/lib/stackc/identity";
+/// Longer than an operator takes between two calls, shorter than a person's patience after a crash.
+const LEASE_SECONDS: u64 = 120;
+/// How often a taken lock is tried again.
+const LOCK_ROUND: Duration = Duration::from_millis(50);
+
+/// Who the guest is; none on one that stackc has not touched.
+pub fn identity(fs: &mut dyn GuestFs) -> Result<Option<Identity>, GuestError> {
+    match fs.stat(IDENTITY)? {
+        None => Ok(None),
+        Some(_) => read_document(fs, IDENTITY).map(Some),
+    }
+}
+
+/// Refuses an operator who means another guest. The first contact passes.
+pub fn check_identity(fs: &mut dyn GuestFs, wanted: &Identity) -> Result<(), GuestError> {
+    let name = |id: &Identity| format!("`{}/{}` ({})", id.project, id.env, id.uuid);
+    match identity(fs)? {
+        Some(found) if found != *wanted => {
+            Err(GuestError::Identity { found: name(&found), wanted: name(wanted) })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes the lock, waiting this long for whoever has it.
+pub fn lock(guest: &mut Guest, patience: Duration) -> Result<Guard, GuestError> {
+    mkdir_all(guest.fs, STATE, 0o755)?;
+    let started = guest.system.uptime();
+    loop {
+        if let Some(guard) = guest.fs.lock(LOCK)? {
+            return Ok(guard);
+        }
+        if guest.system.uptime().saturating_sub(started) >= patience {
+            let holder = match lease(guest)? {
+                Some(lease) => format!("{} is at work ({})", lease.who, lease.why),
+                None => "another call is at work".to_owned(),
+            };
+            return Err(GuestError::Busy { holder });
+        }
+        guest.system.sleep(LOCK_ROUND);
+    }
+}
+
+/// The lease that counts now.
+pub fn lease(guest: &mut Guest) -> Result<Option<Lease>, GuestError> {
+    if guest.fs.stat(LEASE)?.is_none() {
+        return Ok(None);
+    }
+    let lease: Lease = read_document(guest.fs, LEASE)?;
+    let counts = lease.boot_id == guest.system.boot_id()?
+        && guest.system.uptime().as_secs() < lease.expires_at_seconds;
+    Ok(counts.then_some(lease))
+}
+
+/// Takes or renews the lease, and makes the first contact's identity the guest's. A person's next try may take over
+/// the lease of their own last one, which died.
+pub fn enter(guest: &mut Guest, caller: &Caller) -> Result<(), GuestError> {
+    check_identity(guest.fs, &caller.identity)?;
+    if let Some(lease) = lease(guest)?
+        && lease.tx != caller.tx
+        && lease.who != caller.who
+    {
+        let left = lease.expires_at_seconds.saturating_sub(guest.system.uptime().as_secs());
+        let holder = format!("{} holds it for another {left} s ({})", lease.who, lease.why);
+        return Err(GuestError::Busy { holder });
+    }
+    if identity(guest.fs)?.is_none() {
+        replace(guest.fs, IDENTITY, &canonical::to_bytes(&caller.identity), 0o644)?;
+    }
+    let lease = Lease {
+        tx: caller.tx.clone(),
+        who: caller.who.clone(),
+        why: caller.why.clone(),
+        boot_id: guest.system.boot_id()?,
+        expires_at_seconds: guest.system.uptime().as_secs() + LEASE_SECONDS,
+    };
+    Ok(replace(guest.fs, LEASE, &canonical::to_bytes(&lease), 0o644)?)
+}
+
+/// Gives the lease back when the transaction that has it is over.
+pub fn leave(guest: &mut Guest, tx: &crate::model::TxId) -> Result<(), GuestError> {
+    match lease(guest)? {
+        Some(lease) if lease.tx == *tx => Ok(guest.fs.remove(LEASE)?),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,226 @@
+//! The running side of a guest that is only a folder (`--root DIR`): it remembers what a service manager and a kernel
+//! would know in `DIR/run/stackc/system.json`, so that store, journal, switch, undo and recovery run as they are.
+
+use super::fs::{GuestFs, RealFs, mkdir_all, replace};
+use super::process;
+use super::system::{
+    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport,
+};
+use crate::model::{Probe, TxId, UnitName};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+/// Below `/run`, which a booting guest empties: a folder "reboots" when this folder is removed.
+const FOLDER: &str = "/run/stackc";
+const STATE: &str = "/run/stackc/system.json";
+/// What stands here for the rules of ufw's own that hook its chains.
+const FRAME: &str = "-A INPUT -j ufw-before-input\n";
+
+/// What the folder's service manager and kernel remember.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    pub boot_id: String,
+    /// Nothing starts by itself: switches and alarms are only noted here.
+    #[serde(default)]
+    pub manual: bool,
+    #[serde(default)]
+    pub units: BTreeMap<UnitName, UnitReport>,
+    /// Units whose next starts fail.
+    #[serde(default)]
+    pub failing: BTreeSet<UnitName>,
+    #[serde(default)]
+    pub rules: Rules,
+    #[serde(default)]
+    pub ufw_loaded: bool,
+    #[serde(default)]
+    pub alarms: BTreeSet<String>,
+    /// Every job since the folder "booted", in order.
+    #[serde(default)]
+    pub jobs: Vec<String>,
+}
+
+/// A folder as a guest.
+#[derive(Debug)]
+pub struct Offline {
+    root: PathBuf,
+    fs: RealFs,
+}
+
+impl Offline {
+    pub fn open(root: &Path) -> Result<Self, SystemError> {
+        Ok(Self { root: root.to_owned(), fs: RealFs::open(root)? })
+    }
+
+    /// What is remembered; a fresh boot when nothing is.
+    pub fn state(&mut self) -> Result<State, SystemError> {
+        if self.fs.stat(STATE)?.is_some() {
+            return Ok(serde_json::from_slice(&self.fs.read(STATE)?)?);
+        }
+        let boot_id = RealFs::open(Path::new("/"))?.read("/proc/sys/kernel/random/uuid")?;
+        let boot_id = String::from_utf8_lossy(&boot_id).trim().to_owned();
+        let state = State { boot_id, ..State::default() };
+        self.keep(&state)?;
+        Ok(state)
+    }
+
+    pub fn keep(&mut self, state: &State) -> Result<(), SystemError> {
+        mkdir_all(&mut self.fs, FOLDER, 0o755)?;
+        Ok(replace(&mut self.fs, STATE, &serde_json::to_vec(state)?, 0o644)?)
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<(), SystemError> {
+        let mut state = self.state()?;
+        change(&mut state);
+        self.keep(&state)
+    }
+
+    /// Runs this very program once more, apart from us.
+    fn detach(&mut self, words: &[&str]) -> Result<(), SystemError> {
+        let spawn = std::env::current_exe().and_then(|program| {
+            use std::os::unix::process::CommandExt;
+            let mut child = std::process::Command::new(program);
+            child.arg("--root").arg(&self.root).args(words).process_group(0);
+            child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+        });
+        let program = words.join(" ");
+        spawn.map(drop).map_err(|cause| SystemError::Spawn { program, cause })
+    }
+}
+
+impl System for Offline {
+    fn boot_id(&mut self) -> Result<String, SystemError> {
+        Ok(self.state()?.boot_id)
+    }
+
+    fn uptime(&mut self) -> Duration {
+        super::debian::uptime()
+    }
+
+    fn sleep(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError> {
+        let state = self.state()?;
+        let report = |name: &UnitName| state.units.get(name).cloned().unwrap_or_default();
+        Ok(names.iter().map(|name| (name.clone(), report(name))).collect())
+    }
+
+    fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError> {
+        let mut state = self.state()?;
+        let fails = job != UnitJob::Stop && state.failing.contains(unit);
+        let active = match (job, fails) {
+            (_, true) => "failed",
+            (UnitJob::Stop, false) => "inactive",
+            (_, false) => "active",
+        };
+        let report = UnitReport {
+            load: "loaded".to_owned(),
+            active: active.to_owned(),
+            ..UnitReport::default()
+        };
+        state.units.insert(unit.clone(), report);
+        state.jobs.push(format!("{job:?} {unit}").to_lowercase());
+        self.keep(&state)?;
+        if fails {
+            let command = format!("{job:?} {unit}").to_lowercase();
+            let ending = "the unit is one that fails here".to_owned();
+            return Err(SystemError::Failed { command, ending, tail: Vec::new() });
+        }
+        Ok(())
+    }
+
+    fn daemon_reload(&mut self) -> Result<(), SystemError> {
+        self.change(|state| state.jobs.push("daemon-reload".to_owned()))
+    }
+
+    fn journal(&mut self, _unit: &UnitName, _past: Duration) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError> {
+        let mut state = self.state()?;
+        let fresh = state.alarms.insert(format!("{tx} {}", alarm.name()));
+        self.keep(&state)?;
+        if state.manual || !fresh {
+            return Ok(());
+        }
+        self.detach(&["timer-undo", tx.as_str(), &after.as_millis().to_string()])
+    }
+
+    fn disarm(&mut self, tx: &TxId) -> Result<(), SystemError> {
+        let of_tx = |alarm: &String| alarm.starts_with(tx.as_str());
+        self.change(|state| state.alarms.retain(|alarm| !of_tx(alarm)))
+    }
+
+    fn start_switch(&mut self, tx: &TxId) -> Result<(), SystemError> {
+        if self.state()?.manual {
+            return Ok(());
+        }
+        self.detach(&["switch", tx.as_str()])
+    }
+
+    fn end_switch(&mut self, _tx: &TxId) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    fn save_firewall(&mut self) -> Result<Rules, SystemError> {
+        Ok(self.state()?.rules)
+    }
+
+    fn load_firewall(&mut self, rules: &Rules, load: Load) -> Result<(), SystemError> {
+        if load == Load::Test {
+            return Ok(());
+        }
+        self.change(|state| {
+            // Chains are added to the frame; tables replace it.
+            let frame = if load == Load::Chains { FRAME } else { "" };
+            let whole = |text: &str| format!("{frame}{text}");
+            state.rules = Rules { v4: whole(&rules.v4), v6: whole(&rules.v6) };
+            state.ufw_loaded = super::firewall::is_loaded(&state.rules);
+        })
+    }
+
+    fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError> {
+        if !enabled {
+            return self.change(|state| {
+                state.rules = Rules::default();
+                state.ufw_loaded = false;
+            });
+        }
+        let read = |fs: &mut RealFs, path| {
+            fs.read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let v4 = FRAME.to_owned() + &read(&mut self.fs, crate::model::layout::USER_RULES)?;
+        let v6 = FRAME.to_owned() + &read(&mut self.fs, crate::model::layout::USER6_RULES)?;
+        self.change(|state| {
+            state.rules = Rules { v4, v6 };
+            state.ufw_loaded = true;
+        })
+    }
+
+    /// Only programs that the folder itself has are run, as whoever runs us.
+    fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
+        let program = command.argv.first().cloned().unwrap_or_default();
+        if !program.starts_with('/') || self.fs.stat(&program)?.is_none() {
+            return Err(SystemError::NoSystem { program });
+        }
+        let below = |path: &str| self.root.join(path.trim_start_matches('/')).display().to_string();
+        let mut inside = Command { user: None, ..command.clone() };
+        inside.argv[0] = below(&program);
+        inside.folder = command.folder.as_deref().map(below);
+        process::run(&inside)
+    }
+
+    fn program(&mut self) -> Result<String, SystemError> {
+        super::debian::own_program()
+    }
+
+    fn probe(&mut self, probe: &Probe) -> Result<(), String> {
+        process::probe(probe)
+    }
+}

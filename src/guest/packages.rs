@@ -1,0 +1,223 @@
+//! Packages, installed beside what runs: services that they bring wait for the switch.
+
+use super::Guest;
+use super::error::GuestError;
+use super::fs::{FsError, GuestFs, Sync, mkdir_all, replace, split};
+use super::store;
+use super::system::{Command, Output};
+use crate::model::protocol::Done;
+use crate::model::{AptDocument, Digest, PackageName, document};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const STATUS: &str = "/var/lib/dpkg/status";
+/// dpkg's own journal: not empty when it was interrupted.
+const UPDATES: &str = "/var/lib/dpkg/updates";
+/// Asked by invoke-rc.d before any package starts a service. Source: /usr/share/doc/init-system-helpers.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// Where a policy of the guest's own waits meanwhile.
+const POLICY_FOUND: &str = "/usr/sbin/policy-rc.d.stackc-found";
+const POLICY_MARK: &str = "# Written by stackc while packages are installed.";
+/// An install of some hundred packages takes half a minute; a slow mirror takes its time.
+const APT_LIMIT: Duration = Duration::from_secs(1800);
+
+/// Installed packages by name, with their versions; and whether some package is half-installed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Installed {
+    versions: BTreeMap<String, String>,
+    half: bool,
+}
+
+impl Installed {
+    pub fn read(fs: &mut dyn GuestFs) -> Result<Self, GuestError> {
+        if fs.stat(STATUS)?.is_none() {
+            return Ok(Self::default());
+        }
+        let mut installed = Self::parse(&String::from_utf8_lossy(&fs.read(STATUS)?));
+        installed.half |= !fs.list(UPDATES)?.is_empty();
+        Ok(installed)
+    }
+
+    fn parse(status: &str) -> Self {
+        let mut installed = Self::default();
+        for paragraph in status.split("\n\n") {
+            let field = |name: &str| {
+                paragraph.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+            };
+            let (Some(name), Some(state)) = (field("Package"), field("Status")) else { continue };
+            match state.split(' ').next_back() {
+                Some("installed") => {
+                    let version = field("Version").unwrap_or_default();
+                    installed.versions.insert(name.to_owned(), version.to_owned());
+                }
+                Some("not-installed" | "config-files") => {}
+                _ => installed.half = true,
+            }
+        }
+        installed
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.versions.contains_key(name)
+    }
+
+    fn lacks(&self, name: &PackageName, version: &str) -> bool {
+        let found = self.versions.get(name.as_str());
+        found.is_none_or(|found| !version.is_empty() && found != version)
+    }
+}
+
+/// Installs what the bundle's `apt.json` names and the guest lacks.
+pub fn install(guest: &mut Guest, digest: &Digest) -> Result<Done, GuestError> {
+    let apt: AptDocument = store::document(guest.fs, digest, document::APT)?.unwrap_or_default();
+    write_sources(guest.fs, &apt)?;
+    let installed = Installed::read(guest.fs)?;
+    let missing: Vec<String> = apt
+        .packages
+        .iter()
+        .filter(|(name, version)| installed.lacks(name, version))
+        .map(|(name, version)| match version.as_str() {
+            "" => name.to_string(),
+            version => format!("{name}={version}"),
+        })
+        .collect();
+    if missing.is_empty() && !installed.half {
+        release_services(guest.fs)?;
+        return Ok(Done { already: true });
+    }
+    hold_services(guest.fs, &apt.may_start)?;
+    let done = repair_and_install(guest, installed.half, &missing);
+    release_services(guest.fs)?;
+    done.map(|()| Done { already: false })
+}
+
+fn repair_and_install(guest: &mut Guest, half: bool, missing: &[String]) -> Result<(), GuestError> {
+    if half {
+        (guest.events)("packages", "an earlier installation was interrupted: finishing it");
+        apt(guest, &["dpkg", "--configure", "-a", "--force-confold"])?;
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let lock = "DPkg::Lock::Timeout=60";
+    (guest.events)("packages", "reading the package lists");
+    apt(guest, &["apt-get", "-q", "-o", lock, "update"])?;
+    (guest.events)("packages", &format!("installing {}", missing.join(" ")));
+    let mut argv = vec!["apt-get", "-q", "-y", "--no-install-recommends", "-o", lock];
+    argv.extend(["-o", "Dpkg::Options::=--force-confdef"]);
+    argv.extend(["-o", "Dpkg::Options::=--force-confold", "install", "--"]);
+    argv.extend(missing.iter().map(String::as_str));
+    apt(guest, &argv)
+}
+
+fn apt(guest: &mut Guest, argv: &[&str]) -> Result<(), GuestError> {
+    let mut command = Command::new(argv, APT_LIMIT);
+    for (key, value) in
+        [("DEBIAN_FRONTEND", "noninteractive"), ("NEEDRESTART_SUSPEND", "1"), ("TERM", "dumb")]
+    {
+        command.environment.insert(key.to_owned(), value.to_owned());
+    }
+    let output = guest.system.run(&command)?;
+    // `apt-get update` warns, and succeeds, when a source could not be read: then its packages are the old ones.
+    let unread = argv.ends_with(&["update"]) && output.text.contains("\nW: Failed to fetch");
+    if output.code == Some(0) && !unread {
+        return Ok(());
+    }
+    Err(GuestError::Step { step: argv.join(" "), tail: telling_lines(&output) })
+}
+
+/// The lines that say what was wrong, and the last ones.
+fn telling_lines(output: &Output) -> Vec<String> {
+    let errors = output
+        .text
+        .lines()
+        .filter(|line| line.starts_with(['E', 'W']) && line[1..].starts_with(':'));
+    let mut lines: Vec<String> = errors.map(ToOwned::to_owned).collect();
+    let tail = output.tail(15);
+    lines.extend(tail.into_iter().filter(|line| !lines.contains(line)).collect::<Vec<_>>());
+    lines
+}
+
+fn write_sources(fs: &mut dyn GuestFs, apt: &AptDocument) -> Result<(), GuestError> {
+    for (name, text) in &apt.sources {
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
+            return Err(GuestError::Unfit(format!("`{name}` is no name for a package source")));
+        }
+        let path = format!("/etc/apt/sources.list.d/stackc-{name}.sources");
+        let there = fs.stat(&path)?.is_some() && fs.read(&path)? == text.as_bytes();
+        if !there {
+            mkdir_all(fs, split(&path).0, 0o755)?;
+            replace(fs, &path, text.as_bytes(), 0o644)?;
+        }
+    }
+    Ok(())
+}
+
+/// Holds back every service that a package would start, but those that may.
+fn hold_services(fs: &mut dyn GuestFs, may_start: &[String]) -> Result<(), GuestError> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    if let Some(name) = may_start.iter().find(|name| !name.chars().all(is_name)) {
+        return Err(GuestError::Unfit(format!("`{name}` is no name of a service")));
+    }
+    let names: BTreeSet<&str> = may_start.iter().map(String::as_str).collect();
+    let cases: String =
+        names.iter().map(|name| format!("  {name}|{name}.service) exit 0 ;;\n")).collect();
+    let script =
+        format!("#!/bin/sh\n{POLICY_MARK}\ncase \"$1\" in\n{cases}  *) exit 101 ;;\nesac\n");
+    release_services(fs)?;
+    if fs.stat(POLICY)?.is_some() {
+        fs.rename(POLICY, POLICY_FOUND)?;
+    }
+    mkdir_all(fs, split(POLICY).0, 0o755)?;
+    fs.write(&format!("{POLICY}.new"), &mut script.as_bytes(), 0o755, Sync::Now)?;
+    fs.rename(&format!("{POLICY}.new"), POLICY)?;
+    Ok(fs.sync_dir(split(POLICY).0)?)
+}
+
+/// Takes our hold away, and puts back what was there before it. Left over, it would keep every later service down.
+pub fn release_services(fs: &mut dyn GuestFs) -> Result<(), GuestError> {
+    let is_ours = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(POLICY_MARK);
+    let mut changed = false;
+    if fs.stat(POLICY)?.is_some() && is_ours(&read_file(fs, POLICY)?) {
+        fs.remove(POLICY)?;
+        changed = true;
+    }
+    if fs.stat(POLICY_FOUND)?.is_some() {
+        fs.rename(POLICY_FOUND, POLICY)?;
+        changed = true;
+    }
+    if changed {
+        fs.sync_dir(split(POLICY).0)?;
+    }
+    Ok(())
+}
+
+/// A policy of the guest's own may be a symlink: not ours, then.
+fn read_file(fs: &mut dyn GuestFs, path: &str) -> Result<Vec<u8>, FsError> {
+    match fs.stat(path)? {
+        Some(stat) if stat.kind == super::fs::Kind::File => fs.read(path),
+        _ => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = "Package: jq\nStatus: install ok installed\nVersion: 1.6-2\n\nPackage: old\nStatus: deinstall ok config-files\nVersion: 1\n";
+
+    #[test]
+    fn the_status_file_tells_what_is_installed_at_which_version() {
+        let installed = Installed::parse(STATUS);
+        let name = |text: &str| text.parse().expect("it is a package");
+        assert!(!installed.lacks(&name("jq"), "") && !installed.lacks(&name("jq"), "1.6-2"));
+        assert!(installed.lacks(&name("jq"), "1.7-1") && installed.lacks(&name("old"), ""));
+        assert!(!installed.half);
+    }
+
+    #[test]
+    fn an_interrupted_installation_is_seen() {
+        let status = format!("{STATUS}\nPackage: nginx\nStatus: install ok half-configured\n");
+        assert!(Installed::parse(&status).half);
+    }
+}

@@ -1,0 +1,179 @@
+//! Recovery at boot, before anything reads what it puts back (lxc.md §4).
+
+use super::Guest;
+use super::error::GuestError;
+use super::fs::{GuestFs, mkdir_all, remove_tree, replace, split};
+use super::journal::{self, Before, Decision, Found};
+use super::packages;
+use super::system::{Alarm, UnitJob, UnitReport};
+use super::{confirm, generation, place, undo};
+use crate::model::layout::STATE;
+use crate::model::{Failure, Ledger, Phase, Switch, TxId, UnitName};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const UNIT: &str = "/etc/systemd/system/stackc-recover.service";
+const WANTED: &str = "/etc/systemd/system/sysinit.target.wants/stackc-recover.service";
+/// When the whole is tried again after a recovery that failed: the guest is up then, and jobs can be waited for.
+const RETRY_AFTER: Duration = Duration::from_secs(20);
+/// What must be right for a person to get in: copied back alone when nothing else can be.
+const DOOR: [&str; 3] = ["/etc/ssh/", "/etc/ufw/", "/etc/default/ufw"];
+
+/// The unit that runs `recover`, as measured in lxc.md §4: ordering before sysinit.target covers every unit with
+/// default dependencies, those without are named. `systemd-sysusers` is left out: a cycle when `/var` is mounted.
+fn unit_text(program: &str) -> String {
+    format!(
+        "[Unit]
+Description=Go back from a stackc switch that a reboot interrupted
+DefaultDependencies=no
+RequiresMountsFor=/var/lib/stackc /etc /usr/local
+After=systemd-remount-fs.service
+Before=sysinit.target network-pre.target systemd-sysctl.service systemd-tmpfiles-setup.service ssh.service ssh.socket ufw.service nftables.service networking.service cron.service shutdown.target
+Conflicts=shutdown.target
+ConditionDirectoryNotEmpty=/var/lib/stackc/tx
+
+[Service]
+Type=oneshot
+TimeoutStartSec=60
+ExecStart={program} recover
+
+[Install]
+WantedBy=sysinit.target
+"
+    )
+}
+
+/// Installs the unit, a regular file that is part of no generation. Installed already: nothing.
+pub fn install(guest: &mut Guest) -> Result<(), GuestError> {
+    let text = unit_text(&guest.system.program()?);
+    let there = match guest.fs.stat(UNIT)? {
+        Some(_) => guest.fs.read(UNIT)? == text.as_bytes(),
+        None => false,
+    };
+    if there && guest.fs.stat(WANTED)?.is_some() {
+        return Ok(());
+    }
+    for path in [UNIT, WANTED] {
+        mkdir_all(guest.fs, split(path).0, 0o755)?;
+    }
+    replace(guest.fs, UNIT, text.as_bytes(), 0o644)?;
+    guest.fs.symlink("../stackc-recover.service", WANTED)?;
+    guest.fs.sync_dir(split(WANTED).0)?;
+    Ok(guest.system.daemon_reload()?)
+}
+
+/// Ends every transaction that the last boot left open: by its decision, or by going back.
+pub fn recover(guest: &mut Guest) -> Result<(), GuestError> {
+    let boot_id = guest.system.boot_id()?;
+    let mut first = Ok(());
+    for tx in journal::pending(guest.fs)? {
+        let recovered = recover_one(guest, &tx, &boot_id);
+        first = first.and(recovered);
+    }
+    first.and(sweep(guest))
+}
+
+fn recover_one(guest: &mut Guest, tx: &TxId, boot_id: &str) -> Result<(), GuestError> {
+    let before = journal::before(guest.fs, tx)?;
+    if before.boot_id == boot_id {
+        // No reboot: whoever holds the transaction, or its alarm, is still there.
+        return Ok(());
+    }
+    if journal::decision(guest.fs, tx)? == Some(Decision::Confirmed) {
+        return confirm::finish(guest, tx);
+    }
+    let switch = journal::switch(guest.fs, tx)?;
+    journal::free_reserve(guest.fs, tx)?;
+    if journal::count_recovery(guest.fs, tx)? > journal::RECOVERIES_MAX {
+        return hold(guest, &switch, &before);
+    }
+    if let Err(error) = go_back(guest, &switch, &before) {
+        open_door(guest, &switch, &before)?;
+        guest.system.arm(tx, Alarm::Retry, RETRY_AFTER)?;
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Too many boots did not finish: only the door is opened, and a person is waited for.
+fn hold(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
+    open_door(guest, switch, before)?;
+    journal::set_phase(guest.fs, &switch.tx, Phase::Inconsistent)?;
+    Err(GuestError::Inconsistent(format!(
+        "transaction `{}` was not undone in {} boots",
+        switch.tx,
+        journal::RECOVERIES_MAX
+    )))
+}
+
+/// Files and `current` back; then the service manager, which loaded the new generation's units before we could run,
+/// reads again and starts what the old generation has enabled. The kernel's rules come from the files, after us.
+fn go_back(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
+    let tx = &switch.tx;
+    match journal::decide(guest.fs, tx, Decision::Undone)? {
+        Decision::Confirmed => return confirm::finish(guest, tx),
+        Decision::Undone => journal::note_failure(guest.fs, tx, &rebooted())?,
+    }
+    journal::set_phase(guest.fs, tx, Phase::Undoing)?;
+    place::back(guest.fs, switch, before)?;
+    undo::verify_files(guest, switch, before)?;
+    let owned = generation::ledger(guest.fs, switch.from)?;
+    guest.system.daemon_reload()?;
+    for unit in enabled_before(switch, before, &owned) {
+        // The job is only queued: a unit that cannot start must not keep the others down.
+        drop(guest.system.job(UnitJob::StartLater, &unit));
+    }
+    undo::close(guest, switch)
+}
+
+fn rebooted() -> Failure {
+    let what = "the guest booted again before the switch was confirmed".to_owned();
+    Failure { what, evidence: Vec::new() }
+}
+
+/// Units that the old generation's own links want, and those that it ran and the switch touched.
+fn enabled_before(switch: &Switch, before: &Before, owned: &Ledger) -> BTreeSet<UnitName> {
+    let is_wanted = |path: &str| path.contains(".wants/") || path.contains(".requires/");
+    let mut units: BTreeSet<UnitName> = owned
+        .paths
+        .keys()
+        .filter(|path| is_wanted(path.as_str()))
+        .filter_map(|path| path.file_name().parse().ok())
+        .collect();
+    let undo = &switch.undo_units;
+    let touched = undo.restart.iter().chain(&undo.start).chain(&undo.reload);
+    let ran = |unit: &&UnitName| before.units.get(*unit).is_some_and(UnitReport::is_active);
+    units.extend(touched.filter(ran).cloned());
+    units
+}
+
+/// Copies back the firewall's and sshd's files alone.
+fn open_door(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
+    let is_door = |path: &str| DOOR.iter().any(|door| path.starts_with(door));
+    let mut first = Ok(());
+    for (path, found) in before.paths.iter().filter(|(path, _)| is_door(path.as_str())) {
+        let restored = place::restore(guest.fs, &switch.tx, path, *found);
+        let synced = match *found {
+            Found::Directory { .. } => Ok(()),
+            _ => guest.fs.sync_dir(split(path.as_str()).0).map_err(GuestError::from),
+        };
+        first = first.and(restored).and(synced);
+    }
+    first
+}
+
+/// Removes what calls that died left half-made.
+pub fn sweep(guest: &mut Guest) -> Result<(), GuestError> {
+    packages::release_services(guest.fs)?;
+    for folder in ["store", "releases", "secrets", "generations", "tx"] {
+        sweep_folder(guest.fs, &format!("{STATE}/{folder}"), ".tmp-")?;
+    }
+    sweep_folder(guest.fs, STATE, ".gone-")
+}
+
+fn sweep_folder(fs: &mut dyn GuestFs, folder: &str, prefix: &str) -> Result<(), GuestError> {
+    for name in fs.list(folder)?.iter().filter(|name| name.starts_with(prefix)) {
+        remove_tree(fs, &format!("{folder}/{name}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! Releases: a checkout, owned by the app's user, built in the folder that it stays in (a Python venv names its own path).
+
+use super::Guest;
+use super::account::Accounts;
+use super::error::GuestError;
+use super::fs::{GuestFs, Ids, Kind, Sync, mkdir_all, remove_tree, replace, split};
+use super::generation::{release_path, secrets_path};
+use super::store;
+use super::system::{Command, Output, UnitJob, succeed};
+use crate::model::layout::STATE;
+use crate::model::protocol::{Done, ToolsReply};
+use crate::model::{
+    Digest, Entry, EntryPath, GuestPath, ReleaseCommand, ReleaseDocument, ReleaseId,
+    SecretsVersion, UnitName, document,
+};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::time::Duration;
+
+/// The bundle's own script that builds and migrates; the live one may be another.
+const SCRIPT: &str = "/usr/local/bin/deploy_app.sh";
+/// A tool that says its version does so at once.
+const TOOL_LIMIT: Duration = Duration::from_secs(30);
+/// What a script may take besides its commands.
+const SCRIPT_LIMIT: Duration = Duration::from_secs(60);
+/// Units that `migrate` stopped, so that a boot in between finds them.
+const MIGRATING: &str = "/var/lib/stackc/migrating.json";
+
+/// A release is built when this file stands beside its folder.
+fn done_path(release: ReleaseId) -> String {
+    format!("{}.done", release_path(release))
+}
+
+pub fn is_built(fs: &mut dyn GuestFs, release: ReleaseId) -> Result<bool, GuestError> {
+    Ok(fs.stat(&done_path(release))?.is_some() && fs.stat(&release_path(release))?.is_some())
+}
+
+/// Every built release.
+pub fn built(fs: &mut dyn GuestFs) -> Result<Vec<ReleaseId>, GuestError> {
+    let names = fs.list(&format!("{STATE}/releases"))?;
+    let ids = names.iter().filter_map(|name| name.strip_suffix(".done")?.parse().ok());
+    Ok(ids.map(ReleaseId).collect())
+}
+
+fn document_of(guest: &mut Guest, digest: &Digest) -> Result<ReleaseDocument, GuestError> {
+    let document = store::document(guest.fs, digest, document::RELEASE)?;
+    document.ok_or_else(|| GuestError::Unfit("the bundle has no release".to_owned()))
+}
+
+/// Unpacks a checkout and builds it. Built already: nothing.
+pub fn receive(
+    guest: &mut Guest,
+    digest: &Digest,
+    release: ReleaseId,
+    archive: &mut dyn Read,
+) -> Result<Done, GuestError> {
+    if is_built(guest.fs, release)? {
+        return Ok(Done { already: true });
+    }
+    let document = document_of(guest, digest)?;
+    let folder = release_path(release);
+    mkdir_all(guest.fs, split(&folder).0, 0o755)?;
+    remove_tree(guest.fs, &folder)?;
+    guest.fs.mkdir(&folder, 0o755)?;
+    unpack(guest.fs, &folder, archive)?;
+    let user = Accounts::read(guest.fs)?.user(&document.user)?.clone();
+    let ids = Ids { uid: user.uid, gid: user.gid, mode: 0o755 };
+    own(guest.fs, &folder, ids)?;
+    for path in &document.shared {
+        share(guest.fs, &folder, path, ids)?;
+    }
+    (guest.events)("release", &format!("building {}", release.0.short()));
+    let output = script(guest, digest, &document, &folder, "build", BTreeMap::new())?;
+    if let Some((command, output)) = output {
+        let log = format!("{folder}.log");
+        replace(guest.fs, &log, output.text.as_bytes(), 0o644)?;
+        step("build of the release", succeed(&command, output))?;
+    }
+    guest.fs.sync_all(&folder)?;
+    replace(guest.fs, &done_path(release), b"", 0o644)?;
+    Ok(Done { already: false })
+}
+
+/// A failed command as a step that people know, with the end of its log.
+fn step(name: &str, result: Result<Output, super::SystemError>) -> Result<(), GuestError> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let mut tail = error.tail().to_vec();
+            tail.push(error.to_string());
+            Err(GuestError::Step { step: name.to_owned(), tail })
+        }
+    }
+}
+
+/// Files, directories and symlinks only; nothing is written through a link, for the file system follows none.
+fn unpack(fs: &mut dyn GuestFs, folder: &str, archive: &mut dyn Read) -> Result<(), GuestError> {
+    let mut archive = tar::Archive::new(archive);
+    for member in archive.entries().map_err(GuestError::ArchiveRead)? {
+        let mut member = member.map_err(GuestError::ArchiveRead)?;
+        let kind = member.header().entry_type();
+        if kind.is_pax_global_extensions() {
+            continue;
+        }
+        let text = String::from_utf8(member.path_bytes().into_owned())
+            .map_err(|_| GuestError::Archive("a path is not UTF-8".to_owned()))?;
+        let text = text.strip_prefix("./").unwrap_or(&text);
+        let text = text.strip_suffix('/').unwrap_or(text);
+        if text.is_empty() || text == "." {
+            continue;
+        }
+        let path: EntryPath =
+            text.parse().map_err(|error| GuestError::Archive(format!("{error}")))?;
+        let at = format!("{folder}/{path}");
+        mkdir_all(fs, split(&at).0, 0o755)?;
+        if kind.is_dir() {
+            fs.mkdir(&at, 0o755)?;
+        } else if kind.is_file() {
+            let mode = member.header().mode().map_err(GuestError::ArchiveRead)?;
+            let mode = if mode & 0o100 == 0 { 0o644 } else { 0o755 };
+            fs.write(&at, &mut member, mode, Sync::Later)?;
+        } else if let (true, Some(target)) = (kind.is_symlink(), member.link_name_bytes()) {
+            let target = String::from_utf8_lossy(&target).into_owned();
+            fs.symlink(&target, &at)?;
+        } else {
+            return Err(GuestError::Archive(format!("`{path}` is no file, folder or symlink")));
+        }
+    }
+    Ok(())
+}
+
+/// Gives a folder and all in it to a user; modes stay.
+fn own(fs: &mut dyn GuestFs, path: &str, owner: Ids) -> Result<(), GuestError> {
+    let Some(stat) = fs.stat(path)? else { return Ok(()) };
+    if stat.kind == Kind::Directory {
+        for name in fs.list(path)? {
+            own(fs, &format!("{path}/{name}"), owner)?;
+        }
+    }
+    Ok(fs.set_access(path, Ids { mode: stat.ids.mode, ..owner })?)
+}
+
+/// Makes a path of the release outlive it. What the first checkout has there is where it begins; without that, a name
+/// with a dot is a file that the app makes, and one without is a folder.
+fn share(fs: &mut dyn GuestFs, folder: &str, path: &str, owner: Ids) -> Result<(), GuestError> {
+    let path: EntryPath =
+        path.parse().map_err(|error| GuestError::Unfit(format!("shared path: {error}")))?;
+    let (at, kept) = (format!("{folder}/{path}"), format!("{STATE}/shared/{path}"));
+    mkdir_owned(fs, split(&kept).0, owner)?;
+    mkdir_owned(fs, split(&at).0, owner)?;
+    if fs.stat(&kept)?.is_none() {
+        if fs.stat(&at)?.is_some() {
+            fs.rename(&at, &kept)?;
+        } else if !split(&kept).1.contains('.') {
+            fs.mkdir(&kept, 0o755)?;
+            fs.set_access(&kept, owner)?;
+        }
+        fs.sync_dir(split(&kept).0)?;
+    }
+    remove_tree(fs, &at)?;
+    fs.symlink(&kept, &at)?;
+    Ok(fs.set_access(&at, owner)?)
+}
+
+/// Makes folders that the app's user owns, so that the app can make files in them.
+fn mkdir_owned(fs: &mut dyn GuestFs, path: &str, owner: Ids) -> Result<(), GuestError> {
+    if fs.stat(path)?.is_some() {
+        return Ok(());
+    }
+    mkdir_owned(fs, split(path).0, owner)?;
+    fs.mkdir(path, 0o755)?;
+    Ok(fs.set_access(path, owner)?)
+}
+
+/// Runs the bundle's own script as the release's user; nothing when the bundle has none.
+fn script(
+    guest: &mut Guest,
+    digest: &Digest,
+    document: &ReleaseDocument,
+    folder: &str,
+    verb: &str,
+    more: BTreeMap<String, String>,
+) -> Result<Option<(Command, Output)>, GuestError> {
+    let path = format!("{}/rootfs{SCRIPT}", store::tree_path(digest));
+    if guest.fs.stat(&path)?.is_none() {
+        return Ok(None);
+    }
+    let commands = if verb == "build" { &document.build } else { &document.migrate };
+    let seconds = |command: &ReleaseCommand| u64::from(command.timeout_seconds);
+    let limit = Duration::from_secs(commands.iter().map(seconds).sum()) + SCRIPT_LIMIT;
+    let mut command = as_user(guest, document, Command::new(&[&path, verb], limit))?;
+    command.folder = Some(folder.to_owned());
+    command.environment.extend(document.build_env.clone());
+    command.environment.insert("STACKC_RELEASE_DIR".to_owned(), folder.to_owned());
+    command.environment.extend(more);
+    let output = guest.system.run(&command)?;
+    Ok(Some((command, output)))
+}
+
+fn as_user(
+    guest: &mut Guest,
+    document: &ReleaseDocument,
+    command: Command,
+) -> Result<Command, GuestError> {
+    let name = document.user.to_string();
+    let home = Accounts::read(guest.fs)?.user(&document.user)?.home.clone();
+    let mut command = Command { user: Some(name.clone()), ..command };
+    for (key, value) in [("HOME", home), ("USER", name.clone()), ("LOGNAME", name)] {
+        command.environment.insert(key.to_owned(), value);
+    }
+    Ok(command)
+}
+
+/// What the declared tools say of themselves, run as the release's user.
+pub fn tools(guest: &mut Guest, digest: &Digest) -> Result<ToolsReply, GuestError> {
+    let document = document_of(guest, digest)?;
+    let mut outputs = BTreeMap::new();
+    for tool in &document.tools {
+        let command = Command::new(&["/bin/sh", "-c", tool], TOOL_LIMIT);
+        let command = as_user(guest, &document, command)?;
+        let output = guest.system.run(&command)?;
+        let text = output.text.clone();
+        step(&format!("tool `{tool}`"), succeed(&command, output))?;
+        outputs.insert(tool.clone(), text);
+    }
+    Ok(ToolsReply { outputs })
+}
+
+/// Runs the migrate commands; units that must not run meanwhile are stopped, and started again whatever happens.
+pub fn migrate(
+    guest: &mut Guest,
+    digest: &Digest,
+    release: ReleaseId,
+    secrets: SecretsVersion,
+    stop: &[UnitName],
+) -> Result<Done, GuestError> {
+    let document = document_of(guest, digest)?;
+    if !is_built(guest.fs, release)? {
+        return Err(GuestError::Unfit(format!("release `{}` is not built", release.0.short())));
+    }
+    let mut more = BTreeMap::new();
+    if let Some(path) = &document.env_file {
+        let file = env_file(guest, digest, path, secrets)?;
+        more.insert("STACKC_ENV_FILE".to_owned(), file);
+    }
+    replace(guest.fs, MIGRATING, &crate::model::canonical::to_bytes(&stop), 0o600)?;
+    for unit in stop {
+        guest.system.job(UnitJob::Stop, unit)?;
+    }
+    let folder = release_path(release);
+    let ran = script(guest, digest, &document, &folder, "migrate", more);
+    end_migration(guest)?;
+    match ran? {
+        None => Ok(Done { already: true }),
+        Some((command, output)) => {
+            let log = format!("{folder}.migrate.log");
+            replace(guest.fs, &log, output.text.as_bytes(), 0o600)?;
+            step("migration of the release", succeed(&command, output))?;
+            Ok(Done { already: false })
+        }
+    }
+}
+
+/// Starts what a migration stopped; one that a dead call left behind as well.
+pub fn end_migration(guest: &mut Guest) -> Result<(), GuestError> {
+    if guest.fs.stat(MIGRATING)?.is_none() {
+        return Ok(());
+    }
+    let stopped: Vec<UnitName> = store::read_document(guest.fs, MIGRATING)?;
+    for unit in &stopped {
+        guest.system.job(UnitJob::Start, unit)?;
+    }
+    Ok(guest.fs.remove(MIGRATING)?)
+}
+
+fn env_file(
+    guest: &mut Guest,
+    digest: &Digest,
+    path: &GuestPath,
+    secrets: SecretsVersion,
+) -> Result<String, GuestError> {
+    let manifest = store::manifest(guest.fs, digest)?;
+    match manifest.entries.get(&EntryPath::of_overlay(path)) {
+        Some(Entry::Secret { .. }) => Ok(format!("{}{path}", secrets_path(secrets))),
+        Some(_) => Ok(store::copy_source(digest, path)),
+        None => Err(GuestError::Unfit(format!("`{path}` is not in the bundle"))),
+    }
+}

@@ -1,0 +1,54 @@
+//! Secret files: put together by the operator, written whole under the version's name, readable by who must read them.
+
+use super::account::Accounts;
+use super::error::GuestError;
+use super::fs::{GuestFs, Sync, mkdir_all, remove_tree, split};
+use super::generation::secrets_path;
+use crate::model::layout::STATE;
+use crate::model::protocol::{Done, SecretFile};
+use crate::model::{GuestPath, SecretsVersion, TxId};
+use std::collections::BTreeMap;
+
+/// Readers reach their file by its whole name; nobody lists the folder.
+const FOLDER_MODE: u32 = 0o711;
+
+/// Writes one version of the secret files. There already: nothing.
+pub fn write(
+    fs: &mut dyn GuestFs,
+    tx: &TxId,
+    version: SecretsVersion,
+    files: &BTreeMap<GuestPath, SecretFile>,
+) -> Result<Done, GuestError> {
+    let folder = secrets_path(version);
+    if fs.stat(&folder)?.is_some() {
+        return Ok(Done { already: true });
+    }
+    let accounts = Accounts::read(fs)?;
+    let all = format!("{STATE}/secrets");
+    mkdir_all(fs, &all, FOLDER_MODE)?;
+    let staged = format!("{all}/.tmp-{version}-{tx}");
+    remove_tree(fs, &staged)?;
+    fs.mkdir(&staged, FOLDER_MODE)?;
+    for (path, file) in files {
+        let ids = accounts.ids(&file.access)?;
+        if file.access.mode.is_world_readable() {
+            return Err(GuestError::Unfit(format!("`{path}` holds secrets, and all may read it")));
+        }
+        let at = format!("{staged}{path}");
+        mkdir_below(fs, &staged, split(&at).0)?;
+        fs.write(&at, &mut file.text.as_bytes(), 0o600, Sync::Now)?;
+        fs.set_access(&at, ids)?;
+    }
+    fs.sync_all(&staged)?;
+    fs.rename(&staged, &folder)?;
+    fs.sync_dir(&all)?;
+    Ok(Done { already: false })
+}
+
+fn mkdir_below(fs: &mut dyn GuestFs, root: &str, folder: &str) -> Result<(), GuestError> {
+    if folder.len() <= root.len() {
+        return Ok(());
+    }
+    mkdir_below(fs, root, split(folder).0)?;
+    Ok(fs.mkdir(folder, FOLDER_MODE)?)
+}

@@ -1,0 +1,105 @@
+//! The switch itself, in a process that outlives the connection (design.md §8, steps 5 and 6).
+
+use super::Guest;
+use super::account::Accounts;
+use super::begin::changes_firewall;
+use super::error::GuestError;
+use super::journal::{self, Before, Decision};
+use super::system::Alarm;
+use super::units::{self, Downtime};
+use super::{confirm, firewall, health, place, store, undo};
+use crate::model::{Failure, Phase, Switch, TxId};
+use std::time::Duration;
+
+/// How long stopping, placing and starting may take before the alarm undoes it: two unit jobs at systemd's own limit.
+const SWITCH_SECONDS_MAX: u64 = 180;
+
+/// Switches, verifies, and then leaves the guest waiting for the operator's confirm. A failure is undone at once.
+pub fn switch(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+    if journal::decision(guest.fs, tx)?.is_some() || journal::phase(guest.fs, tx)? != Phase::Begun {
+        return undo::after_switch(guest, tx);
+    }
+    let plan = journal::switch(guest.fs, tx)?;
+    let before = journal::before(guest.fs, tx)?;
+    let failure = match try_switch(guest, &plan, &before) {
+        Ok(failure) => failure,
+        Err(error) => Some(explain(guest, &plan, &error)),
+    };
+    match failure {
+        Some(failure) => undo::undo(guest, tx, &failure).map(drop),
+        None => await_confirm(guest, &plan),
+    }
+}
+
+/// Everything up to a healthy new generation; the failure when it is not well.
+fn try_switch(
+    guest: &mut Guest,
+    plan: &Switch,
+    before: &Before,
+) -> Result<Option<Failure>, GuestError> {
+    let accounts = Accounts::read(guest.fs)?;
+    if let Some(digest) = plan.generation.digest {
+        store::verify(guest.fs, &digest)?;
+    }
+    guest.system.arm(&plan.tx, Alarm::Switch, alarm_after(plan))?;
+    journal::set_phase(guest.fs, &plan.tx, Phase::Switching)?;
+    let started = guest.system.uptime();
+    let mut downtime = Downtime::default();
+    let changed = change(guest, plan, &accounts, &mut downtime);
+    let took = guest.system.uptime().saturating_sub(started).as_millis();
+    let took = u64::try_from(took).unwrap_or(u64::MAX);
+    journal::note_times(guest.fs, &plan.tx, downtime.milliseconds, took)?;
+    changed?;
+    journal::set_phase(guest.fs, &plan.tx, Phase::Verifying)?;
+    health::verify(guest, plan, before)
+}
+
+/// The alarm covers the whole of the switch, its verification and the confirm's window.
+fn alarm_after(plan: &Switch) -> Duration {
+    let health = &plan.health;
+    let seconds = [health.start_seconds, health.window_seconds, health.confirm_seconds];
+    Duration::from_secs(SWITCH_SECONDS_MAX + seconds.into_iter().map(u64::from).sum::<u64>())
+}
+
+fn change(
+    guest: &mut Guest,
+    plan: &Switch,
+    accounts: &Accounts,
+    downtime: &mut Downtime,
+) -> Result<(), GuestError> {
+    units::stop(guest, &plan.units.stop, downtime)?;
+    place::forth(guest.fs, plan, accounts)?;
+    if plan.units.daemon_reload {
+        guest.system.daemon_reload()?;
+    }
+    if let Some(digest) = plan.generation.digest.filter(|_| changes_firewall(plan)) {
+        firewall::apply(guest, &digest)?;
+    }
+    units::bring_up(guest, &plan.units, downtime)
+}
+
+/// An error of the switch as the failure that is shown, with the journal of the unit whose job it was.
+fn explain(guest: &mut Guest, plan: &Switch, error: &GuestError) -> Failure {
+    let refusal = error.refusal("");
+    let mut failure = Failure { what: refusal.message, evidence: refusal.details };
+    if let Some(unit) = units::failed_unit(error, &plan.units) {
+        failure.what = format!("`{unit}` did not start: {}", failure.what);
+        failure
+            .evidence
+            .extend(guest.system.journal(unit, Duration::from_secs(SWITCH_SECONDS_MAX)));
+    }
+    failure
+}
+
+/// Arms the deadline, then says that the confirm may come.
+fn await_confirm(guest: &mut Guest, plan: &Switch) -> Result<(), GuestError> {
+    let deadline = Duration::from_secs(u64::from(plan.health.confirm_seconds));
+    guest.system.arm(&plan.tx, Alarm::Confirm, deadline)?;
+    journal::set_phase(guest.fs, &plan.tx, Phase::AwaitingConfirm)?;
+    // Somebody may have decided while we verified.
+    match journal::decision(guest.fs, &plan.tx)? {
+        Some(Decision::Undone) => undo::after_switch(guest, &plan.tx),
+        Some(Decision::Confirmed) => confirm::finish(guest, &plan.tx),
+        None => Ok(()),
+    }
+}

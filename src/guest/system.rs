@@ -1,0 +1,217 @@
+//! The guest's running side: service manager, kernel firewall, package tools, clocks. The second seam.
+
+use crate::model::{Nonce, Probe, TxId, UnitName};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Effects on what runs. Each method is one idempotent step with a bounded duration.
+pub trait System {
+    /// Tells this boot from every other one.
+    fn boot_id(&mut self) -> Result<String, SystemError>;
+    /// Time since boot, suspended time included: no clock change moves it.
+    fn uptime(&mut self) -> Duration;
+    fn sleep(&mut self, time: Duration);
+
+    /// What the service manager says of these units, in one call.
+    fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError>;
+    /// Runs one job and waits for its result.
+    fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError>;
+    fn daemon_reload(&mut self) -> Result<(), SystemError>;
+    /// The unit's last journal lines of this long a time.
+    fn journal(&mut self, unit: &UnitName, past: Duration) -> Vec<String>;
+
+    /// Has `timer-undo TX` run after this time, unless it is disarmed. Armed already: nothing.
+    fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError>;
+    fn disarm(&mut self, tx: &TxId) -> Result<(), SystemError>;
+    /// Starts `switch TX` where no dying connection reaches it. Running already: nothing.
+    fn start_switch(&mut self, tx: &TxId) -> Result<(), SystemError>;
+    /// Ends a switch that runs for too long.
+    fn end_switch(&mut self, tx: &TxId) -> Result<(), SystemError>;
+
+    /// The kernel's rules, as `iptables-save` and `ip6tables-save` write them.
+    fn save_firewall(&mut self) -> Result<Rules, SystemError>;
+    fn load_firewall(&mut self, rules: &Rules, load: Load) -> Result<(), SystemError>;
+    /// Loads ufw's whole frame for the first time, or takes it out of the kernel.
+    fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError>;
+
+    /// Runs a command to its end.
+    fn run(&mut self, command: &Command) -> Result<Output, SystemError>;
+    /// The path of this very program, for units that call it.
+    fn program(&mut self) -> Result<String, SystemError>;
+    /// Asks once; the reason when it does not pass. A `Probe::Unit` is no question for here.
+    fn probe(&mut self, probe: &Probe) -> Result<(), String>;
+}
+
+/// A unit as the service manager reports it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitReport {
+    pub load: String,
+    pub active: String,
+    pub sub: String,
+    /// `Result`: success, exit-code, timeout, …
+    pub result: String,
+    /// How often the service manager restarted it by itself.
+    pub restarts: u64,
+}
+
+impl UnitReport {
+    pub fn is_active(&self) -> bool {
+        matches!(self.active.as_str(), "active" | "reloading")
+    }
+
+    /// Failed, or waiting for its next try after it failed.
+    pub fn is_failed(&self) -> bool {
+        self.active == "failed" || self.sub == "auto-restart"
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitJob {
+    Start,
+    /// Start without waiting: for early boot, where waiting would be for ever.
+    StartLater,
+    Stop,
+    Restart,
+    Reload,
+}
+
+/// Which of a transaction's two alarms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alarm {
+    /// Before anything changes: the switch hangs or dies.
+    Switch,
+    /// The operator does not confirm.
+    Confirm,
+    /// Going back failed: try again.
+    Retry,
+}
+
+impl Alarm {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Switch => "switch",
+            Self::Confirm => "confirm",
+            Self::Retry => "retry",
+        }
+    }
+}
+
+/// Firewall rules in `iptables-restore`'s format.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    pub v4: String,
+    pub v6: String,
+}
+
+/// How rules are loaded; each is one atomic commit per address family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// Nothing changes; only the syntax is judged.
+    Test,
+    /// The chains that the rules declare are replaced, others stay (`-n`).
+    Chains,
+    /// Whole tables are replaced.
+    Tables,
+}
+
+/// A command to run to its end. Never through a shell, unless the shell is what is to be run.
+#[derive(Clone, Default)]
+pub struct Command {
+    pub argv: Vec<String>,
+    /// Runs as this user with a login's groups; root otherwise.
+    pub user: Option<String>,
+    /// The whole environment.
+    pub environment: BTreeMap<String, String>,
+    pub folder: Option<String>,
+    /// What is written to its standard input; never shown, it may hold a secret.
+    pub input: Vec<u8>,
+    /// After this its whole process group is killed.
+    pub limit: Duration,
+}
+
+impl Command {
+    pub fn new(argv: &[&str], limit: Duration) -> Self {
+        let argv = argv.iter().map(|&word| word.to_owned()).collect();
+        let environment = [
+            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("LC_ALL", "C.UTF-8"),
+            ("HOME", "/root"),
+        ];
+        let environment =
+            environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Self { argv, environment, limit, ..Self::default() }
+    }
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Exit code; none when a signal or the time limit ended it.
+    pub code: Option<i32>,
+    /// Standard output and standard error in one, as they came; the last 256 KiB at most.
+    pub text: String,
+}
+
+impl Output {
+    /// The last lines, for people.
+    pub fn tail(&self, lines: usize) -> Vec<String> {
+        let all: Vec<&str> = self.text.lines().collect();
+        all[all.len().saturating_sub(lines)..].iter().map(|&line| line.to_owned()).collect()
+    }
+}
+
+/// An effect on what runs that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum SystemError {
+    #[error("cannot run `{program}`")]
+    Spawn {
+        program: String,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("`{command}` did not succeed: {ending}")]
+    Failed { command: String, ending: String, tail: Vec<String> },
+    #[error("`{program}` has nothing to act on in a folder: only a booted guest has it")]
+    NoSystem { program: String },
+    #[error("cannot keep the folder's system state")]
+    State(#[from] super::fs::FsError),
+    #[error("cannot read the folder's system state")]
+    Json(#[from] serde_json::Error),
+}
+
+impl SystemError {
+    /// The log lines that explain it.
+    pub fn tail(&self) -> &[String] {
+        match self {
+            Self::Failed { tail, .. } => tail,
+            _ => &[],
+        }
+    }
+}
+
+/// Refuses an output that is not success.
+pub fn succeed(command: &Command, output: Output) -> Result<Output, SystemError> {
+    if output.code == Some(0) {
+        return Ok(output);
+    }
+    let ending = match output.code {
+        Some(code) => format!("exit code {code}"),
+        None => format!("killed by a signal or after {} s", command.limit.as_secs()),
+    };
+    Err(SystemError::Failed { command: command.argv.join(" "), ending, tail: output.tail(20) })
+}
+
+/// Runs a command that must succeed.
+pub fn run(system: &mut dyn System, command: &Command) -> Result<Output, SystemError> {
+    let output = system.run(command)?;
+    succeed(command, output)
+}
+
+/// Equal nonces, without telling by time how much of them is equal.
+pub fn same_nonce(left: &Nonce, right: &Nonce) -> bool {
+    let (left, right) = (left.0.as_bytes(), right.0.as_bytes());
+    left.len() == right.len() && left.iter().zip(right).fold(0, |diff, (l, r)| diff | (l ^ r)) == 0
+}

@@ -1,0 +1,174 @@
+//! Going back: the same way for a failed switch, a silent operator, a reboot and a person who asks for it.
+
+use super::Guest;
+use super::begin::changes_firewall;
+use super::error::GuestError;
+use super::journal::{self, Before, Decision};
+use super::system::{Alarm, UnitReport};
+use super::units::{self, Downtime};
+use super::{confirm, firewall, generation, place};
+use crate::model::{Failure, Outcome, Phase, Switch, TxId, TxState, UnitName};
+use std::time::Duration;
+
+/// Going back is tried this often at once; then it waits for the next boot, the timer, or a person.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
+/// When to try again by itself after that.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// Undoes a transaction, unless it is decided otherwise. The answer is the true state either way.
+pub fn undo(guest: &mut Guest, tx: &TxId, failure: &Failure) -> Result<TxState, GuestError> {
+    if journal::record(guest.fs, tx)?.is_some() {
+        return journal::state(guest.fs, tx);
+    }
+    if !journal::is_pending(guest.fs, tx)? {
+        return Err(GuestError::UnknownTx { tx: tx.clone() });
+    }
+    // On a full disk neither the decision nor the reason could be written; the reserve makes room for both.
+    journal::free_reserve(guest.fs, tx)?;
+    match journal::decide(guest.fs, tx, Decision::Undone)? {
+        Decision::Confirmed => confirm::finish(guest, tx)?,
+        Decision::Undone => {
+            journal::note_failure(guest.fs, tx, failure)?;
+            go_back(guest, tx)?;
+        }
+    }
+    journal::state(guest.fs, tx)
+}
+
+/// Brings a transaction that has no live switch to the end that its decision asks for.
+pub fn after_switch(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+    if !journal::is_pending(guest.fs, tx)? {
+        return Ok(());
+    }
+    match (journal::decision(guest.fs, tx)?, journal::phase(guest.fs, tx)?) {
+        (Some(Decision::Confirmed), _) => confirm::finish(guest, tx),
+        (None, Phase::AwaitingConfirm) => Ok(()),
+        _ => undo(guest, tx, &ended_early()).map(drop),
+    }
+}
+
+fn ended_early() -> Failure {
+    let what = "the switch ended before it was done".to_owned();
+    Failure { what, evidence: Vec::new() }
+}
+
+/// Takes back a transaction whose preparation failed: nothing but prepared files is there.
+pub fn give_up(guest: &mut Guest, tx: &TxId, error: &GuestError) -> Result<(), GuestError> {
+    let refusal = error.refusal("");
+    let failure = Failure { what: refusal.message, evidence: refusal.details };
+    undo(guest, tx, &failure).map(drop)
+}
+
+/// Closes what a dead operator left behind, when nothing is at work on it. A transaction at work is `Busy`.
+pub fn settle(guest: &mut Guest) -> Result<(), GuestError> {
+    for tx in journal::pending(guest.fs)? {
+        let phase = journal::phase(guest.fs, &tx)?;
+        let decided = journal::decision(guest.fs, &tx)?.is_some();
+        let switch = journal::switch(guest.fs, &tx)?;
+        match phase {
+            Phase::AwaitingConfirm if !decided => {
+                let holder = format!(
+                    "{} has switched to generation {} in transaction `{tx}`, which waits for its confirm",
+                    switch.generation.by, switch.generation.number
+                );
+                return Err(GuestError::Busy { holder });
+            }
+            Phase::Inconsistent => return Err(not_whole(&tx)),
+            // We hold the lock, so no switch runs: it has not started yet, or it died.
+            _ => after_switch(guest, &tx)?,
+        }
+    }
+    Ok(())
+}
+
+fn not_whole(tx: &TxId) -> GuestError {
+    GuestError::Inconsistent(format!("transaction `{tx}` could not be undone; `undo` tries again"))
+}
+
+fn go_back(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+    let switch = journal::switch(guest.fs, tx)?;
+    let before = journal::before(guest.fs, tx)?;
+    let touched = journal::phase(guest.fs, tx)? != Phase::Begun;
+    if touched {
+        journal::set_phase(guest.fs, tx, Phase::Undoing)?;
+    }
+    let mut result = back_once(guest, &switch, &before, touched);
+    for _ in 1..ATTEMPTS {
+        if result.is_ok() {
+            break;
+        }
+        guest.system.sleep(PAUSE);
+        result = back_once(guest, &switch, &before, touched);
+    }
+    if let Err(error) = result {
+        return stay_inconsistent(guest, tx, &error);
+    }
+    close(guest, &switch)
+}
+
+/// One whole way back; any number of times.
+fn back_once(
+    guest: &mut Guest,
+    switch: &Switch,
+    before: &Before,
+    touched: bool,
+) -> Result<(), GuestError> {
+    // The door first: the operator must get in whatever happens to the rest.
+    let door = if touched && changes_firewall(switch) {
+        firewall::restore(guest, &before.rules)
+    } else {
+        Ok(())
+    };
+    if touched {
+        units::stop(guest, &switch.undo_units.stop, &mut Downtime::default())?;
+    }
+    place::back(guest.fs, switch, before)?;
+    if touched {
+        if switch.undo_units.daemon_reload {
+            guest.system.daemon_reload()?;
+        }
+        units::bring_up_all(guest, &switch.undo_units)?;
+    }
+    door?;
+    verify(guest, switch, before)
+}
+
+/// Whether the old generation is back, whole: every path, and every unit that was active.
+fn verify(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
+    verify_files(guest, switch, before)?;
+    let units: Vec<UnitName> = before.units.keys().cloned().collect();
+    let now = guest.system.units(&units)?;
+    let was_active = |unit: &UnitName| before.units[unit].is_active();
+    let is_active = |unit: &UnitName| now.get(unit).is_some_and(UnitReport::is_active);
+    let down: Vec<String> =
+        units.iter().filter(|u| was_active(u) && !is_active(u)).map(ToString::to_string).collect();
+    if down.is_empty() {
+        Ok(())
+    } else {
+        Err(GuestError::Inconsistent(format!("not running again: {}", down.join(", "))))
+    }
+}
+
+pub fn verify_files(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
+    let wrong = place::differences(guest.fs, &switch.tx, before)?;
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(GuestError::Inconsistent(format!("not as before: {}", wrong.join(", "))))
+    }
+}
+
+/// Records the undo and ends the transaction.
+pub fn close(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
+    generation::set_outcome(guest.fs, switch.generation.number, Outcome::Undone)?;
+    guest.system.disarm(&switch.tx)?;
+    journal::close(guest.fs, switch, Phase::Undone)
+}
+
+/// Says loudly that the guest is not whole, and has the whole tried again later.
+fn stay_inconsistent(guest: &mut Guest, tx: &TxId, error: &GuestError) -> Result<(), GuestError> {
+    journal::set_phase(guest.fs, tx, Phase::Inconsistent)?;
+    guest.system.arm(tx, Alarm::Retry, RETRY_AFTER)?;
+    Err(GuestError::Inconsistent(error.refusal("").message))
+}

@@ -1,0 +1,20 @@
+//! What no plan can be made for.
+
+use crate::model::{Target, canonical::CanonicalError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error("the bundle of {target} has no `{name}`")]
+    NoDocument { target: Target, name: &'static str },
+    #[error("cannot read `{name}` of the bundle of {target}")]
+    Document {
+        target: Target,
+        name: &'static str,
+        #[source]
+        cause: CanonicalError,
+    },
+    #[error(
+        "{target} cannot become what its definition says without being created anew: {reasons}; destroy guest {vmid} first, or take the change back"
+    )]
+    Recreation { target: Target, vmid: crate::model::Vmid, reasons: String },
+}

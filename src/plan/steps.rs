@@ -1,0 +1,335 @@
+//! The plan: ordered steps, each with its cause.
+
+use super::{
+    Documents, FileChange, Live, PlanError, SettingChange, UnitChange, UnitDecision, When,
+    setting_changes,
+    switch::{file_changes, unit_changes},
+};
+use crate::model::{
+    Bundle, Container, Digest, GenerationId, GuestPath, ReleaseDocument, ReleaseId, SecretTags,
+    SecretsVersion, Target, UnitName, Vmid, document, protocol::ObservedGuest,
+};
+use std::collections::BTreeMap;
+
+/// What is to be live.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    pub bundle: &'a Bundle,
+    pub tags: &'a SecretTags,
+    pub secrets: SecretsVersion,
+    /// A release that is to be taken as it is: that of the generation to go back to.
+    pub release: Option<ReleaseId>,
+}
+
+/// One step of an activation, with everything that it needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Create,
+    Settings(Vec<SettingChange>),
+    Grow { from_gib: u32, to_gib: u32 },
+    Start,
+    Receive,
+    Packages,
+    Accounts,
+    Databases,
+    Secrets,
+    Release,
+    Validate,
+    Migrate,
+    Switch,
+    Confirm,
+    Network(SettingChange),
+}
+
+/// What a step does to what runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    Nothing,
+    Reload,
+    Restart,
+    /// The whole guest comes up.
+    Boot,
+}
+
+/// A step in a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedStep {
+    pub step: Step,
+    pub cause: String,
+    pub effect: Effect,
+    /// What an undo and a rollback leave as it is.
+    pub stays: Option<String>,
+}
+
+/// Everything that an activation would do, in order. Empty: the guest is what its bundle says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub target: Target,
+    pub vmid: Vmid,
+    pub digest: Digest,
+    /// The live generation that the plan was made against; none on a guest that stackc has not changed yet.
+    pub from: Option<GenerationId>,
+    pub from_digest: Option<Digest>,
+    pub steps: Vec<PlannedStep>,
+    pub files: BTreeMap<GuestPath, FileChange>,
+    pub units: BTreeMap<UnitName, UnitChange>,
+    /// Paths that somebody changed by hand, with what is there.
+    pub drift: BTreeMap<GuestPath, String>,
+    /// Settings that differ and only take effect when the guest starts again.
+    pub waiting: Vec<String>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+/// Plans the way of one guest to its bundle. `container` and `guest` are what is there; none before it is created.
+pub fn plan(
+    wanted: &Wanted<'_>,
+    documents: &Documents,
+    container: Option<&Container>,
+    guest: Option<&ObservedGuest>,
+) -> Result<Plan, PlanError> {
+    let live = guest.map_or_else(Live::nothing, |observed| Live::of(observed, wanted.bundle));
+    let mut plan = Plan {
+        target: wanted.bundle.manifest.target.clone(),
+        vmid: documents.proxmox.vmid,
+        digest: wanted.bundle.digest,
+        from: live.generation.as_ref().map(|g| g.number),
+        from_digest: live.generation.as_ref().and_then(|g| g.digest),
+        steps: Vec::new(),
+        files: BTreeMap::new(),
+        units: BTreeMap::new(),
+        drift: guest.map(|g| g.drift.clone()).unwrap_or_default(),
+        waiting: Vec::new(),
+    };
+    let network = provision(&mut plan, documents, container)?;
+    if guest_changes(wanted, &live, &plan) {
+        prepare(&mut plan, wanted, documents, &live, guest);
+    }
+    plan.steps.extend(network);
+    Ok(plan)
+}
+
+/// Whether anything differs that only a new generation can change.
+fn guest_changes(wanted: &Wanted<'_>, live: &Live, plan: &Plan) -> bool {
+    live.generation.as_ref().is_none_or(|live| {
+        live.digest != Some(wanted.bundle.digest)
+            || live.secrets != wanted.secrets
+            || live.tags != *wanted.tags
+            || wanted.release.is_some_and(|release| live.release != Some(release))
+            || !plan.drift.is_empty()
+    })
+}
+
+/// Steps about the guest as Proxmox has it. Returns the one that comes last of all.
+fn provision(
+    plan: &mut Plan,
+    documents: &Documents,
+    container: Option<&Container>,
+) -> Result<Option<PlannedStep>, PlanError> {
+    let wanted = &documents.proxmox;
+    let Some(found) = container else {
+        let cause = format!("there is no guest {}", wanted.vmid);
+        let stays = "the guest stays when its first activation is undone".to_owned();
+        plan.steps.push(step(Step::Create, cause, Effect::Boot, Some(stays)));
+        plan.steps.push(step(Step::Start, "it is new".to_owned(), Effect::Boot, None));
+        return Ok(None);
+    };
+    refuse_recreation(plan, documents, found)?;
+    let (last, now): (Vec<_>, Vec<_>) = setting_changes(wanted, found)
+        .into_iter()
+        .partition(|change| change.when == When::AfterConfirm);
+    plan.waiting = now
+        .iter()
+        .filter(|change| change.when == When::NextStart && found.running)
+        .map(|change| change.name().to_owned())
+        .chain(found.pending.iter().cloned())
+        .collect();
+    if !now.is_empty() {
+        let names: Vec<_> = now.iter().map(SettingChange::name).collect();
+        let cause = format!("{} differ in Proxmox", names.join(", "));
+        plan.steps.push(step(Step::Settings(now), cause, Effect::Nothing, None));
+    }
+    if found.disk_gib < wanted.disk_gib {
+        let (from_gib, to_gib) = (found.disk_gib, wanted.disk_gib);
+        let stays = "a disk that has grown does not shrink again".to_owned();
+        let cause = format!("the disk has {from_gib} GiB");
+        plan.steps.push(step(Step::Grow { from_gib, to_gib }, cause, Effect::Nothing, Some(stays)));
+    }
+    if !found.running {
+        plan.steps.push(step(Step::Start, "it is stopped".to_owned(), Effect::Boot, None));
+    }
+    Ok(last.into_iter().next().map(|change| {
+        let cause = format!("the network is {}", change.from);
+        step(Step::Network(change), cause, Effect::Restart, None)
+    }))
+}
+
+fn refuse_recreation(
+    plan: &Plan,
+    documents: &Documents,
+    found: &Container,
+) -> Result<(), PlanError> {
+    let wanted = &documents.proxmox;
+    let mut reasons = Vec::new();
+    if wanted.storage != found.storage {
+        reasons.push(format!("its disk is on `{}`, not on `{}`", found.storage, wanted.storage));
+    }
+    if wanted.disk_gib < found.disk_gib {
+        reasons.push(format!(
+            "its disk has {} GiB and cannot shrink to {}",
+            found.disk_gib, wanted.disk_gib
+        ));
+    }
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let (target, vmid) = (plan.target.clone(), found.vmid);
+    Err(PlanError::Recreation { target, vmid, reasons: reasons.join("; ") })
+}
+
+/// Steps on the guest, slow ones first: nothing of them touches what runs before the switch.
+fn prepare(
+    plan: &mut Plan,
+    wanted: &Wanted<'_>,
+    documents: &Documents,
+    live: &Live,
+    guest: Option<&ObservedGuest>,
+) {
+    let same = |name| live.has_same(wanted.bundle, name);
+    let cause = why(plan, wanted, live);
+    let mut add = |kind, cause: &str, stays: Option<&str>| {
+        plan.steps.push(step(kind, cause.to_owned(), Effect::Nothing, stays.map(str::to_owned)));
+    };
+    if !guest.is_some_and(|guest| guest.has_tree) {
+        add(Step::Receive, "the guest does not have this bundle", None);
+    }
+    let missing = guest.map_or(true, |guest| !guest.missing_packages.is_empty());
+    if !documents.apt.packages.is_empty() && (missing || !same(document::APT)) {
+        add(Step::Packages, &packages_cause(documents, guest), Some("packages stay installed"));
+    }
+    add(Step::Accounts, "users, folders and owners of the new files", Some("users stay"));
+    if !documents.databases.postgresql.is_empty()
+        && (!same(document::DATABASES) || live.tags() != *wanted.tags)
+    {
+        add(Step::Databases, "databases and roles of the bundle", Some("databases stay"));
+    }
+    if !guest.is_some_and(|guest| guest.secrets.contains(&wanted.secrets)) {
+        add(Step::Secrets, "the guest does not have this set of secrets", None);
+    }
+    let release = release_changes(wanted, documents, live);
+    if let Some(document) = documents.release.as_ref().filter(|_| release) {
+        let commit = document.commit.get(..12).unwrap_or(&document.commit);
+        let known = wanted.release.filter(|id| guest.is_some_and(|g| g.releases.contains(id)));
+        if known.is_none() {
+            let cause = format!("commit {commit} of {} ({})", document.branch, document.repo);
+            add(Step::Release, &cause, None);
+        }
+    }
+    add(Step::Validate, "the files that others' programs read", None);
+    if release
+        && documents.release.as_ref().is_some_and(|r| !r.migrate.is_empty())
+        && wanted.release.is_none()
+    {
+        add(
+            Step::Migrate,
+            "the release is another one",
+            Some("what a migration did to the app's records stays"),
+        );
+    }
+    plan.files = file_changes(wanted, live);
+    plan.units = guest.map_or_else(BTreeMap::new, |g| unit_changes(wanted, live, release, g));
+    let effect = plan.units.values().map(|change| effect_of(change.decision)).max();
+    let effect = effect.unwrap_or(Effect::Nothing);
+    plan.steps.push(step(Step::Switch, cause, effect, None));
+    let deadline = documents.health.confirm_seconds;
+    let cause = format!("over a new connection; without it the guest goes back after {deadline} s");
+    plan.steps.push(step(Step::Confirm, cause, Effect::Nothing, None));
+}
+
+fn packages_cause(documents: &Documents, guest: Option<&ObservedGuest>) -> String {
+    match guest {
+        Some(guest) if !guest.missing_packages.is_empty() => {
+            let names: Vec<&str> = guest.missing_packages.iter().map(String::as_str).collect();
+            format!("missing: {}", names.join(" "))
+        }
+        Some(_) => "the list of packages differs".to_owned(),
+        None => format!("{} packages", documents.apt.packages.len()),
+    }
+}
+
+fn why(plan: &Plan, wanted: &Wanted<'_>, live: &Live) -> String {
+    match &live.generation {
+        None => "it is the first generation".to_owned(),
+        Some(live) if live.digest != Some(wanted.bundle.digest) => "the bundle differs".to_owned(),
+        Some(live) if live.tags != *wanted.tags => {
+            let changed = wanted.tags.iter().filter(|(name, tag)| live.tags.get(name) != Some(tag));
+            let names: Vec<_> = changed.map(|(name, _)| name.as_str()).collect();
+            format!("secrets differ: {}", names.join(", "))
+        }
+        Some(_) if !plan.drift.is_empty() => "files were changed by hand".to_owned(),
+        Some(_) => "the release or the set of secrets differs".to_owned(),
+    }
+}
+
+/// Whether the app's checkout has to be another one.
+fn release_changes(wanted: &Wanted<'_>, documents: &Documents, live: &Live) -> bool {
+    if let Some(release) = wanted.release {
+        return live.release() != Some(release);
+    }
+    let old = live.documents.get(document::RELEASE);
+    let old: Option<ReleaseDocument> = old.and_then(|text| serde_json::from_str(text).ok());
+    match (&documents.release, old) {
+        (None, _) => live.release().is_some(),
+        (Some(new), Some(old)) => live.release().is_none() || built_from(new) != built_from(&old),
+        (Some(_), None) => true,
+    }
+}
+
+/// What of a release document goes into what is built.
+fn built_from(release: &ReleaseDocument) -> impl PartialEq + '_ {
+    (
+        &release.tree,
+        &release.build,
+        &release.build_env,
+        &release.tools,
+        &release.shared,
+        &release.user,
+    )
+}
+
+/// The release that a switch takes without building one: the wanted one, or the live one when nothing about it changes.
+pub(super) fn kept_release(
+    wanted: &Wanted<'_>,
+    documents: &Documents,
+    live: &Live,
+) -> Option<ReleaseId> {
+    documents.release.as_ref()?;
+    wanted.release.or_else(|| live.release().filter(|_| !release_changes(wanted, documents, live)))
+}
+
+impl Live {
+    /// The release that stays, or is gone back to, when the plan has no step that builds one.
+    pub fn kept_release(&self, wanted: &Wanted<'_>, documents: &Documents) -> Option<ReleaseId> {
+        kept_release(wanted, documents, self)
+    }
+}
+
+fn effect_of(decision: UnitDecision) -> Effect {
+    match decision {
+        UnitDecision::Reload => Effect::Reload,
+        UnitDecision::LeftAlone => Effect::Nothing,
+        UnitDecision::Restart
+        | UnitDecision::StopThenStart
+        | UnitDecision::Start
+        | UnitDecision::Stop => Effect::Restart,
+    }
+}
+
+fn step(step: Step, cause: String, effect: Effect, stays: Option<String>) -> PlannedStep {
+    PlannedStep { step, cause, effect, stays }
+}

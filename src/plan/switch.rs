@@ -1,0 +1,163 @@
+//! The switch as the guest carries it out: no choice left.
+
+use super::{
+    Documents, FileChange, Live, Wanted, changes, ledger, placement,
+    units::{Differences, UnitChange, UnitDecision, decide},
+};
+use crate::model::{
+    FirewallAction, Generation, GenerationCause, GenerationId, GuestPath, Nonce, Outcome,
+    ReleaseId, Switch, TxId, UnitActions, UnitName, document, layout, protocol::ObservedGuest,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the operator's side knows of the generation to make, and the plan does not.
+#[derive(Debug, Clone)]
+pub struct NewGeneration {
+    pub tx: TxId,
+    pub nonce: Nonce,
+    pub release: Option<ReleaseId>,
+    pub cause: GenerationCause,
+    /// The parent to inherit; without one it is what rule says for an activation.
+    pub parent: Option<GenerationId>,
+    pub by: String,
+    /// RFC 3339, UTC, whole seconds.
+    pub at: String,
+}
+
+/// The confirmed generation that was live when the wanted bundle was first made live.
+pub fn parent(live: &Live, wanted: &Wanted<'_>) -> GenerationId {
+    match &live.generation {
+        None => GenerationId::FOUND,
+        Some(live) if live.digest == Some(wanted.bundle.digest) => {
+            live.parent.unwrap_or(GenerationId::FOUND)
+        }
+        Some(live) => live.number,
+    }
+}
+
+/// Puts the switch together from what the guest reports right before it.
+pub fn switch(
+    wanted: &Wanted<'_>,
+    documents: &Documents,
+    observed: &ObservedGuest,
+    new: NewGeneration,
+) -> Switch {
+    let live = Live::of(observed, wanted.bundle);
+    let new_ledger = ledger(wanted.bundle);
+    let release_changes = new.release != live.release();
+    let drifted: BTreeSet<GuestPath> = observed.drift.keys().cloned().collect();
+    let units = unit_changes(wanted, &live, release_changes, observed);
+    let reload = reload_needed(&file_changes(wanted, &live), &live, wanted);
+    let parent = new.parent.unwrap_or_else(|| parent(&live, wanted));
+    Switch {
+        tx: new.tx,
+        nonce: new.nonce,
+        from: live.generation.as_ref().map_or(GenerationId::FOUND, |g| g.number),
+        generation: Generation {
+            number: GenerationId(observed.last_number.0 + 1),
+            digest: Some(wanted.bundle.digest),
+            release: new.release,
+            secrets: wanted.secrets,
+            tags: wanted.tags.clone(),
+            parent: Some(parent),
+            cause: new.cause,
+            by: new.by,
+            at: new.at,
+            outcome: Outcome::Pending,
+            proxmox: Some(documents.proxmox_digest),
+        },
+        placement: placement(&live.ledger, &new_ledger, &drifted),
+        ledger: new_ledger,
+        undo_units: undo_actions(&units, reload),
+        units: actions(&units, reload),
+        firewall: firewall(wanted, documents, &live, observed),
+        health: documents.health.clone(),
+    }
+}
+
+pub(super) fn file_changes(wanted: &Wanted<'_>, live: &Live) -> BTreeMap<GuestPath, FileChange> {
+    changes(live.manifest.as_ref(), &wanted.bundle.manifest, &live.tags(), wanted.tags)
+}
+
+pub(super) fn unit_changes(
+    wanted: &Wanted<'_>,
+    live: &Live,
+    release: bool,
+    observed: &ObservedGuest,
+) -> BTreeMap<UnitName, UnitChange> {
+    let files = file_changes(wanted, live);
+    let old_tags = live.tags();
+    let changed = wanted.tags.iter().filter(|(name, tag)| old_tags.get(name) != Some(tag));
+    let secrets = changed.map(|(name, _)| name.clone()).collect();
+    let differences = Differences { secrets: &secrets, release, files: &files };
+    decide(live, wanted.bundle, &differences, &observed.units)
+}
+
+/// Whether a file, drop-in or link of the service manager changes.
+fn reload_needed(
+    files: &BTreeMap<GuestPath, FileChange>,
+    live: &Live,
+    wanted: &Wanted<'_>,
+) -> bool {
+    let below = |path: &GuestPath| path.as_str().starts_with(super::live::UNITS);
+    files.keys().any(below)
+        || (live.manifest.is_none() && wanted.bundle.manifest.overlay().any(|(p, _)| below(&p)))
+}
+
+fn of(units: &BTreeMap<UnitName, UnitChange>, wanted: &[UnitDecision]) -> Vec<UnitName> {
+    let chosen = units.iter().filter(|(_, change)| wanted.contains(&change.decision));
+    let mut names: Vec<UnitName> = chosen.map(|(name, _)| name.clone()).collect();
+    // Sockets before what they hand connections to; timers last.
+    names.sort_by_key(|name| {
+        (!name.as_str().ends_with(".socket"), name.as_str().ends_with(".timer"))
+    });
+    names
+}
+
+fn actions(units: &BTreeMap<UnitName, UnitChange>, daemon_reload: bool) -> UnitActions {
+    use UnitDecision::{Reload, Restart, Start, Stop, StopThenStart};
+    let mut stop = of(units, &[Stop, StopThenStart]);
+    // A service first, then its socket, which would start it again.
+    stop.reverse();
+    UnitActions {
+        stop,
+        daemon_reload,
+        reload: of(units, &[Reload]),
+        restart: of(units, &[Restart]),
+        start: of(units, &[Start, StopThenStart]),
+    }
+}
+
+/// The way back: what came is stopped, what went is started, what changed is restarted.
+fn undo_actions(units: &BTreeMap<UnitName, UnitChange>, daemon_reload: bool) -> UnitActions {
+    use UnitDecision::{Reload, Restart, Start, Stop, StopThenStart};
+    UnitActions {
+        stop: of(units, &[Start]),
+        daemon_reload,
+        reload: of(units, &[Reload]),
+        restart: of(units, &[Restart, StopThenStart]),
+        start: of(units, &[Stop]),
+    }
+}
+
+/// Rules are loaded when they or ufw's keys differ, and when they are wanted and not in the kernel.
+fn firewall(
+    wanted: &Wanted<'_>,
+    documents: &Documents,
+    live: &Live,
+    observed: &ObservedGuest,
+) -> FirewallAction {
+    let Some(ufw) = &documents.ufw else { return FirewallAction::Keep };
+    let names = [document::UFW, document::USER_RULES, document::USER6_RULES];
+    let same = names.iter().all(|name| live.has_same(wanted.bundle, name));
+    let drifted = observed.drift.keys().any(|path| {
+        let files =
+            [layout::USER_RULES, layout::USER6_RULES, layout::UFW_CONF, layout::UFW_DEFAULTS];
+        files.contains(&path.as_str())
+    });
+    if !same || drifted || (ufw.enabled && !observed.firewall_active) {
+        FirewallAction::Apply
+    } else {
+        FirewallAction::Keep
+    }
+}

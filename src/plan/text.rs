@@ -1,0 +1,177 @@
+//! A plan as people and programs read it.
+
+use super::{Effect, FileChange, Plan, PlannedStep, Step, UnitDecision};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// A plan as plain text: used by `plan`, by `activate` before it asks, and by snapshots.
+pub fn text(plan: &Plan) -> String {
+    let mut out = String::new();
+    let from = match (plan.from, plan.from_digest) {
+        (Some(number), Some(digest)) => format!("generation {number} ({})", digest.short()),
+        (Some(number), None) => format!("generation {number}"),
+        (None, _) => "new".to_owned(),
+    };
+    line(
+        &mut out,
+        &format!("{}  guest {}  {from} → {}", plan.target, plan.vmid, plan.digest.short()),
+    );
+    if plan.is_empty() {
+        line(&mut out, "  nothing to do");
+    }
+    for (path, found) in &plan.drift {
+        line(&mut out, &format!("  drift  {path}: {found}"));
+    }
+    for planned in &plan.steps {
+        line(
+            &mut out,
+            &format!("  {:<10} {}{}", name(&planned.step), planned.cause, effect(planned)),
+        );
+        for detail in details(&planned.step) {
+            line(&mut out, &format!("               {detail}"));
+        }
+        if planned.step == Step::Switch {
+            switch_details(&mut out, plan);
+        }
+    }
+    let stays: Vec<&str> = plan.steps.iter().filter_map(|s| s.stays.as_deref()).collect();
+    if !stays.is_empty() {
+        line(&mut out, &format!("  Not undone: {}.", stays.join("; ")));
+    }
+    if !plan.waiting.is_empty() {
+        line(
+            &mut out,
+            &format!("  Only after the guest's next start: {}.", plan.waiting.join(", ")),
+        );
+    }
+    out
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
+fn switch_details(out: &mut String, plan: &Plan) {
+    for (path, change) in &plan.files {
+        let sign = match change {
+            FileChange::Added => '+',
+            FileChange::Changed => '~',
+            FileChange::Removed => '-',
+        };
+        line(out, &format!("             {sign} {path}"));
+    }
+    for (unit, change) in &plan.units {
+        let causes = change.causes.join(", ");
+        line(out, &format!("             {:<10} {unit}: {causes}", verb(change.decision)));
+    }
+}
+
+fn verb(decision: UnitDecision) -> &'static str {
+    match decision {
+        UnitDecision::Reload => "reload",
+        UnitDecision::Restart => "restart",
+        UnitDecision::StopThenStart => "stop+start",
+        UnitDecision::Start => "start",
+        UnitDecision::Stop => "stop",
+        UnitDecision::LeftAlone => "leave",
+    }
+}
+
+fn effect(planned: &PlannedStep) -> &'static str {
+    match planned.effect {
+        Effect::Nothing | Effect::Boot => "",
+        Effect::Reload => "  [reloads]",
+        Effect::Restart => "  [restarts]",
+    }
+}
+
+fn details(step: &Step) -> Vec<String> {
+    match step {
+        Step::Settings(changes) => {
+            changes.iter().map(|c| format!("{}: {} → {}", c.name(), c.from, c.to)).collect()
+        }
+        Step::Grow { from_gib, to_gib } => vec![format!("{from_gib} GiB → {to_gib} GiB")],
+        Step::Network(change) => vec![format!("{} → {}", change.from, change.to)],
+        _ => Vec::new(),
+    }
+}
+
+/// A step's name in texts, JSON and progress.
+pub(super) fn name(step: &Step) -> &'static str {
+    match step {
+        Step::Create => "create",
+        Step::Settings(_) => "settings",
+        Step::Grow { .. } => "grow",
+        Step::Start => "start",
+        Step::Receive => "send",
+        Step::Packages => "packages",
+        Step::Accounts => "accounts",
+        Step::Databases => "databases",
+        Step::Secrets => "secrets",
+        Step::Release => "release",
+        Step::Validate => "validate",
+        Step::Migrate => "migrate",
+        Step::Switch => "switch",
+        Step::Confirm => "confirm",
+        Step::Network(_) => "network",
+    }
+}
+
+impl Step {
+    /// The step's name in texts, JSON and progress.
+    pub fn name(&self) -> &'static str {
+        name(self)
+    }
+}
+
+impl Plan {
+    /// The plan for programs.
+    pub fn json(&self) -> Value {
+        let steps: Vec<Value> = self
+            .steps
+            .iter()
+            .map(|planned| {
+                json!({
+                    "step": planned.step.name(),
+                    "cause": planned.cause,
+                    "effect": effect_name(planned.effect),
+                    "details": details(&planned.step),
+                    "stays": planned.stays,
+                })
+            })
+            .collect();
+        json!({
+            "target": self.target.to_string(),
+            "vmid": u32::from(self.vmid),
+            "digest": self.digest,
+            "from": self.from,
+            "from_digest": self.from_digest,
+            "steps": steps,
+            "files": self.files,
+            "units": self.units,
+            "drift": self.drift,
+            "after_next_start": self.waiting,
+        })
+    }
+
+    /// One line: what would happen, for tables.
+    pub fn summary(&self) -> String {
+        if self.is_empty() {
+            return "nothing to do".to_owned();
+        }
+        let mut text = String::new();
+        let names: Vec<_> = self.steps.iter().map(|s| s.step.name()).collect();
+        let _ = write!(text, "{}", names.join(" → "));
+        text
+    }
+}
+
+fn effect_name(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Nothing => "nothing",
+        Effect::Reload => "reload",
+        Effect::Restart => "restart",
+        Effect::Boot => "boot",
+    }
+}

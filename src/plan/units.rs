@@ -1,0 +1,334 @@
+//! What a switch does to each unit: the decision table of NixOS's `switch-to-configuration`, for Debian.
+//!
+//! Three rows differ. On Debian a unit's text does not change when its files do, so hashes, tags and the release count
+//! too. Files of Debian's own services count for these. And a service is stopped before the flip only when its old
+//! text says how to stop it (`ExecStop`) or asks for it (`X-StopIfChanged`): otherwise a restart afterwards has less downtime.
+
+use super::{
+    FileChange, Live,
+    live::{UNITS, unit_texts},
+    unit_file::UnitFile,
+};
+use crate::model::{
+    Bundle, Entry, GuestPath, Manifest, SecretName, UnitInputs, UnitName, protocol::UnitState,
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What happens to a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnitDecision {
+    Reload,
+    Restart,
+    /// Stopped while its old files stand, started after the switch.
+    StopThenStart,
+    Start,
+    Stop,
+    /// It changed, and its own text says that it must not be restarted.
+    LeftAlone,
+}
+
+/// A decision with its causes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnitChange {
+    pub decision: UnitDecision,
+    pub causes: Vec<String>,
+}
+
+/// `[Unit]` keys that change nothing about what runs.
+const COSMETIC: [&str; 12] = [
+    "Description",
+    "Documentation",
+    "OnFailure",
+    "OnSuccess",
+    "OnFailureJobMode",
+    "IgnoreOnIsolate",
+    "StopWhenUnneeded",
+    "RefuseManualStart",
+    "RefuseManualStop",
+    "AllowIsolate",
+    "CollectMode",
+    "SourcePath",
+];
+
+/// Debian's services that read files below a folder: what a change there takes.
+const READERS: [(&str, &str, UnitDecision); 5] = [
+    // cron compares modification times, which stackc's files all share.
+    ("/etc/cron.d/", "cron.service", UnitDecision::Restart),
+    ("/etc/ssh/", "ssh.service", UnitDecision::Reload),
+    ("/etc/sysctl.d/", "systemd-sysctl.service", UnitDecision::Restart),
+    ("/etc/systemd/journald.conf.d/", "systemd-journald.service", UnitDecision::Restart),
+    ("/etc/rsyslog.d/", "rsyslog.service", UnitDecision::Restart),
+];
+
+/// Units that a plan for this bundle has to know the state of.
+pub fn watched_units(manifest: &Manifest) -> BTreeSet<UnitName> {
+    let mut watched: BTreeSet<UnitName> = of_manifest(manifest).into_keys().collect();
+    watched.extend(READERS.iter().filter_map(|(_, unit, _)| unit.parse().ok()));
+    watched
+}
+
+/// A unit as one generation defines it.
+#[derive(Default)]
+struct Unit {
+    /// The file first, then the drop-ins in order.
+    paths: Vec<GuestPath>,
+    inputs: UnitInputs,
+    /// Whether the generation has the unit's file, not only drop-ins for somebody else's.
+    own: bool,
+    enabled: bool,
+}
+
+/// Every unit that a generation defines, enables or has drop-ins for.
+fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
+    let mut units: BTreeMap<UnitName, Unit> = BTreeMap::new();
+    for (path, entry) in manifest.overlay() {
+        let Some(rest) = path.as_str().strip_prefix(UNITS) else { continue };
+        match (rest.split_once('/'), entry) {
+            (None, Entry::File { unit: inputs, .. }) => {
+                let Ok(name) = rest.parse::<UnitName>() else { continue };
+                let unit = units.entry(name).or_default();
+                unit.own = true;
+                unit.paths.insert(0, path.clone());
+                unit.add(inputs.as_ref());
+            }
+            (Some((folder, file)), Entry::File { unit: inputs, .. }) if file.ends_with(".conf") => {
+                let Some(Ok(name)) = folder.strip_suffix(".d").map(str::parse::<UnitName>) else {
+                    continue;
+                };
+                let unit = units.entry(name).or_default();
+                unit.paths.push(path.clone());
+                unit.add(inputs.as_ref());
+            }
+            (Some((folder, name)), Entry::Link { .. }) if folder.ends_with(".wants") => {
+                let Ok(name) = name.parse::<UnitName>() else { continue };
+                units.entry(name).or_default().enabled = true;
+            }
+            _ => {}
+        }
+    }
+    units
+}
+
+impl Unit {
+    fn add(&mut self, inputs: Option<&UnitInputs>) {
+        let Some(inputs) = inputs else { return };
+        self.inputs.restart.extend(inputs.restart.clone());
+        self.inputs.reload.extend(inputs.reload.clone());
+        self.inputs.secrets.extend(inputs.secrets.iter().cloned());
+        self.inputs.release |= inputs.release;
+    }
+
+    fn text(&self, texts: &BTreeMap<GuestPath, String>) -> UnitFile {
+        UnitFile::parse(self.paths.iter().filter_map(|path| texts.get(path)).map(String::as_str))
+    }
+}
+
+/// What else than files differs between the two generations.
+pub(super) struct Differences<'a> {
+    pub(super) secrets: &'a BTreeSet<SecretName>,
+    pub(super) release: bool,
+    pub(super) files: &'a BTreeMap<GuestPath, FileChange>,
+}
+
+/// Decides for every unit. Units that nothing happens to are left out.
+pub(super) fn decide(
+    live: &Live,
+    wanted: &Bundle,
+    differences: &Differences<'_>,
+    states: &BTreeMap<UnitName, UnitState>,
+) -> BTreeMap<UnitName, UnitChange> {
+    let old_units = live.manifest.as_ref().map(of_manifest).unwrap_or_default();
+    let new_units = of_manifest(&wanted.manifest);
+    let new_texts = unit_texts(wanted);
+    let mut decided = BTreeMap::new();
+    for (name, old) in &old_units {
+        if old.own && !new_units.get(name).is_some_and(|unit| unit.own) && is_active(states, name) {
+            decided.insert(name.clone(), change(UnitDecision::Stop, "its file goes"));
+        }
+    }
+    for (name, new) in &new_units {
+        let new_text = new.text(&new_texts);
+        let Some(old) = old_units.get(name) else {
+            decided.extend(appears(name, new, &new_text, states).map(|c| (name.clone(), c)));
+            continue;
+        };
+        let old_text = old.text(&live.unit_texts);
+        let pair = Pair { name, old, new, old_text: &old_text, new_text: &new_text };
+        decided.extend(pair.decide(differences, states).map(|c| (name.clone(), c)));
+    }
+    with_sockets(&mut decided, &new_units, states);
+    for (name, change) in readers(differences.files, states) {
+        decided.entry(name).or_insert(change);
+    }
+    decided
+}
+
+fn appears(
+    name: &UnitName,
+    unit: &Unit,
+    text: &UnitFile,
+    states: &BTreeMap<UnitName, UnitState>,
+) -> Option<UnitChange> {
+    if !unit.own && is_active(states, name) && !unit.paths.is_empty() {
+        return Some(change(restart_kind(name, text)?, "it gets drop-ins"));
+    }
+    (unit.enabled && !is_active(states, name)).then(|| change(UnitDecision::Start, "it is new"))
+}
+
+/// A unit in both generations.
+struct Pair<'a> {
+    name: &'a UnitName,
+    old: &'a Unit,
+    new: &'a Unit,
+    old_text: &'a UnitFile,
+    new_text: &'a UnitFile,
+}
+
+impl Pair<'_> {
+    fn decide(
+        &self,
+        differences: &Differences<'_>,
+        states: &BTreeMap<UnitName, UnitState>,
+    ) -> Option<UnitChange> {
+        let (restart, reload) = self.causes(differences);
+        if !is_active(states, self.name) {
+            let oneshot = self.new_text.value("Service", "Type") == Some("oneshot");
+            let newly = self.new.enabled && !self.old.enabled;
+            let down = self.new.enabled && (!oneshot || newly || !restart.is_empty());
+            // A unit that was down before is not this switch's to start, unless something about it changed.
+            let touched = newly || !restart.is_empty() || !reload.is_empty();
+            let causes =
+                if restart.is_empty() { vec!["it is enabled".to_owned()] } else { restart };
+            return (down && touched)
+                .then_some(UnitChange { decision: UnitDecision::Start, causes });
+        }
+        if restart.is_empty() {
+            let decision = UnitDecision::Reload;
+            return (!reload.is_empty()).then_some(UnitChange { decision, causes: reload });
+        }
+        let decision = self.how_to_restart()?;
+        Some(UnitChange { decision, causes: restart })
+    }
+
+    /// Causes for a restart, and causes for which a reload is enough.
+    fn causes(&self, differences: &Differences<'_>) -> (Vec<String>, Vec<String>) {
+        let (mut restart, mut reload) = (Vec::new(), Vec::new());
+        for (section, key) in self.old_text.differences(self.new_text) {
+            match (section.as_str(), key.as_str()) {
+                ("Unit", key) if COSMETIC.contains(&key) => {}
+                ("Unit", "X-Reload-Triggers") | ("Mount", "Options") => {
+                    reload.push(format!("{key} changed"))
+                }
+                ("Service", "ExecReload")
+                    if self.new_text.value("Service", "ExecReload").is_none() => {}
+                ("Service", "ExecReload") => reload.push("ExecReload changed".to_owned()),
+                _ => restart.push(format!("{key} changed")),
+            }
+        }
+        restart.extend(differing(&self.old.inputs.restart, &self.new.inputs.restart));
+        reload.extend(differing(&self.old.inputs.reload, &self.new.inputs.reload));
+        let secrets = self.new.inputs.secrets.intersection(differences.secrets);
+        restart.extend(secrets.map(|name| format!("the secret {name} changed")));
+        if self.new.inputs.release && differences.release {
+            restart.push("the release changed".to_owned());
+        }
+        (restart, reload)
+    }
+
+    fn how_to_restart(&self) -> Option<UnitDecision> {
+        let decision = restart_kind(self.name, self.new_text)?;
+        let own_stop = ["ExecStop", "ExecStopPost"];
+        let stops = own_stop.iter().any(|key| self.old_text.value("Service", key).is_some());
+        let asked = self.new_text.flag("Service", "X-StopIfChanged");
+        let stop_first = self.name.as_str().ends_with(".service") && asked.unwrap_or(stops);
+        Some(if decision == UnitDecision::Restart && stop_first {
+            UnitDecision::StopThenStart
+        } else {
+            decision
+        })
+    }
+}
+
+/// How a changed unit of this sort takes its change; none when `daemon-reload` is enough.
+fn restart_kind(name: &UnitName, text: &UnitFile) -> Option<UnitDecision> {
+    if [".target", ".path", ".slice"].iter().any(|suffix| name.as_str().ends_with(suffix)) {
+        return None;
+    }
+    if text.flag("Service", "X-ReloadIfChanged") == Some(true) {
+        return Some(UnitDecision::Reload);
+    }
+    let fixed = text.flag("Service", "X-RestartIfChanged") == Some(false)
+        || text.flag("Unit", "RefuseManualStop") == Some(true)
+        || text.flag("Unit", "X-OnlyManualStart") == Some(true);
+    Some(match (fixed, name.as_str()) {
+        (true, _) => UnitDecision::LeftAlone,
+        // The login that carries stackc: its sessions live on either way, and a reload never closes the door.
+        (false, "ssh.service") => UnitDecision::Reload,
+        (false, _) => UnitDecision::Restart,
+    })
+}
+
+/// A changed socket is bound anew only while its service is down; both stop, and the socket starts.
+fn with_sockets(
+    decided: &mut BTreeMap<UnitName, UnitChange>,
+    units: &BTreeMap<UnitName, Unit>,
+    states: &BTreeMap<UnitName, UnitState>,
+) {
+    for name in units.keys().filter(|name| name.as_str().ends_with(".socket")) {
+        let service = name.as_str().trim_end_matches("socket").to_owned() + "service";
+        let Ok(service) = service.parse::<UnitName>() else { continue };
+        let restarts = |name| {
+            decided.get(name).is_some_and(|c| {
+                matches!(c.decision, UnitDecision::Restart | UnitDecision::StopThenStart)
+            })
+        };
+        if !is_active(states, name) || !(restarts(name) || restarts(&service)) {
+            continue;
+        }
+        let cause = format!("it belongs to {service}");
+        decided.insert(name.clone(), change(UnitDecision::StopThenStart, &cause));
+        if is_active(states, &service) {
+            let causes = decided.get(&service).map_or_else(Vec::new, |c| c.causes.clone());
+            let causes = if causes.is_empty() { vec![format!("{name} changed")] } else { causes };
+            decided.insert(service, UnitChange { decision: UnitDecision::StopThenStart, causes });
+        }
+    }
+}
+
+/// Debian's own services whose files change.
+fn readers(
+    files: &BTreeMap<GuestPath, FileChange>,
+    states: &BTreeMap<UnitName, UnitState>,
+) -> BTreeMap<UnitName, UnitChange> {
+    let mut found: BTreeMap<UnitName, UnitChange> = BTreeMap::new();
+    for (folder, unit, decision) in READERS {
+        let Ok(unit) = unit.parse::<UnitName>() else { continue };
+        let read = files.keys().filter(|path| path.as_str().starts_with(folder));
+        // A one-shot such as systemd-sysctl is active once it has run.
+        let causes: Vec<String> = read.map(|path| format!("{path} changes")).collect();
+        if !causes.is_empty() && is_active(states, &unit) {
+            found.insert(unit, UnitChange { decision, causes });
+        }
+    }
+    found
+}
+
+fn differing(
+    old: &BTreeMap<GuestPath, crate::model::Digest>,
+    new: &BTreeMap<GuestPath, crate::model::Digest>,
+) -> Vec<String> {
+    let paths: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let differs = paths.into_iter().filter(|path| old.get(*path) != new.get(*path));
+    differs.map(|path| format!("{path} changed")).collect()
+}
+
+fn is_active(states: &BTreeMap<UnitName, UnitState>, name: &UnitName) -> bool {
+    let active = ["active", "activating", "reloading"];
+    states.get(name).is_some_and(|state| active.contains(&state.active.as_str()))
+}
+
+fn change(decision: UnitDecision, cause: &str) -> UnitChange {
+    UnitChange { decision, causes: vec![cause.to_owned()] }
+}

@@ -1,0 +1,190 @@
+//! Requests and answers: the envelope, the texts of errors, retries of what may be retried.
+
+use super::{ProxmoxError, tls};
+use crate::model::{SecretValue, Trust};
+use reqwest::{Certificate, Client, Method, Response, header};
+use serde_json::Value;
+use std::{thread, time::Duration};
+use tokio::runtime::Handle;
+
+/// TCP and TLS to a reachable node take milliseconds; a black hole must not take minutes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// pveproxy gives up on its daemon after 30 s (AnyEvent.pm).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
+/// pveproxy closes idle connections after 5 s, without a word.
+const POOL_IDLE: Duration = Duration::from_secs(3);
+/// Pauses between tries of a GET; together less than a worker's own 30 s.
+const GET_PAUSES: [Duration; 4] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(8),
+];
+
+pub(super) type Parameters = Vec<(String, String)>;
+
+/// The HTTP side: one token, one base URL.
+#[derive(Clone)]
+pub(super) struct Api {
+    http: Client,
+    base: String,
+    runtime: Handle,
+}
+
+impl Api {
+    pub(super) fn new(
+        url: &str,
+        trust: &Trust,
+        token: &SecretValue,
+        runtime: Handle,
+    ) -> Result<Self, ProxmoxError> {
+        // Another part of the program may have been first; either way one provider stands.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let setup = |cause| ProxmoxError::Setup { url: url.to_owned(), cause };
+        let builder = Client::builder()
+            .no_proxy()
+            .http1_only()
+            .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
+            .default_headers(authorization(token)?);
+        let builder = match trust {
+            Trust::Ca(pem) => {
+                let authorities = Certificate::from_pem_bundle(pem.as_bytes());
+                builder.tls_certs_only(authorities.map_err(|error| setup(error.into()))?)
+            }
+            Trust::Fingerprint(digest) => builder.tls_backend_preconfigured(
+                tls::pinned(*digest).map_err(|error| setup(error.into()))?,
+            ),
+        };
+        let http = builder.build().map_err(|error| setup(error.into()))?;
+        Ok(Self { http, base: format!("{}/api2/json", url.trim_end_matches('/')), runtime })
+    }
+
+    /// Reads; tried again while nobody answers.
+    pub(super) fn get(&self, path: &str) -> Result<Value, ProxmoxError> {
+        let mut pauses = GET_PAUSES.into_iter();
+        loop {
+            match self.send(Method::GET, path, &Parameters::new()) {
+                Err(error) if error.outcome_unknown() && !is_untrusted(&error) => {
+                    thread::sleep(pauses.next().ok_or(error)?);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Changes something: once. Only a held lock is waited for, for it means that nothing was changed.
+    pub(super) fn change(
+        &self,
+        method: &Method,
+        path: &str,
+        parameters: &Parameters,
+    ) -> Result<Value, ProxmoxError> {
+        let mut pauses = GET_PAUSES.into_iter();
+        loop {
+            match self.send(method.clone(), path, parameters) {
+                Err(error) if error.is_lock_contention() => {
+                    thread::sleep(pauses.next().ok_or(error)?);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        parameters: &Parameters,
+    ) -> Result<Value, ProxmoxError> {
+        let verb = verb(&method);
+        let silent = |cause| ProxmoxError::Silent { method: verb, path: path.to_owned(), cause };
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if verb != "GET" {
+            request = request.form(parameters);
+        }
+        let (status, reason, body) =
+            self.runtime.block_on(async { take(request.send().await?).await }).map_err(silent)?;
+        let parsed: Option<Value> = serde_json::from_slice(&body).ok();
+        if status == 200 {
+            let unreadable = || ProxmoxError::Unreadable {
+                path: path.to_owned(),
+                what: String::from_utf8_lossy(&body).chars().take(200).collect(),
+            };
+            return parsed
+                .and_then(|mut v| v.get_mut("data").map(Value::take))
+                .ok_or_else(unreadable);
+        }
+        let text = error_text(parsed.as_ref(), &reason);
+        Err(ProxmoxError::Refused { method: verb, path: path.to_owned(), status, text })
+    }
+}
+
+/// A certificate that is not trusted now will not be in a second either.
+fn is_untrusted(error: &ProxmoxError) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if inner.downcast_ref::<rustls::Error>().is_some() {
+            return true;
+        }
+        // hyper hides the TLS error inside an `io::Error`, whose `source` skips it.
+        let io = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if io.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+async fn take(response: Response) -> Result<(u16, String, Vec<u8>), reqwest::Error> {
+    let status = response.status();
+    // Old servers say what is wrong only in the reason phrase; reqwest keeps it as an extension.
+    let phrase = response.extensions().get::<hyper::ext::ReasonPhrase>();
+    let reason = phrase.map_or_else(
+        || status.canonical_reason().unwrap_or_default().to_owned(),
+        |phrase| String::from_utf8_lossy(phrase.as_bytes()).into_owned(),
+    );
+    Ok((status.as_u16(), reason, response.bytes().await?.to_vec()))
+}
+
+/// The message of the body, or else the reason phrase, with the parameters that were at fault.
+fn error_text(body: Option<&Value>, reason: &str) -> String {
+    let field = |name: &str| body.and_then(|b| b.get(name));
+    let message = field("message").and_then(Value::as_str).map(str::trim).filter(|m| !m.is_empty());
+    let mut text = message.unwrap_or(reason).to_owned();
+    for (parameter, fault) in field("errors").and_then(Value::as_object).into_iter().flatten() {
+        let fault = fault.as_str().map_or_else(|| fault.to_string(), |f| f.trim().to_owned());
+        text.push_str(&format!(" {parameter}: {fault}"));
+    }
+    text
+}
+
+fn authorization(token: &SecretValue) -> Result<header::HeaderMap, ProxmoxError> {
+    let value = token.expose().trim();
+    let name = value.split('=').next().unwrap_or_default().to_owned();
+    let malformed = || ProxmoxError::Token { name: name.clone() };
+    let whole = value.split_once('=').is_some_and(|(name, secret)| {
+        name.contains('@') && name.contains('!') && !secret.is_empty()
+    });
+    if !whole {
+        // What stands there may be the bare secret: it is not shown.
+        return Err(ProxmoxError::Token { name: "proxmox/token".to_owned() });
+    }
+    let mut header =
+        header::HeaderValue::from_str(&format!("PVEAPIToken={value}")).map_err(|_| malformed())?;
+    header.set_sensitive(true);
+    Ok(header::HeaderMap::from_iter([(header::AUTHORIZATION, header)]))
+}
+
+fn verb(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        _ => "DELETE",
+    }
+}

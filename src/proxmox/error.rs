@@ -1,0 +1,73 @@
+//! What can go wrong between the operator and Proxmox.
+
+use crate::model::{NodeName, Vmid};
+
+/// A call to Proxmox that did not do what it was for.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxmoxError {
+    #[error("cannot set up the connection to Proxmox at {url}")]
+    Setup {
+        url: String,
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("the API token `{name}` is not of the form USER@REALM!TOKENID=UUID")]
+    Token { name: String },
+    #[error("no answer from Proxmox to {method} {path}")]
+    Silent {
+        method: &'static str,
+        path: String,
+        #[source]
+        cause: reqwest::Error,
+    },
+    #[error("Proxmox refused {method} {path}: {text} (status {status})")]
+    Refused { method: &'static str, path: String, status: u16, text: String },
+    #[error("Proxmox answered {path} with something that stackc cannot read: {what}")]
+    Unreadable { path: String, what: String },
+    #[error("Proxmox could not {what}: {exit} (task {upid})")]
+    Task { what: String, upid: String, exit: String, log: Vec<String> },
+    #[error("Proxmox did not finish within {seconds} s to {what}; it may still (task {upid})")]
+    Slow { what: String, upid: String, seconds: u64 },
+    #[error("guest number {vmid} is taken by {owner}, which is not stackc's")]
+    Taken { vmid: Vmid, owner: String },
+    #[error("guest {vmid} has disappeared from node `{node}`")]
+    Gone { vmid: Vmid, node: NodeName },
+    #[error(
+        "no ed25519 host key in the logs of the tasks that created guest {vmid}; add the line `stackc-hostkey SHA256:…` (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub on the guest) above the last line of its description"
+    )]
+    NoHostKey { vmid: Vmid },
+}
+
+impl ProxmoxError {
+    /// Lines that show what happened: the end of a task's log.
+    pub fn evidence(&self) -> &[String] {
+        match self {
+            Self::Task { log, .. } => log,
+            _ => &[],
+        }
+    }
+
+    /// Whether nobody can say if the call had its effect, so that the state has to be read again.
+    pub fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::Silent { .. } | Self::Slow { .. } => true,
+            // pveproxy's own words for "the daemon behind me did not answer" (AnyEvent.pm).
+            Self::Refused { status, .. } => matches!(status, 595..=599),
+            _ => false,
+        }
+    }
+
+    /// Whether a lock was held; nothing was changed then.
+    pub(super) fn is_lock_contention(&self) -> bool {
+        matches!(self, Self::Refused { text, .. }
+            if text.contains("can't lock file") || text.contains("got lock request timeout"))
+    }
+
+    pub(super) fn says(&self, words: &str) -> bool {
+        match self {
+            Self::Refused { text, .. } => text.contains(words),
+            Self::Task { exit, .. } => exit.contains(words),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What can go wrong between the operator and a guest.
+
+use crate::model::protocol::{Refusal, RefusalCode};
+use std::{io, net::IpAddr};
+
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    #[error("cannot prepare the SSH connection to {address}")]
+    Prepare {
+        address: IpAddr,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot log in to {address} as `{user}`: {log}")]
+    Connect { address: IpAddr, user: String, log: String },
+    #[error(
+        "the connection to {address} broke while the guest ran `{verb}`; the guest may have finished it"
+    )]
+    Lost { address: IpAddr, verb: &'static str },
+    #[error("{address} did not finish `{verb}` within {seconds} s")]
+    Slow { address: IpAddr, verb: &'static str, seconds: u64 },
+    #[error("stackc-guest is not on {address}")]
+    NotInstalled { address: IpAddr },
+    #[error("cannot install stackc-guest on {address}: {what}")]
+    Install { address: IpAddr, what: String },
+    #[error("stackc-guest on {address} ended in the middle of `{verb}` ({status}): {stderr}")]
+    Ended { address: IpAddr, verb: &'static str, status: String, stderr: String },
+    #[error(
+        "stackc-guest on {address} answered `{verb}` with something that stackc cannot read: {what}"
+    )]
+    Unreadable { address: IpAddr, verb: &'static str, what: String },
+    #[error("the guest {address} refused `{verb}`: {}", refusal.message)]
+    Refused { address: IpAddr, verb: &'static str, refusal: Box<Refusal> },
+}
+
+impl RemoteError {
+    /// Whether the same call over a new connection may do better.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Lost { .. })
+    }
+
+    /// The guest's own no, when that is what it was.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused { refusal, .. } => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// Whether another call still holds the guest, perhaps this one's own first try.
+    pub fn is_busy(&self) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.code == RefusalCode::Busy)
+    }
+}

@@ -1,0 +1,130 @@
+//! One login: a master connection of its own, and a host key that was pinned before.
+
+use super::RemoteError;
+use crate::model::{GuestAccess, HostKey};
+use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
+use std::{
+    fs, io,
+    net::IpAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// A guest on the same network accepts within milliseconds; ssh counts in whole seconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// With the three unanswered probes that ssh allows, a dead connection is noticed after 15 s.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// A master that lost its stackc (kill -9) leaves by itself.
+const MASTER_IDLE_SECONDS: usize = 60;
+
+/// Where a guest is, who it is, and how to get in.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub address: IpAddr,
+    pub uuid: String,
+    pub host_key: HostKey,
+    pub access: GuestAccess,
+    /// The workspace that `access.identity` is relative to.
+    pub workspace: PathBuf,
+}
+
+/// An open login. Closing it takes its files along.
+pub(super) struct Login {
+    pub(super) session: Arc<Session>,
+    _files: tempfile::TempDir,
+}
+
+impl Login {
+    /// Connects anew: TCP, key exchange, authentication.
+    pub(super) async fn open(door: &Door) -> Result<Self, RemoteError> {
+        let prepare = |cause| RemoteError::Prepare { address: door.address, cause };
+        let files = files(door).map_err(prepare)?;
+        let config = files.path().join("config");
+        let mut builder = SessionBuilder::default();
+        builder
+            .user(door.access.user.to_string())
+            .known_hosts_check(KnownHosts::Strict)
+            .config_file(&config)
+            .control_directory(files.path())
+            .control_persist(ControlPersist::IdleFor(
+                std::num::NonZeroUsize::new(MASTER_IDLE_SECONDS).expect("it is not zero"),
+            ))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .server_alive_interval(ALIVE_INTERVAL);
+        let session = builder.connect_mux(door.address.to_string()).await;
+        let session = session.map_err(|error| RemoteError::Connect {
+            address: door.address,
+            user: door.access.user.to_string(),
+            log: chain(&error),
+        })?;
+        Ok(Self { session: Arc::new(session), _files: files })
+    }
+}
+
+/// The folder for ssh's files: short, because a socket's path has at most 108 bytes.
+fn files(door: &Door) -> io::Result<tempfile::TempDir> {
+    let base = base_folder();
+    match fs::DirBuilder::new().mode(0o700).create(&base) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(&base)?;
+    let mine = std::os::unix::fs::MetadataExt::uid(&found) == rustix::process::geteuid().as_raw();
+    if !mine || !found.is_dir() {
+        let text = format!("`{}` is not your own folder; remove it", base.display());
+        return Err(io::Error::other(text));
+    }
+    let files = tempfile::Builder::new().prefix("c").tempdir_in(base)?;
+    fs::write(files.path().join("config"), config(door))?;
+    Ok(files)
+}
+
+fn base_folder() -> PathBuf {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    runtime.filter(|folder| folder.as_os_str().len() < 40 && folder.is_dir()).map_or_else(
+        || PathBuf::from(format!("/tmp/stackc-{}", rustix::process::geteuid().as_raw())),
+        |folder| folder.join("stackc"),
+    )
+}
+
+/// The ssh configuration of one guest: ours first, because the first value wins, then the user's own, jump hosts included.
+///
+/// The host key is compared by its fingerprint inside ssh (`KnownHostsCommand`, OpenSSH 8.5): it prints a known-hosts
+/// line for the key that the server shows only when that key is the pinned one.
+fn config(door: &Door) -> String {
+    let pin = format!(
+        r#"/bin/sh -c 'case "$1" in "$2") echo "$3 $4 $5";; esac' pin %f {} %H %t %K"#,
+        door.host_key.as_str()
+    );
+    let mut text = format!(
+        "Host {}\n  KnownHostsCommand {pin}\n  UserKnownHostsFile /dev/null\n  GlobalKnownHostsFile /dev/null\n  \
+         HostKeyAlias stackc-{}\n  HostKeyAlgorithms ssh-ed25519\n  StrictHostKeyChecking yes\n  \
+         UpdateHostKeys no\n  CheckHostIP no\n  BatchMode yes\n  ForwardAgent no\n  ForwardX11 no\n  \
+         ClearAllForwardings yes\n  PermitLocalCommand no\n  RequestTTY no\n  ServerAliveCountMax 3\n",
+        door.address, door.uuid
+    );
+    if let Some(identity) = &door.access.identity {
+        let path = door.workspace.join(identity);
+        text.push_str(&format!("  IdentityFile {}\n  IdentitiesOnly yes\n", quote(&path)));
+    }
+    text.push_str("Match all\n  Include ~/.ssh/config\n");
+    text
+}
+
+fn quote(path: &Path) -> String {
+    // `%` introduces a token in IdentityFile (ssh_config(5)).
+    format!("\"{}\"", path.display().to_string().replace('%', "%%"))
+}
+
+/// An error with its causes: ssh's own words stand in the innermost.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text.trim().to_owned()
+}

@@ -1,0 +1,476 @@
+//! A folder as a guest, and small bundles for it.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stackc::guest::State;
+use stackc::model::protocol::{
+    BeginRequest, BundleRequest, Caller, ConfirmRequest, Done, Identity, Line, ObserveRequest,
+    ObservedGuest, ReceiveRequest, Refusal, ResultRequest, SecretFile, SecretsRequest,
+};
+use stackc::model::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_stackc-guest");
+/// A file of the guest's own at a path that the bundles take.
+pub const FOREIGN: &str = "# the guest's own\n";
+
+pub fn name<T: std::str::FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().expect("it is a valid name")
+}
+
+/// A bundle of one version of a small app: `v` is in every file, and one file is only in this version.
+pub struct Made {
+    pub bundle: Bundle,
+    pub health: HealthDocument,
+    pub secrets: BTreeMap<GuestPath, SecretFile>,
+    pub secrets_version: SecretsVersion,
+}
+
+fn access(mode: &str) -> Access {
+    Access { mode: name(mode), owner: name("root"), group: name("root") }
+}
+
+pub fn health(confirm_seconds: u32) -> HealthDocument {
+    let unit = Probe::Unit { unit: name("app.service") };
+    let probes = BTreeMap::from([("app".to_owned(), unit)]);
+    HealthDocument { probes, window_seconds: 0, start_seconds: 0, confirm_seconds }
+}
+
+pub fn rules(prefix: &str, version: u32) -> String {
+    format!(
+        "*filter\n:{prefix}-user-input - [0:0]\n-A {prefix}-user-input -p tcp --dport 22 -j ACCEPT\n-A {prefix}-user-input -p tcp --dport 300{version} -j ACCEPT\nCOMMIT\n"
+    )
+}
+
+pub fn make(version: u32, confirm_seconds: u32) -> Made {
+    let mut entries = BTreeMap::new();
+    let mut files = BTreeMap::new();
+    let health = health(confirm_seconds);
+    let ufw = UfwDocument {
+        enabled: true,
+        ipv6: true,
+        logging: "low".to_owned(),
+        incoming: "drop".to_owned(),
+        outgoing: "accept".to_owned(),
+        routed: "drop".to_owned(),
+    };
+    for (path, bytes) in [
+        (document::HEALTH, canonical::to_bytes(&health)),
+        (document::UFW, canonical::to_bytes(&ufw)),
+        (document::USER_RULES, rules("ufw", version).into_bytes()),
+        (document::USER6_RULES, rules("ufw6", version).into_bytes()),
+    ] {
+        entries.insert(name(path), Entry::Document(Bytes::of(&bytes)));
+        files.insert(name(path), bytes);
+    }
+    let only = format!("/etc/profile.d/only-{version}.sh");
+    for (path, class, mode, text) in [
+        (
+            "/etc/systemd/system/app.service",
+            FileClass::Linked,
+            "0644",
+            format!("[Service]\nExecStart=/usr/local/bin/app\n# {version}\n"),
+        ),
+        ("/usr/local/bin/app", FileClass::Linked, "0755", format!("#!/bin/sh\necho {version}\n")),
+        (
+            "/etc/ssh/sshd_config.d/10-stackc.conf",
+            FileClass::Copied,
+            "0600",
+            format!("# version {version}\n"),
+        ),
+        (&only, FileClass::Linked, "0644", format!("# {version}\n")),
+    ] {
+        let path = EntryPath::of_overlay(&name(path));
+        let bytes = Bytes::of(text.as_bytes());
+        entries
+            .insert(path.clone(), Entry::File { class, access: access(mode), bytes, unit: None });
+        files.insert(path, text.into_bytes());
+    }
+    let wants = "/etc/systemd/system/multi-user.target.wants/app.service";
+    let link = Entry::Link { target: "../app.service".to_owned() };
+    entries.insert(EntryPath::of_overlay(&name(wants)), link);
+    let folder = Entry::Directory { access: access("0750") };
+    entries.insert(EntryPath::of_overlay(&name("/etc/app")), folder);
+    let secret_path: GuestPath = name("/etc/app/env");
+    let parts = vec![Part::Variable { key: "TOKEN".to_owned(), secret: name("app/token") }];
+    let secret = Entry::Secret { access: access("0600"), encoder: Encoder::Env, parts };
+    entries.insert(EntryPath::of_overlay(&secret_path), secret);
+    let target = Target { project: name("shop"), env: name("dev") };
+    let manifest = Manifest { target, payload: Digest::of(b"payload"), entries };
+    let bytes = canonical::to_bytes(&manifest);
+    let tags = BTreeMap::from([(name("app/token"), Digest::of(&version.to_le_bytes()))]);
+    let file = SecretFile { access: access("0600"), text: format!("TOKEN=t{version}\n") };
+    Made {
+        secrets_version: SecretsVersion::of(&tags, &manifest),
+        bundle: Bundle { digest: Digest::of(&bytes), manifest, files },
+        health,
+        secrets: BTreeMap::from([(secret_path, file)]),
+    }
+}
+
+impl Made {
+    /// The bundle as the archive that `receive` reads: the manifest first, then every entry.
+    pub fn archive(&self) -> Vec<u8> {
+        let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut tar = tar::Builder::new(gzip);
+        let manifest = canonical::to_bytes(&self.bundle.manifest);
+        append(&mut tar, document::MANIFEST, tar::EntryType::Regular, None, &manifest);
+        for (path, entry) in &self.bundle.manifest.entries {
+            let bytes = self.bundle.files.get(path).map(Vec::as_slice).unwrap_or_default();
+            match entry {
+                Entry::Secret { .. } => {}
+                Entry::Link { target } => {
+                    append(&mut tar, path.as_str(), tar::EntryType::Symlink, Some(target), &[]);
+                }
+                Entry::Directory { .. } => {
+                    append(&mut tar, path.as_str(), tar::EntryType::Directory, None, &[]);
+                }
+                _ => append(&mut tar, path.as_str(), tar::EntryType::Regular, None, bytes),
+            }
+        }
+        tar.into_inner().and_then(flate2::write::GzEncoder::finish).expect("memory takes it all")
+    }
+
+    /// Everything that this version owns on the guest.
+    pub fn ledger(&self) -> Ledger {
+        let mut paths = BTreeMap::new();
+        for (path, entry) in self.bundle.manifest.overlay() {
+            let below = |base: &str| format!("{base}{path}");
+            let placed = match entry {
+                Entry::File { class: FileClass::Linked, .. } => {
+                    Placed::Link { target: below(layout::CURRENT_OVERLAY) }
+                }
+                Entry::File { access, bytes, .. } => {
+                    Placed::Copy { sha256: bytes.sha256, access: access.clone() }
+                }
+                Entry::Secret { .. } => Placed::Link { target: below(layout::CURRENT_SECRETS) },
+                Entry::Link { target } => Placed::Link { target: target.clone() },
+                Entry::Directory { access } => Placed::Directory { access: access.clone() },
+                Entry::Document(_) => unreachable!("a document is not in the overlay"),
+            };
+            paths.insert(path.clone(), placed);
+        }
+        for (path, file) in [
+            (layout::USER_RULES, document::USER_RULES),
+            (layout::USER6_RULES, document::USER6_RULES),
+        ] {
+            let sha256 = Digest::of(&self.bundle.files[&name::<EntryPath>(file)]);
+            paths.insert(name(path), Placed::Copy { sha256, access: access("0640") });
+        }
+        let keys = BTreeMap::from([("ENABLED".to_owned(), "yes".to_owned())]);
+        paths.insert(name(layout::UFW_CONF), Placed::Keys { keys });
+        Ledger { paths }
+    }
+
+    /// The switch to this version as generation `number`, from what the guest owns now.
+    pub fn switch(&self, tx: &str, from: u64, number: u64, owned: &Ledger) -> Switch {
+        let ledger = self.ledger();
+        let remove = owned.paths.keys().rev().filter(|path| !ledger.paths.contains_key(*path));
+        let place =
+            ledger.paths.iter().filter(|(path, placed)| owned.paths.get(*path) != Some(placed));
+        let app = vec![name("app.service")];
+        let first = from == 0;
+        let reload = vec![name("ssh.service")];
+        Switch {
+            tx: name(tx),
+            nonce: Nonce(format!("nonce of {tx}")),
+            from: GenerationId(from),
+            generation: Generation {
+                number: GenerationId(number),
+                digest: Some(self.bundle.digest),
+                release: None,
+                secrets: self.secrets_version,
+                tags: BTreeMap::new(),
+                parent: None,
+                cause: GenerationCause::Activate,
+                by: "ops@desk".to_owned(),
+                at: "2026-11-22T12:00:00Z".to_owned(),
+                outcome: Outcome::Pending,
+                proxmox: None,
+            },
+            placement: Placement {
+                remove: remove.cloned().collect(),
+                place: place.map(|(path, placed)| (path.clone(), placed.clone())).collect(),
+            },
+            ledger,
+            units: UnitActions {
+                stop: if first { Vec::new() } else { app.clone() },
+                daemon_reload: true,
+                reload: reload.clone(),
+                restart: Vec::new(),
+                start: app.clone(),
+            },
+            undo_units: UnitActions {
+                stop: app.clone(),
+                daemon_reload: true,
+                reload,
+                restart: Vec::new(),
+                start: if first { Vec::new() } else { app },
+            },
+            firewall: FirewallAction::Apply,
+            health: self.health.clone(),
+        }
+    }
+}
+
+fn append<W: std::io::Write>(
+    tar: &mut tar::Builder<W>,
+    path: &str,
+    kind: tar::EntryType,
+    target: Option<&str>,
+    bytes: &[u8],
+) {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o644);
+    match target {
+        Some(target) => tar.append_link(&mut header, path, target),
+        None => tar.append_data(&mut header, path, bytes),
+    }
+    .expect("memory takes it all");
+}
+
+/// A folder as a guest: nothing of it starts by itself, and the tests drive the switch.
+pub struct Folder {
+    pub dir: tempfile::TempDir,
+}
+
+pub fn identity() -> Identity {
+    Identity { project: name("shop"), env: name("dev"), uuid: "u-1".to_owned() }
+}
+
+pub fn caller(tx: &str) -> Caller {
+    let who = "ops@desk".to_owned();
+    Caller { identity: identity(), tx: name(tx), who, why: "activate".to_owned() }
+}
+
+impl Folder {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("there is room for a folder");
+        let folder = Self { dir };
+        let owner = fs::metadata(folder.dir.path()).expect("it was just made");
+        folder.put(
+            "/etc/passwd",
+            &format!("root:x:{}:{}::/root:/bin/sh\n", owner.uid(), owner.gid()),
+        );
+        folder.put("/etc/group", &format!("root:x:{}:\n", owner.gid()));
+        folder.put("/etc/ssh/sshd_config.d/10-stackc.conf", FOREIGN);
+        folder.put("/etc/ufw/user.rules", "*filter\nCOMMIT\n");
+        folder.put("/etc/ufw/user6.rules", "*filter\nCOMMIT\n");
+        folder.put("/etc/ufw/ufw.conf", "# ufw\nENABLED=no\nLOGLEVEL=low\n");
+        folder.put("/usr/lib/os-release", "VERSION_ID=\"12\"\n");
+        fs::create_dir_all(folder.at("/etc/systemd/system")).expect("it can be made");
+        folder.boot();
+        folder
+    }
+
+    /// A boot: what was in memory is gone, and another boot id is there.
+    pub fn boot(&self) {
+        let state =
+            State { boot_id: format!("boot-{}", fastrand()), manual: true, ..State::default() };
+        self.put("/run/stackc/system.json", &serde_json::to_string(&state).expect("it is JSON"));
+    }
+
+    pub fn put(&self, path: &str, text: &str) {
+        let path = self.at(path);
+        fs::create_dir_all(path.parent().expect("it is below the root")).expect("it can be made");
+        fs::write(path, text).expect("it can be written");
+    }
+
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path.trim_start_matches('/'))
+    }
+
+    pub fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.at(path)).expect("it is there")
+    }
+
+    pub fn system(&self) -> State {
+        serde_json::from_str(&self.text("/run/stackc/system.json")).expect("it is the state")
+    }
+
+    pub fn change_system(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.system();
+        change(&mut state);
+        self.put("/run/stackc/system.json", &serde_json::to_string(&state).expect("it is JSON"));
+    }
+
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.arg("--root").arg(self.dir.path()).args(words);
+        command
+    }
+
+    /// One call of the real binary.
+    pub fn call<T: DeserializeOwned>(
+        &self,
+        words: &[&str],
+        request: &impl Serialize,
+        more: &[u8],
+    ) -> Result<T, Refusal> {
+        let output = feed(self.command(words), &input(request, more));
+        reply(&output).unwrap_or_else(|| panic!("{words:?} says nothing"))
+    }
+
+    pub fn observe(&self, digest: Digest) -> ObservedGuest {
+        let units = BTreeSet::from([name("app.service")]);
+        let request =
+            ObserveRequest { identity: identity(), digest, units, packages: BTreeSet::new() };
+        self.call(&["observe"], &request, &[]).expect("observe is never refused here")
+    }
+
+    /// Everything before the switch.
+    pub fn prepare(&self, tx: &str, made: &Made) {
+        for (verb, request, more) in messages(tx, made) {
+            let done: Result<Done, Refusal> =
+                reply(&feed(self.command(&[verb]), &[request, more].concat()))
+                    .unwrap_or_else(|| panic!("{verb} says nothing"));
+            done.unwrap_or_else(|refusal| panic!("{verb}: {refusal:?}"));
+        }
+    }
+
+    pub fn begin(&self, switch: &Switch) -> Result<Done, Refusal> {
+        let request = BeginRequest { caller: caller(switch.tx.as_str()), switch: switch.clone() };
+        self.call(&["begin"], &request, &[])
+    }
+
+    /// The guest's own part of the switch.
+    pub fn run_switch(&self, tx: &str) {
+        self.command(&["switch", tx]).output().expect("it can be run");
+    }
+
+    pub fn result(&self, tx: &str) -> TxState {
+        let request = ResultRequest { tx: name(tx), wait_seconds: 0 };
+        self.call(&["result"], &request, &[]).expect("the transaction is there")
+    }
+
+    pub fn confirm(&self, switch: &Switch) -> Result<TxState, Refusal> {
+        let (identity, tx, nonce) = (identity(), switch.tx.clone(), switch.nonce.clone());
+        self.call(&["confirm"], &ConfirmRequest { identity, tx, nonce }, &[])
+    }
+
+    /// Generation 1 of version 1, confirmed.
+    pub fn on_first() -> (Self, Made, Switch) {
+        let folder = Self::new();
+        let made = make(1, 60);
+        let switch = made.switch("00000000000000a1", 0, 1, &Ledger::default());
+        folder.activate(&made, &switch);
+        (folder, made, switch)
+    }
+
+    pub fn activate(&self, made: &Made, switch: &Switch) {
+        let tx = switch.tx.as_str();
+        self.prepare(tx, made);
+        self.begin(switch).expect("the switch begins");
+        self.run_switch(tx);
+        let state = self.confirm(switch).expect("the confirm is heard");
+        assert_eq!(state.phase, Phase::Confirmed, "{state:?}");
+    }
+
+    /// Every path outside stackc's own folder with what is there, and what the kernel and the units are.
+    pub fn picture(&self) -> BTreeMap<String, String> {
+        let mut picture = BTreeMap::new();
+        for top in ["/etc", "/usr"] {
+            walk(self.dir.path(), Path::new(top), &mut picture);
+        }
+        picture
+            .retain(|path, _| !path.contains("stackc-recover") && !path.contains("sysinit.target"));
+        let current = fs::read_link(self.at(layout::CURRENT)).ok();
+        picture.insert("current".to_owned(), format!("{current:?}"));
+        picture
+    }
+
+    /// What runs: unit states and the kernel's rules.
+    pub fn running(&self) -> String {
+        let state = self.system();
+        let app = state.units.get(&name::<UnitName>("app.service")).cloned().unwrap_or_default();
+        let active = if app.is_active() { "active" } else { "inactive" };
+        let ports: Vec<&str> =
+            state.rules.v4.lines().filter(|line| line.contains("--dport 300")).collect();
+        format!("app {active}, {ports:?}")
+    }
+}
+
+/// The messages before `begin`, each a verb, its request line and the bytes after it.
+pub fn messages(tx: &str, made: &Made) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+    let archive = made.archive();
+    let digest = made.bundle.digest;
+    let receive = ReceiveRequest { caller: caller(tx), digest, bytes: archive.len() as u64 };
+    let bundle = BundleRequest { caller: caller(tx), digest };
+    let files = made.secrets.iter().map(|(path, file)| {
+        (path.clone(), SecretFile { access: file.access.clone(), text: file.text.clone() })
+    });
+    let secrets = SecretsRequest {
+        caller: caller(tx),
+        version: made.secrets_version,
+        files: files.collect(),
+    };
+    vec![
+        ("receive", input(&receive, &[]), archive),
+        ("packages", input(&bundle, &[]), Vec::new()),
+        ("accounts", input(&bundle, &[]), Vec::new()),
+        ("secrets", input(&secrets, &[]), Vec::new()),
+    ]
+}
+
+pub fn input(request: &impl Serialize, more: &[u8]) -> Vec<u8> {
+    let mut input = serde_json::to_vec(request).expect("a request is JSON");
+    input.push(b'\n');
+    input.extend_from_slice(more);
+    input
+}
+
+pub fn feed(mut command: Command, input: &[u8]) -> Vec<u8> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary can be run");
+    // A call that was killed does not read to the end.
+    let _unread = child.stdin.take().expect("it is piped").write_all(input);
+    child.wait_with_output().expect("it ends").stdout
+}
+
+/// The reply on the last line; none when the call was killed before it.
+pub fn reply<T: DeserializeOwned>(output: &[u8]) -> Option<Result<T, Refusal>> {
+    let text = String::from_utf8_lossy(output);
+    let line: Line<T> =
+        serde_json::from_str(text.lines().last()?).expect("the last line is a reply");
+    match line {
+        Line::Reply(reply) => Some(Ok(reply)),
+        Line::Refused(refusal) => Some(Err(refusal)),
+        Line::Event { .. } => None,
+    }
+}
+
+fn walk(root: &Path, below: &Path, picture: &mut BTreeMap<String, String>) {
+    let at = root.join(below.strip_prefix("/").expect("it is absolute"));
+    let stat = fs::symlink_metadata(&at).expect("it is there");
+    let what = if stat.is_symlink() {
+        format!("-> {}", fs::read_link(&at).expect("it is a link").display())
+    } else if stat.is_file() {
+        format!("{:o} {}", stat.mode() & 0o7777, fs::read_to_string(&at).expect("it is text"))
+    } else {
+        for entry in fs::read_dir(&at).expect("it is a folder") {
+            walk(root, &below.join(entry.expect("it is listed").file_name()), picture);
+        }
+        format!("{:o} folder", stat.mode() & 0o7777)
+    };
+    picture.insert(below.display().to_string(), what);
+}
+
+/// Another number at each call, of this process.
+fn fastrand() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}

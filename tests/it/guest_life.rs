@@ -1,0 +1,195 @@
+//! The whole life of a guest that is a folder, with the real binary.
+
+use crate::guest_fixture::{FOREIGN, Folder, identity, make, name};
+use stackc::model::protocol::{HistoryReply, HistoryRequest, RefusalCode, UndoRequest};
+use stackc::model::{Outcome, Phase, TxState};
+
+const TX2: &str = "00000000000000a2";
+
+#[test]
+fn guest_goes_from_bundle_to_confirmed_generation() {
+    let (folder, made, switch) = Folder::on_first();
+    let observed = folder.observe(made.bundle.digest);
+    let live = observed.live.expect("generation 1 is live");
+    assert_eq!((live.number.0, live.outcome), (1, Outcome::Confirmed));
+    assert_eq!(observed.pending, None);
+    assert!(observed.drift.is_empty(), "{:?}", observed.drift);
+    assert!(observed.recorded.is_none(), "what is live needs no plan");
+    assert!(observed.firewall_active);
+    assert_eq!(observed.debian, "12");
+    assert_eq!(folder.text("/etc/ufw/ufw.conf"), "# ufw\nENABLED=yes\nLOGLEVEL=low\n");
+    assert_eq!(
+        folder.running(),
+        "app active, [\"-A ufw-user-input -p tcp --dport 3001 -j ACCEPT\"]"
+    );
+    assert_eq!(folder.confirm(&switch).expect("again").phase, Phase::Confirmed);
+    assert!(folder.begin(&switch).expect("again").already);
+}
+
+#[test]
+fn guest_undone_by_silence_is_as_it_was_to_the_byte() {
+    let (folder, first, _) = Folder::on_first();
+    let (picture, running) = (folder.picture(), folder.running());
+    let second = make(2, 60);
+    let switch = second.switch(TX2, 1, 2, &first.ledger());
+    folder.prepare(TX2, &second);
+    folder.begin(&switch).expect("it begins");
+    folder.run_switch(TX2);
+    assert_eq!(folder.result(TX2).phase, Phase::AwaitingConfirm);
+    assert_ne!(folder.picture(), picture);
+    folder.command(&["timer-undo", TX2, "0"]).output().expect("it can be run");
+    assert_eq!(folder.picture(), picture);
+    assert_eq!(folder.running(), running);
+    let state = folder.confirm(&switch).expect("too late is no error");
+    assert_eq!(state.phase, Phase::Undone);
+    let failure = state.failure.expect("it says why");
+    assert_eq!(failure.what, "nobody confirmed the switch in time");
+}
+
+#[test]
+fn guest_found_as_it_was_gets_its_own_files_back() {
+    let folder = Folder::new();
+    let before = folder.picture();
+    let made = make(1, 60);
+    let switch = made.switch(TX2, 0, 1, &stackc::model::Ledger::default());
+    folder.prepare(TX2, &made);
+    folder.begin(&switch).expect("it begins");
+    folder.run_switch(TX2);
+    let sshd = "/etc/ssh/sshd_config.d/10-stackc.conf";
+    assert_eq!(folder.text(sshd), "# version 1\n");
+    let request = UndoRequest { identity: identity(), tx: name(TX2), who: "ops@desk".to_owned() };
+    let state: TxState = folder.call(&["undo"], &request, &[]).expect("it goes back");
+    assert_eq!(state.phase, Phase::Undone);
+    assert_eq!(folder.text(sshd), FOREIGN);
+    assert_eq!(folder.picture(), before);
+    assert_eq!(
+        folder.system().rules.v4,
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+    );
+}
+
+#[test]
+fn guest_gives_a_found_file_back_when_a_later_generation_leaves_it() {
+    let (folder, first, _) = Folder::on_first();
+    let second = make(2, 60);
+    let mut switch = second.switch(TX2, 1, 2, &first.ledger());
+    for path in ["/etc/ssh/sshd_config.d/10-stackc.conf", "/etc/ufw/ufw.conf"] {
+        switch.ledger.paths.remove(&name(path));
+        switch.placement.place.remove(&name(path));
+        switch.placement.remove.push(name(path));
+    }
+    folder.activate(&second, &switch);
+    assert_eq!(folder.text("/etc/ssh/sshd_config.d/10-stackc.conf"), FOREIGN);
+    assert_eq!(folder.text("/etc/ufw/ufw.conf"), "# ufw\nENABLED=no\nLOGLEVEL=low\n");
+}
+
+#[test]
+fn guest_undoes_at_once_when_a_unit_does_not_start() {
+    let (folder, first, _) = Folder::on_first();
+    let picture = folder.picture();
+    let second = make(2, 60);
+    let switch = second.switch(TX2, 1, 2, &first.ledger());
+    folder.prepare(TX2, &second);
+    folder.begin(&switch).expect("it begins");
+    // ssh.service is no unit that an undo must see running here: only its reload fails.
+    folder.change_system(|state| state.failing.extend([name("ssh.service")]));
+    folder.run_switch(TX2);
+    folder.change_system(|state| state.failing.clear());
+    let state = folder.result(TX2);
+    assert!(matches!(state.phase, Phase::Inconsistent | Phase::Undone), "{state:?}");
+    let failure = state.failure.expect("it says why");
+    assert!(failure.what.contains("`ssh.service` did not start"), "{failure:?}");
+    let request = UndoRequest { identity: identity(), tx: name(TX2), who: "ops@desk".to_owned() };
+    let state: TxState = folder.call(&["undo"], &request, &[]).expect("it can be tried again");
+    assert_eq!(state.phase, Phase::Undone);
+    assert_eq!(folder.picture(), picture);
+}
+
+#[test]
+fn guest_that_booted_in_the_window_is_back_on_the_old_generation() {
+    let (folder, first, _) = Folder::on_first();
+    let picture = folder.picture();
+    let second = make(2, 60);
+    let switch = second.switch(TX2, 1, 2, &first.ledger());
+    folder.prepare(TX2, &second);
+    folder.begin(&switch).expect("it begins");
+    folder.run_switch(TX2);
+    folder.boot();
+    folder.command(&["recover"]).output().expect("it can be run");
+    assert_eq!(folder.picture(), picture);
+    let state = folder.result(TX2);
+    assert_eq!(state.phase, Phase::Undone);
+    let jobs = folder.system().jobs;
+    assert_eq!(jobs, ["daemon-reload", "startlater app.service", "startlater ssh.service"]);
+    let history: HistoryReply = folder
+        .call(&["history"], &HistoryRequest { identity: identity() }, &[])
+        .expect("it is told");
+    let outcomes: Vec<Outcome> = history.generations.iter().map(|g| g.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Confirmed, Outcome::Confirmed, Outcome::Undone]);
+    assert_eq!(history.transactions.len(), 1);
+}
+
+#[test]
+fn guest_rolls_back_by_a_new_generation_of_the_older_bundle() {
+    let (folder, first, _) = Folder::on_first();
+    let first_picture = folder.picture();
+    let second = make(2, 60);
+    folder.activate(&second, &second.switch(TX2, 1, 2, &first.ledger()));
+    let back = first.switch("00000000000000a3", 2, 3, &second.ledger());
+    folder.activate(&first, &back);
+    let mut picture = folder.picture();
+    assert_eq!(picture["current"], "Some(\"generations/3\")");
+    picture.insert("current".to_owned(), first_picture["current"].clone());
+    assert_eq!(picture, first_picture);
+}
+
+#[test]
+fn guest_refuses_what_does_not_fit() {
+    let (folder, first, _) = Folder::on_first();
+    let second = make(2, 60);
+    folder.prepare(TX2, &second);
+    let stale = second.switch(TX2, 0, 2, &first.ledger());
+    let refusal = folder.begin(&stale).expect_err("generation 1 is live");
+    assert_eq!(refusal.code, RefusalCode::Stale);
+    assert_eq!(refusal.message, "the plan was made against generation 0, and generation 1 is live");
+    assert_eq!(refusal.state, "generation 1 is live");
+    let mut stranger = crate::guest_fixture::caller(TX2);
+    stranger.identity.uuid = "u-2".to_owned();
+    let switch = second.switch(TX2, 1, 2, &first.ledger());
+    let request =
+        stackc::model::protocol::BeginRequest { caller: stranger, switch: switch.clone() };
+    let refusal = folder
+        .call::<stackc::model::protocol::Done>(&["begin"], &request, &[])
+        .expect_err("it is another guest");
+    assert_eq!(refusal.code, RefusalCode::Refused);
+    assert_eq!(
+        refusal.message,
+        "this guest is `shop/dev` (u-1), and the operator means `shop/dev` (u-2)"
+    );
+    // Somebody wrote through a link into the store: the tree is no longer the bundle.
+    let app = format!("/var/lib/stackc/store/{}/rootfs/usr/local/bin/app", second.bundle.digest);
+    folder.put(&app, "#!/bin/sh\necho 9\n");
+    let refusal = folder.begin(&switch).expect_err("the tree is damaged");
+    assert_eq!(refusal.code, RefusalCode::Failed);
+    assert!(refusal.message.ends_with("`rootfs/usr/local/bin/app` has other bytes"), "{refusal:?}");
+    folder.prepare(TX2, &second);
+    folder.begin(&switch).expect("sent again, it is whole");
+}
+
+#[test]
+fn guest_keeps_a_second_operator_out_while_a_switch_waits() {
+    let (folder, first, _) = Folder::on_first();
+    let second = make(2, 60);
+    let switch = second.switch(TX2, 1, 2, &first.ledger());
+    folder.prepare(TX2, &second);
+    folder.begin(&switch).expect("it begins");
+    folder.run_switch(TX2);
+    let other = second.switch("00000000000000b2", 1, 3, &first.ledger());
+    let refusal = folder.begin(&other).expect_err("the first one waits for its confirm");
+    assert_eq!(refusal.code, RefusalCode::Busy);
+    assert!(refusal.message.contains("ops@desk has switched to generation 2"), "{refusal:?}");
+    let mut wrong = switch.clone();
+    wrong.nonce = stackc::model::Nonce("guess".to_owned());
+    assert_eq!(folder.confirm(&wrong).expect_err("a guess").code, RefusalCode::Refused);
+    assert_eq!(folder.confirm(&switch).expect("the right one").phase, Phase::Confirmed);
+}
