@@ -6,7 +6,7 @@ use super::error::GuestError;
 use super::journal::{self, Before, Decision};
 use super::system::{Alarm, UnitReport};
 use super::units::{self, Downtime};
-use super::{confirm, firewall, generation, place};
+use super::{confirm, firewall, generation, place, recover};
 use crate::model::{Failure, Outcome, Phase, Switch, TxId, TxState, UnitName};
 use std::time::Duration;
 
@@ -62,6 +62,7 @@ pub fn give_up(guest: &mut Guest, tx: &TxId, error: &GuestError) -> Result<(), G
 
 /// Closes what a dead operator left behind, when nothing is at work on it. A transaction at work is `Busy`.
 pub fn settle(guest: &mut Guest) -> Result<(), GuestError> {
+    recover::sweep(guest)?;
     for tx in journal::pending(guest.fs)? {
         let phase = journal::phase(guest.fs, &tx)?;
         let decided = journal::decision(guest.fs, &tx)?.is_some();

@@ -1,1 +1,34 @@
 //! A Proxmox-compatible API on this machine with real guests behind it.
+//!
+//! `up` builds the base once, makes a bridge and starts a daemon that speaks the Proxmox API on loopback; guests are unprivileged
+//! LXC containers, each an overlay over the base. `down` leaves nothing behind but the base. Read first: [`up`], `node`, `container`.
+#![expect(clippy::disallowed_methods, reason = "the lab is files, programs and sockets throughout")]
+
+mod api;
+mod base;
+mod certificate;
+mod config;
+mod container;
+mod daemon;
+mod disturb;
+mod error;
+mod guest_files;
+mod journal;
+mod lifecycle;
+mod network;
+mod node;
+mod place;
+mod power;
+mod prerequisites;
+mod program;
+mod property;
+mod schema;
+
+pub use daemon::serve;
+pub use disturb::{cut_network, mend_network, power_cut, start_again, wait_for_ssh};
+pub use error::LabError;
+pub use lifecycle::{
+    GuestState, LabState, Up, down, find, read, remove_base, ssh_arguments, state, up,
+};
+pub use place::{Lab, LabName, ParseLabNameError, Place};
+pub use prerequisites::missing_packages;

@@ -5,4 +5,5 @@
 mod cut_proxy;
 mod fences;
 mod guest_fixture;
+mod guest_kills;
 mod guest_life;

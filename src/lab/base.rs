@@ -1,0 +1,260 @@
+//! The base that every guest is laid over, and the packages that guests can install without a network.
+//!
+//! ```text
+//! <cache>/<key>/root/        Debian as an unprivileged guest sees it: ids shifted by 100000
+//! <cache>/<key>/packages/    a flat apt repository, mounted read-only at /srv/aptrepo in every guest
+//! ```
+
+use super::{LabError, error::AtPath as _, program::run};
+use crate::model::Digest;
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{FlockOperation, flock};
+use std::{
+    fs::{self, File},
+    os::unix::fs::{PermissionsExt as _, chown, symlink},
+};
+
+/// Debian 12.
+const SUITE: &str = "bookworm";
+
+/// Changes whenever this file makes another base of the same packages.
+const RECIPE: &str = "1";
+
+/// First id of a guest, seen from outside.
+pub(super) const ROOT_ID: u32 = 100_000;
+
+/// `lxc-usernsexec`'s form of the guests' id map.
+const ID_MAP: &str = "b:0:100000:65536";
+
+/// Where guests find the packages.
+pub(super) const PACKAGES_IN_GUEST: &str = "srv/aptrepo";
+
+/// What a guest has from the start: about what Proxmox's Debian 12 template has.
+const BASE_PACKAGES: &str = "systemd systemd-sysv dbus libpam-systemd openssh-server cron iproute2 \
+    iputils-ping ca-certificates curl procps logrotate tzdata";
+
+/// What a guest can install, with all that these depend on.
+const REPOSITORY_PACKAGES: &str = "acl cron curl git iptables jq locales logrotate netcat-openbsd \
+    nginx-light nodejs npm openssh-server postgresql python3 python3-pip python3-psycopg2 \
+    python3-venv redis-server rsync sudo tzdata ufw unattended-upgrades";
+
+/// Units that cannot work in an unprivileged guest, or would reach for the network by themselves.
+const MASKED_UNITS: [&str; 10] = [
+    "sys-kernel-debug.mount",
+    "sys-kernel-config.mount",
+    "getty@tty1.service",
+    "console-getty.service",
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "fstrim.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "dpkg-db-backup.timer",
+];
+
+/// dpkg's fsyncs cost seconds per install and protect nothing in a lab; documentation is dead weight.
+const DPKG_OPTIONS: [&str; 4] = [
+    "--dpkgopt=force-unsafe-io",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+];
+
+/// Bootstrapping takes half a minute; a slow mirror may need long.
+const BOOTSTRAP_SECONDS: u32 = 1_800;
+
+/// A base, ready to be laid under guests.
+pub(super) struct Base(Utf8PathBuf);
+
+impl Base {
+    pub(super) fn at(folder: impl Into<Utf8PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    pub(super) fn folder(&self) -> &Utf8Path {
+        &self.0
+    }
+
+    pub(super) fn root(&self) -> Utf8PathBuf {
+        self.0.join("root")
+    }
+
+    pub(super) fn packages(&self) -> Utf8PathBuf {
+        self.0.join("packages")
+    }
+}
+
+/// The base of this recipe from the cache, or builds it. A lock lets one build at a time; the others wait and use its result.
+pub(super) fn prepare(
+    cache: &Utf8Path,
+    mirror: Option<&str>,
+    report: &mut dyn FnMut(&str),
+) -> Result<Base, LabError> {
+    let sources = sources(mirror)?;
+    let base = Base::at(cache.join(key(&sources)));
+    if base.folder().exists() {
+        return Ok(base);
+    }
+    fs::create_dir_all(cache).at("make", cache)?;
+    let _lock = lock(cache, report)?;
+    if !base.folder().exists() {
+        remove_unfinished(cache)?;
+        build(&base, &sources, report)?;
+    }
+    Ok(base)
+}
+
+/// Removes every base. Guests of a lab that is up lose theirs: take labs down first.
+pub(super) fn remove_all(cache: &Utf8Path) -> Result<(), LabError> {
+    match fs::remove_dir_all(cache) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.at("remove", cache),
+    }
+}
+
+/// What the base is made of, in 16 hex digits.
+fn key(sources: &[String]) -> String {
+    let recipe =
+        [RECIPE, SUITE, BASE_PACKAGES, REPOSITORY_PACKAGES, &MASKED_UNITS.join(" ")].join("\n");
+    Digest::of(format!("{recipe}\n{}", sources.join("\n")).as_bytes()).to_string()[..16].to_owned()
+}
+
+/// apt's own sources for the suite, as one-line entries: this machine's, or those of `mirror`.
+fn sources(mirror: Option<&str>) -> Result<Vec<String>, LabError> {
+    let (debian, security) = match mirror {
+        Some(url) => {
+            let url = url.trim_end_matches('/');
+            (format!("{url}/debian"), format!("{url}/debian-security"))
+        }
+        None => configured_mirrors()?,
+    };
+    Ok(vec![
+        format!("deb {debian} {SUITE} main"),
+        format!("deb {debian} {SUITE}-updates main"),
+        format!("deb {security} {SUITE}-security main"),
+    ])
+}
+
+/// Asks apt, which knows every form its sources may have.
+fn configured_mirrors() -> Result<(String, String), LabError> {
+    let listed = run(
+        "ask apt for its mirrors",
+        60,
+        &["apt-get", "indextargets", "Created-By: Packages", "--format", "$(REPO_URI)"],
+    )?;
+    let of = |name: &str| {
+        let uris = listed.lines().map(|uri| uri.trim_end_matches('/'));
+        uris.into_iter().find(|uri| uri.ends_with(name)).map(str::to_owned)
+    };
+    of("/debian").zip(of("/debian-security")).ok_or(LabError::NoMirror { suite: SUITE })
+}
+
+fn lock(cache: &Utf8Path, report: &mut dyn FnMut(&str)) -> Result<File, LabError> {
+    let path = cache.join(".lock");
+    let file = File::create(&path).at("open", &path)?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        report("another lab builds the base; waiting for it");
+        flock(&file, FlockOperation::LockExclusive).at("lock", &path)?;
+    }
+    Ok(file)
+}
+
+/// A build that was killed leaves its folder; the lock says that nobody works in it.
+fn remove_unfinished(cache: &Utf8Path) -> Result<(), LabError> {
+    for entry in cache.read_dir_utf8().at("list", cache)? {
+        let entry = entry.at("list", cache)?;
+        if entry.file_name().starts_with("building-") {
+            fs::remove_dir_all(entry.path()).at("remove", entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn build(base: &Base, sources: &[String], report: &mut dyn FnMut(&str)) -> Result<(), LabError> {
+    let name = base.folder().file_name().expect("it is a key below the cache");
+    let building = Base::at(base.folder().with_file_name(format!("building-{name}")));
+    let plain = building.folder().join("plain");
+    for folder in [building.folder(), &building.packages(), &building.root()] {
+        fs::create_dir_all(folder).at("make", folder)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).at("open up", folder)?;
+    }
+    report("bootstrapping Debian 12 and downloading packages (about half a minute, once)");
+    bootstrap(&plain, &building.packages(), sources)?;
+    report("indexing packages");
+    index(&building.packages())?;
+    configure(&plain)?;
+    report("shifting ids");
+    shift_ids(&plain, &building.root())?;
+    fs::remove_dir_all(&plain).at("remove", &plain)?;
+    run("write the base to disk", 300, &["sync", "-f", building.folder().as_str()])?;
+    fs::rename(building.folder(), base.folder()).at("move into place", base.folder())
+}
+
+/// mmdebstrap with a hook that downloads the guests' packages by the same apt, while its lists are there.
+fn bootstrap(root: &Utf8Path, packages: &Utf8Path, sources: &[String]) -> Result<(), LabError> {
+    let download = format!(
+        "--customize-hook=APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\" apt-get --quiet=2 --yes --download-only \
+         --no-install-recommends --reinstall install {REPOSITORY_PACKAGES} && mv \"$1\"/var/cache/apt/archives/*.deb '{packages}'/"
+    );
+    let include =
+        format!("--include={}", BASE_PACKAGES.split_whitespace().collect::<Vec<_>>().join(","));
+    let mut argv = vec!["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"];
+    argv.extend(DPKG_OPTIONS);
+    argv.extend([include.as_str(), download.as_str(), SUITE, root.as_str()]);
+    argv.extend(sources.iter().map(String::as_str));
+    run("bootstrap Debian for the lab's base", BOOTSTRAP_SECONDS, &argv).map(drop)
+}
+
+fn index(packages: &Utf8Path) -> Result<(), LabError> {
+    let script = "cd \"$0\" && apt-ftparchive packages . > Packages && gzip -1 --keep --no-name Packages && \
+        apt-ftparchive -o APT::FTPArchive::Release::Suite=bookworm \
+        -o APT::FTPArchive::Release::Codename=bookworm release . > Release.new && mv Release.new Release";
+    run("index the lab's packages", 300, &["sh", "-ec", script, packages.as_str()]).map(drop)
+}
+
+/// Makes the tree a template: no identity of its own, and only the local packages.
+fn configure(root: &Utf8Path) -> Result<(), LabError> {
+    let write =
+        |path: &str, text: &str| fs::write(root.join(path), text).at("write", root.join(path));
+    write("etc/machine-id", "")?;
+    write("etc/resolv.conf", "")?;
+    write("etc/hostname", "")?;
+    write("etc/apt/sources.list", &format!("deb [trusted=yes] file:/{PACKAGES_IN_GUEST} ./\n"))?;
+    write("etc/apt/apt.conf.d/90lab", "Acquire::Languages \"none\";\n")?;
+    for unit in MASKED_UNITS {
+        let link = root.join("etc/systemd/system").join(unit);
+        symlink("/dev/null", &link).at("mask", &link)?;
+    }
+    write("etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")?;
+    for folder in [PACKAGES_IN_GUEST, "root/.ssh", "etc/network"] {
+        fs::create_dir_all(root.join(folder)).at("make", root.join(folder))?;
+    }
+    let keys = root.join("root/.ssh");
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o700)).at("close", &keys)?;
+    remove_identity(root)
+}
+
+fn remove_identity(root: &Utf8Path) -> Result<(), LabError> {
+    let sshd = root.join("etc/ssh");
+    for entry in sshd.read_dir_utf8().at("list", &sshd)? {
+        let entry = entry.at("list", &sshd)?;
+        if entry.file_name().starts_with("ssh_host_") {
+            fs::remove_file(entry.path()).at("remove", entry.path())?;
+        }
+    }
+    match fs::remove_file(root.join("var/lib/dbus/machine-id")) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.at("remove", root.join("var/lib/dbus/machine-id")),
+    }
+}
+
+/// Copies the tree as an unprivileged guest sees it. Extracting inside the id map keeps set-uid bits and file capabilities; a chown drops them.
+fn shift_ids(from: &Utf8Path, to: &Utf8Path) -> Result<(), LabError> {
+    chown(to, Some(ROOT_ID), Some(ROOT_ID)).at("give to the guests' root", to)?;
+    let script = format!(
+        "set -o pipefail; tar -C \"$0\" --xattrs --xattrs-include='*' --numeric-owner --exclude='./dev/*' -c . | \
+         lxc-usernsexec -m {ID_MAP} -- tar -C \"$1\" --xattrs --xattrs-include='*' --numeric-owner -xp"
+    );
+    run("shift the base's ids", 300, &["bash", "-ec", &script, from.as_str(), to.as_str()])
+        .map(drop)
+}

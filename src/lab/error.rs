@@ -1,0 +1,125 @@
+use crate::model::Vmid;
+use camino::Utf8PathBuf;
+use ipnet::Ipv4Net;
+use std::io;
+
+/// What keeps a lab from being made, used or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    #[error("the lab makes containers, mounts and a bridge: run this as root")]
+    NotRoot,
+    #[error(
+        "the lab needs programs that are not here ({}); install them:\n  apt-get install --no-install-recommends {}",
+        programs.join(", "),
+        packages.join(" ")
+    )]
+    Missing { programs: Vec<&'static str>, packages: Vec<&'static str> },
+    #[error(
+        "this machine's apt has no source of Debian {suite} to build guests from; name one with `--mirror URL`"
+    )]
+    NoMirror { suite: &'static str },
+    #[error("cannot {doing} `{path}`")]
+    File {
+        doing: &'static str,
+        path: Utf8PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot {doing}: `{command}` {outcome}")]
+    Program { doing: String, command: String, outcome: String },
+    #[error("cannot {doing}: `{program}` cannot be run")]
+    Unrunnable {
+        doing: String,
+        program: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("there is no lab `{name}` (no `{path}`); make one with `stackc lab up --name {name}`")]
+    NoLab { name: String, path: Utf8PathBuf },
+    #[error("`{path}` is not a lab's description; `stackc lab down --name {name}` removes it")]
+    NotALab {
+        name: String,
+        path: Utf8PathBuf,
+        #[source]
+        cause: serde_json::Error,
+    },
+    #[error("the lab `{name}` has no guest `{guest}`; it has {}", listed(known))]
+    NoGuest { name: String, guest: String, known: Vec<String> },
+    #[error(
+        "the lab's subnet {wanted} is in use here: {taken} ({by}); choose another with `--subnet`"
+    )]
+    SubnetTaken { wanted: Ipv4Net, taken: Ipv4Net, by: String },
+    #[error(
+        "the lab's subnet {wanted} is not a /24, which a lab needs; choose for example 10.213.7.0/24"
+    )]
+    SubnetSize { wanted: Ipv4Net },
+    #[error("every /24 of {range} is in use here; choose one with `--subnet`")]
+    NoSubnet { range: Ipv4Net },
+    #[error(
+        "the lab `{name}` exists with {what} {is}, not {wanted}; `stackc lab down --name {name}` first"
+    )]
+    Different { name: String, what: &'static str, is: String, wanted: String },
+    #[error(
+        "the base `{path}` of this lab is gone; `stackc lab down --name {name}`, then up again"
+    )]
+    BaseGone { name: String, path: Utf8PathBuf },
+    #[error("cannot listen on 127.0.0.1:{port} for the lab's API")]
+    Listen {
+        port: u16,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot make the lab's certificates")]
+    Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(
+        "the lab's daemon did not come up within {seconds} s; the end of its log `{log}`:\n{tail}"
+    )]
+    DaemonSilent { seconds: u64, log: Utf8PathBuf, tail: String },
+    #[error("another daemon serves the lab in `{path}` already")]
+    DaemonRuns { path: Utf8PathBuf },
+    #[error("{what} cannot be ended")]
+    Unkillable { what: String },
+    #[error(
+        "`{path}` cannot hold a lab: use an absolute path of letters, digits, `-`, `_` and `.`"
+    )]
+    UnusablePath { path: Utf8PathBuf },
+    #[error("the lab `{name}` has no guest {vmid}")]
+    NoVmid { name: String, vmid: Vmid },
+    #[error("`{guest}` did not let `ssh` in within {seconds} s")]
+    NoSsh { guest: String, seconds: u64 },
+}
+
+impl LabError {
+    /// Whether this was found before anything was made or removed.
+    pub fn changed_nothing(&self) -> bool {
+        !matches!(
+            self,
+            Self::File { .. }
+                | Self::Program { .. }
+                | Self::DaemonSilent { .. }
+                | Self::Unkillable { .. }
+                | Self::NoSsh { .. }
+        )
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none yet".to_owned() } else { names.join(", ") }
+}
+
+/// Says what was tried on which file, when it did not work.
+pub(super) trait AtPath<T> {
+    fn at(self, doing: &'static str, path: impl Into<Utf8PathBuf>) -> Result<T, LabError>;
+}
+
+impl<T> AtPath<T> for io::Result<T> {
+    fn at(self, doing: &'static str, path: impl Into<Utf8PathBuf>) -> Result<T, LabError> {
+        self.map_err(|cause| LabError::File { doing, path: path.into(), cause })
+    }
+}
+
+impl<T> AtPath<T> for rustix::io::Result<T> {
+    fn at(self, doing: &'static str, path: impl Into<Utf8PathBuf>) -> Result<T, LabError> {
+        self.map_err(|errno| LabError::File { doing, path: path.into(), cause: errno.into() })
+    }
+}

@@ -1,0 +1,301 @@
+//! A lab's life: up, state, down.
+
+use super::{
+    Lab, LabError, Place, base, certificate,
+    container::{self, Container, Power},
+    daemon,
+    error::AtPath as _,
+    network,
+    node::{random_bytes, vmids},
+    prerequisites,
+    program::run,
+};
+use crate::model::Vmid;
+use camino::Utf8Path;
+use ipnet::Ipv4Net;
+use rustix::fs::{FlockOperation, flock};
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+};
+
+/// The one node, its storage for disks, its bridge and its template: what a fresh Proxmox has.
+const NODE: &str = "pve";
+const STORAGE: &str = "local-lvm";
+const BRIDGE: &str = "vmbr0";
+const TEMPLATE: &str = "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst";
+
+/// Held while a lab is made or removed: two at once would choose the same subnet.
+const LOCK: &str = "/run/lock/stackc-lab.lock";
+
+/// What `up` is to make.
+pub struct Up<'a> {
+    pub place: &'a Place,
+    /// A free /24; without one, a free one of 10.213.0.0/16.
+    pub subnet: Option<Ipv4Net>,
+    /// The API's port on 127.0.0.1; without one, a free one.
+    pub port: Option<u16>,
+    /// Base URL above `debian` and `debian-security`; without one, this machine's own mirror.
+    pub mirror: Option<&'a str>,
+    /// The `stackc` binary, which becomes the daemon.
+    pub program: &'a Utf8Path,
+}
+
+/// Makes the lab, or brings one that lost its daemon or its bridge up again; one that is up stays as it is.
+pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
+    prerequisites::check()?;
+    check_path(&wanted.place.state)?;
+    check_path(&wanted.place.cache)?;
+    let lab = if wanted.place.description().exists() {
+        again(wanted, read(wanted.place)?)?
+    } else {
+        let base = base::prepare(&wanted.place.cache, wanted.mirror, report)?;
+        let _lock = lock()?;
+        found(wanted, &base)?
+    };
+    if daemon::running(&lab.state).is_none() {
+        report("starting the API");
+        daemon::start(&lab, wanted.place, wanted.program)?;
+    }
+    Ok(lab)
+}
+
+/// Mount options and LXC's configuration have no quoting for these.
+fn check_path(path: &Utf8Path) -> Result<(), LabError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
+    if path.is_absolute() && path.as_str().chars().all(plain) {
+        return Ok(());
+    }
+    Err(LabError::UnusablePath { path: path.to_owned() })
+}
+
+fn lock() -> Result<File, LabError> {
+    let file = File::create(LOCK).at("open", LOCK)?;
+    flock(&file, FlockOperation::LockExclusive).at("lock", LOCK)?;
+    Ok(file)
+}
+
+/// A lab that exists: checks that it is the wanted one, and makes what a reboot of this machine took.
+fn again(wanted: &Up, lab: Lab) -> Result<Lab, LabError> {
+    let name = wanted.place.name.to_string();
+    let different = |what, is: String, wanted: String| {
+        Err(LabError::Different { name: name.clone(), what, is, wanted })
+    };
+    match (wanted.subnet, wanted.port) {
+        (Some(subnet), _) if subnet.trunc() != lab.subnet => {
+            return different("subnet", lab.subnet.to_string(), subnet.to_string());
+        }
+        (_, Some(port)) if port != lab.port() => {
+            return different("port", lab.port().to_string(), port.to_string());
+        }
+        _ => {}
+    }
+    if !lab.base.exists() {
+        return Err(LabError::BaseGone { name, path: lab.base });
+    }
+    let _lock = lock()?;
+    if !network::exists(&lab.host_bridge) {
+        network::choose_subnet(Some(lab.subnet))?;
+    }
+    network::make_bridge(&lab.name, lab.subnet)?;
+    Ok(lab)
+}
+
+/// A new lab. Its description is written last: without it, the next `up` starts over.
+fn found(wanted: &Up, base: &base::Base) -> Result<Lab, LabError> {
+    let Place { name, state, .. } = wanted.place;
+    // A bridge of this name without a description is what a killed `up` left.
+    network::remove_bridge(name)?;
+    fs::create_dir_all(state).at("make", state)?;
+    // Guests' own users must be able to pass, and only to pass.
+    fs::set_permissions(state, fs::Permissions::from_mode(0o711)).at("set the mode of", state)?;
+    certificate::make(state)?;
+    let admin_key = state.join("admin_key");
+    make_admin_key(&admin_key, name.as_str())?;
+    let subnet = network::choose_subnet(wanted.subnet)?;
+    let lab = Lab {
+        name: name.clone(),
+        url: format!("https://127.0.0.1:{}", free_port(wanted.port)?),
+        ca_file: state.join("ca.pem"),
+        token: format!("root@pam!stackc={}", uuid()),
+        node: NODE.to_owned(),
+        storage: STORAGE.to_owned(),
+        template: TEMPLATE.to_owned(),
+        bridge: BRIDGE.to_owned(),
+        subnet,
+        gateway: network::gateway(subnet),
+        host_bridge: name.bridge(),
+        admin_key,
+        state: state.clone(),
+        base: base.folder().to_owned(),
+    };
+    network::make_bridge(name, subnet)?;
+    let text = serde_json::to_vec_pretty(&lab).expect("a lab is JSON");
+    certificate::write(&wanted.place.description(), &text, 0o600)?;
+    Ok(lab)
+}
+
+fn make_admin_key(path: &Utf8Path, name: &str) -> Result<(), LabError> {
+    if path.exists() {
+        return Ok(());
+    }
+    let comment = format!("stackc-lab-{name}");
+    let argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", &comment, "-f", path.as_str()];
+    run("make the lab's key", 10, &argv).map(drop)
+}
+
+/// The wanted port, or one that nobody has now; it stays the lab's own.
+fn free_port(wanted: Option<u16>) -> Result<u16, LabError> {
+    let port = wanted.unwrap_or(0);
+    let bound = TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr());
+    bound.map(|address| address.port()).map_err(|cause| LabError::Listen { port, cause })
+}
+
+/// A random UUID. Source: RFC 9562 §5.4.
+fn uuid() -> String {
+    let mut bytes = random_bytes();
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// Reads the lab of this place.
+pub fn read(place: &Place) -> Result<Lab, LabError> {
+    let (name, path) = (place.name.to_string(), place.description());
+    match fs::read(&path) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+            Err(LabError::NoLab { name, path })
+        }
+        text => {
+            let text = text.at("read", &path)?;
+            serde_json::from_slice(&text).map_err(|cause| LabError::NotALab { name, path, cause })
+        }
+    }
+}
+
+/// A lab and its guests as they are now.
+pub struct LabState {
+    pub lab: Lab,
+    /// The process that serves the API, when one does.
+    pub daemon: Option<i32>,
+    pub guests: Vec<GuestState>,
+}
+
+/// One guest, without asking the API.
+pub struct GuestState {
+    pub vmid: Vmid,
+    pub name: String,
+    /// With its prefix length; empty when it has none.
+    pub address: String,
+    pub running: bool,
+}
+
+/// Looks at the lab from outside, so that it works without its daemon.
+pub fn state(place: &Place) -> Result<LabState, LabError> {
+    let lab = read(place)?;
+    let daemon = daemon::running(&lab.state).map(rustix::process::Pid::as_raw_pid);
+    let guests = vmids(&lab)?.into_iter().filter_map(|vmid| guest_state(&lab, vmid)).collect();
+    Ok(LabState { lab, daemon, guests })
+}
+
+/// Nothing for a guest that is only half made.
+fn guest_state(lab: &Lab, vmid: Vmid) -> Option<GuestState> {
+    let container = Container::of(lab, vmid);
+    let config = super::node::read_config(&container.folder())?;
+    Some(GuestState {
+        vmid,
+        name: config.get("hostname").unwrap_or_default().to_owned(),
+        address: config.net().get("ip").cloned().unwrap_or_default(),
+        running: container.power() != Power::Stopped,
+    })
+}
+
+/// The guest of this name or number.
+pub fn find(place: &Place, guest: &str) -> Result<(Lab, GuestState), LabError> {
+    let LabState { lab, mut guests, .. } = state(place)?;
+    match guests.iter().position(|g| g.name == guest || g.vmid.to_string() == guest) {
+        Some(found) => Ok((lab, guests.swap_remove(found))),
+        None => Err(LabError::NoGuest {
+            name: lab.name.to_string(),
+            guest: guest.to_owned(),
+            known: guests.iter().map(|g| format!("{} ({})", g.name, g.vmid)).collect(),
+        }),
+    }
+}
+
+/// The arguments of `ssh` for a guest of this name or number: root, the lab's own key, and no host key but the guest's.
+pub fn ssh_arguments(place: &Place, guest: &str) -> Result<Vec<String>, LabError> {
+    let (lab, guest) = find(place, guest)?;
+    Ok(ssh_to(&lab, &guest))
+}
+
+pub(super) fn ssh_to(lab: &Lab, guest: &GuestState) -> Vec<String> {
+    let known_hosts = Container::of(lab, guest.vmid).folder().join("known_hosts");
+    let address = guest.address.split('/').next().unwrap_or_default();
+    [
+        "-F",
+        "none",
+        "-i",
+        lab.admin_key.as_str(),
+        "-l",
+        "root",
+        "-o",
+        "IdentitiesOnly=yes",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "ConnectTimeout=5",
+        "-o",
+        &format!("HostKeyAlias={}", guest.vmid),
+        "-o",
+        &format!("UserKnownHostsFile={known_hosts}"),
+        address,
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// Removes the lab: guests, daemon, mounts, bridge, state. What is not there is fine, so a second call does nothing.
+/// The base stays in the cache: [`remove_base`].
+pub fn down(place: &Place) -> Result<(), LabError> {
+    prerequisites::check()?;
+    let _lock = lock()?;
+    daemon::stop(&place.state)?;
+    remove_guests(place)?;
+    network::remove_bridge(&place.name)?;
+    remove_traces(&place.state);
+    match fs::remove_dir_all(&place.state) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.at("remove", &place.state),
+    }
+}
+
+/// Goes by the folders, whatever a description says: a lab that was only half made has none.
+fn remove_guests(place: &Place) -> Result<(), LabError> {
+    let guests = place.state.join("guests");
+    if !guests.exists() {
+        return Ok(());
+    }
+    for entry in guests.read_dir_utf8().at("list", &guests)? {
+        let entry = entry.at("list", &guests)?;
+        container::remove(&guests, entry.file_name())?;
+    }
+    Ok(())
+}
+
+/// What LXC keeps outside the lab's folders: lock files by path, and a group that it moves itself through.
+fn remove_traces(state: &Utf8Path) {
+    let _ = fs::remove_dir_all(format!("/run/lxc/lock{state}"));
+    for controller in container::cgroup_roots() {
+        container::remove_empty_groups(&controller.join("lxc.pivot"));
+    }
+}
+
+/// Removes every base that labs were built from. Take labs down first: their guests stand on it.
+pub fn remove_base(place: &Place) -> Result<(), LabError> {
+    base::remove_all(&place.cache)
+}

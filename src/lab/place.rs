@@ -1,0 +1,128 @@
+//! Where a lab is, and what others need to know of it.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::Ipv4Addr, str::FromStr};
+
+/// A lab's name. Its bridge is `lab-<name>`, which Linux allows 15 bytes (`IFNAMSIZ`), so a name has at most 11.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LabName(String);
+
+/// Text that is not a lab's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is not a lab name: use a lower-case letter, then up to 10 lower-case letters, digits or `-`"
+)]
+pub struct ParseLabNameError {
+    pub text: String,
+}
+
+impl LabName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn bridge(&self) -> String {
+        format!("lab-{}", self.0)
+    }
+}
+
+impl FromStr for LabName {
+    type Err = ParseLabNameError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let valid = (1..=11).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.chars().all(word);
+        valid
+            .then(|| Self(text.to_owned()))
+            .ok_or_else(|| ParseLabNameError { text: text.to_owned() })
+    }
+}
+
+impl TryFrom<String> for LabName {
+    type Error = ParseLabNameError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<LabName> for String {
+    fn from(name: LabName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for LabName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The folders of a lab. Guests' root is uid 100000 outside, so every parent must let others pass (mode `o+x`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub name: LabName,
+    /// The lab's own state; gone after `down`.
+    pub state: Utf8PathBuf,
+    /// Bases, shared by all labs, one folder for each recipe.
+    pub cache: Utf8PathBuf,
+}
+
+impl Place {
+    /// The usual place of the lab of this name.
+    pub fn usual(name: LabName) -> Self {
+        let state = Utf8Path::new("/var/lib/stackc-lab").join(name.as_str());
+        Self { name, state, cache: "/var/cache/stackc/lab".into() }
+    }
+
+    pub(super) fn description(&self) -> Utf8PathBuf {
+        self.state.join("lab.json")
+    }
+}
+
+/// A lab as others see it: `<state>/lab.json`, mode 0600 because of the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lab {
+    pub name: LabName,
+    /// Base URL of the API, `https://127.0.0.1:PORT`.
+    pub url: String,
+    /// PEM file of the CA that signed the API's certificate.
+    pub ca_file: Utf8PathBuf,
+    /// The API token, `root@pam!stackc=UUID`.
+    pub token: String,
+    /// The one node.
+    pub node: String,
+    /// Where guests' disks are said to be.
+    pub storage: String,
+    /// Volume id of the guests' template.
+    pub template: String,
+    /// The bridge's name in the API.
+    pub bridge: String,
+    /// The guests' network.
+    pub subnet: Ipv4Net,
+    /// The operator's own address in it, which is the guests' gateway too.
+    pub gateway: Ipv4Addr,
+    /// The bridge's name on this machine.
+    pub host_bridge: String,
+    /// A private key that every new guest lets in as root; `.pub` beside it.
+    pub admin_key: Utf8PathBuf,
+    pub state: Utf8PathBuf,
+    /// The base that the guests are laid over.
+    pub base: Utf8PathBuf,
+}
+
+impl Lab {
+    pub(super) fn port(&self) -> u16 {
+        let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
+        port.expect("`up` writes the URL with a port")
+    }
+
+    pub(super) fn guests(&self) -> Utf8PathBuf {
+        self.state.join("guests")
+    }
+}
