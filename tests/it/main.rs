@@ -3,6 +3,12 @@
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
 mod cut_proxy;
+mod faults_lab;
+mod faults_network;
+mod faults_operator;
+mod faults_process;
+mod faults_tally;
+mod faults_tiny;
 mod fences;
 mod guest_fixture;
 mod guest_kills;
