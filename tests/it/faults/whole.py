@@ -128,7 +128,7 @@ def check_firewall(tree):
 def check_untouched(paths):
     for path in paths:
         check(not os.path.islink(path), f"{path} is placed, but nothing is live")
-    check("ufw-before-input" not in run("iptables-save"), "the firewall is on, but nothing is live")
+    check("-A INPUT -j ufw-before-input" not in run("iptables-save"), "the firewall is on, but nothing is live")
     check(not glob.glob("/etc/systemd/system/*.wants/tiny.service"), "tiny.service is enabled, but nothing is live")
     check(not run("systemctl", "is-active", "tiny.service"), "tiny.service runs, but nothing is live")
 
