@@ -163,6 +163,7 @@ impl<'lab> Tiny<'lab> {
         };
         write("templates/tiny/kind.toml", include_str!("faults/kind.toml"));
         write("templates/tiny/tiny.service.tera", include_str!("faults/tiny.service.tera"));
+        write("templates/tiny/deploy_app.sh", include_str!("faults/deploy_app.sh"));
         write("stacks/site.toml", &self.site(&self.lab.info.url));
         write("stacks/tiny.toml", &self.project(n));
         fs::copy(&self.lab.info.ca_file, root.join("keys/ca.pem")).expect("the lab has a CA");
