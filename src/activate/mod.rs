@@ -1,1 +1,24 @@
-//! Runs a plan over `proxmox` and `remote`, and records the generation.
+//! Runs plans: over Proxmox and over the connection to a guest, until the guest is what its bundle says or is whole on
+//! what it was before.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "activation draws names, waits, and reads the clock"
+)]
+
+mod confirm;
+mod error;
+mod job;
+mod look;
+mod provision;
+mod release;
+mod rollback;
+mod run;
+mod time;
+
+pub use error::{ActivateError, Failed, Stage};
+pub use job::{Job, SecretsOfJob, secret_names, who};
+pub use look::{Fetch, Found, Seams, history, look};
+pub use provision::preflight;
+pub use release::release_id;
+pub use rollback::rollback_target;
+pub use run::{Activated, activate};

@@ -4,4 +4,18 @@
     reason = "the command line reads its environment and becomes other programs"
 )]
 
+pub mod activate;
+pub mod build;
+pub mod check;
+pub mod common;
+pub mod diff;
+pub mod explain;
+pub mod history;
 pub mod lab;
+pub mod lock;
+pub mod output;
+pub mod plan;
+pub mod rollback;
+pub mod show;
+pub mod status;
+pub mod workspace;

@@ -1,1 +1,321 @@
-//! Text to definitions to model to bundle. Pure.
+//! Text to definitions to model to bundle. Pure: no files, no clock, no environment.
+//!
+//! `define` reads and checks every file, the layers are merged, `guest` renders one guest after the other (in parallel) and
+//! seals its bundle. Nothing stops at the first mistake: a pass reports all of them.
+
+mod accounts;
+mod builtin;
+mod define;
+mod documents;
+pub mod env_file;
+mod explain;
+mod files;
+mod firewall;
+mod guest;
+mod identity;
+mod lock;
+mod names;
+mod overlay;
+mod place;
+mod proxmox;
+mod release;
+mod report;
+mod schema;
+mod seal;
+mod site;
+mod source;
+mod template;
+pub mod text;
+mod ufw;
+mod units;
+mod view;
+
+pub use explain::{ExplainError, Explanation, Line, explain};
+pub use guest::Branch;
+pub use lock::{Pinned, lock_text};
+pub use report::{Mistake, Report};
+
+use crate::model::{Bundle, Digest, Site, Target};
+use define::{Definitions, Project, node_of};
+use identity::Written;
+use rayon::prelude::*;
+use site::SiteFacts;
+use source::{At, Files, Node, Table};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use template::{Rendering, Scope, Templates};
+use view::{Lowering, View};
+
+/// Everything that a build reads: files of the workspace by their path relative to it, with `/`.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+/// What a workspace compiles to.
+pub struct Compiled {
+    pub site: Site,
+    pub guests: BTreeMap<Target, Bundle>,
+    definitions: Definitions,
+    files: Arc<Files>,
+}
+
+/// Compiles a whole workspace: every guest, or every mistake.
+pub fn compile(sources: &Sources) -> Result<Compiled, Report> {
+    let workspace = Workspace::read(sources);
+    let outcome = workspace.compile(true);
+    let mut mistakes = workspace.mistakes;
+    let mut guests = BTreeMap::new();
+    for (target, guest) in outcome.guests {
+        mistakes.extend(guest.mistakes);
+        guests.extend(guest.bundle.map(|bundle| (target, bundle)));
+    }
+    mistakes.extend(outcome.mistakes);
+    match outcome.site.filter(|_| mistakes.is_empty()) {
+        Some(site) => Ok(Compiled {
+            site,
+            guests,
+            definitions: workspace.definitions,
+            files: workspace.files,
+        }),
+        None => Err(Report::new(workspace.files, mistakes)),
+    }
+}
+
+/// The branch of every guest that has an app: what `stackc lock` pins.
+pub fn branches(sources: &Sources) -> Result<BTreeMap<Target, Branch>, Report> {
+    let workspace = Workspace::read(sources);
+    let outcome = workspace.compile(false);
+    let mut mistakes = workspace.mistakes;
+    let mut branches = BTreeMap::new();
+    for (target, guest) in outcome.guests {
+        mistakes.extend(guest.mistakes);
+        branches.extend(guest.branch.map(|branch| (target, branch)));
+    }
+    mistakes.extend(outcome.mistakes);
+    if mistakes.is_empty() { Ok(branches) } else { Err(Report::new(workspace.files, mistakes)) }
+}
+
+/// What `stacks/lock.toml` says now.
+pub fn pins(sources: &Sources) -> Result<BTreeMap<Target, Pinned>, Report> {
+    let Workspace { definitions, files, .. } = Workspace::read(sources);
+    let mut mistakes = Vec::new();
+    let pins = lock::all(&definitions, &mut mistakes);
+    if mistakes.is_empty() { Ok(pins) } else { Err(Report::new(files, mistakes)) }
+}
+
+/// A workspace that was read, not yet understood.
+struct Workspace {
+    definitions: Definitions,
+    files: Arc<Files>,
+    mistakes: Vec<Mistake>,
+}
+
+/// Everything that came out of it.
+struct Outcome {
+    site: Option<Site>,
+    guests: BTreeMap<Target, guest::Outcome>,
+    mistakes: Vec<Mistake>,
+}
+
+/// A project with the layers below its envs merged.
+struct Merged<'a> {
+    project: &'a Project,
+    stack: Table,
+    kind_files: BTreeMap<String, Digest>,
+}
+
+impl Workspace {
+    fn read(sources: &Sources) -> Self {
+        let (mut files, mut mistakes) = (Files::default(), Vec::new());
+        let definitions = define::define(&sources.files, &mut files, &mut mistakes);
+        Self { definitions, files: Arc::new(files), mistakes }
+    }
+
+    fn compile(&self, needs_pins: bool) -> Outcome {
+        let mistakes = RefCell::new(Vec::new());
+        let templates = self.templates(&mut mistakes.borrow_mut());
+        let facts = self.site(&templates, &mistakes);
+        let merged = self.merge(&mut mistakes.borrow_mut());
+        let stacks = Self::stacks(&merged, &mut mistakes.borrow_mut());
+        let written = self.identities(&stacks, &templates, &mistakes);
+        identity::check_unique(&written, &mut mistakes.borrow_mut());
+        let mistakes = mistakes.into_inner();
+        let shared = guest::Shared {
+            definitions: &self.definitions,
+            files: &self.files,
+            templates: &templates,
+            site: &facts,
+            needs_pins,
+        };
+        let compile = |(target, stack): (&Target, &Stack<'_>)| {
+            let source = guest::Source {
+                target,
+                project: stack.merged.project,
+                kind_files: &stack.merged.kind_files,
+                env_at: stack.env_at,
+                env: stack.env,
+                stack: &stack.node,
+                written: &written[target],
+            };
+            (target.clone(), guest::compile(&shared, &source))
+        };
+        let guests: Vec<_> = stacks.par_iter().map(compile).collect();
+        Outcome { guests: guests.into_iter().collect(), mistakes, site: facts.site }
+    }
+
+    /// Every template of the workspace and the built-in kinds, read once.
+    fn templates(&self, mistakes: &mut Vec<Mistake>) -> Templates {
+        let mut texts = BTreeMap::new();
+        let definitions = &self.definitions;
+        let nodes: Vec<Node> = self
+            .tables()
+            .map(|table| node_of(table, At::start_of(definitions.site_file)))
+            .collect();
+        nodes.iter().for_each(|node| template::texts_with_variables(node, &mut texts));
+        let is_template = |(name, _): &(&String, _)| !name.ends_with("kind.toml");
+        let files = definitions.templates.iter().filter(is_template);
+        let files = files.map(|(name, file)| (name.clone(), *file, self.files.text(*file)));
+        Templates::read(files.collect(), &texts, mistakes)
+    }
+
+    fn tables(&self) -> impl Iterator<Item = &Table> {
+        let projects = self.definitions.projects.values();
+        let envs = projects.clone().flat_map(|project| project.envs.values().map(|(_, t)| t));
+        let kinds = self.definitions.kinds.values().map(|kind| &kind.table);
+        let projects = projects.map(|project| &project.table);
+        kinds.chain([&self.definitions.site]).chain(projects).chain(envs)
+    }
+
+    fn site(&self, templates: &Templates, mistakes: &RefCell<Vec<Mistake>>) -> SiteFacts {
+        let at = At::start_of(self.definitions.site_file);
+        let root = Node { at, value: source::Value::Table(Table::new()) };
+        let (names, secret_names) = (Scope::new(), BTreeSet::new());
+        let target = placeholder();
+        let lowering = self.lowering(&target, templates, mistakes, (&names, &secret_names));
+        site::read(&self.definitions, &root, &lowering)
+    }
+
+    fn lowering<'a>(
+        &'a self,
+        target: &'a Target,
+        templates: &'a Templates,
+        mistakes: &'a RefCell<Vec<Mistake>>,
+        (names, secret_names): (&'a Scope, &'a BTreeSet<String>),
+    ) -> Lowering<'a> {
+        let rendering = Rendering::new(names, secret_names);
+        Lowering { target, files: &self.files, templates, rendering, mistakes }
+    }
+
+    /// Merges kind, site and project of each project.
+    fn merge(&self, mistakes: &mut Vec<Mistake>) -> Vec<(&crate::model::ProjectName, Merged<'_>)> {
+        let projects = self.definitions.projects.iter();
+        projects.map(|(name, project)| (name, self.merge_project(project, mistakes))).collect()
+    }
+
+    fn merge_project<'a>(
+        &'a self,
+        project: &'a Project,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Merged<'a> {
+        let mut stack = Table::new();
+        let mut kind_files = BTreeMap::new();
+        match project.table.get("kind") {
+            Some(member) => {
+                let (written, at) = (member.node.text().unwrap_or(""), member.node.at);
+                let chain = if written.is_empty() {
+                    Vec::new()
+                } else {
+                    self.definitions.kind_chain(written, at, mistakes)
+                };
+                for (folder, kind) in chain {
+                    schema::merge(schema::LAYER, &mut stack, &kind.table, mistakes);
+                    kind_files.extend(self.hashes(folder));
+                }
+            }
+            None => mistakes.push(view::missing(project.at, "kind")),
+        }
+        check_vars(&stack, &self.definitions.site, mistakes);
+        check_vars(&stack, &project.table, mistakes);
+        for (_, env) in project.envs.values() {
+            check_vars(&stack, env, mistakes);
+        }
+        schema::merge(schema::LAYER, &mut stack, &self.definitions.site, mistakes);
+        schema::merge(schema::LAYER, &mut stack, &project.table, mistakes);
+        Merged { project, stack, kind_files }
+    }
+
+    /// The hash of every file of a kind.
+    fn hashes(&self, folder: &str) -> impl Iterator<Item = (String, Digest)> {
+        let below =
+            self.definitions.templates.iter().filter(move |(name, _)| name.starts_with(folder));
+        below.map(|(name, file)| (name.clone(), Digest::of(self.files.text(*file).as_bytes())))
+    }
+
+    /// Lays each env over its project.
+    fn stacks<'a>(
+        merged: &'a [(&crate::model::ProjectName, Merged<'a>)],
+        mistakes: &mut Vec<Mistake>,
+    ) -> BTreeMap<Target, Stack<'a>> {
+        let mut stacks = BTreeMap::new();
+        for (name, merged) in merged {
+            for (env_name, (env_at, env)) in &merged.project.envs {
+                let target = Target { project: (*name).clone(), env: env_name.clone() };
+                let mut stack = merged.stack.clone();
+                schema::merge(schema::LAYER, &mut stack, env, mistakes);
+                let node = Node { at: *env_at, value: source::Value::Table(stack) };
+                stacks.insert(target, Stack { merged, env_at: *env_at, env, node });
+            }
+        }
+        stacks
+    }
+
+    fn identities(
+        &self,
+        stacks: &BTreeMap<Target, Stack<'_>>,
+        templates: &Templates,
+        mistakes: &RefCell<Vec<Mistake>>,
+    ) -> BTreeMap<Target, Written> {
+        let (names, secret_names) = (Scope::new(), BTreeSet::new());
+        let read = |(target, stack): (&Target, &Stack<'_>)| {
+            let lowering = self.lowering(target, templates, mistakes, (&names, &secret_names));
+            let env = View { lowering: &lowering, at: stack.env_at, table: stack.env };
+            (target.clone(), identity::read(&env))
+        };
+        stacks.iter().map(read).collect()
+    }
+}
+
+/// One env's merged layers.
+struct Stack<'a> {
+    merged: &'a Merged<'a>,
+    env_at: At,
+    env: &'a Table,
+    node: Node,
+}
+
+/// The site belongs to no guest; nothing of it is rendered for one.
+fn placeholder() -> Target {
+    Target { project: "x".parse().expect("a project name"), env: "x".parse().expect("an env name") }
+}
+
+/// A variable that the kind does not know is a slip of the pen: nothing would read it.
+fn check_vars(kind: &Table, layer: &Table, mistakes: &mut Vec<Mistake>) {
+    let known = kind.get("vars").and_then(|vars| vars.node.table());
+    let written = layer.get("vars").and_then(|vars| vars.node.table());
+    for (name, member) in written.into_iter().flatten() {
+        if known.is_some_and(|known| known.contains_key(name)) {
+            continue;
+        }
+        let names = known.into_iter().flat_map(|known| known.keys().map(String::as_str));
+        let help = match schema::nearest(name, names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "declare it in `vars` of the kind, with a default value".to_owned(),
+        };
+        let title = format!("the kind has no variable `{name}`");
+        mistakes.push(Mistake::new(member.key, title).label("unknown").help(help));
+    }
+}

@@ -7,6 +7,7 @@ use super::system::{
 use crate::model::{Probe, TxId, UnitName};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
+use std::io::ErrorKind::NotFound;
 use std::time::Duration;
 
 /// A unit job may take as long as systemd's own default for a start or a stop (90 s), and a little more.
@@ -197,9 +198,12 @@ impl System for Debian {
     }
 
     fn save_firewall(&mut self) -> Result<Rules, SystemError> {
-        let v4 = run(self, &Command::new(&["iptables-save"], ASK_LIMIT))?.text;
-        let v6 = run(self, &Command::new(&["ip6tables-save"], ASK_LIMIT))?.text;
-        Ok(Rules { v4: rules_only(&v4), v6: rules_only(&v6) })
+        let mut save = |program| match run(self, &Command::new(&[program], ASK_LIMIT)) {
+            // A guest without the programs, fresh from its template, has nobody who could have set a rule.
+            Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => Ok(String::new()),
+            saved => saved.map(|saved| rules_only(&saved.text)),
+        };
+        Ok(Rules { v4: save("iptables-save")?, v6: save("ip6tables-save")? })
     }
 
     fn load_firewall(&mut self, rules: &Rules, load: Load) -> Result<(), SystemError> {
@@ -209,6 +213,9 @@ impl System for Debian {
             Load::Tables => &[],
         };
         for (program, text) in [("iptables-restore", &rules.v4), ("ip6tables-restore", &rules.v6)] {
+            if text.is_empty() {
+                continue;
+            }
             // The lock of other iptables callers is waited for, within the limit.
             let mut argv = vec![program, "-w", "10"];
             argv.extend(options);
@@ -219,16 +226,18 @@ impl System for Debian {
     }
 
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError> {
-        let ufw = |verb| Command::new(&["ufw", "--force", verb], JOB_LIMIT);
+        // What ufw.service runs at boot. `ufw enable` ends in the same, but writes user.rules anew on its way there.
+        let init = |verb| Command::new(&["/lib/ufw/ufw-init", verb], JOB_LIMIT);
         if !enabled {
-            return run(self, &ufw("disable")).map(drop);
+            return run(self, &init("force-stop")).map(drop);
         }
-        // Half a frame from an earlier accident makes every enable fail; flushed, it does not (20 of 20, reliability.md §0).
-        if run(self, &ufw("enable")).is_err() {
-            run(self, &Command::new(&["/lib/ufw/ufw-init", "flush-all"], JOB_LIMIT))?;
-            run(self, &ufw("enable"))?;
+        // Half a frame from an earlier accident counts as started, or fails; flushed, it does neither (reliability.md §0).
+        let started = run(self, &init("start"));
+        if started.is_ok() && super::firewall::is_loaded(&self.save_firewall()?) {
+            return Ok(());
         }
-        Ok(())
+        run(self, &init("flush-all"))?;
+        run(self, &init("start")).map(drop)
     }
 
     fn run(&mut self, command: &Command) -> Result<Output, SystemError> {

@@ -69,6 +69,14 @@ pub fn watched_units(manifest: &Manifest) -> BTreeSet<UnitName> {
     watched
 }
 
+impl Live {
+    /// The live units that run from the release.
+    pub fn units_of_release(&self) -> Vec<UnitName> {
+        let units = self.manifest.as_ref().map(of_manifest).unwrap_or_default();
+        units.into_iter().filter(|(_, unit)| unit.inputs.release).map(|(name, _)| name).collect()
+    }
+}
+
 /// A unit as one generation defines it.
 #[derive(Default)]
 struct Unit {

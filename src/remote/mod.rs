@@ -18,12 +18,12 @@ pub use ssh::SshConnection;
 use crate::model::TxState;
 use crate::model::protocol::{
     BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, HistoryReply,
-    MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest, ReleaseRequest, ResultRequest,
-    SecretsRequest, ToolsReply,
+    HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest, ReleaseRequest,
+    ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
 };
 
 /// What the operator asks of a guest: the protocol's verbs. Each call is one round trip and can be made again.
-pub trait Connection {
+pub trait Connection: Send {
     fn observe(&mut self, request: &ObserveRequest) -> Result<ObservedGuest, RemoteError>;
     fn receive(&mut self, request: &ReceiveRequest, archive: &[u8]) -> Result<Done, RemoteError>;
     fn packages(&mut self, request: &BundleRequest) -> Result<Done, RemoteError>;
@@ -39,5 +39,7 @@ pub trait Connection {
     fn result(&mut self, request: &ResultRequest) -> Result<TxState, RemoteError>;
     /// Keeps the switch. Comes over a connection of its own, so that it proves that operators still get in.
     fn confirm(&mut self, request: &ConfirmRequest) -> Result<TxState, RemoteError>;
-    fn history(&mut self) -> Result<HistoryReply, RemoteError>;
+    /// Goes back now; decided already, it tells how.
+    fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError>;
+    fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError>;
 }

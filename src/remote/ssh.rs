@@ -9,8 +9,8 @@ use crate::model::{
     TxState,
     protocol::{
         BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, HistoryReply,
-        MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest, ReleaseRequest,
-        ResultRequest, SecretsRequest, ToolsReply,
+        HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest,
+        ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -24,6 +24,8 @@ use tokio::runtime::Handle;
 const SHORT: Duration = Duration::from_secs(60);
 /// Installing packages and building a release; their own steps have their own, shorter limits on the guest.
 const LONG: Duration = Duration::from_secs(3600);
+/// Going back stops and starts units, and waits for a switch at work to notice.
+const UNDO: Duration = Duration::from_secs(300);
 /// How long a lost connection or a busy guest is worth trying: a reboot of a container takes some seconds.
 const RECONNECT_LIMIT: Duration = Duration::from_secs(45);
 /// A first call of this operator that still runs on the guest may take as long as the verb itself.
@@ -165,7 +167,11 @@ impl Connection for SshConnection {
         self.ask("confirm", request, &[], SHORT)
     }
 
-    fn history(&mut self) -> Result<HistoryReply, RemoteError> {
-        self.ask("history", &serde_json::json!({}), &[], SHORT)
+    fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError> {
+        self.ask("undo", request, &[], UNDO)
+    }
+
+    fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
+        self.ask("history", request, &[], SHORT)
     }
 }

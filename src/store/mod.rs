@@ -1,1 +1,243 @@
-//! Bundles on disk: `out/`.
+//! Bundles on disk: `out/`. A cache: whatever is lost here, `stackc build` makes again.
+#![expect(clippy::disallowed_methods, reason = "the store is the file-system boundary")]
+
+mod archive;
+pub mod git;
+mod sources;
+
+pub use archive::archive;
+pub use sources::{SourceError, read_sources, write_lock};
+
+use crate::model::{
+    Bundle, Bytes, Digest, Entry, EntryPath, Manifest, Target,
+    canonical::{self, CanonicalError},
+    document,
+};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+};
+
+/// Text for the reviewer beside a bundle's files; derived, so not in the manifest.
+const README: &str = "README.txt";
+
+/// What the store could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot {act} `{path}`")]
+    Io {
+        act: &'static str,
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error(
+        "bundle {digest} is not in `{store}`; `stackc build` makes the bundles of these definitions"
+    )]
+    Missing { digest: Digest, store: PathBuf },
+    #[error("`{path}` is not what its bundle's manifest says; delete `{bundle}` and build again")]
+    Damaged { path: PathBuf, bundle: PathBuf },
+    #[error("`{path}` is no manifest of a bundle")]
+    Manifest {
+        path: PathBuf,
+        #[source]
+        cause: CanonicalError,
+    },
+}
+
+/// Whether a call changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    New,
+    Unchanged,
+}
+
+/// The folder `out/`: `store/<digest>/` and `guests/<project>/<env>`, a link to the latest build.
+#[derive(Debug, Clone)]
+pub struct Store {
+    out: PathBuf,
+}
+
+impl Store {
+    /// Opens `out`, making it when it is not there yet.
+    pub fn open(out: &Path) -> Result<Self, StoreError> {
+        for folder in ["store", "guests"] {
+            make_folder(&out.join(folder))?;
+        }
+        let ignore = out.join(".gitignore");
+        if !ignore.exists() {
+            write_file(&ignore, b"*\n", 0o644)?;
+        }
+        Ok(Self { out: out.to_owned() })
+    }
+
+    /// Where a bundle lies, or would lie.
+    pub fn path_of(&self, digest: &Digest) -> PathBuf {
+        self.out.join("store").join(digest.to_string())
+    }
+
+    /// Puts a bundle into the store, with a text for its reviewer. It appears whole, by one rename, or not at all.
+    /// A bundle that is there but damaged is made anew.
+    pub fn put(
+        &self,
+        bundle: &Bundle,
+        readme: impl FnOnce() -> String,
+    ) -> Result<Change, StoreError> {
+        let path = self.path_of(&bundle.digest);
+        if path.exists() {
+            if self.get(&bundle.digest).is_ok() {
+                return Ok(Change::Unchanged);
+            }
+            fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
+        }
+        let staged = tempfile::Builder::new()
+            .prefix(".tmp-")
+            .tempdir_in(self.out.join("store"))
+            .map_err(io_error("make a folder in", &self.out))?;
+        write_tree(staged.path(), bundle, &readme())?;
+        let staged = staged.keep();
+        match fs::rename(&staged, &path) {
+            Ok(()) => Ok(Change::New),
+            // Another build of the same definitions was faster: the same digest is the same files.
+            Err(_) if path.exists() => {
+                fs::remove_dir_all(&staged).map_err(io_error("remove", &staged))?;
+                Ok(Change::Unchanged)
+            }
+            Err(cause) => Err(io_error("rename", &staged)(cause)),
+        }
+    }
+
+    /// Reads a bundle and checks every byte of it against its digest.
+    pub fn get(&self, digest: &Digest) -> Result<Bundle, StoreError> {
+        let folder = self.path_of(digest);
+        let manifest_path = folder.join(document::MANIFEST);
+        if !manifest_path.exists() {
+            return Err(StoreError::Missing { digest: *digest, store: self.out.join("store") });
+        }
+        let bytes = read_file(&manifest_path)?;
+        if Digest::of(&bytes) != *digest {
+            return Err(StoreError::Damaged { path: manifest_path, bundle: folder });
+        }
+        let manifest: Manifest = canonical::from_slice(&bytes)
+            .map_err(|cause| StoreError::Manifest { path: manifest_path, cause })?;
+        let mut files = BTreeMap::new();
+        for (path, entry) in &manifest.entries {
+            if let Entry::Document(wanted) | Entry::File { bytes: wanted, .. } = entry {
+                files.insert(path.clone(), self.read_entry(&folder, path, *wanted)?);
+            }
+        }
+        Ok(Bundle { digest: *digest, manifest, files })
+    }
+
+    fn read_entry(
+        &self,
+        folder: &Path,
+        path: &EntryPath,
+        wanted: Bytes,
+    ) -> Result<Vec<u8>, StoreError> {
+        let path = folder.join(path.as_str());
+        let bytes = read_file(&path)?;
+        if Bytes::of(&bytes) == wanted {
+            Ok(bytes)
+        } else {
+            Err(StoreError::Damaged { path, bundle: folder.to_owned() })
+        }
+    }
+
+    /// Makes `guests/<project>/<env>` point to a bundle.
+    pub fn link(&self, target: &Target, digest: &Digest) -> Result<Change, StoreError> {
+        if self.latest(target)? == Some(*digest) {
+            return Ok(Change::Unchanged);
+        }
+        let link = self.link_of(target);
+        make_folder(link.parent().expect("the link lies in its project's folder"))?;
+        let staged = link.with_extension(format!("tmp-{}", std::process::id()));
+        symlink(format!("../../store/{digest}"), &staged).map_err(io_error("link", &staged))?;
+        fs::rename(&staged, &link).map_err(io_error("rename", &staged))?;
+        Ok(Change::New)
+    }
+
+    /// The digest of a target's latest build, if it was ever built here.
+    pub fn latest(&self, target: &Target) -> Result<Option<Digest>, StoreError> {
+        let link = self.link_of(target);
+        match fs::read_link(&link) {
+            Ok(to) => Ok(to.file_name().and_then(|name| name.to_str()?.parse().ok())),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(io_error("read", &link)(cause)),
+        }
+    }
+
+    fn link_of(&self, target: &Target) -> PathBuf {
+        self.out.join("guests").join(target.project.as_str()).join(target.env.as_str())
+    }
+}
+
+/// Lays a bundle's files below `root`. Modes are set, not left to the umask: 0755 for what is executable, else 0644.
+fn write_tree(root: &Path, bundle: &Bundle, readme: &str) -> Result<(), StoreError> {
+    set_mode(root, 0o755)?;
+    write_file(&root.join(document::MANIFEST), &canonical::to_bytes(&bundle.manifest), 0o644)?;
+    write_file(&root.join(README), readme.as_bytes(), 0o644)?;
+    let mut parent = PathBuf::new();
+    for (path, entry) in &bundle.manifest.entries {
+        let path_on_disk = root.join(path.as_str());
+        let folder = path_on_disk.parent().expect("an entry lies below the root");
+        // Entries come sorted, so neighbours mostly share their folder.
+        if folder != parent {
+            make_folder(folder)?;
+            folder.clone_into(&mut parent);
+        }
+        match entry {
+            Entry::Document(_) => write_file(&path_on_disk, bytes_of(bundle, path), 0o644)?,
+            Entry::File { access, .. } => {
+                let mode = if access.mode.is_executable() { 0o755 } else { 0o644 };
+                write_file(&path_on_disk, bytes_of(bundle, path), mode)?;
+            }
+            Entry::Link { target } => {
+                symlink(target, &path_on_disk).map_err(io_error("link", &path_on_disk))?;
+            }
+            Entry::Directory { .. } => make_folder(&path_on_disk)?,
+            Entry::Secret { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+fn bytes_of<'a>(bundle: &'a Bundle, path: &EntryPath) -> &'a [u8] {
+    bundle.files.get(path).expect("a bundle has the bytes of every entry that has bytes")
+}
+
+/// Makes a folder and its parents, each 0755 whatever the umask is.
+fn make_folder(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_folder(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => set_mode(path, 0o755),
+        Err(_) if path.is_dir() => Ok(()),
+        Err(cause) => Err(io_error("make the folder", path)(cause)),
+    }
+}
+
+fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
+    fs::write(path, bytes).map_err(io_error("write", path))?;
+    set_mode(path, mode)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(io_error("set the mode of", path))
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
+    fs::read(path).map_err(io_error("read", path))
+}
+
+fn io_error(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |cause| StoreError::Io { act, path, cause }
+}

@@ -26,7 +26,7 @@ where
     text.parse().expect("it is a valid name")
 }
 
-/// A bundle of one version of a small app: `v` is in every file, and one file is only in this version.
+/// A bundle, and what belongs to it.
 pub struct Made {
     pub bundle: Bundle,
     pub health: HealthDocument,
@@ -50,29 +50,10 @@ pub fn rules(prefix: &str, version: u32) -> String {
     )
 }
 
+/// A bundle of one version of a small app: its number is in every file, and one file is only in this version.
 pub fn make(version: u32, confirm_seconds: u32) -> Made {
-    let mut entries = BTreeMap::new();
-    let mut files = BTreeMap::new();
-    let health = health(confirm_seconds);
-    let ufw = UfwDocument {
-        enabled: true,
-        ipv6: true,
-        logging: "low".to_owned(),
-        incoming: "drop".to_owned(),
-        outgoing: "accept".to_owned(),
-        routed: "drop".to_owned(),
-    };
-    for (path, bytes) in [
-        (document::HEALTH, canonical::to_bytes(&health)),
-        (document::UFW, canonical::to_bytes(&ufw)),
-        (document::USER_RULES, rules("ufw", version).into_bytes()),
-        (document::USER6_RULES, rules("ufw6", version).into_bytes()),
-    ] {
-        entries.insert(name(path), Entry::Document(Bytes::of(&bytes)));
-        files.insert(name(path), bytes);
-    }
     let only = format!("/etc/profile.d/only-{version}.sh");
-    for (path, class, mode, text) in [
+    let files = [
         (
             "/etc/systemd/system/app.service",
             FileClass::Linked,
@@ -87,12 +68,43 @@ pub fn make(version: u32, confirm_seconds: u32) -> Made {
             format!("# version {version}\n"),
         ),
         (&only, FileClass::Linked, "0644", format!("# {version}\n")),
+    ];
+    let rules = [rules("ufw", version), rules("ufw6", version)];
+    seal(version, &files, rules, health(confirm_seconds))
+}
+
+/// A bundle of these files, with a firewall, a unit that is wanted at boot, and a secret.
+pub fn seal(
+    version: u32,
+    overlay: &[(&str, FileClass, &str, String)],
+    [v4, v6]: [String; 2],
+    health: HealthDocument,
+) -> Made {
+    let mut entries = BTreeMap::new();
+    let mut files = BTreeMap::new();
+    let ufw = UfwDocument {
+        enabled: true,
+        ipv6: true,
+        logging: "low".to_owned(),
+        incoming: "drop".to_owned(),
+        outgoing: "accept".to_owned(),
+        routed: "drop".to_owned(),
+    };
+    for (path, bytes) in [
+        (document::HEALTH, canonical::to_bytes(&health)),
+        (document::UFW, canonical::to_bytes(&ufw)),
+        (document::USER_RULES, v4.into_bytes()),
+        (document::USER6_RULES, v6.into_bytes()),
     ] {
+        entries.insert(name(path), Entry::Document(Bytes::of(&bytes)));
+        files.insert(name(path), bytes);
+    }
+    for (path, class, mode, text) in overlay {
         let path = EntryPath::of_overlay(&name(path));
-        let bytes = Bytes::of(text.as_bytes());
-        entries
-            .insert(path.clone(), Entry::File { class, access: access(mode), bytes, unit: None });
-        files.insert(path, text.into_bytes());
+        let (bytes, class) = (Bytes::of(text.as_bytes()), *class);
+        let file = Entry::File { class, access: access(mode), bytes, unit: None };
+        entries.insert(path.clone(), file);
+        files.insert(path, text.clone().into_bytes());
     }
     let wants = "/etc/systemd/system/multi-user.target.wants/app.service";
     let link = Entry::Link { target: "../app.service".to_owned() };

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
+mod activate_lab;
 mod cut_proxy;
 mod faults_lab;
 mod faults_network;
@@ -13,3 +14,7 @@ mod fences;
 mod guest_fixture;
 mod guest_kills;
 mod guest_life;
+mod guest_real;
+mod handmade;
+mod plan;
+mod vault;

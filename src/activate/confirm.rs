@@ -1,0 +1,108 @@
+//! From the start of a switch to its end: waiting, confirming, and telling the truth when the connection is lost.
+
+use super::{ActivateError, Failed, Stage};
+use crate::{
+    model::Nonce,
+    model::{
+        GenerationId, HealthDocument, Phase, Target, TxId, TxState,
+        protocol::{ConfirmRequest, Identity, ResultRequest},
+    },
+    remote::{Connection, RemoteError},
+};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// One look at a switch; the connection is used again for the next.
+const LOOK_SECONDS: u32 = 15;
+/// What stopping and starting units may take on top of the probes' own limits: systemd's stop timeout, twice.
+const UNITS_LIMIT: Duration = Duration::from_secs(200);
+/// Pause before trying again to reach a guest that does not answer.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// One switch under way.
+pub(super) struct Switching<'a> {
+    pub(super) target: &'a Target,
+    pub(super) identity: &'a Identity,
+    pub(super) tx: &'a TxId,
+    pub(super) nonce: &'a Nonce,
+    pub(super) from: GenerationId,
+    pub(super) health: &'a HealthDocument,
+}
+
+impl Switching<'_> {
+    /// Waits until the guest is healthy and asks to be confirmed.
+    pub(super) fn wait(&self, connection: &mut dyn Connection) -> Result<(), Failed> {
+        let state = self.follow(connection, |phase| phase == Phase::AwaitingConfirm)?;
+        if state.phase == Phase::AwaitingConfirm { Ok(()) } else { self.judge(state).map(drop) }
+    }
+
+    /// Confirms over a fresh connection, as long as the guest waits for it.
+    pub(super) fn confirm(&self, connection: &mut dyn Connection) -> Result<TxState, Failed> {
+        let (identity, tx, nonce) = (self.identity.clone(), self.tx.clone(), self.nonce.clone());
+        let request = ConfirmRequest { identity, tx, nonce };
+        let (started, deadline) =
+            (Instant::now(), Duration::from_secs(self.health.confirm_seconds.into()));
+        while started.elapsed() < deadline {
+            match connection.confirm(&request) {
+                Ok(state) => return self.judge(state),
+                Err(error) if error.is_lost() || error.is_busy() => thread::sleep(PAUSE),
+                Err(error) => return Err(self.unknown(error)),
+            }
+        }
+        // The guest has gone back, or is about to.
+        let state = self.follow(connection, |_| false)?;
+        self.judge(state)
+    }
+
+    /// Reads the state until it is over or what is waited for; a lost connection only means to look again.
+    fn follow(
+        &self,
+        connection: &mut dyn Connection,
+        awaited: impl Fn(Phase) -> bool,
+    ) -> Result<TxState, Failed> {
+        let request = ResultRequest { tx: self.tx.clone(), wait_seconds: LOOK_SECONDS };
+        let health = self.health;
+        let seconds = health.start_seconds + health.window_seconds + health.confirm_seconds;
+        let (started, limit) = (Instant::now(), Duration::from_secs(seconds.into()) + UNITS_LIMIT);
+        loop {
+            match connection.result(&request) {
+                Ok(state) if state.phase.is_final() || awaited(state.phase) => return Ok(state),
+                Ok(state) if started.elapsed() > limit => {
+                    return self.judge(state);
+                }
+                Ok(_) => {}
+                Err(error) if (error.is_lost() || error.is_busy()) && started.elapsed() < limit => {
+                    thread::sleep(PAUSE);
+                }
+                Err(error) => return Err(self.unknown(error)),
+            }
+        }
+    }
+
+    fn judge(&self, state: TxState) -> Result<TxState, Failed> {
+        let target = self.target.clone();
+        let what = state.failure.as_ref().map_or_else(
+            || "nobody confirmed it in time".to_owned(),
+            |failure| failure.what.clone(),
+        );
+        match state.phase {
+            Phase::Confirmed => Ok(state),
+            Phase::Undone => {
+                let (from, state) = (self.from, Box::new(state));
+                let error = ActivateError::Undone { target, from, what, state };
+                Err(Failed { stage: Stage::Undone, error })
+            }
+            _ => {
+                let error = ActivateError::Inconsistent { target, what, state: Box::new(state) };
+                Err(Failed { stage: Stage::Unknown, error })
+            }
+        }
+    }
+
+    fn unknown(&self, cause: RemoteError) -> Failed {
+        let error = ActivateError::Unknown { target: self.target.clone(), cause };
+        Failed { stage: Stage::Unknown, error }
+    }
+}

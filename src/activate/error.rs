@@ -1,0 +1,159 @@
+//! How an activation can end other than well.
+
+use crate::{
+    model::{GenerationId, Target, TxState, Vmid, protocol::PendingTx},
+    plan::PlanError,
+    proxmox::ProxmoxError,
+    remote::RemoteError,
+    vault::VaultError,
+};
+use std::net::IpAddr;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ActivateError {
+    #[error(transparent)]
+    Proxmox(#[from] ProxmoxError),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(
+        "guest number {vmid} is {owner}; choose another vmid for {target}, or remove that guest"
+    )]
+    NotOurs { target: Target, vmid: Vmid, owner: String },
+    #[error(
+        "{target} already lives in guest {found}; a changed vmid means a new guest: destroy guest {found} first, or take the change back"
+    )]
+    Elsewhere { target: Target, found: Vmid },
+    #[error(
+        "the address {address} of {target} is in use by {owner}; choose another, or override with --allow-ip-conflicts"
+    )]
+    AddressTaken { target: Target, address: IpAddr, owner: String },
+    #[error("{target} cannot be created: {}", list.join("; "))]
+    Obstacles { target: Target, list: Vec<String> },
+    #[error(
+        "guest {vmid} is locked by Proxmox ({lock}); wait for it, or unlock it on the node: pct unlock {vmid}"
+    )]
+    Locked { vmid: Vmid, lock: String },
+    #[error("files of {target} were changed by hand: {}; look with `stackc plan {target}`, then use --overwrite-drift", paths.join(", "))]
+    Drift { target: Target, paths: Vec<String> },
+    #[error(
+        "{target} moved on since the plan was made: generation {found} is live, not {planned}; plan again"
+    )]
+    Stale { target: Target, planned: GenerationId, found: GenerationId },
+    #[error("{target} is being changed by {} (transaction {}); try again when that is over", pending.by, pending.tx)]
+    Pending { target: Target, pending: Box<PendingTx> },
+    #[error("{target} is not whole since transaction {}: the guest tries again at each boot; log in and look at `journalctl -u 'stackc-*'`", pending.tx)]
+    NotWhole { target: Target, pending: Box<PendingTx> },
+    #[error("cannot fetch the release of {target}")]
+    Fetch {
+        target: Target,
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{target} went back to generation {from}: {what}")]
+    Undone { target: Target, from: GenerationId, what: String, state: Box<TxState> },
+    #[error("{target} is not whole: {what}")]
+    Inconsistent { target: Target, what: String, state: Box<TxState> },
+    #[error(
+        "nobody knows how the switch of {target} ended: the guest does not answer; it goes back by itself when nothing confirms"
+    )]
+    Unknown {
+        target: Target,
+        #[source]
+        cause: RemoteError,
+    },
+    #[error("{target} does not answer at its new address {address}; its network was put back")]
+    NetworkPutBack { target: Target, address: IpAddr },
+    #[error("{target} has no generation {number}; it has {}", known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    NoGeneration { target: Target, number: GenerationId, known: Vec<GenerationId> },
+    #[error("{target} has nothing to go back to: {why}")]
+    NothingBefore { target: Target, why: String },
+    #[error(
+        "generation {number} of {target} has another value of {names} than `stacks/secrets.local.toml`, and its databases need it; put the old value there, or go forward with `stackc activate {target}`"
+    )]
+    OldSecret { target: Target, number: GenerationId, names: String },
+}
+
+/// How far an activation was when it ended: the exit code, and what to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing has changed.
+    Refused,
+    /// Something was prepared; what runs is untouched.
+    BeforeSwitch,
+    /// Switched, and undone: whole on the old generation.
+    Undone,
+    /// A person is needed.
+    Unknown,
+    /// The new generation is live and confirmed; a later step did not work.
+    AfterConfirm,
+}
+
+/// A failure with how far things were.
+#[derive(Debug)]
+pub struct Failed {
+    pub stage: Stage,
+    pub error: ActivateError,
+}
+
+impl Failed {
+    pub fn refused(error: impl Into<ActivateError>) -> Self {
+        Self { stage: Stage::Refused, error: error.into() }
+    }
+
+    /// The exit code of design.md §11.
+    pub fn exit_code(&self) -> u8 {
+        match self.stage {
+            Stage::Refused => 3,
+            Stage::BeforeSwitch => 4,
+            Stage::Undone => 5,
+            Stage::Unknown | Stage::AfterConfirm => 6,
+        }
+    }
+
+    /// What state things are in now, as a sentence.
+    pub fn state(&self) -> &'static str {
+        match self.stage {
+            Stage::Refused => "nothing has changed",
+            Stage::BeforeSwitch => "what ran before still runs; the same command again continues",
+            Stage::Undone => "the guest is whole on its old generation",
+            Stage::Unknown => "the guest's state is not known",
+            Stage::AfterConfirm => "the new generation is live and confirmed",
+        }
+    }
+}
+
+impl ActivateError {
+    /// Lines that show what happened: a unit's journal, a probe's answers, the end of a log.
+    pub fn evidence(&self) -> Vec<String> {
+        let of_state = |state: &TxState| {
+            state.failure.as_ref().map(|failure| failure.evidence.clone()).unwrap_or_default()
+        };
+        match self {
+            Self::Proxmox(error) => error.evidence().to_vec(),
+            Self::Remote(error) => error.refusal().map(|r| r.details.clone()).unwrap_or_default(),
+            Self::Undone { state, .. } | Self::Inconsistent { state, .. } => of_state(state),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The command to go on with.
+    pub fn next(&self) -> Option<String> {
+        match self {
+            Self::Undone { target, .. } => {
+                Some(format!("stackc activate {target}   # after mending it"))
+            }
+            Self::Unknown { target, .. }
+            | Self::Inconsistent { target, .. }
+            | Self::NotWhole { target, .. } => Some(format!("stackc status {target}")),
+            Self::Stale { target, .. } | Self::Drift { target, .. } => {
+                Some(format!("stackc plan {target}"))
+            }
+            Self::Pending { target, .. } => Some(format!("stackc status {target}")),
+            _ => None,
+        }
+    }
+}

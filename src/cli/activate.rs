@@ -1,0 +1,176 @@
+//! `stackc activate`: makes bundles live.
+
+use super::{
+    common::{self, Fleet, JOBS, Targets, ask, can_ask, parallel, show_failure},
+    workspace::Workspace,
+};
+use crate::{
+    activate::{Activated, Failed, Found, Job, activate, look, preflight, secret_names, who},
+    model::{Bundle, Target},
+    plan::{Plan, text},
+};
+use std::{collections::BTreeSet, process::ExitCode};
+
+/// Make bundles live on their guests
+#[derive(Debug, clap::Args)]
+pub struct ActivateArgs {
+    #[command(flatten)]
+    targets: Targets,
+    /// Every guest of the workspace
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+/// How plans are run.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RunOptions {
+    /// Approve the plans without being asked; never covers re-creation or destruction
+    #[arg(long)]
+    pub yes: bool,
+    /// Guests at once
+    #[arg(long, default_value_t = JOBS)]
+    pub jobs: usize,
+    /// Use an address although something else seems to have it
+    #[arg(long)]
+    pub allow_ip_conflicts: bool,
+    /// Put back files that were changed by hand
+    #[arg(long)]
+    pub overwrite_drift: bool,
+}
+
+/// Builds, plans, asks, activates. Exit codes: design.md §11.
+pub fn run(args: &ActivateArgs, workspace: &Workspace) -> ExitCode {
+    if args.targets.targets.is_empty() != args.all {
+        anstream::eprintln!("error: name the guests to activate, or say --all");
+        return ExitCode::from(2);
+    }
+    activate_all(args, workspace).unwrap_or_else(|code| code)
+}
+
+fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
+    let fleet = Fleet::open(workspace)?;
+    let targets = fleet.select(&args.targets.targets)?;
+    let bundles: Vec<&Bundle> = targets.iter().map(|t| &fleet.compiled.guests[t]).collect();
+    require_secrets(&fleet, &bundles)?;
+    keep(&fleet, &bundles)?;
+    let who = who();
+    let jobs = bundles.iter().map(|bundle| {
+        let mut job = Job::activate(bundle, &|| fleet.secrets(), who.clone())?;
+        job.allow_ip_conflicts = args.options.allow_ip_conflicts;
+        job.overwrite_drift = args.options.overwrite_drift;
+        Ok(job)
+    });
+    let jobs: Result<Vec<Job<'_>>, crate::activate::ActivateError> = jobs.collect();
+    let jobs = jobs.map_err(|error| common::refuse(&error))?;
+    Ok(run_jobs(&fleet, jobs, &args.options))
+}
+
+/// Names every secret that some bundle needs and nobody has, at once.
+fn require_secrets(fleet: &Fleet, bundles: &[&Bundle]) -> Result<(), ExitCode> {
+    let mut names = BTreeSet::new();
+    for bundle in bundles {
+        names.extend(secret_names(bundle).map_err(|error| common::refuse(&error))?);
+    }
+    let secrets = fleet.secrets().map_err(|error| common::refuse(&error))?;
+    secrets.require(&names).map_err(|error| common::refuse(&error))
+}
+
+/// Bundles that become live are kept, so that a rollback finds them.
+fn keep(fleet: &Fleet, bundles: &[&Bundle]) -> Result<(), ExitCode> {
+    for bundle in bundles {
+        fleet.put(bundle).map_err(|error| common::refuse(&error))?;
+    }
+    Ok(())
+}
+
+struct Planned<'a> {
+    job: Job<'a>,
+    found: Found,
+    plan: Plan,
+}
+
+/// Plans every job, asks once, runs them. The highest exit code of all.
+pub fn run_jobs(fleet: &Fleet, jobs: Vec<Job<'_>>, options: &RunOptions) -> ExitCode {
+    let planned = parallel(jobs, options.jobs, |job| {
+        let target = job.bundle.manifest.target.clone();
+        plan_one(fleet, job).map_err(|failed| (target, failed))
+    });
+    let mut code = 0;
+    let mut to_run = Vec::new();
+    for planned in planned {
+        match planned {
+            Ok(planned) => {
+                anstream::print!("{}", text(&planned.plan));
+                to_run.extend((!planned.plan.is_empty()).then_some(planned));
+            }
+            Err((target, failed)) => code = code.max(show_failure(&target, &failed)),
+        }
+    }
+    if to_run.is_empty() {
+        return ExitCode::from(code);
+    }
+    if !approved(options, to_run.len()) {
+        return ExitCode::from(code.max(3));
+    }
+    let results = parallel(to_run, options.jobs, |planned| run_one(fleet, planned));
+    ExitCode::from(results.into_iter().fold(code, u8::max))
+}
+
+fn plan_one<'a>(fleet: &Fleet, job: Job<'a>) -> Result<Planned<'a>, Failed> {
+    fleet.with_seams(&|_, _| {}, |seams| {
+        let found = look(seams, &job)?;
+        let plan = found.plan(&job).map_err(Failed::refused)?;
+        preflight(seams, &job, &found, &plan).map_err(Failed::refused)?;
+        Ok(Planned { job, found, plan })
+    })
+}
+
+fn approved(options: &RunOptions, guests: usize) -> bool {
+    if options.yes {
+        return true;
+    }
+    if !can_ask() {
+        anstream::eprintln!(
+            "error: not approved: nobody can be asked here; read the plan, then use --yes"
+        );
+        return false;
+    }
+    let guests =
+        if guests == 1 { "this guest".to_owned() } else { format!("these {guests} guests") };
+    let yes = ask(&format!("Do this to {guests}?"));
+    if !yes {
+        anstream::eprintln!("not approved; nothing has changed");
+    }
+    yes
+}
+
+fn run_one(fleet: &Fleet, planned: Planned<'_>) -> u8 {
+    let target = planned.job.bundle.manifest.target.clone();
+    let progress = |step: &str, text: &str| anstream::println!("{target}  {step:<10} {text}");
+    let result = fleet
+        .with_seams(&progress, |seams| activate(seams, &planned.job, planned.found, &planned.plan));
+    match result {
+        Ok(activated) => {
+            show_success(&target, &activated, planned.plan.digest.short().as_str());
+            0
+        }
+        Err(failed) => show_failure(&target, &failed),
+    }
+}
+
+fn show_success(target: &Target, activated: &Activated, digest: &str) {
+    let (Some(number), Some(state)) = (activated.generation, &activated.state) else {
+        anstream::println!("✓ {target}  done");
+        return;
+    };
+    let down: Vec<String> =
+        state.downtime_ms.iter().map(|(unit, ms)| format!("{unit} {ms} ms")).collect();
+    let down =
+        if down.is_empty() { String::new() } else { format!("; not running: {}", down.join(", ")) };
+    anstream::println!(
+        "✓ {target}  generation {number} ({digest}) is live and confirmed; switched in {} ms{down}",
+        state.switch_ms
+    );
+}

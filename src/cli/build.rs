@@ -1,0 +1,81 @@
+//! `stackc build`: every guest's bundle into `out/`.
+
+use super::{
+    output,
+    workspace::{self, Workspace},
+};
+use crate::{
+    compile::text,
+    model::{Bundle, Target},
+    store::{Change, Store, StoreError},
+};
+use rayon::prelude::*;
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Compile definitions into bundles; touches no guest, no network
+#[derive(Debug, clap::Args)]
+pub struct BuildArgs {
+    /// project/env, a project, a pattern such as '*/dev', or @tag; all when none is named
+    targets: Vec<String>,
+    /// One JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &BuildArgs, workspace: &Workspace) -> ExitCode {
+    build(args, workspace).unwrap_or_else(|code| code)
+}
+
+fn build(args: &BuildArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
+    let compiled = workspace.compile()?;
+    let chosen = workspace::select(&args.targets, &workspace::tags(&compiled.guests))?;
+    let store = workspace.store()?;
+    let guests: Vec<_> =
+        compiled.guests.iter().filter(|(target, _)| chosen.contains(target)).collect();
+    let put = |(target, bundle): &(&Target, &Bundle)| put(&store, target, bundle);
+    let changes: Result<Vec<Change>, StoreError> = guests.par_iter().map(put).collect();
+    let changes = changes.map_err(|error| output::fail(&error, output::REFUSED))?;
+    let built = guests.into_iter().zip(changes).map(|((target, bundle), c)| (target, bundle, c));
+    if args.json {
+        print_json(built)
+    } else {
+        print_lines(built)
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// New means: not what the last build of this guest made.
+fn put(store: &Store, target: &Target, bundle: &Bundle) -> Result<Change, StoreError> {
+    store.put(bundle, || text::readme(bundle))?;
+    store.link(target, &bundle.digest)
+}
+
+fn word(change: Change) -> &'static str {
+    match change {
+        Change::New => "new",
+        Change::Unchanged => "unchanged",
+    }
+}
+
+fn print_lines<'a>(built: impl Iterator<Item = (&'a Target, &'a Bundle, Change)>) {
+    let built: Vec<_> = built.collect();
+    let width = built.iter().map(|(target, ..)| target.to_string().len()).max().unwrap_or(0);
+    let line = |(target, bundle, change): &(&Target, &Bundle, Change)| {
+        let target = target.to_string();
+        format!("{target:<width$}  {}  {}\n", bundle.digest, word(*change))
+    };
+    output::print(&built.iter().map(line).collect::<String>());
+}
+
+fn print_json<'a>(built: impl Iterator<Item = (&'a Target, &'a Bundle, Change)>) {
+    let guests = built.map(|(target, bundle, change)| {
+        json!({
+            "target": target.to_string(),
+            "digest": bundle.digest,
+            "payload": bundle.manifest.payload,
+            "result": word(change),
+        })
+    });
+    output::print_json(&json!({ "guests": guests.collect::<Vec<_>>() }));
+}

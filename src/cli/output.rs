@@ -1,0 +1,54 @@
+//! What verbs print: text to stdout, failures with their causes to stderr.
+
+use std::{
+    error::Error,
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+/// A mistake in definitions (design.md §11).
+pub const MISTAKE: u8 = 1;
+/// Wrong use of the command line.
+pub const USAGE: u8 = 2;
+/// Refused, or not possible, before anything changed.
+pub const REFUSED: u8 = 3;
+
+/// Prints to stdout. A reader that has gone away, such as `head`, is no failure.
+pub fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = written {
+        std::process::exit(i32::from(error.kind() != io::ErrorKind::BrokenPipe));
+    }
+}
+
+/// Prints one JSON document.
+pub fn print_json(value: &serde_json::Value) {
+    print(&format!("{value}\n"));
+}
+
+/// Tells a failure and all its causes.
+pub fn fail(error: &dyn Error, code: u8) -> ExitCode {
+    let mut text = format!("error: {error}\n");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format_cause(error));
+        cause = error.source();
+    }
+    tell(&text);
+    ExitCode::from(code)
+}
+
+fn format_cause(error: &dyn Error) -> String {
+    format!("  because: {error}\n")
+}
+
+/// Prints to stderr; when even that is gone there is nobody left to tell.
+pub fn tell(text: &str) {
+    drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+/// Whether stderr shows colours: a terminal, and nobody asked for none (no-color.org).
+pub fn stderr_has_colour() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

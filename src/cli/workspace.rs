@@ -1,0 +1,157 @@
+//! The workspace that a verb works on, and which of its guests are meant.
+
+use super::output;
+use crate::{
+    compile::{self, Compiled, Sources},
+    model::{Bundle, ProxmoxDocument, Target, document},
+    store::{self, Store},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Where the definitions are.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Workspace {
+    /// The folder with `stacks/`, `templates/` and `keys/`
+    #[arg(short = 'C', long = "workspace", value_name = "DIR", default_value = ".", global = true)]
+    pub path: PathBuf,
+}
+
+/// A folder of a workspace for what can be made again.
+const OUT: &str = "out";
+
+impl Workspace {
+    /// Reads every source; a failure is printed.
+    pub fn sources(&self) -> Result<Sources, ExitCode> {
+        let files = store::read_sources(&self.path);
+        let files = files.map_err(|error| output::fail(&error, output::MISTAKE))?;
+        Ok(Sources { files })
+    }
+
+    /// Compiles everything; mistakes are printed.
+    pub fn compile(&self) -> Result<Compiled, ExitCode> {
+        compile::compile(&self.sources()?).map_err(|report| mistakes(&report))
+    }
+
+    /// The bundles of this workspace.
+    pub fn store(&self) -> Result<Store, ExitCode> {
+        let opened = Store::open(&self.path.join(OUT));
+        opened.map_err(|error| output::fail(&error, output::REFUSED))
+    }
+
+    /// Copies of remote repositories.
+    pub fn repository_cache(&self) -> PathBuf {
+        self.path.join(OUT).join("cache").join("git")
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Prints the mistakes of a workspace.
+pub fn mistakes(report: &compile::Report) -> ExitCode {
+    output::tell(&report.render(output::stderr_has_colour()));
+    ExitCode::from(output::MISTAKE)
+}
+
+/// The guests that words mean; all of them when there is no word. A word that means none is refused.
+pub fn select(
+    words: &[String],
+    guests: &BTreeMap<Target, BTreeSet<String>>,
+) -> Result<BTreeSet<Target>, ExitCode> {
+    if words.is_empty() {
+        return Ok(guests.keys().cloned().collect());
+    }
+    let mut chosen = BTreeSet::new();
+    for word in words {
+        let means = |(target, tags): &(&Target, &BTreeSet<String>)| means(word, target, tags);
+        let found: Vec<_> = guests.iter().filter(means).map(|(target, _)| target.clone()).collect();
+        if found.is_empty() {
+            output::tell(&format!("error: no guest is meant by `{word}`\n{}", known(guests)));
+            return Err(ExitCode::from(output::USAGE));
+        }
+        chosen.extend(found);
+    }
+    Ok(chosen)
+}
+
+/// The one guest that a word means.
+pub fn select_one(
+    word: &str,
+    guests: &BTreeMap<Target, BTreeSet<String>>,
+) -> Result<Target, ExitCode> {
+    let mut found = select(&[word.to_owned()], guests)?;
+    match (found.pop_first(), found.len()) {
+        (Some(target), 0) => Ok(target),
+        _ => {
+            output::tell(&format!("error: `{word}` means more than one guest; name project/env\n"));
+            Err(ExitCode::from(output::USAGE))
+        }
+    }
+}
+
+fn known(guests: &BTreeMap<Target, BTreeSet<String>>) -> String {
+    let names: Vec<_> = guests.keys().map(Target::to_string).collect();
+    format!(
+        "  help: write project/env, a project, a pattern such as '*/dev', or @tag; there are: {}\n",
+        names.join(", ")
+    )
+}
+
+/// `project/env`, `project`, a pattern with `*` and `?`, or `@tag`.
+fn means(word: &str, target: &Target, tags: &BTreeSet<String>) -> bool {
+    if let Some(tag) = word.strip_prefix('@') {
+        return tags.contains(tag);
+    }
+    if word.contains('/') {
+        return matches(word.as_bytes(), target.to_string().as_bytes());
+    }
+    matches(word.as_bytes(), target.project.as_str().as_bytes())
+}
+
+/// Whether a text fits a pattern, in which `*` is any text and `?` any one character.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.split_first(), text.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) if matches(rest, text) => true,
+        (Some((b'*', _)), Some((_, tail))) => matches(pattern, tail),
+        (Some((b'?', rest)), Some((_, tail))) => matches(rest, tail),
+        (Some((wanted, rest)), Some((found, tail))) => wanted == found && matches(rest, tail),
+        _ => false,
+    }
+}
+
+/// Every guest with its tags in Proxmox.
+pub fn tags(guests: &BTreeMap<Target, Bundle>) -> BTreeMap<Target, BTreeSet<String>> {
+    guests.iter().map(|(target, bundle)| (target.clone(), tags_of(bundle))).collect()
+}
+
+fn tags_of(bundle: &Bundle) -> BTreeSet<String> {
+    let path = document::PROXMOX.parse().expect("documents have plain names");
+    let bytes = bundle.files.get(&path).map_or(&[][..], Vec::as_slice);
+    serde_json::from_slice::<ProxmoxDocument>(bytes).map(|guest| guest.tags).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_means_guests_by_name_project_pattern_or_tag() {
+        let target = Target {
+            project: "shop".parse().expect("a name"),
+            env: "dev".parse().expect("a name"),
+        };
+        let tags = BTreeSet::from(["web".to_owned()]);
+        for word in ["shop/dev", "shop", "*/dev", "sh*/d?v", "@web", "*"] {
+            assert!(means(word, &target, &tags), "{word}");
+        }
+        for word in ["shop/qa", "sho", "*/qa", "@db", "dev", "shop/devx"] {
+            assert!(!means(word, &target, &tags), "{word}");
+        }
+    }
+}

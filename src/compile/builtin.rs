@@ -1,0 +1,28 @@
+//! The kinds that stackc brings, as `templates/` has them.
+
+macro_rules! builtin {
+    ($($path:literal),* $(,)?) => {
+        /// Name to text; the names begin with `builtin:` where a workspace has `templates/`.
+        pub const FILES: &[(&str, &str)] = &[$((
+            concat!("builtin:", $path),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/", $path)),
+        )),*];
+    };
+}
+
+builtin![
+    "base/journald.conf.tera",
+    "base/kind.toml",
+    "base/logrotate.tera",
+    "base/sshd.conf",
+    "base/unattended-upgrades",
+    "node-app/backend.service.tera",
+    "node-app/deploy_app.sh.tera",
+    "node-app/frontend.service.tera",
+    "node-app/kind.toml",
+    "python-app/app.service.tera",
+    "python-app/deploy_app.sh.tera",
+    "python-app/kind.toml",
+    "python-app/report.service.tera",
+    "python-app/report.timer.tera",
+];

@@ -1,0 +1,269 @@
+//! Sources → Definitions: every file read, checked against the schema, and put in its place.
+
+use super::{
+    builtin,
+    report::Mistake,
+    schema::{self, Shape},
+    source::{self, At, FileId, Files, Member, Node, Table, Value},
+};
+use crate::model::{EnvName, KindName, ProjectName, Target};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most bytes of a file of definitions or a template.
+pub const SOURCE_BYTES_MAX: usize = 1 << 20;
+
+/// What the authors wrote.
+pub struct Definitions {
+    pub site: Table,
+    pub site_file: FileId,
+    pub projects: BTreeMap<ProjectName, Project>,
+    /// By folder: `templates/x/` or `builtin:x/`.
+    pub kinds: BTreeMap<String, Kind>,
+    pub pins: BTreeMap<Target, (At, Table)>,
+    /// Template files by name, with their text's file.
+    pub templates: BTreeMap<String, FileId>,
+    /// Public files: keys and certificates.
+    pub keys: BTreeMap<String, String>,
+}
+
+/// `stacks/<project>.toml`.
+pub struct Project {
+    pub at: At,
+    pub table: Table,
+    pub envs: BTreeMap<EnvName, (At, Table)>,
+}
+
+/// A kind's own layer, without what it extends.
+pub struct Kind {
+    pub table: Table,
+    pub extends: Option<(String, At)>,
+}
+
+/// Reads all sources.
+pub fn define(
+    sources: &BTreeMap<String, Vec<u8>>,
+    files: &mut Files,
+    mistakes: &mut Vec<Mistake>,
+) -> Definitions {
+    let mut reader = Reader { files, mistakes, seen: BTreeMap::new() };
+    reader.add_builtin();
+    sources.iter().for_each(|(name, bytes)| reader.add(name, bytes));
+    let kinds = reader.kinds();
+    let (site_file, site) = reader.site();
+    Definitions {
+        site,
+        site_file,
+        projects: reader.projects(),
+        kinds,
+        pins: reader.pins(),
+        templates: reader.select(|name| is_template_file(name)),
+        keys: reader.keys(),
+    }
+}
+
+struct Reader<'a> {
+    files: &'a mut Files,
+    mistakes: &'a mut Vec<Mistake>,
+    seen: BTreeMap<String, FileId>,
+}
+
+impl Reader<'_> {
+    fn add_builtin(&mut self) {
+        for (name, text) in builtin::FILES {
+            let id = self.files.add(name, text);
+            self.seen.insert((*name).to_owned(), id);
+        }
+    }
+
+    fn add(&mut self, name: &str, bytes: &[u8]) {
+        let text = std::str::from_utf8(bytes);
+        let id = self.files.add(name, text.unwrap_or(""));
+        if text.is_err() {
+            self.mistakes.push(Mistake::new(At::start_of(id), format!("`{name}` is not UTF-8")));
+        }
+        if bytes.len() > SOURCE_BYTES_MAX {
+            let title = format!("`{name}` is too big: a source has at most 1 MiB");
+            self.mistakes.push(Mistake::new(At::start_of(id), title));
+        }
+        self.seen.insert(name.to_owned(), id);
+    }
+
+    fn select(&self, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, FileId> {
+        let chosen = self.seen.iter().filter(|(name, _)| wanted(name));
+        chosen.map(|(name, id)| (name.clone(), *id)).collect()
+    }
+
+    fn keys(&self) -> BTreeMap<String, String> {
+        let keys = self.select(|name| name.starts_with("keys/"));
+        keys.into_iter().map(|(name, id)| (name, self.files.text(id).to_owned())).collect()
+    }
+
+    fn parse(&mut self, file: FileId, shape: Shape) -> Table {
+        let mut table = source::parse(file, self.files.text(file), self.mistakes);
+        schema::check_table(shape, &mut table, self.mistakes);
+        table
+    }
+
+    fn kinds(&mut self) -> BTreeMap<String, Kind> {
+        let suffix = "/kind.toml";
+        let mut kinds = BTreeMap::new();
+        for (name, file) in self.select(|name| is_template_file(name) && name.ends_with(suffix)) {
+            let folder = name.trim_end_matches("kind.toml").to_owned();
+            let mut table = self.parse(file, schema::KIND);
+            table.remove("description");
+            let extends = table.remove("extends").and_then(|member| {
+                member.node.text().map(|text| (text.to_owned(), member.node.at))
+            });
+            kinds.insert(folder, Kind { table, extends });
+        }
+        kinds
+    }
+
+    fn site(&mut self) -> (FileId, Table) {
+        let name = "stacks/site.toml";
+        if let Some(file) = self.seen.get(name).copied() {
+            return (file, self.parse(file, schema::SITE));
+        }
+        let file = self.files.add(name, "");
+        self.mistakes.push(
+            Mistake::new(At::start_of(file), "there is no `stacks/site.toml`")
+                .help("run `stackc init`, or name the workspace with `-C FOLDER`"),
+        );
+        (file, Table::new())
+    }
+
+    fn projects(&mut self) -> BTreeMap<ProjectName, Project> {
+        let mut projects = BTreeMap::new();
+        for (name, file) in self.select(is_project_file) {
+            let stem = name.trim_start_matches("stacks/").trim_end_matches(".toml");
+            match stem.parse::<ProjectName>() {
+                Ok(project) => {
+                    let read = self.project(file);
+                    projects.insert(project, read);
+                }
+                Err(error) => self.mistakes.push(
+                    Mistake::new(At::start_of(file), error.to_string()).help("rename the file"),
+                ),
+            }
+        }
+        projects
+    }
+
+    fn project(&mut self, file: FileId) -> Project {
+        let mut table = self.parse(file, schema::PROJECT);
+        let at = table.get("project").map_or(At::start_of(file), |member| member.key);
+        let envs = take_table(&mut table, "envs").unwrap_or_default();
+        let project = take_table(&mut table, "project").unwrap_or_default();
+        Project { at, table: project, envs: self.envs(envs) }
+    }
+
+    fn envs(&mut self, table: Table) -> BTreeMap<EnvName, (At, Table)> {
+        let mut envs = BTreeMap::new();
+        for (name, Member { key, node }) in table {
+            match (name.parse::<EnvName>(), node.value) {
+                (Ok(env), Value::Table(table)) => {
+                    envs.insert(env, (key, table));
+                }
+                (Err(error), _) => self.mistakes.push(Mistake::new(key, error.to_string())),
+                _ => {}
+            }
+        }
+        envs
+    }
+
+    fn pins(&mut self) -> BTreeMap<Target, (At, Table)> {
+        let Some(file) = self.seen.get("stacks/lock.toml").copied() else {
+            return BTreeMap::new();
+        };
+        let mut pins = BTreeMap::new();
+        for (project, member) in self.parse(file, schema::LOCK) {
+            let Value::Table(envs) = member.node.value else { continue };
+            for (env, Member { key, node }) in envs {
+                if let (Ok(project), Ok(env), Value::Table(table)) =
+                    (project.parse(), env.parse(), node.value)
+                {
+                    pins.insert(Target { project, env }, (key, table));
+                }
+            }
+        }
+        pins
+    }
+}
+
+fn take_table(table: &mut Table, key: &str) -> Option<Table> {
+    match table.remove(key)?.node.value {
+        Value::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+fn is_template_file(name: &str) -> bool {
+    name.starts_with("templates/") || name.starts_with("builtin:")
+}
+
+fn is_project_file(name: &str) -> bool {
+    let stem = name.strip_prefix("stacks/").and_then(|name| name.strip_suffix(".toml"));
+    stem.is_some_and(|stem| !stem.contains('/') && !["site", "lock"].contains(&stem))
+}
+
+impl Definitions {
+    /// The layers of a kind, weakest first; the folders of the chain.
+    pub fn kind_chain(
+        &self,
+        written: &str,
+        at: At,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<(&str, &Kind)> {
+        let mut chain = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut next = Some((written.to_owned(), at));
+        while let Some((name, at)) = next {
+            let Some((folder, kind)) = self.kind(&name) else {
+                mistakes.push(self.unknown_kind(&name, at));
+                break;
+            };
+            if !seen.insert(folder) {
+                let title = format!("the kind `{name}` extends itself");
+                mistakes.push(Mistake::new(at, title).help(
+                    "write `extends = \"builtin:…\"` to start from the built-in kind of that name",
+                ));
+                break;
+            }
+            chain.push((folder, kind));
+            next = kind.extends.clone();
+        }
+        chain.reverse();
+        chain
+    }
+
+    /// A kind by name: the workspace's own, or the built-in; `builtin:x` is always the built-in.
+    fn kind(&self, name: &str) -> Option<(&str, &Kind)> {
+        let own = format!("templates/{name}/");
+        let builtin = format!("builtin:{}/", name.trim_start_matches("builtin:"));
+        let found =
+            self.kinds.get_key_value(&own).or_else(|| self.kinds.get_key_value(&builtin))?;
+        Some((found.0.as_str(), found.1))
+    }
+
+    fn unknown_kind(&self, name: &str, at: At) -> Mistake {
+        if let Err(error) = name.trim_start_matches("builtin:").parse::<KindName>() {
+            return Mistake::new(at, error.to_string());
+        }
+        let mut known: Vec<_> = self.kinds.keys().filter_map(|f| kind_name(f)).collect();
+        known.dedup();
+        let help = match schema::nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the kinds known here are {}", known.join(", ")),
+        };
+        Mistake::new(at, format!("there is no kind `{name}`")).help(help)
+    }
+}
+
+fn kind_name(folder: &str) -> Option<&str> {
+    folder.trim_end_matches('/').rsplit(['/', ':']).next()
+}
+
+/// A table as a node, for what walks nodes.
+pub fn node_of(table: &Table, at: At) -> Node {
+    Node { at, value: Value::Table(table.clone()) }
+}

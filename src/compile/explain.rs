@@ -1,0 +1,115 @@
+//! Which line said so: a key of a guest through all its layers.
+
+use super::{
+    Compiled,
+    define::Definitions,
+    guest::plain_json,
+    schema,
+    source::{At, Node, Table, Value},
+};
+use crate::model::Target;
+
+/// A key's value, and every layer that says something about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The merged value, as JSON.
+    pub value: serde_json::Value,
+    /// Weakest first.
+    pub lines: Vec<Line>,
+}
+
+/// A layer's word about a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// `kind`, `site`, `project` or `env`.
+    pub layer: &'static str,
+    /// `stacks/shop.toml:7:9`.
+    pub place: String,
+    pub value: serde_json::Value,
+    /// Whether it is part of the merged value.
+    pub wins: bool,
+}
+
+/// Why a key cannot be explained.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExplainError {
+    #[error("there is no guest `{target}`")]
+    Target { target: Target },
+    #[error("no layer of `{target}` says anything about `{key}`")]
+    Key { target: Target, key: String },
+}
+
+/// Explains a key such as `guest.memory_mib` of one guest.
+pub fn explain(
+    compiled: &Compiled,
+    target: &Target,
+    key: &str,
+) -> Result<Explanation, ExplainError> {
+    let layers = layers(&compiled.definitions, target)
+        .ok_or_else(|| ExplainError::Target { target: target.clone() })?;
+    let path = key_path(key);
+    let mut merged = Table::new();
+    for (_, table) in &layers {
+        schema::merge(schema::EXPLAINED, &mut merged, table, &mut Vec::new());
+    }
+    let winner = find(&merged, &path).map(|(_, node)| node);
+    let mut lines = Vec::new();
+    for (layer, table) in layers {
+        let Some((key_at, node)) = find(table, &path) else { continue };
+        let wins = winner.is_some_and(|winner| contains(winner, node.at));
+        let at = if node.table().is_some() { key_at } else { node.at };
+        let place = compiled.files.place(at);
+        lines.push(Line { layer, place, value: plain_json(node), wins });
+    }
+    if lines.is_empty() {
+        return Err(ExplainError::Key { target: target.clone(), key: key.to_owned() });
+    }
+    let value = winner.map_or(serde_json::Value::Null, plain_json);
+    Ok(Explanation { value, lines })
+}
+
+fn layers<'a>(
+    definitions: &'a Definitions,
+    target: &Target,
+) -> Option<Vec<(&'static str, &'a Table)>> {
+    let project = definitions.projects.get(&target.project)?;
+    let (_, env) = project.envs.get(&target.env)?;
+    let kind = project.table.get("kind")?;
+    let chain = definitions.kind_chain(kind.node.text()?, kind.node.at, &mut Vec::new());
+    let mut layers: Vec<_> = chain.into_iter().map(|(_, kind)| ("kind", &kind.table)).collect();
+    layers.extend([("site", &definitions.site), ("project", &project.table), ("env", env)]);
+    Some(layers)
+}
+
+/// A key's parts: joined by dots, in quotes when a part has a dot itself.
+fn key_path(key: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    for c in key.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            '.' if !quoted => parts.push(String::new()),
+            c => parts.last_mut().expect("there is a first part").push(c),
+        }
+    }
+    parts
+}
+
+fn find<'a>(table: &'a Table, path: &[String]) -> Option<(At, &'a Node)> {
+    let (first, rest) = path.split_first()?;
+    let member = table.get(first)?;
+    if rest.is_empty() {
+        Some((member.key, &member.node))
+    } else {
+        find(member.node.table()?, rest)
+    }
+}
+
+/// Whether a value, or part of it, was written at a place.
+fn contains(node: &Node, at: At) -> bool {
+    node.at == at
+        || match &node.value {
+            Value::Table(table) => table.values().any(|member| contains(&member.node, at)),
+            _ => false,
+        }
+}

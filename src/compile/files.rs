@@ -1,0 +1,276 @@
+//! `files`, `directories`, `links` and `env_file`.
+
+use super::{
+    env_file,
+    overlay::{self, Item, Overlay},
+    place,
+    report::Mistake,
+    schema,
+    source::{At, Files, Node, Value},
+    template::{Rendering, SECRET_MARKS, Scope},
+    view::{Lowering, View},
+};
+use crate::model::{Encoder, FileClass, GuestPath, Mode, Part, SecretName, UnitName};
+use std::collections::BTreeMap;
+
+/// Adds what the author declared file by file.
+pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
+    for (_, view) in stack.tables("directories") {
+        let access = overlay::access(&view, Mode::DIRECTORY);
+        if let (Some(path), Some(access)) = (view.need::<GuestPath>("path"), access) {
+            overlay.add(path.value, Item::Directory { access }, path.at, &view);
+        }
+    }
+    for (_, view) in stack.tables("links") {
+        let target = view.need_text("target");
+        if let (Some(path), Some(target)) = (view.need::<GuestPath>("path"), target) {
+            if target.value.is_empty() || target.value.chars().any(char::is_control) {
+                view.report(Mistake::new(target.at, "a link needs a target"));
+            } else {
+                overlay.add(path.value, Item::Link { target: target.value }, path.at, &view);
+            }
+        }
+    }
+    for (_, view) in stack.tables("files") {
+        let path = view.need::<GuestPath>("path");
+        let item = file(&view, scope, path.as_ref().map(|path| &path.value));
+        if let (Some(path), Some(item)) = (path, item) {
+            note_readers(&view, &path.value, overlay);
+            overlay.add(path.value, item, path.at, &view);
+        }
+    }
+}
+
+fn note_readers(view: &View<'_>, path: &GuestPath, overlay: &mut Overlay) {
+    for unit in view.parsed_texts::<UnitName>("restart") {
+        overlay.restart.entry(unit.value).or_default().insert(path.clone());
+    }
+    for unit in view.parsed_texts::<UnitName>("reload") {
+        overlay.reload.entry(unit.value).or_default().insert(path.clone());
+    }
+}
+
+fn file(view: &View<'_>, scope: &Scope, path: Option<&GuestPath>) -> Option<Item> {
+    if let Some(secret) = view.parsed::<SecretName>("secret") {
+        let access = overlay::access(view, Mode::PRIVATE)?;
+        let parts = vec![Part::Secret(secret.value)];
+        return Some(Item::Secret { access, encoder: Encoder::Raw, parts });
+    }
+    if view.table.contains_key("secret") {
+        return None;
+    }
+    let secrets = secrets(view);
+    let text = if secrets.is_empty() {
+        content(view, &view.lowering.rendering)?
+    } else {
+        content(view, &Rendering::new(&with_marks(scope, &secrets), &Default::default()))?
+    };
+    if let Some(parts) = parts(&text, &secrets) {
+        let access = overlay::access(view, Mode::PRIVATE)?;
+        return Some(Item::Secret { access, encoder: Encoder::Raw, parts });
+    }
+    let access = overlay::access(view, Mode::FILE)?;
+    let class = class(view, path?)?;
+    Some(Item::File { class, access, bytes: text.into_bytes() })
+}
+
+/// The class by path, or the author's; a copy may be asked for anywhere, a link not where boot or login reads.
+fn class(view: &View<'_>, path: &GuestPath) -> Option<FileClass> {
+    let by_path = place::class_of(path);
+    let Some(written) = view.text("class") else { return Some(by_path) };
+    match (written.value.as_str(), by_path) {
+        ("A", FileClass::Linked) => Some(FileClass::Linked),
+        ("B", _) => Some(FileClass::Copied),
+        ("A", FileClass::Copied) => {
+            let title = format!("`{path}` is read at boot or login and cannot be a link");
+            view.report(Mistake::new(written.at, title).help("leave `class` out"));
+            None
+        }
+        (other, _) => {
+            let title = format!("`{other}` is no class: write \"A\" (a link) or \"B\" (a copy)");
+            view.report(Mistake::new(written.at, title));
+            None
+        }
+    }
+}
+
+fn secrets(view: &View<'_>) -> BTreeMap<String, SecretName> {
+    let named = view.tables("secrets");
+    named
+        .filter_map(|(name, view)| {
+            let secret = view.need::<SecretName>("secret")?;
+            Some((name.to_owned(), secret.value))
+        })
+        .collect()
+}
+
+/// The scope with `secrets.x` in it, each a mark that is replaced on the way to the guest.
+fn with_marks(scope: &Scope, secrets: &BTreeMap<String, SecretName>) -> Scope {
+    let (open, close) = SECRET_MARKS;
+    let mark = |name: &String| (name.clone(), format!("{open}{name}{close}").into());
+    let mut scope = scope.clone();
+    let marks: serde_json::Map<_, _> = secrets.keys().map(mark).collect();
+    scope.insert("secrets".to_owned(), marks.into());
+    scope
+}
+
+/// The text around the marks of secrets; none when it has no mark.
+fn parts(text: &str, secrets: &BTreeMap<String, SecretName>) -> Option<Vec<Part>> {
+    let (open, close) = SECRET_MARKS;
+    let mut pieces = text.split(open);
+    let mut parts = vec![Part::Literal(pieces.next()?.to_owned())];
+    for piece in pieces {
+        let (name, rest) = piece.split_once(close)?;
+        parts.push(Part::Secret(secrets.get(name)?.clone()));
+        parts.push(Part::Literal(rest.to_owned()));
+    }
+    parts.retain(|part| !matches!(part, Part::Literal(text) if text.is_empty()));
+    parts.iter().any(|part| matches!(part, Part::Secret(_))).then_some(parts)
+}
+
+/// The text of an entry: `template`, a file beside the definition, or `text` itself.
+pub fn content(view: &View<'_>, scope: &Rendering<'_>) -> Option<String> {
+    match (view.node("template"), view.node("text")) {
+        (Some(node), None) => template(view.lowering, node, scope),
+        (None, Some(node)) => {
+            let text = node.text()?;
+            if super::template::is_template(text) {
+                view.lowering.template(text, node.at, scope)
+            } else {
+                Some(text.to_owned())
+            }
+        }
+        (Some(template), Some(text)) => {
+            let title = "an entry has either `template` or `text`, not both";
+            view.report(Mistake::new(text.at, title).also(template.at, "the template").help(
+                "a stronger layer cannot swap one for the other; remove the entry with `false` and add a new one",
+            ));
+            None
+        }
+        (None, None) => {
+            if !view.table.contains_key("template") && !view.table.contains_key("text") {
+                let title = "the entry has no content";
+                view.report(
+                    Mistake::new(view.at, title).help("add `template = \"…\"` or `text = \"…\"`"),
+                );
+            }
+            None
+        }
+    }
+}
+
+fn template(lowering: &Lowering<'_>, node: &Node, scope: &Rendering<'_>) -> Option<String> {
+    let written = node.text()?;
+    let folder = folder_of(lowering.files, node.at);
+    let name = format!("{folder}{written}");
+    if !lowering.templates.has(&name) {
+        let known = lowering.templates.names().filter_map(|name| name.strip_prefix(&folder));
+        let help = match schema::nearest(written, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("add the file `{name}`"),
+        };
+        lowering.report(Mistake::new(node.at, format!("there is no template `{name}`")).help(help));
+        return None;
+    }
+    lowering.template(&name, node.at, scope)
+}
+
+/// Where a definition looks for its templates: a kind in its own folder, others in `templates/`.
+fn folder_of(files: &Files, at: At) -> String {
+    let name = files.name(at.file);
+    name.strip_suffix("kind.toml").unwrap_or("templates/").to_owned()
+}
+
+/// Readers of an env file that take the common lines only.
+const DOTENV: [&str; 3] = ["dotenv", "node", "python-dotenv"];
+/// Readers that understand every line.
+const EXACT: [&str; 2] = ["systemd", "sh"];
+
+/// The env file with every variable; the path of the file.
+pub fn env_file(stack: &View<'_>, overlay: &mut Overlay) -> Option<GuestPath> {
+    let view = stack.table("env_file");
+    if !stack.table.contains_key("env_file") {
+        if let Some((name, at, _)) = stack.entries("env_vars").next() {
+            let title = format!("`{name}` has nowhere to go: no layer declares `env_file`");
+            stack.report(Mistake::new(at, title).help("add `[env_file]` with `path` to the kind"));
+        }
+        return None;
+    }
+    let path = view.need::<GuestPath>("path");
+    let is_strict = readers(&view);
+    let parts = variables(stack, is_strict);
+    let secret = parts.iter().any(|part| matches!(part, Part::Variable { .. }));
+    let mode = if secret { Mode::PRIVATE } else { Mode::FILE };
+    let (path, access) = (path?, overlay::access(&view, mode)?);
+    let item = if secret {
+        Item::Secret { access, encoder: Encoder::Env, parts }
+    } else {
+        let lines = parts.into_iter().filter_map(|part| match part {
+            Part::Literal(text) => Some(text),
+            Part::Secret(_) | Part::Variable { .. } => None,
+        });
+        let bytes = lines.collect::<String>().into_bytes();
+        Item::File { class: place::class_of(&path.value), access, bytes }
+    };
+    overlay.add(path.value.clone(), item, path.at, &view);
+    Some(path.value)
+}
+
+/// Whether one of the file's readers is of the dotenv family.
+fn readers(view: &View<'_>) -> bool {
+    let mut strict = false;
+    for reader in view.texts("readers") {
+        strict |= DOTENV.contains(&reader.value.as_str());
+        if !DOTENV.contains(&reader.value.as_str()) && !EXACT.contains(&reader.value.as_str()) {
+            let title = format!("`{}` is no known reader of env files", reader.value);
+            let known = EXACT.iter().chain(&DOTENV).copied().collect::<Vec<_>>().join(", ");
+            view.report(Mistake::new(reader.at, title).help(format!("known are {known}")));
+        }
+    }
+    strict
+}
+
+/// The lines of an env file, in the order of their names; neighbouring plain ones in one part.
+fn variables(stack: &View<'_>, is_strict: bool) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (key, at, node) in stack.entries("env_vars") {
+        if let Value::Table(_) = node.value {
+            let secret = stack.lowering.view(node).need::<SecretName>("secret");
+            if let (Some(secret), true) = (secret, is_name(stack, key, at)) {
+                parts.push(Part::Variable { key: key.to_owned(), secret: secret.value });
+            }
+            continue;
+        }
+        let Some(value) = plain(stack.lowering, node) else { continue };
+        if is_strict && !env_file::is_universal(&value) {
+            let title = format!("readers of `{key}` would disagree about its value");
+            stack.report(Mistake::new(node.at, title).help(
+                "leave out quotes, backslashes and `${`, or take dotenv readers out of `env_file.readers`",
+            ));
+        }
+        match (env_file::encode(key, &value), parts.last_mut()) {
+            (Ok(line), Some(Part::Literal(lines))) => lines.push_str(&line),
+            (Ok(line), _) => parts.push(Part::Literal(line)),
+            (Err(error), _) => stack.report(Mistake::new(at, error.to_string())),
+        }
+    }
+    parts
+}
+
+fn is_name(stack: &View<'_>, key: &str, at: At) -> bool {
+    let valid = env_file::is_name(key);
+    if !valid {
+        let error = env_file::EnvFileError::Name { key: key.to_owned() };
+        stack.report(Mistake::new(at, error.to_string()));
+    }
+    valid
+}
+
+/// The value of a plain variable.
+pub fn plain(lowering: &Lowering<'_>, node: &Node) -> Option<String> {
+    match &node.value {
+        Value::Text(text) => lowering.text(text, node.at),
+        Value::Integer(number) => Some(number.to_string()),
+        _ => None,
+    }
+}

@@ -1,0 +1,208 @@
+//! `firewall`: ufw's settings and rules, and the promise that operators can still log in.
+
+use super::{
+    report::Mistake,
+    source::At,
+    ufw::{self, Action, Direction, Ports, Protocol, Rule},
+    view::{Located, View},
+};
+use crate::model::UfwDocument;
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// sshd's port, by which operators come.
+const SSH_PORT: u16 = 22;
+/// The order of rules that say none.
+const ORDER: u32 = 50;
+/// The longest name of a network interface. Source: `IFNAMSIZ` in linux/if.h.
+const INTERFACE_BYTES_MAX: usize = 15;
+
+/// The firewall of a guest.
+pub struct Firewall {
+    pub settings: UfwDocument,
+    pub rules: Vec<Rule>,
+}
+
+/// Reads the firewall; none when it has mistakes.
+pub fn read(stack: &View<'_>, management: &[IpNet]) -> Option<Firewall> {
+    let view = stack.table("firewall");
+    let policy = |key, default: &str| {
+        word(&view, key, default, &[("allow", "accept"), ("deny", "drop"), ("reject", "reject")])
+    };
+    let levels = ["off", "low", "medium", "high", "full"].map(|level| (level, level));
+    let logging = word(&view, "logging", "low", &levels);
+    let (incoming, outgoing) = (policy("incoming", "deny"), policy("outgoing", "allow"));
+    let (routed, rules) = (policy("routed", "deny"), rules(&view, management));
+    let settings = UfwDocument {
+        enabled: view.boolean("enabled").unwrap_or(true),
+        ipv6: view.boolean("ipv6").unwrap_or(true),
+        logging: logging?,
+        incoming: incoming?,
+        outgoing: outgoing?,
+        routed: routed?,
+    };
+    let firewall = Firewall { settings, rules: rules? };
+    check_management(&view, &firewall, management);
+    Some(firewall)
+}
+
+/// One of some words, as ufw's files write it.
+fn word(view: &View<'_>, key: &str, default: &str, known: &[(&str, &str)]) -> Option<String> {
+    let written = match view.text(key) {
+        Some(text) => text,
+        None if view.table.contains_key(key) => return None,
+        None => Located { value: default.to_owned(), at: view.at },
+    };
+    let found = known.iter().find(|(word, _)| *word == written.value);
+    if found.is_none() {
+        let words: Vec<_> = known.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let title = format!("`{}` is no value of `{key}`", written.value);
+        view.report(Mistake::new(written.at, title).help(format!("write {}", words.join(", "))));
+    }
+    found.map(|(_, written)| (*written).to_owned())
+}
+
+/// The rules by `order`, then by name; none when one has a mistake.
+fn rules(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
+    let mut rules = Vec::new();
+    let mut whole = true;
+    for (name, view) in view.tables("rules") {
+        let order = view.number_or("order", 0..=999, ORDER);
+        match (rule(&view, management), order) {
+            (Some(found), Some(order)) => rules.push((order, name, found)),
+            _ => whole = false,
+        }
+    }
+    rules.sort_by(|(a, x, _), (b, y, _)| (a, x).cmp(&(b, y)));
+    whole.then(|| rules.into_iter().flat_map(|(_, _, found)| found).collect())
+}
+
+/// A rule of the author: one of ufw's for each network that it is from.
+fn rule(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
+    let action = choice(
+        view,
+        "action",
+        "allow",
+        &[
+            ("allow", Action::Allow),
+            ("deny", Action::Deny),
+            ("reject", Action::Reject),
+            ("limit", Action::Limit),
+        ],
+    );
+    let protocol = choice(
+        view,
+        "protocol",
+        "any",
+        &[("any", Protocol::Any), ("tcp", Protocol::Tcp), ("udp", Protocol::Udp)],
+    );
+    let directions = [("in", Direction::In), ("out", Direction::Out)];
+    let direction = choice(view, "direction", "in", &directions);
+    let (ports, from, to) = (ports(view), sources(view, management), network(view, "to"));
+    let (action, protocol, direction) = (action?, protocol?, direction?);
+    let (ports, from, to) = (ports?, from?, to?);
+    if ports.is_multi_or_none() && !ports.0.is_empty() && protocol == Protocol::Any {
+        let title = "ranges and lists of ports need a protocol";
+        view.report(Mistake::new(view.at, title).help("add `protocol = \"tcp\"` or \"udp\""));
+        return None;
+    }
+    let interface = interface(view)?;
+    let comment = comment(view)?;
+    let one = |from: Option<IpNet>| Rule {
+        action,
+        direction,
+        protocol,
+        from,
+        to,
+        ports: ports.clone(),
+        interface: interface.clone(),
+        comment: comment.clone(),
+    };
+    Some(from.into_iter().map(one).collect())
+}
+
+fn choice<T: Copy>(view: &View<'_>, key: &str, default: &str, known: &[(&str, T)]) -> Option<T> {
+    let words: Vec<_> = known.iter().map(|(word, _)| (*word, *word)).collect();
+    let chosen = word(view, key, default, &words)?;
+    known.iter().find(|(word, _)| *word == chosen).map(|(_, value)| *value)
+}
+
+fn ports(view: &View<'_>) -> Option<Ports> {
+    let Some(node) = view.node("port") else {
+        return (!view.table.contains_key("port")).then(Ports::default);
+    };
+    let text = super::files::plain(view.lowering, node)?;
+    view.lowering.parse(&text, node.at)
+}
+
+/// The networks that a rule is from; one `None` for everywhere. `management` stands for the site's own.
+fn sources(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Option<IpNet>>> {
+    let mut networks = Vec::new();
+    for text in view.texts("from") {
+        if text.value == "management" {
+            networks.extend(management.iter().map(|network| Some(*network)));
+        } else {
+            networks.push(Some(parse_network(view, &text.value, text.at)?));
+        }
+    }
+    if !view.table.contains_key("from") {
+        networks.push(None);
+    }
+    Some(networks)
+}
+
+#[expect(clippy::option_option, reason = "outside: a mistake; inside: not said")]
+fn network(view: &View<'_>, key: &str) -> Option<Option<IpNet>> {
+    match view.text(key) {
+        Some(text) => parse_network(view, &text.value, text.at).map(Some),
+        None => (!view.table.contains_key(key)).then_some(None),
+    }
+}
+
+/// `10.0.10.0/24`, or one address.
+pub fn parse_network(view: &View<'_>, text: &str, at: At) -> Option<IpNet> {
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
+    if network.is_none() {
+        let title = format!("`{text}` is no network");
+        let help = "write it as 10.0.10.0/24, as one address, or as \"management\"";
+        view.report(Mistake::new(at, title).help(help));
+    }
+    network.map(|network| network.trunc())
+}
+
+#[expect(clippy::option_option, reason = "outside: a mistake; inside: not said")]
+fn interface(view: &View<'_>) -> Option<Option<String>> {
+    let Some(text) = view.text("interface") else { return Some(None) };
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    let valid = !text.value.is_empty()
+        && text.value.len() <= INTERFACE_BYTES_MAX
+        && text.value.chars().all(plain);
+    if !valid {
+        let title = format!("`{}` is no network interface", text.value);
+        view.report(Mistake::new(text.at, title).help("write its name, such as \"eth0\""));
+    }
+    valid.then_some(Some(text.value))
+}
+
+#[expect(clippy::option_option, reason = "outside: a mistake; inside: not said")]
+fn comment(view: &View<'_>) -> Option<Option<String>> {
+    let Some(text) = view.text("comment") else { return Some(None) };
+    let valid = !text.value.chars().any(|c| c.is_control() || c == '\'');
+    if !valid {
+        let title = "a rule's comment cannot have single quotes or control characters";
+        view.report(Mistake::new(text.at, title));
+    }
+    valid.then_some(Some(text.value).filter(|text| !text.is_empty()))
+}
+
+/// A firewall that shuts operators out does not compile.
+fn check_management(view: &View<'_>, firewall: &Firewall, management: &[IpNet]) {
+    for network in management {
+        if !ufw::admits(&firewall.settings, &firewall.rules, *network, SSH_PORT) {
+            let title =
+                format!("this firewall shuts operators of {network} out of port {SSH_PORT}");
+            let help = "add a rule: `[firewall.rules.ssh]` with `port = 22`, `protocol = \"tcp\"`, `from = \"management\"`";
+            view.report(Mistake::new(view.at, title).help(help).in_guest(view.lowering.target));
+        }
+    }
+}

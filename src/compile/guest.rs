@@ -1,0 +1,353 @@
+//! One guest: its merged layers → its bundle.
+
+use super::{
+    accounts,
+    define::{Definitions, Project},
+    documents, files, firewall,
+    identity::{Identity, Written},
+    lock::{self, Pinned},
+    overlay::Overlay,
+    proxmox, release,
+    report::Mistake,
+    seal,
+    site::SiteFacts,
+    source::{At, Files, Node, Table, Value},
+    template::{Rendering, Scope, Templates},
+    ufw::{self, Family},
+    units,
+    view::{Lowering, View},
+};
+use crate::model::{
+    BUNDLE_BYTES_MAX, Bundle, Digest, ENTRIES_MAX, FILE_BYTES_MAX, ReleaseDocument, Target,
+    canonical, document,
+};
+use serde_json::json;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
+
+/// What all guests share.
+pub struct Shared<'a> {
+    pub definitions: &'a Definitions,
+    pub files: &'a Files,
+    pub templates: &'a Templates,
+    pub site: &'a SiteFacts,
+    /// Whether a release without its pin is a mistake; `stackc lock` itself has to do without.
+    pub needs_pins: bool,
+}
+
+/// What a guest is made from.
+pub struct Source<'a> {
+    pub target: &'a Target,
+    pub project: &'a Project,
+    /// The project's kind, as far as it is known: the files that it is made of, with their hashes.
+    pub kind_files: &'a BTreeMap<String, Digest>,
+    pub env_at: At,
+    pub env: &'a Table,
+    pub stack: &'a Node,
+    pub written: &'a Written,
+}
+
+/// Where the app of a guest comes from: what `stackc lock` resolves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Branch {
+    pub repo: String,
+    pub branch: String,
+    pub subfolder: String,
+}
+
+/// What came out for one guest.
+pub struct Outcome {
+    pub bundle: Option<Bundle>,
+    pub branch: Option<Branch>,
+    pub mistakes: Vec<Mistake>,
+}
+
+/// Compiles a guest. A bundle comes out unless something is missing; it is worth nothing when there are mistakes.
+pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
+    let mistakes = RefCell::new(Vec::new());
+    let scopes = Scopes { shared, source, mistakes: &mistakes };
+    let secret_names = secret_names(source.stack);
+    let scope = scopes.full(&secret_names);
+    let lowering = scopes.lowering(&scope, &secret_names);
+    let stack = lowering.view(source.stack);
+    let branch = branch(&stack, source);
+    let bundle = bundle(shared, source, &stack, &scope, branch.as_ref());
+    Outcome { bundle, branch, mistakes: mistakes.into_inner() }
+}
+
+/// Builds up what templates see: each step may use what the steps before it made.
+struct Scopes<'a> {
+    shared: &'a Shared<'a>,
+    source: &'a Source<'a>,
+    mistakes: &'a RefCell<Vec<Mistake>>,
+}
+
+impl<'a> Scopes<'a> {
+    fn full(&self, secret_names: &BTreeSet<String>) -> Scope {
+        let mut scope = self.start();
+        self.step(&mut scope, secret_names, |stack| vec![("vars", vars(stack))]);
+        self.step(&mut scope, secret_names, |stack| {
+            let path = stack.table("env_file").text("path");
+            let path = path.map_or_else(String::new, |path| path.value);
+            vec![("env_vars", env_vars(stack)), ("env_file", path.into())]
+        });
+        self.step(&mut scope, secret_names, |stack| vec![("release", release_names(stack))]);
+        scope
+    }
+
+    /// Mistakes of a step are found again, and reported, by the section that the value belongs to.
+    fn step(
+        &self,
+        scope: &mut Scope,
+        secret_names: &BTreeSet<String>,
+        read: impl Fn(&View<'_>) -> Vec<(&'static str, serde_json::Value)>,
+    ) {
+        let found = read(&self.lowering(scope, secret_names).view(self.source.stack));
+        scope.extend(found.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    }
+
+    fn lowering<'b>(
+        &'b self,
+        names: &'b Scope,
+        secret_names: &'b BTreeSet<String>,
+    ) -> Lowering<'b> {
+        Lowering {
+            target: self.source.target,
+            files: self.shared.files,
+            templates: self.shared.templates,
+            rendering: Rendering::new(names, secret_names),
+            mistakes: self.mistakes,
+        }
+    }
+
+    fn start(&self) -> Scope {
+        let target = self.source.target;
+        let identity = self.source.written.identity();
+        let identity = identity.as_ref();
+        let text = |read: fn(&Identity) -> String| identity.map_or_else(String::new, read);
+        let management = self.shared.site.management.iter().map(ToString::to_string);
+        let ports = self.source.stack.table().and_then(|stack| stack.get("ports"));
+        let names = json!({
+            "project": target.project.as_str(),
+            "env": target.env.as_str(),
+            "target": target.to_string(),
+            "hostname": text(|identity| identity.name.to_string()),
+            "ip": text(|identity| identity.ip.addr().to_string()),
+            "vmid": identity.map_or(0, |identity| u32::from(identity.vmid)),
+            "management": management.collect::<Vec<_>>(),
+            "ports": ports.map_or_else(|| json!({}), |ports| plain_json(&ports.node)),
+        });
+        serde_json::from_value(names).expect("it is an object")
+    }
+}
+
+/// Variables whose values are secrets.
+fn secret_names(stack: &Node) -> BTreeSet<String> {
+    let vars = stack.table().and_then(|stack| stack.get("env_vars")?.node.table());
+    let is_secret = |(_, member): &(&String, &super::source::Member)| member.node.table().is_some();
+    let names = vars.into_iter().flatten().filter(is_secret);
+    names.map(|(name, _)| name.clone()).collect()
+}
+
+fn vars(stack: &View<'_>) -> serde_json::Value {
+    let read = |(name, _, node): (&str, At, &Node)| {
+        let value = match &node.value {
+            Value::Text(text) => stack.lowering.text(text, node.at)?.into(),
+            Value::List(items) => {
+                let text = |item: &Node| stack.lowering.text(item.text()?, item.at);
+                items.iter().filter_map(text).collect::<Vec<_>>().into()
+            }
+            _ => plain_json(node),
+        };
+        Some((name.to_owned(), value))
+    };
+    serde_json::Value::Object(stack.entries("vars").filter_map(read).collect())
+}
+
+fn env_vars(stack: &View<'_>) -> serde_json::Value {
+    let read = |(name, _, node): (&str, At, &Node)| {
+        Some((name.to_owned(), files::plain(stack.lowering, node)?.into()))
+    };
+    serde_json::Value::Object(stack.entries("env_vars").filter_map(read).collect())
+}
+
+fn release_names(stack: &View<'_>) -> serde_json::Value {
+    let view = stack.table("release");
+    let commands = |key| {
+        let commands = release::commands(&view, key).unwrap_or_default();
+        serde_json::to_value(commands).expect("commands are plain")
+    };
+    let folders: Vec<_> = view.texts("folders").into_iter().map(|text| text.value).collect();
+    json!({
+        "user": release::user(stack).map(String::from),
+        "folders": folders,
+        "build": commands("build"),
+        "migrate": commands("migrate"),
+    })
+}
+
+/// A node without its places; its texts as they were written.
+pub fn plain_json(node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::Text(text) => text.as_str().into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Boolean(value) => (*value).into(),
+        Value::List(items) => items.iter().map(plain_json).collect::<Vec<_>>().into(),
+        Value::Table(table) => plain_table(table),
+        Value::Wrong => serde_json::Value::Null,
+    }
+}
+
+fn plain_table(table: &Table) -> serde_json::Value {
+    let members = table.iter().map(|(key, member)| (key.clone(), plain_json(&member.node)));
+    serde_json::Value::Object(members.collect())
+}
+
+fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
+    let project =
+        View { lowering: stack.lowering, at: source.project.at, table: &source.project.table };
+    let env = View { lowering: stack.lowering, at: source.env_at, table: source.env };
+    let Some(repo) = project.text("repo") else {
+        if let Some(branch) = env.node("branch") {
+            let title = "a branch of no repository";
+            env.report(Mistake::new(branch.at, title).help("add `repo` to `[project]`"));
+        }
+        return None;
+    };
+    check_repo(&project, &repo.value, repo.at);
+    let branch = env.need_text("branch")?.value;
+    let subfolder = stack.table("release").text("subfolder");
+    let subfolder = subfolder.map_or_else(String::new, |text| text.value);
+    Some(Branch { repo: repo.value, branch, subfolder })
+}
+
+fn check_repo(project: &View<'_>, repo: &str, at: At) {
+    let remote = ["https://", "ssh://"].iter().any(|scheme| {
+        repo.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('-'))
+    });
+    let has_password = repo
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'))
+        .is_some_and(|(user, _)| user.contains(':'));
+    let folder = !repo.contains(':')
+        && !repo.starts_with(['/', '-'])
+        && !repo.is_empty()
+        && repo.split('/').all(|part| !["", ".", ".."].contains(&part));
+    if has_password {
+        let title = "a repository's address must not have a password";
+        let help = "let git take it from a credential helper or an SSH key";
+        project.report(Mistake::new(at, title).help(help));
+    } else if !remote && !folder {
+        let title = format!("`{repo}` is no repository that stackc reads");
+        let help = "write https://…, ssh://…, or a folder of the workspace without `..`";
+        project.report(Mistake::new(at, title).help(help));
+    }
+}
+
+/// The pin that belongs to a branch.
+fn pin(
+    shared: &Shared<'_>,
+    source: &Source<'_>,
+    stack: &View<'_>,
+    branch: &Branch,
+) -> Option<Pinned> {
+    if !shared.needs_pins {
+        return None;
+    }
+    let target = source.target;
+    let at = source.env.get("branch").map_or(source.env_at, |member| member.node.at);
+    let Some((pin_at, table)) = shared.definitions.pins.get(target) else {
+        let title =
+            format!("the branch `{}` of `{target}` is not pinned to a commit", branch.branch);
+        stack.report(Mistake::new(at, title).help(format!("run `stackc lock {target}`")));
+        return None;
+    };
+    let pin = lock::pinned(*pin_at, table, &mut stack.lowering.mistakes.borrow_mut())?;
+    if pin.repo != branch.repo || pin.branch != branch.branch {
+        let title = format!("the pin of `{target}` is for `{}` of `{}`", pin.branch, pin.repo);
+        let help = format!("run `stackc lock {target}`");
+        stack.report(Mistake::new(*pin_at, title).also(at, "another is wanted").help(help));
+        return None;
+    }
+    Some(pin)
+}
+
+fn bundle(
+    shared: &Shared<'_>,
+    source: &Source<'_>,
+    stack: &View<'_>,
+    scope: &Scope,
+    branch: Option<&Branch>,
+) -> Option<Bundle> {
+    let mut overlay = Overlay::default();
+    let env_file = files::env_file(stack, &mut overlay);
+    files::add(stack, scope, &mut overlay);
+    accounts::add(stack, &shared.definitions.keys, &mut overlay);
+    units::add(stack, &mut overlay);
+    let links = release::add_links(stack, &mut overlay);
+    let firewall = firewall::read(stack, &shared.site.management);
+    let identity = source.written.identity();
+    let guest = identity.and_then(|identity| proxmox::read(stack, &identity, shared.site));
+    let origin = branch.map(|branch| release::Origin {
+        repo: branch.repo.clone(),
+        branch: branch.branch.clone(),
+        pin: pin(shared, source, stack, branch),
+    });
+    let release = release::read(stack, origin, env_file);
+    let (apt, databases) = (documents::apt(stack), documents::databases(stack));
+    let health = documents::health(stack);
+    check(stack, &overlay);
+    if guest.as_ref().is_some_and(|guest| !guest.nesting) {
+        units::check_nesting(stack, &overlay);
+    }
+    let inputs = units::inputs(stack, &overlay, &links);
+    let (guest, firewall, health) = (guest?, firewall?, health?);
+    let payload = payload(source, release.as_ref(), &apt.packages);
+    let rules = |family| ufw::rules_file(family, &firewall.settings, &firewall.rules).into_bytes();
+    let mut documents = vec![
+        (document::APT, canonical::to_bytes(&apt)),
+        (document::DATABASES, canonical::to_bytes(&databases)),
+        (document::HEALTH, canonical::to_bytes(&health)),
+        (document::PROXMOX, canonical::to_bytes(&guest)),
+        (document::UFW, canonical::to_bytes(&firewall.settings)),
+        (document::USER_RULES, rules(Family::V4)),
+        (document::USER6_RULES, rules(Family::V6)),
+    ];
+    documents.extend(release.map(|release| (document::RELEASE, canonical::to_bytes(&release))));
+    Some(seal::seal(source.target.clone(), payload, documents, overlay, inputs))
+}
+
+fn check(stack: &View<'_>, overlay: &Overlay) {
+    overlay.check_tree(&mut stack.lowering.mistakes.borrow_mut());
+    let mut total = 0;
+    for (path, (item, at)) in &overlay.items {
+        let size = item.size();
+        total += size;
+        if size > FILE_BYTES_MAX {
+            let title = format!("`{path}` has {size} bytes; a file of a bundle has at most 1 MiB");
+            stack.report(Mistake::new(*at, title));
+        }
+    }
+    if total > BUNDLE_BYTES_MAX || overlay.items.len() > ENTRIES_MAX {
+        let title = format!("the bundle is too big: at most 64 MiB and {ENTRIES_MAX} entries");
+        stack.report(Mistake::new(stack.at, title));
+    }
+}
+
+/// SHA-256 over what does not depend on the env (design.md §6).
+fn payload(
+    source: &Source<'_>,
+    release: Option<&ReleaseDocument>,
+    packages: &BTreeMap<crate::model::PackageName, String>,
+) -> Digest {
+    let commands = release.map(|release| (&release.build, &release.migrate, &release.build_env));
+    Digest::of(&canonical::to_bytes(&json!({
+        "kind": source.kind_files,
+        "project": plain_table(&source.project.table),
+        "tree": release.map(|release| &release.tree),
+        "commands": commands,
+        "packages": packages,
+    })))
+}

@@ -1,0 +1,124 @@
+//! What will stand on a guest: gathered section by section, checked as it comes.
+
+use super::{
+    place,
+    report::Mistake,
+    source::At,
+    view::{Located, View},
+};
+use crate::model::{Access, Encoder, FileClass, GuestPath, Mode, Owner, Part, UnitName};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One thing of the overlay.
+#[derive(Debug, Clone)]
+pub enum Item {
+    File { class: FileClass, access: Access, bytes: Vec<u8> },
+    Secret { access: Access, encoder: Encoder, parts: Vec<Part> },
+    Link { target: String },
+    Directory { access: Access },
+}
+
+impl Item {
+    /// How many bytes it brings itself.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::File { bytes, .. } => bytes.len() as u64,
+            Self::Secret { .. } | Self::Link { .. } | Self::Directory { .. } => 0,
+        }
+    }
+}
+
+/// Everything of the overlay, and what units read besides their own text.
+#[derive(Debug, Default)]
+pub struct Overlay {
+    pub items: BTreeMap<GuestPath, (Item, At)>,
+    /// Units whose text is in `items`, by their name.
+    pub units: BTreeMap<UnitName, GuestPath>,
+    pub restart: BTreeMap<UnitName, BTreeSet<GuestPath>>,
+    pub reload: BTreeMap<UnitName, BTreeSet<GuestPath>>,
+}
+
+impl Overlay {
+    /// Adds an item, unless its path may not be a bundle's or is taken.
+    pub fn add(&mut self, path: GuestPath, item: Item, at: At, view: &View<'_>) {
+        if let Some((title, help)) = place::refusal(&path) {
+            view.report(Mistake::new(at, title).help(help));
+            return;
+        }
+        if let Some((_, first)) = self.items.get(&path) {
+            let title = format!("two entries make `{path}`");
+            view.report(
+                Mistake::new(at, title)
+                    .also(*first, "the other one")
+                    .help("give one of them another path, or remove it with `false`"),
+            );
+            return;
+        }
+        self.items.insert(path, (item, at));
+    }
+
+    /// A file as text; the class by its path.
+    pub fn add_text(&mut self, path: &str, mode: Mode, text: String, at: At, view: &View<'_>) {
+        if let Some(path) = view.lowering.parse::<GuestPath>(path, at) {
+            let class = place::class_of(&path);
+            let access = Access { mode, owner: root(), group: root() };
+            self.add(path, Item::File { class, access, bytes: text.into_bytes() }, at, view);
+        }
+    }
+
+    /// A symlink.
+    pub fn add_link(&mut self, path: &str, target: String, at: At, view: &View<'_>) {
+        if let Some(path) = view.lowering.parse::<GuestPath>(path, at) {
+            self.add(path, Item::Link { target }, at, view);
+        }
+    }
+
+    /// Reports what lies below a file or a link, and names that differ in case only.
+    pub fn check_tree(&self, report: &mut Vec<Mistake>) {
+        let mut folded: BTreeMap<String, (&GuestPath, At)> = BTreeMap::new();
+        for (path, (_, at)) in &self.items {
+            if let Some((other, first)) = folded.insert(path.as_str().to_lowercase(), (path, *at)) {
+                let title = format!("`{path}` and `{other}` differ only in upper and lower case");
+                report.push(Mistake::new(*at, title).also(first, "the other one"));
+            }
+            for parent in parents(path) {
+                let Some((item, above)) = self.items.get(&parent) else { continue };
+                if !matches!(item, Item::Directory { .. }) {
+                    let title = format!("`{path}` lies below `{parent}`, which is no directory");
+                    report.push(Mistake::new(*at, title).also(*above, "made here"));
+                }
+            }
+        }
+    }
+}
+
+fn parents(path: &GuestPath) -> impl Iterator<Item = GuestPath> {
+    let text = path.as_str();
+    let slashes = text.match_indices('/').skip(1).map(|(n, _)| n);
+    slashes.filter_map(|n| text[..n].parse().ok())
+}
+
+pub fn root() -> Owner {
+    "root".parse().expect("root is a user name")
+}
+
+/// Owner, group and mode of an entry; the group is the owner's own when it is not said.
+pub fn access(view: &View<'_>, mode: Mode) -> Option<Access> {
+    let owner = optional(view, "owner", root)?;
+    let group = optional(view, "group", || owner.clone())?;
+    let mode = optional(view, "mode", || mode)?;
+    Some(Access { mode, owner, group })
+}
+
+/// A key's value, or the default when the key is not there; none when it is there and wrong.
+pub fn optional<T: std::str::FromStr<Err: std::fmt::Display>>(
+    view: &View<'_>,
+    key: &str,
+    default: impl FnOnce() -> T,
+) -> Option<T> {
+    if view.table.contains_key(key) {
+        view.parsed(key).map(|located: Located<T>| located.value)
+    } else {
+        Some(default())
+    }
+}

@@ -1,0 +1,156 @@
+//! Which paths of a guest a bundle may own, and how a file gets there.
+
+use crate::model::{FileClass, GuestPath};
+use unicode_normalization::is_nfc;
+
+/// Conffiles of Debian 12's packages on a minimal guest and of what the built-in kinds install: dpkg deletes or overwrites
+/// what stands in their place. Source: `dpkg-query -W -f '${Conffiles}'`.
+const CONFFILES: &str = include_str!("conffiles.txt");
+
+/// What boot or login reads must be there even when `/var/lib/stackc` is not. Source: reliability study of Debian 12, table
+/// of consumers: a dangling link stops sshd, and takes sudo's rights away.
+const COPIED: [&str; 17] = [
+    "/etc/ssh/",
+    "/etc/sudoers.d/",
+    "/etc/ufw/",
+    "/etc/pam.d/",
+    "/etc/security/",
+    "/etc/fstab",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/systemd/system.conf.d/",
+    "/etc/systemd/journald.conf.d/",
+    "/etc/systemd/logind.conf.d/",
+    "/etc/locale.conf",
+    "/etc/default/locale",
+    "/etc/timezone",
+    "/etc/localtime",
+    "/etc/ld.so.conf.d/",
+    "/etc/machine-info",
+];
+
+/// Where nothing of a bundle belongs, with the reason.
+const FOREIGN: [(&str, &str); 10] = [
+    ("/var/lib/stackc", "it is stackc's own state"),
+    ("/usr/local/lib/stackc", "it is stackc's own state"),
+    ("/proc", "it is the kernel's"),
+    ("/sys", "it is the kernel's"),
+    ("/dev", "it is the kernel's"),
+    ("/run", "it is empty after each boot; declare a tmpfiles.d file"),
+    ("/tmp", "it is emptied by others"),
+    ("/boot", "it is the boot loader's"),
+    ("/root", "it is root's home; put keys into `access.admin_keys`"),
+    ("/home", "what users own is no part of a bundle; declare the user in `users`"),
+];
+
+/// Paths that are links on Debian since 12: a bundle names the place itself.
+const MERGED: [&str; 5] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64"];
+
+/// What Proxmox writes anew at each start of a container. Source: pve-container, `PVE/LXC/Setup/Debian.pm`.
+const REWRITTEN: [&str; 4] =
+    ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/network/interfaces"];
+
+/// How a file gets to its path when nobody says otherwise.
+pub fn class_of(path: &GuestPath) -> FileClass {
+    let copied = COPIED.iter().any(|start| match start.strip_suffix('/') {
+        Some(_) => path.as_str().starts_with(start),
+        None => path.as_str() == *start,
+    });
+    if copied { FileClass::Copied } else { FileClass::Linked }
+}
+
+/// Why a bundle may not own a path: the sentence, and what to do instead.
+pub fn refusal(path: &GuestPath) -> Option<(String, String)> {
+    let text = path.as_str();
+    let refuse = |why: &str, help: &str| Some((format!("`{text}` {why}"), help.to_owned()));
+    if !is_nfc(text) {
+        return refuse("is not in Unicode normal form C", "write it with composed letters");
+    }
+    if let Some((_, why)) = FOREIGN.iter().find(|(folder, _)| is_at_or_below(text, folder)) {
+        return refuse("cannot be part of a bundle", why);
+    }
+    if let Some(folder) = MERGED.iter().find(|folder| is_at_or_below(text, folder)) {
+        return refuse(
+            "lies behind a link",
+            &format!("write `/usr{folder}` instead of `{folder}`"),
+        );
+    }
+    if text == "/etc/default/ufw" || is_at_or_below(text, "/etc/ufw") {
+        return refuse(
+            "belongs to ufw",
+            "say it in `[firewall]`: stackc sets the keys and the rules",
+        );
+    }
+    if REWRITTEN.contains(&text) || is_at_or_below(text, "/etc/systemd/network") {
+        return refuse(
+            "is written anew by Proxmox at each start of the container",
+            "set the name, address, gateway and nameserver of the guest instead",
+        );
+    }
+    if CONFFILES.lines().any(|conffile| conffile == text) {
+        return refuse(
+            "is a configuration file of a Debian package, which dpkg would fight over",
+            "use the package's `.d` folder, or a unit's drop-in",
+        );
+    }
+    named_badly(path)
+}
+
+/// Folders whose readers skip files in silence for their names.
+fn named_badly(path: &GuestPath) -> Option<(String, String)> {
+    let (text, name) = (path.as_str(), path.file_name());
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let skipped = (text.starts_with("/etc/sudoers.d/")
+        && (name.contains('.') || name.ends_with('~')))
+        || (text.starts_with("/etc/cron.") && !name.chars().all(plain));
+    skipped.then(|| {
+        let title = format!("`{text}` would be skipped in silence for its name");
+        (title, "use letters, digits, `-` and `_` only".to_owned())
+    })
+}
+
+fn is_at_or_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> GuestPath {
+        text.parse().expect("a path")
+    }
+
+    #[test]
+    fn what_boot_and_login_read_is_copied() {
+        for text in ["/etc/ssh/sshd_config.d/10-x.conf", "/etc/sudoers.d/x", "/etc/timezone"] {
+            assert_eq!(class_of(&path(text)), FileClass::Copied, "{text}");
+        }
+        for text in ["/etc/systemd/system/x.service", "/srv/app/.env.dev", "/etc/timezone2"] {
+            assert_eq!(class_of(&path(text)), FileClass::Linked, "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_that_others_own_are_refused() {
+        for text in [
+            "/var/lib/stackc",
+            "/var/lib/stackc/x",
+            "/proc/x",
+            "/lib/x",
+            "/etc/ufw/user.rules",
+            "/etc/default/ufw",
+            "/etc/hosts",
+            "/etc/ssh/sshd_config",
+            "/etc/sudoers.d/a.b",
+            "/etc/cron.d/a.b",
+            "/srv/o\u{308}",
+            "/home/x/y",
+        ] {
+            assert!(refusal(&path(text)).is_some(), "{text}");
+        }
+        for text in ["/var/lib/stackc2", "/usr/lib/x", "/etc/cron.d/app_job", "/srv/\u{f6}"] {
+            assert!(refusal(&path(text)).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `guest`: what Proxmox is asked for.
+
+use super::{identity::Identity, report::Mistake, site::SiteFacts, source::At, view::View};
+use crate::model::{GuestKind, NodeName, ProxmoxDocument};
+use std::{collections::BTreeSet, net::IpAddr};
+
+/// Reads the guest; none when something is missing or wrong.
+pub fn read(stack: &View<'_>, identity: &Identity, site: &SiteFacts) -> Option<ProxmoxDocument> {
+    let guest = stack.table("guest");
+    check_kind(&guest);
+    let node = match guest.parsed::<NodeName>("node") {
+        Some(node) => Some(node.value),
+        None => site.node.clone(),
+    };
+    let template = guest.need_text("template");
+    let (storage, bridge) = (guest.need_text("storage"), guest.need_text("bridge"));
+    let disk = guest.need_number("disk_gib", 1..=65_536);
+    let cores = guest.need_number("cores", 1..=8192);
+    let memory = guest.need_number("memory_mib", 16..=16_777_216);
+    let swap = guest.number_or("swap_mib", 0..=16_777_216, 0);
+    let gateway = guest.parsed::<IpAddr>("gateway");
+    if let Some(gateway) = &gateway {
+        check_gateway(&guest, identity, gateway.value, gateway.at);
+    }
+    let nameserver = guest.parsed::<IpAddr>("nameserver");
+    Some(ProxmoxDocument {
+        kind: GuestKind::Lxc,
+        vmid: identity.vmid,
+        node: node?,
+        hostname: identity.name.clone(),
+        template: template?.value,
+        storage: storage?.value,
+        disk_gib: disk?.value,
+        cores: cores?.value,
+        memory_mib: memory?.value,
+        swap_mib: swap?,
+        bridge: bridge?.value,
+        ip: identity.ip,
+        gateway: gateway.map(|gateway| gateway.value),
+        nameserver: nameserver.map(|nameserver| nameserver.value),
+        nesting: guest.boolean("nesting").unwrap_or(true),
+        onboot: guest.boolean("onboot").unwrap_or(true),
+        protection: guest.boolean("protection").unwrap_or(false),
+        pool: guest.text("pool").map(|pool| pool.value),
+        tags: tags(&guest),
+        ssh_public_keys: site.admin_keys.clone(),
+    })
+}
+
+fn check_kind(guest: &View<'_>) {
+    let Some(kind) = guest.text("kind").filter(|kind| kind.value != "lxc") else { return };
+    let (title, help) = if kind.value == "qemu" {
+        ("this version of stackc makes containers only".to_owned(), "write `kind = \"lxc\"`")
+    } else {
+        (format!("`{}` is no kind of guest", kind.value), "write \"lxc\"")
+    };
+    guest.report(Mistake::new(kind.at, title).help(help));
+}
+
+fn check_gateway(guest: &View<'_>, identity: &Identity, gateway: IpAddr, at: At) {
+    if !identity.ip.contains(&gateway) || identity.ip.addr() == gateway {
+        let title = format!("the gateway {gateway} is not a neighbour of {}", identity.ip);
+        let help = "give the guest an address of the gateway's network, or another gateway";
+        guest.report(Mistake::new(at, title).help(help).in_guest(guest.lowering.target));
+    }
+}
+
+/// Proxmox keeps tags in lower case. Source: `pve-tag` in pve-common, `PVE/JSONSchema.pm`.
+fn tags(guest: &View<'_>) -> BTreeSet<String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_+.-".contains(c);
+    let mut tags = BTreeSet::new();
+    for tag in guest.texts("tags") {
+        if tag.value.is_empty() || !tag.value.chars().all(plain) {
+            let title = format!("`{}` is no tag of Proxmox", tag.value);
+            let help = "use lower-case letters, digits, `_`, `+`, `.` and `-`";
+            guest.report(Mistake::new(tag.at, title).help(help));
+        } else {
+            tags.insert(tag.value);
+        }
+    }
+    tags
+}

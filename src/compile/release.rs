@@ -1,0 +1,149 @@
+//! `release`: the app's checkout, how it is built, and its links in `/srv/app`.
+
+use super::{
+    lock::Pinned,
+    overlay::{Item, Overlay, optional},
+    report::Mistake,
+    source::At,
+    view::{Located, View},
+};
+use crate::model::{Access, GuestPath, Mode, Owner, ReleaseCommand, ReleaseDocument, layout};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where the app's folders are linked.
+const APP: &str = "/srv/app";
+/// How long a command may take when nobody says.
+const TIMEOUT_SECONDS: u32 = 600;
+/// Releases that stay besides the live one when nobody says.
+const KEEP: u32 = 3;
+
+/// Where the app comes from.
+pub struct Origin {
+    pub repo: String,
+    pub branch: String,
+    pub pin: Option<Pinned>,
+}
+
+/// Reads the release; none when the guest has no app or the definition has mistakes.
+pub fn read(
+    stack: &View<'_>,
+    origin: Option<Origin>,
+    env_file: Option<GuestPath>,
+) -> Option<ReleaseDocument> {
+    let origin = origin?;
+    let view = stack.table("release");
+    let user = view.need::<Owner>("user");
+    let (build, migrate) = (commands(&view, "build"), commands(&view, "migrate"));
+    let build_env = build_env(&view);
+    let shared = relative_paths(&view, "shared");
+    let subfolder = subfolder(&view);
+    let pin = origin.pin;
+    let keep = view.number_or("keep", 1..=100, KEEP);
+    Some(ReleaseDocument {
+        repo: origin.repo,
+        branch: origin.branch,
+        commit: pin.as_ref()?.commit.clone(),
+        tree: pin.as_ref()?.tree.clone(),
+        subfolder: subfolder?,
+        user: user?.value,
+        build: build?,
+        migrate: migrate?,
+        build_env,
+        tools: view.texts("tools").into_iter().map(|tool| tool.value).collect(),
+        shared: shared?,
+        stop_for_migrate: view.boolean("stop_for_migrate").unwrap_or(false),
+        env_file,
+        keep: keep?,
+    })
+}
+
+fn subfolder(view: &View<'_>) -> Option<String> {
+    match view.text("subfolder") {
+        Some(text) if text.value.is_empty() => Some(text.value),
+        Some(text) => is_relative(view, &text).then_some(text.value),
+        None => (!view.table.contains_key("subfolder")).then(String::new),
+    }
+}
+
+/// The commands of a list, in its order; none when one has a mistake.
+pub fn commands(view: &View<'_>, key: &str) -> Option<Vec<ReleaseCommand>> {
+    view.list(key).iter().map(command).collect()
+}
+
+fn command(view: &View<'_>) -> Option<ReleaseCommand> {
+    let folder = match view.text("folder") {
+        Some(text) if text.value.is_empty() => String::new(),
+        Some(text) if is_relative(view, &text) => text.value,
+        None if !view.table.contains_key("folder") => String::new(),
+        _ => return None,
+    };
+    let run = view.need_text("run");
+    let timeout = view.number_or("timeout_seconds", 1..=7200, TIMEOUT_SECONDS)?;
+    let run = run.filter(|run| {
+        let valid = !run.value.trim().is_empty() && !run.value.contains('\n');
+        if !valid {
+            let title = "a command of a release is one line of shell";
+            view.report(Mistake::new(run.at, title).help("put more into a script of the app"));
+        }
+        valid
+    })?;
+    Some(ReleaseCommand { folder, run: run.value, timeout_seconds: timeout })
+}
+
+fn build_env(view: &View<'_>) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for (key, at, node) in view.entries("build_env") {
+        if !super::env_file::is_name(key) {
+            let error = super::env_file::EnvFileError::Name { key: key.to_owned() };
+            view.report(Mistake::new(at, error.to_string()));
+        } else if let Some(value) = super::files::plain(view.lowering, node) {
+            all.insert(key.to_owned(), value);
+        }
+    }
+    all
+}
+
+fn relative_paths(view: &View<'_>, key: &str) -> Option<Vec<String>> {
+    let texts = view.texts(key);
+    let valid = texts.iter().filter(|text| is_relative(view, text)).count();
+    (valid == texts.len()).then(|| texts.into_iter().map(|text| text.value).collect())
+}
+
+/// Paths within a release follow the rule of paths within a bundle.
+fn is_relative(view: &View<'_>, text: &Located<String>) -> bool {
+    view.lowering.parse::<crate::model::EntryPath>(&text.value, text.at).is_some()
+}
+
+/// Links the app's folders into `/srv/app`, which stays root's; the links.
+pub fn add_links(stack: &View<'_>, overlay: &mut Overlay) -> BTreeSet<GuestPath> {
+    let view = stack.table("release");
+    let mut links = BTreeSet::new();
+    let folders = view.texts("folders");
+    if let Some(first) = folders.first() {
+        add_app_folder(&view, first.at, overlay);
+    }
+    for folder in folders {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if folder.value.is_empty() || !folder.value.chars().all(plain) {
+            let title = format!("`{}` is no folder's name", folder.value);
+            view.report(Mistake::new(folder.at, title).help("use letters, digits, `-` and `_`"));
+            continue;
+        }
+        let link = format!("{APP}/{}", folder.value);
+        let target = format!("{}/{}", layout::CURRENT_RELEASE, folder.value);
+        overlay.add_link(&link, target, folder.at, &view);
+        links.extend(link.parse::<GuestPath>());
+    }
+    links
+}
+
+fn add_app_folder(view: &View<'_>, at: At, overlay: &mut Overlay) {
+    let (owner, group) = (super::overlay::root(), super::overlay::root());
+    let access = Access { mode: Mode::DIRECTORY, owner, group };
+    overlay.add(APP.parse().expect("a path"), Item::Directory { access }, at, view);
+}
+
+/// The user of the release, for what only needs that.
+pub fn user(stack: &View<'_>) -> Option<Owner> {
+    optional(&stack.table("release"), "user", super::overlay::root)
+}

@@ -1,0 +1,146 @@
+//! Mistakes in definitions: what, where, how to fix. All of a pass at once.
+
+use super::source::{At, Files};
+use crate::model::Target;
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    fmt::Write as _,
+    sync::Arc,
+};
+
+/// One mistake of the author.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    at: At,
+    title: String,
+    label: String,
+    also: Vec<(At, String)>,
+    help: Option<String>,
+    /// The guests whose compilation showed it, where the place alone does not tell.
+    guests: BTreeSet<Target>,
+}
+
+impl Mistake {
+    /// A mistake at a place: one sentence, lower case, no full stop.
+    pub(super) fn new(at: At, title: impl Into<String>) -> Self {
+        let label = "here".to_owned();
+        Self {
+            at,
+            title: title.into(),
+            label,
+            also: Vec::new(),
+            help: None,
+            guests: BTreeSet::new(),
+        }
+    }
+
+    /// What the place itself is told.
+    pub(super) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Another place that has to do with it.
+    pub(super) fn also(mut self, at: At, label: impl Into<String>) -> Self {
+        self.also.push((at, label.into()));
+        self
+    }
+
+    /// How to fix it.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The guest that it shows in.
+    pub(super) fn in_guest(mut self, guest: &Target) -> Self {
+        self.guests.insert(guest.clone());
+        self
+    }
+
+    /// What is wrong, without the place.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+}
+
+/// How many guests a mistake names before it only counts them.
+const GUESTS_NAMED: usize = 4;
+
+impl Mistake {
+    fn guests_named(&self) -> Option<String> {
+        let names: Vec<_> = self.guests.iter().take(GUESTS_NAMED).map(Target::to_string).collect();
+        let more = self.guests.len().saturating_sub(names.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!names.is_empty()).then(|| format!("in {}{more}", names.join(", ")))
+    }
+}
+
+/// Every mistake that a pass found, in the order of files and lines; at least one.
+#[derive(Debug, Clone)]
+pub struct Report {
+    files: Arc<Files>,
+    mistakes: BTreeSet<Mistake>,
+}
+
+impl Report {
+    /// Mistakes that were found more than once, by guests that share a definition, count once.
+    pub(super) fn new(files: Arc<Files>, mistakes: Vec<Mistake>) -> Self {
+        let mut merged: BTreeMap<Mistake, BTreeSet<Target>> = BTreeMap::new();
+        for mut mistake in mistakes {
+            let guests = std::mem::take(&mut mistake.guests);
+            merged.entry(mistake).or_default().extend(guests);
+        }
+        let mistakes = merged.into_iter().map(|(mistake, guests)| Mistake { guests, ..mistake });
+        Self { files, mistakes: mistakes.collect() }
+    }
+
+    pub fn mistakes(&self) -> impl Iterator<Item = &Mistake> {
+        self.mistakes.iter()
+    }
+
+    /// The report as text, with the source lines that it speaks of.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let mut text = String::new();
+        for mistake in &self.mistakes {
+            text.push_str(&renderer.render(&self.groups(mistake)));
+            text.push_str("\n\n");
+        }
+        let count = self.mistakes.len();
+        let noun = if count == 1 { "mistake" } else { "mistakes" };
+        writeln!(text, "{count} {noun}; nothing was built").expect("text takes all");
+        text
+    }
+
+    fn groups<'a>(&'a self, mistake: &'a Mistake) -> Vec<Group<'a>> {
+        let mut places = vec![(mistake.at, mistake.label.as_str(), AnnotationKind::Primary)];
+        let also = mistake.also.iter();
+        places.extend(also.map(|(at, label)| (*at, label.as_str(), AnnotationKind::Context)));
+        let title = Level::ERROR.primary_title(mistake.title.as_str());
+        let mut group = Group::with_title(title);
+        while let Some((first, ..)) = places.first() {
+            let file = first.file;
+            let snippet = Snippet::source(self.files.text(file)).path(self.files.name(file));
+            let here = places.extract_if(.., |(at, ..)| at.file == file);
+            let notes =
+                here.map(|(at, label, kind)| kind.span(self.files.visible_range(at)).label(label));
+            group = group.element(snippet.annotations(notes.collect::<Vec<_>>()));
+        }
+        if let Some(guests) = mistake.guests_named() {
+            group = group.element(Level::NOTE.message(guests));
+        }
+        if let Some(help) = &mistake.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        vec![group]
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}

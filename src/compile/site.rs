@@ -1,0 +1,115 @@
+//! `site.toml`: Proxmox, and how operators get in.
+
+use super::{
+    accounts,
+    define::Definitions,
+    firewall,
+    report::Mistake,
+    source::Node,
+    view::{Lowering, View},
+};
+use crate::model::{Digest, GuestAccess, NodeName, SecretName, Site, Trust};
+use ipnet::IpNet;
+
+/// What every guest takes from its site.
+pub struct SiteFacts {
+    pub site: Option<Site>,
+    pub node: Option<NodeName>,
+    pub management: Vec<IpNet>,
+    pub admin_keys: Vec<String>,
+}
+
+/// Reads the site; what is wrong in it is reported once, not by each guest.
+pub fn read(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> SiteFacts {
+    let root = View { lowering, at: root.at, table: &definitions.site };
+    let (proxmox, access) = (section(&root, "proxmox"), section(&root, "access"));
+    let url = proxmox.need_text("url").filter(|url| {
+        let valid = url.value.starts_with("https://");
+        if !valid {
+            let title = format!("`{}` is no address of Proxmox's API", url.value);
+            proxmox.report(Mistake::new(url.at, title).help("write https://HOST:8006"));
+        }
+        valid
+    });
+    let token = token(&proxmox);
+    let node = proxmox.need::<NodeName>("node").map(|node| node.value);
+    let trust = trust(&proxmox, definitions);
+    let management = management(&access);
+    let guest_access = GuestAccess {
+        user: super::overlay::optional(&access, "user", super::overlay::root)
+            .unwrap_or_else(super::overlay::root),
+        identity: access.text("identity").map(|text| text.value),
+        management: management.clone(),
+    };
+    let site =
+        || Some(Site { url: url?.value, token: token?, trust: trust?, access: guest_access });
+    SiteFacts { site: site(), node, management, admin_keys: admin_keys(&access, definitions) }
+}
+
+fn section<'a>(root: &View<'a>, key: &str) -> View<'a> {
+    root.need_node(key);
+    root.table(key)
+}
+
+fn token(proxmox: &View<'_>) -> Option<SecretName> {
+    proxmox.need_node("token")?;
+    Some(proxmox.table("token").need::<SecretName>("secret")?.value)
+}
+
+fn trust(proxmox: &View<'_>, definitions: &Definitions) -> Option<Trust> {
+    match (proxmox.text("ca"), proxmox.text("fingerprint")) {
+        (Some(ca), None) => {
+            let Some(pem) = definitions.keys.get(&ca.value) else {
+                let title = format!("there is no file `{}`", ca.value);
+                let help =
+                    "copy /etc/pve/pve-root-ca.pem of a node into the workspace's folder `keys`";
+                proxmox.report(Mistake::new(ca.at, title).help(help));
+                return None;
+            };
+            Some(Trust::Ca(pem.clone()))
+        }
+        (None, Some(fingerprint)) => {
+            let hex = fingerprint.value.replace(':', "").to_lowercase();
+            proxmox.lowering.parse::<Digest>(&hex, fingerprint.at).map(Trust::Fingerprint)
+        }
+        (Some(ca), Some(fingerprint)) => {
+            let title = "the API is trusted by `ca` or by `fingerprint`, not by both";
+            proxmox.report(Mistake::new(fingerprint.at, title).also(ca.at, "the other one"));
+            None
+        }
+        (None, None) => {
+            if !proxmox.table.contains_key("ca") && !proxmox.table.contains_key("fingerprint") {
+                let title = "nothing proves that the API is the right one";
+                let help = "add `ca = \"keys/pve-root-ca.pem\"`, or `fingerprint = \"AB:CD:…\"`";
+                proxmox.report(Mistake::new(proxmox.at, title).help(help));
+            }
+            None
+        }
+    }
+}
+
+fn management(access: &View<'_>) -> Vec<IpNet> {
+    let networks: Vec<_> = access
+        .texts("management")
+        .iter()
+        .filter_map(|text| firewall::parse_network(access, &text.value, text.at))
+        .collect();
+    if networks.is_empty()
+        && !access.table.get("management").is_some_and(
+            |m| matches!(&m.node.value, super::source::Value::List(items) if !items.is_empty()),
+        )
+    {
+        let title = "nobody says where operators come from";
+        access.report(Mistake::new(access.at, title).help("add `management = [\"10.0.10.0/24\"]`"));
+    }
+    networks
+}
+
+fn admin_keys(access: &View<'_>, definitions: &Definitions) -> Vec<String> {
+    access.need_node("admin_keys");
+    let files = access.texts("admin_keys");
+    let keys = files
+        .iter()
+        .filter_map(|file| accounts::public_keys(access, &file.value, file.at, &definitions.keys));
+    keys.flatten().collect()
+}

@@ -1,0 +1,199 @@
+//! Files of definitions, and TOML read into a tree that knows where each value stands.
+
+use super::report::Mistake;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The name of a file of the workspace, or `builtin:…` of a file that stackc brings, to its text.
+#[derive(Debug, Default)]
+pub struct Files {
+    names: Vec<String>,
+    texts: Vec<Arc<str>>,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileId(u32);
+
+/// A stretch of a file, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At {
+    pub file: FileId,
+    start: u32,
+    end: u32,
+}
+
+impl At {
+    pub fn new(file: FileId, span: Range<usize>) -> Self {
+        let byte = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self { file, start: byte(span.start), end: byte(span.end) }
+    }
+
+    /// The first byte of a file: for what a file does not say.
+    pub fn start_of(file: FileId) -> Self {
+        Self::new(file, 0..0)
+    }
+}
+
+impl Files {
+    pub fn add(&mut self, name: &str, text: &str) -> FileId {
+        let id = u32::try_from(self.names.len()).expect("a workspace has fewer than 2^32 files");
+        self.names.push(name.to_owned());
+        self.texts.push(text.into());
+        FileId(id)
+    }
+
+    pub fn name(&self, file: FileId) -> &str {
+        &self.names[file.0 as usize]
+    }
+
+    pub fn text(&self, file: FileId) -> &str {
+        &self.texts[file.0 as usize]
+    }
+
+    /// The stretch, at least one character long where the file has one, on character borders.
+    pub fn visible_range(&self, at: At) -> Range<usize> {
+        let text = self.text(at.file);
+        let start = text.floor_char_boundary((at.start as usize).min(text.len()));
+        let end = text.ceil_char_boundary((at.end as usize).clamp(start, text.len()));
+        if start < end {
+            return start..end;
+        }
+        let next = text[start..].chars().next().map_or(0, char::len_utf8);
+        start..start + next
+    }
+
+    /// Line and column, both from 1; columns count characters.
+    pub fn line_and_column(&self, at: At) -> (usize, usize) {
+        let before = &self.text(at.file)[..self.visible_range(at).start];
+        let line_start = before.rfind('\n').map_or(0, |n| n + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+
+    /// `stacks/shop.toml:7:9`.
+    pub fn place(&self, at: At) -> String {
+        let (line, column) = self.line_and_column(at);
+        format!("{}:{line}:{column}", self.name(at.file))
+    }
+}
+
+/// A value of a definition, with its place.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub at: At,
+    pub value: Value,
+}
+
+#[derive(Debug, Clone)]
+pub enum Value {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+    List(Vec<Node>),
+    Table(Table),
+    /// What is no value of a definition; it has been reported and says nothing further.
+    Wrong,
+}
+
+/// Keys in byte order, each with the place of the key and its value.
+pub type Table = BTreeMap<String, Member>;
+
+#[derive(Debug, Clone)]
+pub struct Member {
+    pub key: At,
+    pub node: Node,
+}
+
+impl Value {
+    /// What a person would call it.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Integer(_) => "a whole number",
+            Self::Boolean(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+            Self::Wrong => "nothing usable",
+        }
+    }
+}
+
+impl Node {
+    pub fn table(&self) -> Option<&Table> {
+        match &self.value {
+            Value::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a TOML file. What can be read is returned also when there are mistakes in it.
+pub fn parse(file: FileId, text: &str, mistakes: &mut Vec<Mistake>) -> Table {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let lines: BTreeSet<_> = errors
+        .iter()
+        .map(|error| {
+            let at = At::new(file, error.span().unwrap_or(0..0));
+            Mistake::new(at, error.message().trim().to_owned())
+                .help("this is not TOML; see https://toml.io")
+        })
+        .collect();
+    mistakes.extend(lines);
+    table(file, document.get_ref(), mistakes)
+}
+
+fn table(file: FileId, table: &DeTable<'_>, mistakes: &mut Vec<Mistake>) -> Table {
+    let member = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>), mistakes: &mut _| {
+        let name: &std::borrow::Cow<'_, str> = key.get_ref();
+        let key = At::new(file, key.span());
+        (name.to_string(), Member { key, node: node(file, key, value, mistakes) })
+    };
+    table.iter().map(|pair| member(pair, mistakes)).collect()
+}
+
+fn node(
+    file: FileId,
+    key: At,
+    spanned: &Spanned<DeValue<'_>>,
+    mistakes: &mut Vec<Mistake>,
+) -> Node {
+    let at = At::new(file, spanned.span());
+    let value = match spanned.get_ref() {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Boolean(value) => Value::Boolean(*value),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Value::Integer(number),
+            Err(_) => {
+                mistakes.push(Mistake::new(at, "this number is too big"));
+                Value::Wrong
+            }
+        },
+        DeValue::Float(_) | DeValue::Datetime(_) => {
+            mistakes.push(
+                Mistake::new(at, "dates and fractions have no meaning here")
+                    .help("write a whole number, or put it in quotes to make it text"),
+            );
+            Value::Wrong
+        }
+        DeValue::Array(items) => {
+            Value::List(items.iter().map(|item| node(file, key, item, mistakes)).collect())
+        }
+        // A table is told by its name: its span may be all of its lines.
+        DeValue::Table(members) => {
+            return Node { at: key, value: Value::Table(table(file, members, mistakes)) };
+        }
+    };
+    Node { at, value }
+}

@@ -1,0 +1,108 @@
+//! A bundle as plain text: for reviewers, diffs and snapshots.
+
+use crate::model::{Access, Bundle, Entry, FileClass, Part, UnitInputs, document};
+use std::{collections::BTreeMap, fmt::Write as _};
+
+/// The files of a bundle as a person reads them: documents with line breaks, secrets by their names. Path to text.
+pub fn files(bundle: &Bundle) -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::from([("entries".to_owned(), entries(bundle))]);
+    for (path, bytes) in &bundle.files {
+        let text = match serde_json::from_slice::<serde_json::Value>(bytes) {
+            Ok(value) if path.as_str().ends_with(".json") && path.on_guest().is_none() => {
+                let text = serde_json::to_string_pretty(&value);
+                text.expect("JSON can be written") + "\n"
+            }
+            _ => String::from_utf8_lossy(bytes).into_owned(),
+        };
+        texts.insert(path.to_string(), text);
+    }
+    for (path, entry) in &bundle.manifest.entries {
+        if let Entry::Secret { parts, .. } = entry {
+            texts.insert(path.to_string(), secret_text(parts));
+        }
+    }
+    texts
+}
+
+/// A whole bundle in one text.
+pub fn whole(bundle: &Bundle) -> String {
+    listing(&files(bundle))
+}
+
+/// Files one after another, each below its path.
+pub fn listing(files: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    for (path, content) in files {
+        writeln!(text, "── {path}").expect("text takes all");
+        text.push_str(content);
+        if !content.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// What a reviewer should know before the files: derived, and in no manifest.
+pub fn readme(bundle: &Bundle) -> String {
+    let target = &bundle.manifest.target;
+    let secrets: Vec<_> = bundle.manifest.secrets().into_iter().map(String::from).collect();
+    let secrets = if secrets.is_empty() { "none".to_owned() } else { secrets.join(", ") };
+    format!(
+        "{target}\nbundle   {}\npayload  {}\nsecrets  {secrets} (named here; no value is in a bundle)\n\n{}\n\
+         {} lists every file with its hash; the bundle's digest is that file's SHA-256.\n\
+         rootfs/ is laid over the guest's root. Class A: a link through /var/lib/stackc/current; B: a copy;\n\
+         S: put together from secrets at activation; D: a directory.\n",
+        bundle.digest,
+        bundle.manifest.payload,
+        entries(bundle),
+        document::MANIFEST,
+    )
+}
+
+/// One line for each entry: class, mode, owners, path; what a unit reads below it.
+fn entries(bundle: &Bundle) -> String {
+    let mut text = String::new();
+    for (path, entry) in &bundle.manifest.entries {
+        let line = match entry {
+            Entry::Document(_) => format!("-                      {path}"),
+            Entry::File { class: FileClass::Linked, access, .. } => row('A', access, path.as_str()),
+            Entry::File { class: FileClass::Copied, access, .. } => row('B', access, path.as_str()),
+            Entry::Secret { access, .. } => row('S', access, path.as_str()),
+            Entry::Directory { access } => row('D', access, path.as_str()),
+            Entry::Link { target } => format!("B link                 {path} -> {target}"),
+        };
+        writeln!(text, "{line}").expect("text takes all");
+        if let Entry::File { unit: Some(unit), .. } = entry {
+            text.push_str(&unit_lines(unit));
+        }
+    }
+    text
+}
+
+fn row(class: char, access: &Access, path: &str) -> String {
+    let owners = format!("{}:{}", access.owner, access.group);
+    format!("{class} {} {owners:<15} {path}", access.mode)
+}
+
+fn unit_lines(unit: &UnitInputs) -> String {
+    let mut text = String::new();
+    let mut line = |what: &str, name: &str| {
+        writeln!(text, "    {what} {name}").expect("text takes all");
+    };
+    unit.restart.keys().for_each(|path| line("restarts with", path.as_str()));
+    unit.reload.keys().for_each(|path| line("reloads with", path.as_str()));
+    unit.secrets.iter().for_each(|name| line("restarts with the secret", name.as_str()));
+    if unit.release {
+        line("restarts with", "the release");
+    }
+    text
+}
+
+fn secret_text(parts: &[Part]) -> String {
+    let part = |part: &Part| match part {
+        Part::Literal(text) => text.clone(),
+        Part::Secret(name) => format!("<secret {name}>"),
+        Part::Variable { key, secret } => format!("{key}=<secret {secret}>\n"),
+    };
+    parts.iter().map(part).collect()
+}

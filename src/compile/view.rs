@@ -1,0 +1,221 @@
+//! Typed reading of a merged table: what is missing or wrong is noted, and reading goes on.
+
+use super::{
+    report::Mistake,
+    source::{At, Files, Node, Table, Value},
+    template::{Rendering, Templates, is_template},
+};
+use crate::model::Target;
+use std::{cell::RefCell, fmt::Display, ops::RangeInclusive, str::FromStr};
+
+/// What reading the definitions of one guest needs, and what it finds wrong.
+pub struct Lowering<'a> {
+    pub target: &'a Target,
+    pub files: &'a Files,
+    pub templates: &'a Templates,
+    pub rendering: Rendering<'a>,
+    pub mistakes: &'a RefCell<Vec<Mistake>>,
+}
+
+/// A table of the definitions.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub lowering: &'a Lowering<'a>,
+    /// What a missing key is told at.
+    pub at: At,
+    pub table: &'a Table,
+}
+
+/// A value and where it was written.
+#[derive(Debug, Clone)]
+pub struct Located<T> {
+    pub value: T,
+    pub at: At,
+}
+
+/// No key at all, which is how a layer without it reads.
+static EMPTY: Table = Table::new();
+
+impl<'a> Lowering<'a> {
+    pub fn report(&self, mistake: Mistake) {
+        self.mistakes.borrow_mut().push(mistake);
+    }
+
+    /// A text with its variables put in.
+    pub fn text(&self, text: &str, at: At) -> Option<String> {
+        if is_template(text) {
+            self.template(text, at, &self.rendering)
+        } else {
+            Some(text.to_owned())
+        }
+    }
+
+    /// What a template makes of a scope.
+    pub fn template(&self, name: &str, at: At, scope: &Rendering<'_>) -> Option<String> {
+        match self.templates.render(name, scope, at) {
+            Ok(text) => Some(text),
+            Err(mistakes) => {
+                let told = mistakes.into_iter().map(|mistake| mistake.in_guest(self.target));
+                self.mistakes.borrow_mut().extend(told);
+                None
+            }
+        }
+    }
+
+    /// Reads a value by its own rule.
+    pub fn parse<T: FromStr<Err: Display>>(&self, text: &str, at: At) -> Option<T> {
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.report(Mistake::new(at, error.to_string()));
+                None
+            }
+        }
+    }
+
+    pub fn view(&'a self, node: &'a Node) -> View<'a> {
+        View { lowering: self, at: node.at, table: node.table().unwrap_or(&EMPTY) }
+    }
+}
+
+impl<'a> View<'a> {
+    pub fn node(&self, key: &str) -> Option<&'a Node> {
+        let node = &self.table.get(key)?.node;
+        (!matches!(node.value, Value::Wrong)).then_some(node)
+    }
+
+    /// The same, where a missing key is a mistake.
+    pub fn need_node(&self, key: &str) -> Option<&'a Node> {
+        if !self.table.contains_key(key) {
+            self.lowering.report(missing(self.at, key));
+        }
+        self.node(key)
+    }
+
+    /// The table below a key; an empty one when it is not there.
+    pub fn table(&self, key: &str) -> View<'a> {
+        let node = self.node(key).filter(|node| node.table().is_some());
+        match node {
+            Some(node) => self.lowering.view(node),
+            None => View { lowering: self.lowering, at: self.at, table: &EMPTY },
+        }
+    }
+
+    pub fn text(&self, key: &str) -> Option<Located<String>> {
+        let node = self.node(key)?;
+        Some(Located { value: self.lowering.text(node.text()?, node.at)?, at: node.at })
+    }
+
+    pub fn need_text(&self, key: &str) -> Option<Located<String>> {
+        self.need_node(key)?;
+        self.text(key)
+    }
+
+    pub fn parsed<T: FromStr<Err: Display>>(&self, key: &str) -> Option<Located<T>> {
+        let text = self.text(key)?;
+        Some(Located { value: self.lowering.parse(&text.value, text.at)?, at: text.at })
+    }
+
+    pub fn need<T: FromStr<Err: Display>>(&self, key: &str) -> Option<Located<T>> {
+        self.need_node(key)?;
+        self.parsed(key)
+    }
+
+    pub fn boolean(&self, key: &str) -> Option<bool> {
+        match self.node(key)?.value {
+            Value::Boolean(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A whole number in a range; templates may write it as text.
+    pub fn number(&self, key: &str, range: RangeInclusive<u32>) -> Option<Located<u32>> {
+        let node = self.node(key)?;
+        let written = match &node.value {
+            Value::Integer(number) => number.to_string(),
+            Value::Text(text) => self.lowering.text(text, node.at)?,
+            _ => return None,
+        };
+        let number = written.trim().parse::<u32>().ok().filter(|number| range.contains(number));
+        let Some(value) = number else {
+            let (low, high) = range.into_inner();
+            let title =
+                format!("`{key}` is `{written}`, which is not a number from {low} to {high}");
+            self.lowering.report(Mistake::new(node.at, title));
+            return None;
+        };
+        Some(Located { value, at: node.at })
+    }
+
+    /// The number, or the default when the key is not there; none when it is there and wrong.
+    pub fn number_or(&self, key: &str, range: RangeInclusive<u32>, default: u32) -> Option<u32> {
+        if self.table.contains_key(key) {
+            self.number(key, range).map(|number| number.value)
+        } else {
+            Some(default)
+        }
+    }
+
+    pub fn need_number(&self, key: &str, range: RangeInclusive<u32>) -> Option<Located<u32>> {
+        self.need_node(key)?;
+        self.number(key, range)
+    }
+
+    /// The texts of a list, or the one text.
+    pub fn texts(&self, key: &str) -> Vec<Located<String>> {
+        let nodes = match self.node(key) {
+            Some(Node { value: Value::List(items), .. }) => items.iter().collect(),
+            Some(node) => vec![node],
+            None => Vec::new(),
+        };
+        let text = |node: &&Node| {
+            let text = self.lowering.text(node.text()?, node.at)?;
+            Some(Located { value: text, at: node.at })
+        };
+        nodes.iter().filter_map(text).collect()
+    }
+
+    pub fn parsed_texts<T: FromStr<Err: Display>>(&self, key: &str) -> Vec<Located<T>> {
+        let texts = self.texts(key).into_iter();
+        texts
+            .filter_map(|text| {
+                Some(Located { value: self.lowering.parse(&text.value, text.at)?, at: text.at })
+            })
+            .collect()
+    }
+
+    /// The tables of a list.
+    pub fn list(&self, key: &str) -> Vec<View<'a>> {
+        match self.node(key) {
+            Some(Node { value: Value::List(items), .. }) => {
+                items.iter().map(|item| self.lowering.view(item)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The entries of a table by name, each with the place of its key.
+    pub fn entries(&self, key: &str) -> impl Iterator<Item = (&'a str, At, &'a Node)> + use<'a> {
+        let members = self.table(key).table.iter();
+        members
+            .filter(|(_, member)| !matches!(member.node.value, Value::Wrong))
+            .map(|(name, member)| (name.as_str(), member.key, &member.node))
+    }
+
+    /// The entries of a table by name that are tables themselves.
+    pub fn tables(&self, key: &str) -> impl Iterator<Item = (&'a str, View<'a>)> + use<'a> {
+        let lowering = self.lowering;
+        self.entries(key).map(move |(name, _, node)| (name, lowering.view(node)))
+    }
+
+    pub fn report(&self, mistake: Mistake) {
+        self.lowering.report(mistake);
+    }
+}
+
+/// A key that has to be there and is not.
+pub fn missing(at: At, key: &str) -> Mistake {
+    Mistake::new(at, format!("`{key}` is missing"))
+        .label("in this table")
+        .help(format!("add `{key} = …`"))
+}

@@ -1,0 +1,216 @@
+//! The app's repositories, by the `git` program: which commit a branch names, and a commit's files.
+
+use crate::model::Digest;
+use std::{
+    fs,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// What git could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    #[error("cannot run `git`; install it: apt-get install git")]
+    Run(#[source] io::Error),
+    #[error(
+        "`{repo}` is no repository address: write https://…, ssh://…, or a folder of the workspace without `..`"
+    )]
+    Address { repo: String },
+    #[error("`{branch}` is no branch name")]
+    Branch { branch: String },
+    #[error("the folder `{path}` is not there; it is to hold the repository `{repo}`")]
+    NoFolder { repo: String, path: PathBuf },
+    #[error("cannot {act} of `{repo}`: git says: {message}")]
+    Git { act: String, repo: String, message: String },
+    #[error("cannot copy files of `{repo}`")]
+    Copy {
+        repo: String,
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// A branch resolved: what `stacks/lock.toml` holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// 40 lower-case hex digits.
+    pub commit: String,
+    /// The tree of that commit, or of its subfolder; 40 lower-case hex digits.
+    pub tree: String,
+}
+
+/// A repository that git commands can be run in: the workspace's folder itself, or a bare copy of a remote one.
+struct Checkout {
+    repo: String,
+    folder: PathBuf,
+}
+
+/// Resolves a branch. Remote repositories are fetched into `cache`, a folder that may be deleted at any time.
+pub fn pin(
+    workspace: &Path,
+    cache: &Path,
+    repo: &str,
+    branch: &str,
+    subfolder: &str,
+) -> Result<Pin, GitError> {
+    check_branch(branch)?;
+    let checkout = Checkout::open(workspace, cache, repo)?;
+    if is_remote(repo) {
+        checkout.fetch(&format!("+refs/heads/{branch}:refs/heads/{branch}"))?;
+    }
+    let reference = format!("refs/heads/{branch}");
+    let commit = checkout.resolve(&format!("{reference}^{{commit}}"))?;
+    let tree = checkout.resolve(&tree_of(&commit, subfolder))?;
+    Ok(Pin { commit, tree })
+}
+
+/// Writes the files of a commit, or of its subfolder, to `out` as a tar archive.
+pub fn archive(
+    workspace: &Path,
+    cache: &Path,
+    repo: &str,
+    commit: &str,
+    subfolder: &str,
+    out: &mut dyn Write,
+) -> Result<(), GitError> {
+    let checkout = Checkout::open(workspace, cache, repo)?;
+    let tree = tree_of(commit, subfolder);
+    if is_remote(repo) && checkout.resolve(&tree).is_err() {
+        checkout.fetch("+refs/heads/*:refs/heads/*")?;
+    }
+    let tree = checkout.resolve(&tree)?;
+    let mut child = checkout
+        .git(&["archive", "--format=tar", &tree])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(GitError::Run)?;
+    let mut stdout = child.stdout.take().expect("stdout is piped");
+    let copied = io::copy(&mut stdout, out);
+    drop(stdout);
+    let mut message = String::new();
+    let stderr = child.stderr.as_mut().expect("stderr is piped");
+    let told = stderr.read_to_string(&mut message);
+    let status = child.wait().map_err(GitError::Run)?;
+    copied.and(told).map_err(|cause| GitError::Copy { repo: repo.to_owned(), cause })?;
+    if status.success() { Ok(()) } else { Err(checkout.failed("read the files", &message)) }
+}
+
+impl Checkout {
+    fn open(workspace: &Path, cache: &Path, repo: &str) -> Result<Self, GitError> {
+        check_address(repo)?;
+        let repo = repo.to_owned();
+        if !is_remote(&repo) {
+            // git compares `safe.directory` with the absolute path.
+            let folder = workspace.join(&repo);
+            let Ok(folder) = fs::canonicalize(&folder) else {
+                return Err(GitError::NoFolder { repo, path: folder });
+            };
+            return Ok(Self { repo, folder });
+        }
+        let folder = cache.join(Digest::of(repo.as_bytes()).short());
+        let checkout = Self { repo, folder };
+        if !checkout.folder.join("HEAD").exists() {
+            checkout.make_bare()?;
+        }
+        Ok(checkout)
+    }
+
+    fn make_bare(&self) -> Result<(), GitError> {
+        fs::create_dir_all(&self.folder)
+            .map_err(|cause| GitError::Copy { repo: self.repo.clone(), cause })?;
+        self.run("make a copy", &["init", "--quiet", "--bare", "."]).map(drop)
+    }
+
+    fn fetch(&self, reference: &str) -> Result<(), GitError> {
+        let arguments =
+            ["fetch", "--quiet", "--no-tags", "--end-of-options", &self.repo, reference];
+        self.run("fetch branches", &arguments).map(drop)
+    }
+
+    fn resolve(&self, name: &str) -> Result<String, GitError> {
+        let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", name];
+        let text = self.run(&format!("find `{name}`"), &arguments)?;
+        let id = text.lines().last().unwrap_or("").trim();
+        if is_object_id(id) {
+            Ok(id.to_owned())
+        } else {
+            Err(self.failed(&format!("find `{name}`"), "no such commit, branch or folder"))
+        }
+    }
+
+    fn run(&self, act: &str, arguments: &[&str]) -> Result<String, GitError> {
+        let output = self.git(arguments).output().map_err(GitError::Run)?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(self.failed(act, &String::from_utf8_lossy(&output.stderr)))
+        }
+    }
+
+    /// A git that never asks, and speaks no protocol but those that an address may name.
+    fn git(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        command
+            .arg("-C")
+            .arg(&self.folder)
+            .args(["-c", "protocol.allow=never"])
+            .args(["-c", "protocol.https.allow=always", "-c", "protocol.ssh.allow=always"])
+            .args(["-c", &format!("safe.directory={}", self.folder.display())])
+            .args(arguments)
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn failed(&self, act: &str, message: &str) -> GitError {
+        let message = message.trim();
+        let message = if message.is_empty() { "no such commit, branch or folder" } else { message };
+        GitError::Git { act: act.to_owned(), repo: self.repo.clone(), message: message.to_owned() }
+    }
+}
+
+fn tree_of(commit: &str, subfolder: &str) -> String {
+    if subfolder.is_empty() {
+        format!("{commit}^{{tree}}")
+    } else {
+        format!("{commit}:{subfolder}")
+    }
+}
+
+fn is_object_id(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+fn is_remote(repo: &str) -> bool {
+    repo.starts_with("https://") || repo.starts_with("ssh://")
+}
+
+/// Addresses go to git as they are, so that only plain ones may: no `ext::`, no option, no way out of the workspace.
+fn check_address(repo: &str) -> Result<(), GitError> {
+    let plain = !repo.is_empty() && !repo.starts_with('-') && !repo.chars().any(char::is_control);
+    let folder =
+        !repo.contains(':') && !repo.starts_with('/') && !repo.split('/').any(|c| c == "..");
+    let remote = is_remote(repo) && !repo.contains("://-");
+    if plain && (folder || remote) {
+        Ok(())
+    } else {
+        Err(GitError::Address { repo: repo.to_owned() })
+    }
+}
+
+/// The rules of git-check-ref-format(1) for a branch.
+fn check_branch(branch: &str) -> Result<(), GitError> {
+    let bad = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
+    let component = |c: &str| !c.is_empty() && !c.starts_with('.') && !c.ends_with(".lock");
+    let valid = !branch.starts_with('-')
+        && !branch.contains(bad)
+        && !branch.contains("..")
+        && !branch.contains("@{")
+        && !branch.ends_with('.')
+        && branch != "@"
+        && branch.split('/').all(component);
+    if valid { Ok(()) } else { Err(GitError::Branch { branch: branch.to_owned() }) }
+}

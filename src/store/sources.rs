@@ -1,0 +1,131 @@
+//! The workspace's files, as the compiler wants them.
+
+use crate::model::FILE_BYTES_MAX;
+use rustix::fs::OFlags;
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+use walkdir::WalkDir;
+
+/// Folders of a workspace that a build reads.
+const FOLDERS: [&str; 3] = ["stacks", "templates", "keys"];
+/// Folders below `stacks` that hold no definitions: the worked examples' apps.
+const NOT_DEFINITIONS: &str = "stacks/apps";
+/// Secrets, which a build must not even hold in memory.
+const SECRETS: &str = "stacks/secrets.local.toml";
+/// The most files of a workspace.
+const FILES_MAX: usize = 20_000;
+/// The deepest folder.
+const DEPTH_MAX: usize = 16;
+
+/// Why a workspace cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("cannot read `{path}`")]
+    Io {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot write `{path}`")]
+    Write {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error(
+        "`{path}` has no `stacks` folder: run stackc in a workspace, name one with `-C`, or make one with `stackc init`"
+    )]
+    NoWorkspace { path: PathBuf },
+    #[error(
+        "`{path}` is neither a file nor a folder; a workspace holds nothing else, so that a build depends on nothing outside it"
+    )]
+    NotAFile { path: PathBuf },
+    #[error("`{path}` is bigger than 1 MiB, the most that one file of a workspace may have")]
+    TooBig { path: PathBuf },
+    #[error("`{path}` has more than {FILES_MAX} files")]
+    TooMany { path: PathBuf },
+    #[error("the name of `{path}` is not UTF-8")]
+    Name { path: PathBuf },
+}
+
+/// Every file that a build may depend on: its path relative to the workspace, with `/`, to its bytes.
+/// Only regular files count, symlinks are refused, private keys in `keys` are not read.
+pub fn read_sources(workspace: &Path) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
+    if !workspace.join("stacks").is_dir() {
+        return Err(SourceError::NoWorkspace { path: workspace.to_owned() });
+    }
+    let mut files = BTreeMap::new();
+    for folder in FOLDERS {
+        read_folder(workspace, &workspace.join(folder), &mut files)?;
+    }
+    Ok(files)
+}
+
+fn read_folder(
+    workspace: &Path,
+    folder: &Path,
+    files: &mut BTreeMap<String, Vec<u8>>,
+) -> Result<(), SourceError> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let walk = WalkDir::new(folder).max_depth(DEPTH_MAX).sort_by_file_name();
+    for entry in walk.into_iter().filter_entry(|e| !e.path().ends_with(NOT_DEFINITIONS)) {
+        let entry = entry.map_err(|error| SourceError::Io {
+            path: error.path().unwrap_or(folder).to_owned(),
+            cause: error.into(),
+        })?;
+        let path = entry.path();
+        let name = path.strip_prefix(workspace).ok().and_then(Path::to_str);
+        let Some(name) = name else { return Err(SourceError::Name { path: path.to_owned() }) };
+        if entry.file_type().is_dir() || name == SECRETS || is_private(name) {
+            continue;
+        }
+        if files.len() == FILES_MAX {
+            return Err(SourceError::TooMany { path: workspace.to_owned() });
+        }
+        files.insert(name.to_owned(), read_regular(path, &entry)?);
+    }
+    Ok(())
+}
+
+fn read_regular(path: &Path, entry: &walkdir::DirEntry) -> Result<Vec<u8>, SourceError> {
+    if !entry.file_type().is_file() {
+        return Err(SourceError::NotAFile { path: path.to_owned() });
+    }
+    let failed = |cause| SourceError::Io { path: path.to_owned(), cause };
+    // The walk has looked a moment ago; a link that was put there since is not followed either.
+    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(no_follow).open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(SourceError::TooBig { path: path.to_owned() });
+    }
+    Ok(bytes)
+}
+
+/// Replaces `stacks/lock.toml` in one step.
+pub fn write_lock(workspace: &Path, text: &str) -> Result<(), SourceError> {
+    let path = workspace.join("stacks/lock.toml");
+    let failed = |cause| SourceError::Write { path: path.clone(), cause };
+    let mut staged = tempfile::Builder::new()
+        .prefix(".lock-")
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(workspace.join("stacks"))
+        .map_err(failed)?;
+    staged.write_all(text.as_bytes()).map_err(failed)?;
+    staged.as_file().sync_all().map_err(failed)?;
+    staged.persist(&path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Of `keys`, only public keys and certificates are an input of a build.
+fn is_private(name: &str) -> bool {
+    name.starts_with("keys/") && !name.ends_with(".pub") && !name.ends_with(".pem")
+}

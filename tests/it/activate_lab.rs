@@ -1,0 +1,215 @@
+//! An activation's whole life on a real guest of a real lab: created, changed, undone, rolled back, left alone.
+
+use crate::handmade::{self, Stack};
+use camino::{Utf8Path, Utf8PathBuf};
+use stackc::{
+    activate::{
+        ActivateError, Activated, Failed, Job, Seams, Stage, activate, look, rollback_target,
+    },
+    lab::{self, Lab, Place},
+    model::{
+        Bundle, GenerationId, GuestAccess, SecretValue, Site, Trust,
+        protocol::{HistoryReply, HistoryRequest, Identity},
+    },
+    plan::text,
+    proxmox::ProxmoxClient,
+    remote::{Connection, Door, SshConnection},
+    vault::Secrets,
+};
+use std::{fs, net::IpAddr, os::unix::fs::PermissionsExt, path::PathBuf};
+use tokio::runtime::Runtime;
+
+/// A lab of this test's own; gone with it.
+struct OwnLab {
+    place: Place,
+    lab: Lab,
+}
+
+impl OwnLab {
+    fn up(name: &str) -> Self {
+        let place = Place::usual(name.parse().expect("a lab's name"));
+        let up = lab::Up {
+            place: &place,
+            subnet: None,
+            port: None,
+            mirror: None,
+            program: Utf8Path::new(env!("CARGO_BIN_EXE_stackc")),
+        };
+        let lab = lab::up(&up, &mut |line| eprintln!("{line}")).expect("the lab comes up");
+        Self { place, lab }
+    }
+
+    fn address(&self, host: u8) -> IpAddr {
+        let mut octets = self.lab.subnet.network().octets();
+        octets[3] = host;
+        IpAddr::from(octets)
+    }
+}
+
+impl Drop for OwnLab {
+    fn drop(&mut self) {
+        if let Err(error) = lab::down(&self.place) {
+            eprintln!("{error}");
+        }
+    }
+}
+
+/// An operator with a workspace of files.
+struct Operator {
+    runtime: Runtime,
+    client: ProxmoxClient,
+    access: GuestAccess,
+    folder: tempfile::TempDir,
+}
+
+impl Operator {
+    fn of(lab: &Lab) -> Self {
+        let runtime = Runtime::new().expect("a runtime starts");
+        let access = GuestAccess {
+            user: "root".parse().expect("a user"),
+            identity: Some(lab.admin_key.to_string()),
+            management: Vec::new(),
+        };
+        let site = Site {
+            url: lab.url.clone(),
+            token: "proxmox/token".parse().expect("a name"),
+            trust: Trust::Ca(fs::read_to_string(&lab.ca_file).expect("the CA is there")),
+            access: access.clone(),
+        };
+        let token = SecretValue::new(lab.token.clone());
+        let client = ProxmoxClient::new(&site, &token, runtime.handle().clone());
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { runtime, client: client.expect("the client is set up"), access, folder }
+    }
+
+    fn secrets(&self, password: &str) -> PathBuf {
+        let path = self.folder.path().join("secrets.local.toml");
+        let key = "5a".repeat(32);
+        let text = format!("tag_key = \"{key}\"\n[shop.dev]\npassword = \"{password}\"\n");
+        fs::write(&path, text).expect("the file is written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        path
+    }
+
+    fn open(&self, door: Door) -> Box<dyn Connection> {
+        let progress = Box::new(|step: &str, text: &str| eprintln!("    {step}: {text}"));
+        Box::new(SshConnection::new(door, self.runtime.handle().clone(), progress))
+    }
+
+    fn with_seams<T>(&self, work: impl FnOnce(&mut Seams<'_>) -> T) -> T {
+        let mut client = self.client.clone();
+        let mut seams = Seams {
+            proxmox: &mut client,
+            open: &|door| self.open(door),
+            fetch: &|_| Err("this stack has no release".into()),
+            access: self.access.clone(),
+            workspace: self.folder.path().to_owned(),
+            progress: &|step, text| eprintln!("  {step}: {text}"),
+            answers: &|_| false,
+        };
+        work(&mut seams)
+    }
+
+    fn run(&self, job: &Job<'_>) -> Result<Activated, Failed> {
+        self.with_seams(|seams| {
+            let found = look(seams, job)?;
+            let plan = found.plan(job).map_err(Failed::refused)?;
+            eprint!("{}", text(&plan));
+            activate(seams, job, found, &plan)
+        })
+    }
+
+    fn activate(&self, bundle: &Bundle, password: &str) -> Result<Activated, Failed> {
+        let path = self.secrets(password);
+        let job = Job::activate(bundle, &|| Secrets::load(&path), "tester@lab".to_owned());
+        self.run(&job.expect("the job is whole"))
+    }
+
+    fn plan_is_empty(&self, bundle: &Bundle, password: &str) -> bool {
+        let path = self.secrets(password);
+        let job = Job::activate(bundle, &|| Secrets::load(&path), "tester@lab".to_owned());
+        let job = job.expect("the job is whole");
+        self.with_seams(|seams| {
+            let plan = look(seams, &job).expect("the guest answers").plan(&job);
+            let plan = plan.expect("it can be planned");
+            eprint!("{}", text(&plan));
+            plan.is_empty()
+        })
+    }
+
+    fn connection(&self, bundle: &Bundle) -> (Box<dyn Connection>, Identity) {
+        let documents = stackc::plan::Documents::of(bundle).expect("they are whole");
+        let mut client = self.client.clone();
+        let container = stackc::proxmox::Proxmox::container(&mut client, documents.proxmox.vmid);
+        let container = container.expect("Proxmox answers").expect("the guest is there");
+        let mark = container.mark.expect("it is marked");
+        let door = Door {
+            address: documents.proxmox.ip.addr(),
+            uuid: mark.uuid.clone(),
+            host_key: container.host_key.expect("its key is pinned"),
+            access: self.access.clone(),
+            workspace: self.folder.path().to_owned(),
+        };
+        let (project, env) = (mark.target.project, mark.target.env);
+        (self.open(door), Identity { project, env, uuid: mark.uuid })
+    }
+
+    fn history(&self, bundle: &Bundle) -> HistoryReply {
+        let (mut connection, identity) = self.connection(bundle);
+        connection.history(&HistoryRequest { identity }).expect("the guest tells its history")
+    }
+}
+
+/// What a guest has at a path, as root sees it.
+fn read(lab: &Lab, vmid: u32, path: &str) -> String {
+    let place =
+        Place { name: lab.name.clone(), state: lab.state.clone(), cache: Utf8PathBuf::new() };
+    let arguments = lab::ssh_arguments(&place, &vmid.to_string()).expect("it can be logged in to");
+    let output =
+        std::process::Command::new("ssh").args(arguments).arg(format!("cat {path}")).output();
+    String::from_utf8_lossy(&output.expect("ssh runs").stdout).into_owned()
+}
+
+#[test]
+fn a_stack_is_created_changed_undone_rolled_back_and_left_alone() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: a lab needs root");
+        return;
+    }
+    let own = OwnLab::up(&format!("act{}", std::process::id() % 10_000));
+    let operator = Operator::of(&own.lab);
+    let stack = Stack { lab: Some(own.lab.clone()), address: own.address(101), ..Stack::default() };
+    let (one, two) = (handmade::bundle(&stack), handmade::bundle(&stack.version("two")));
+
+    let first = operator.activate(&one, "first").expect("version one becomes live");
+    assert_eq!(first.generation, Some(GenerationId(1)));
+    assert!(read(&own.lab, 101, "/etc/web.env").contains("VERSION=one\nPASSWORD=first\n"));
+    assert!(operator.plan_is_empty(&one, "first"), "what is live needs nothing");
+
+    let second = operator.activate(&two, "first").expect("version two becomes live");
+    assert_eq!(second.generation, Some(GenerationId(2)));
+    assert!(read(&own.lab, 101, "/etc/web.env").contains("VERSION=two"));
+
+    let broken = handmade::bundle(&stack.version("three").broken());
+    let failed = operator.activate(&broken, "first").expect_err("a broken unit is undone");
+    assert_eq!((failed.stage, failed.exit_code()), (Stage::Undone, 5), "{:?}", failed.error);
+    assert!(matches!(failed.error, ActivateError::Undone { .. }));
+    assert!(!failed.error.evidence().is_empty(), "it says why");
+    assert!(read(&own.lab, 101, "/etc/web.env").contains("VERSION=two"));
+    assert!(operator.plan_is_empty(&two, "first"), "undone means as before");
+
+    let history = operator.history(&two);
+    let back = rollback_target(&two.manifest.target, &history, None).expect("there is one before");
+    assert_eq!(back.number, GenerationId(1));
+    let path = operator.secrets("first");
+    let kept = [back.secrets].into();
+    let load = || Secrets::load(&path);
+    let job = Job::rollback(&one, back, &kept, &load, "tester@lab".to_owned());
+    let rolled = operator.run(&job.expect("the job is whole")).expect("version one is back");
+    assert!(rolled.generation > Some(GenerationId(2)), "a rollback is a new generation");
+    assert!(read(&own.lab, 101, "/etc/web.env").contains("VERSION=one"));
+
+    let rotated = operator.activate(&one, "second").expect("a new secret is a new generation");
+    assert!(rotated.generation > rolled.generation);
+    assert!(read(&own.lab, 101, "/etc/web.env").contains("PASSWORD=second"));
+}

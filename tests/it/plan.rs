@@ -1,0 +1,260 @@
+//! Plans as people read them, and what they decide for units.
+
+use crate::handmade::{Stack, bundle, name};
+use stackc::{
+    model::{
+        Bundle, Container, Digest, FirewallAction, Generation, GenerationCause, GenerationId,
+        GuestPath, HostKey, Mark, Network, Nonce, Outcome, Placed, SecretTags, SecretsVersion,
+        protocol::{ObservedGuest, UnitState},
+    },
+    plan::{Documents, Live, NewGeneration, Plan, Wanted, ledger, placement, plan, switch, text},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+fn tags(value: &str) -> SecretTags {
+    SecretTags::from([(name("shop/dev/password"), Digest::of(value.as_bytes()))])
+}
+
+/// A container that is what the stack's `proxmox.json` says.
+fn container(stack: &Stack) -> Container {
+    let wanted = Documents::of(&bundle(stack)).expect("the bundle is whole").proxmox;
+    let mark = "stackc shop/dev 0123456789abcdef0123456789abcdef";
+    Container {
+        vmid: wanted.vmid,
+        node: wanted.node,
+        running: true,
+        mark: Mark::in_description(mark),
+        host_key: format!("SHA256:{}", "k".repeat(43)).parse::<HostKey>().ok(),
+        notes: String::new(),
+        config_digest: "da39".to_owned(),
+        hostname: Some(wanted.hostname),
+        cores: Some(wanted.cores),
+        memory_mib: wanted.memory_mib,
+        swap_mib: wanted.swap_mib,
+        disk_gib: wanted.disk_gib,
+        storage: wanted.storage,
+        network: Network {
+            bridge: wanted.bridge,
+            hwaddr: Some("BC:24:11:00:00:01".to_owned()),
+            ip: Some(wanted.ip),
+            gateway: wanted.gateway,
+            firewall: true,
+        },
+        nameserver: None,
+        nesting: wanted.nesting,
+        onboot: wanted.onboot,
+        protection: wanted.protection,
+        tags: wanted.tags,
+        pending: BTreeSet::new(),
+        lock: None,
+    }
+}
+
+/// A guest on which `live` is live, asked about `wanted`.
+fn guest(live: &Bundle, wanted: &Bundle, tags: &SecretTags) -> ObservedGuest {
+    let version = SecretsVersion::of(tags, &live.manifest);
+    let texts = live.files.iter().filter_map(|(path, bytes)| {
+        let path = path.on_guest()?;
+        Some((path, String::from_utf8_lossy(bytes).into_owned()))
+    });
+    let documents = live.files.iter().filter(|(path, _)| path.on_guest().is_none());
+    let recorded = (live.digest != wanted.digest).then(|| stackc::model::protocol::Recorded {
+        manifest: Some(live.manifest.clone()),
+        ledger: ledger(live),
+        unit_texts: texts.collect(),
+        documents: documents
+            .map(|(path, bytes)| (path.to_string(), String::from_utf8_lossy(bytes).into_owned()))
+            .collect(),
+    });
+    let active = |load: &str| UnitState { load: load.to_owned(), active: "active".to_owned() };
+    ObservedGuest {
+        identity: None,
+        boot_id: "b".to_owned(),
+        debian: "12".to_owned(),
+        live: Some(Generation {
+            number: GenerationId(4),
+            digest: Some(live.digest),
+            release: None,
+            secrets: version,
+            tags: tags.clone(),
+            parent: Some(GenerationId(3)),
+            cause: GenerationCause::Activate,
+            by: "ops@desk".to_owned(),
+            at: "2026-01-02T03:04:05Z".to_owned(),
+            outcome: Outcome::Confirmed,
+            proxmox: None,
+        }),
+        last_number: GenerationId(6),
+        pending: None,
+        lease: None,
+        has_tree: live.digest == wanted.digest,
+        releases: BTreeSet::new(),
+        secrets: BTreeSet::from([version]),
+        drift: BTreeMap::new(),
+        recorded,
+        units: BTreeMap::from([(name("web.service"), active("loaded"))]),
+        missing_packages: BTreeSet::new(),
+        firewall_active: false,
+        free_bytes: 1 << 30,
+    }
+}
+
+fn planned(
+    wanted: &Bundle,
+    tags: &SecretTags,
+    container: Option<&Container>,
+    guest: Option<&ObservedGuest>,
+) -> Plan {
+    let documents = Documents::of(wanted).expect("the bundle is whole");
+    let secrets = SecretsVersion::of(tags, &wanted.manifest);
+    let wanted = Wanted { bundle: wanted, tags, secrets, release: None };
+    plan(&wanted, &documents, container, guest).expect("it can be planned")
+}
+
+#[test]
+fn the_plan_of_what_is_live_is_empty() {
+    let stack = Stack::default();
+    let live = bundle(&stack);
+    let guest = guest(&live, &live, &tags("a"));
+    let plan = planned(&live, &tags("a"), Some(&container(&stack)), Some(&guest));
+    assert!(plan.is_empty(), "{}", text(&plan));
+    insta::assert_snapshot!(text(&plan));
+}
+
+#[test]
+fn a_guest_that_is_not_there_is_created_and_gets_everything() {
+    let plan = planned(&bundle(&Stack::default()), &tags("a"), None, None);
+    insta::assert_snapshot!(text(&plan));
+}
+
+#[test]
+fn a_change_names_its_files_and_restarts_what_reads_them() {
+    let stack = Stack::default();
+    let (live, wanted) = (bundle(&stack), bundle(&stack.version("two")));
+    let guest = guest(&live, &wanted, &tags("a"));
+    let plan = planned(&wanted, &tags("a"), Some(&container(&stack)), Some(&guest));
+    insta::assert_snapshot!(text(&plan));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&plan.json()).expect("it is JSON"));
+}
+
+#[test]
+fn another_secret_is_a_new_generation_and_restarts_its_readers_only() {
+    let stack = Stack::default();
+    let live = bundle(&stack);
+    let guest = guest(&live, &live, &tags("a"));
+    let plan = planned(&live, &tags("b"), Some(&container(&stack)), Some(&guest));
+    insta::assert_snapshot!(text(&plan));
+}
+
+#[test]
+fn settings_and_network_frame_a_change_and_pending_ones_are_told() {
+    let stack = Stack::default();
+    let mut there = container(&stack);
+    there.cores = Some(4);
+    there.nesting = false;
+    there.disk_gib = 1;
+    there.network.ip = "10.0.10.99/24".parse().ok();
+    let live = bundle(&stack);
+    let guest = guest(&live, &live, &tags("a"));
+    let plan = planned(&live, &tags("a"), Some(&there), Some(&guest));
+    insta::assert_snapshot!(text(&plan));
+}
+
+#[test]
+fn drift_is_shown_and_put_back() {
+    let stack = Stack::default();
+    let live = bundle(&stack);
+    let mut guest = guest(&live, &live, &tags("a"));
+    guest.drift.insert(name("/etc/web.env"), "a file of 12 bytes".to_owned());
+    let plan = planned(&live, &tags("a"), Some(&container(&stack)), Some(&guest));
+    insta::assert_snapshot!(text(&plan));
+    let switch = switched(&live, &guest, &tags("a"));
+    assert_eq!(
+        switch.placement.place.keys().collect::<Vec<_>>(),
+        [&name::<GuestPath>("/etc/web.env")]
+    );
+}
+
+#[test]
+fn another_disk_or_storage_is_refused_as_a_new_guest() {
+    let stack = Stack::default();
+    let mut there = container(&stack);
+    there.storage = "other".to_owned();
+    there.disk_gib = 64;
+    let wanted = bundle(&stack);
+    let documents = Documents::of(&wanted).expect("the bundle is whole");
+    let (tags, secrets) = (tags("a"), SecretsVersion::of(&tags("a"), &wanted.manifest));
+    let wanted = Wanted { bundle: &wanted, tags: &tags, secrets, release: None };
+    let refused = plan(&wanted, &documents, Some(&there), None).expect_err("it is refused");
+    insta::assert_snapshot!(refused.to_string());
+}
+
+fn switched(wanted: &Bundle, guest: &ObservedGuest, tags: &SecretTags) -> stackc::model::Switch {
+    let documents = Documents::of(wanted).expect("the bundle is whole");
+    let secrets = SecretsVersion::of(tags, &wanted.manifest);
+    let wanted = Wanted { bundle: wanted, tags, secrets, release: None };
+    let new = NewGeneration {
+        tx: name("0123456789abcdef"),
+        nonce: Nonce("n".to_owned()),
+        release: None,
+        cause: GenerationCause::Activate,
+        parent: None,
+        by: "ops@desk".to_owned(),
+        at: "2026-01-02T03:04:05Z".to_owned(),
+    };
+    switch(&wanted, &documents, guest, new)
+}
+
+#[test]
+fn a_switch_follows_the_highest_number_and_its_undo_mirrors_it() {
+    let stack = Stack::default();
+    let (live, wanted) = (bundle(&stack), bundle(&stack.version("two")));
+    let guest = guest(&live, &wanted, &tags("a"));
+    let switch = switched(&wanted, &guest, &tags("a"));
+    assert_eq!(switch.generation.number, GenerationId(7));
+    assert_eq!(switch.from, GenerationId(4));
+    assert_eq!(switch.generation.parent, Some(GenerationId(4)));
+    assert_eq!(switch.units.restart, [name("web.service")]);
+    assert_eq!(switch.undo_units.restart, [name("web.service")]);
+    assert!(switch.units.daemon_reload && switch.undo_units.daemon_reload);
+    assert_eq!(switch.firewall, FirewallAction::Keep);
+    assert!(switch.placement.place.is_empty(), "links through `current` stay as they are");
+}
+
+#[test]
+fn the_same_bundle_again_inherits_its_parent() {
+    let live = bundle(&Stack::default());
+    let guest = guest(&live, &live, &tags("a"));
+    let switch = switched(&live, &guest, &tags("b"));
+    assert_eq!(switch.generation.parent, Some(GenerationId(3)));
+}
+
+#[test]
+fn a_placement_removes_the_deepest_first_and_places_the_highest_first() {
+    let link = |target: &str| Placed::Link { target: target.to_owned() };
+    let ledger = |paths: &[(&str, &str)]| stackc::model::Ledger {
+        paths: paths.iter().map(|(path, target)| (name(path), link(target))).collect(),
+    };
+    let old = ledger(&[("/a", "1"), ("/a/b", "1"), ("/a/b/c", "1"), ("/k", "1")]);
+    let new = ledger(&[("/k", "1"), ("/n", "1"), ("/n/o", "1")]);
+    let way = placement(&old, &new, &BTreeSet::new());
+    let removed: Vec<_> = way.remove.iter().map(GuestPath::as_str).collect();
+    assert_eq!(removed, ["/a/b/c", "/a/b", "/a"]);
+    let placed: Vec<_> = way.place.keys().map(GuestPath::as_str).collect();
+    assert_eq!(placed, ["/n", "/n/o"]);
+}
+
+#[test]
+fn a_unit_that_goes_is_stopped_and_comes_back_on_undo() {
+    let stack = Stack::default();
+    let live = bundle(&stack);
+    let mut wanted = bundle(&stack.version("two"));
+    let gone = |path: &str| path.contains("/systemd/");
+    wanted.manifest.entries.retain(|path, _| !gone(path.as_str()));
+    wanted.files.retain(|path, _| !gone(path.as_str()));
+    let guest = guest(&live, &wanted, &tags("a"));
+    let switch = switched(&wanted, &guest, &tags("a"));
+    assert_eq!(switch.units.stop, [name("web.service")]);
+    assert_eq!(switch.undo_units.start, [name("web.service")]);
+    assert!(Live::of(&guest, &wanted).manifest.is_some());
+}
