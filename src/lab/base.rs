@@ -5,7 +5,7 @@
 //! <cache>/<key>/packages/    a flat apt repository, mounted read-only at /srv/aptrepo in every guest
 //! ```
 
-use super::{LabError, error::AtPath as _, program::run};
+use super::{LabError, container::remove_if_there, error::AtPath as _, program::run};
 use crate::model::Digest;
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, flock};
@@ -106,10 +106,7 @@ pub(super) fn prepare(
 
 /// Removes every base. Guests of a lab that is up lose theirs: take labs down first.
 pub(super) fn remove_all(cache: &Utf8Path) -> Result<(), LabError> {
-    match fs::remove_dir_all(cache) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => removed.at("remove", cache),
-    }
+    remove_if_there(cache, |path| fs::remove_dir_all(path))
 }
 
 /// What the base is made of, in 16 hex digits.
@@ -242,10 +239,7 @@ fn remove_identity(root: &Utf8Path) -> Result<(), LabError> {
             fs::remove_file(entry.path()).at("remove", entry.path())?;
         }
     }
-    match fs::remove_file(root.join("var/lib/dbus/machine-id")) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => removed.at("remove", root.join("var/lib/dbus/machine-id")),
-    }
+    remove_if_there(&root.join("var/lib/dbus/machine-id"), |path| fs::remove_file(path))
 }
 
 /// Copies the tree as an unprivileged guest sees it. Extracting inside the id map keeps set-uid bits and file capabilities; a chown drops them.

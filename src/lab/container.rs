@@ -14,7 +14,7 @@ use super::{
     base::{Base, PACKAGES_IN_GUEST, ROOT_ID},
     config::Config,
     error::AtPath as _,
-    program::{run, succeeds},
+    program::{PROGRAM_PATH, run, succeeds},
 };
 use crate::model::{Digest, Vmid};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -90,9 +90,12 @@ impl Container {
             return Ok(());
         }
         let folder = self.folder();
+        // A volatile overlay is never written out, which would stall every unmount; after a crash of this machine, the kernel refuses
+        // to mount it again unless told that this is fine. Guests of a lab are not worth more.
+        remove_if_there(&folder.join("work/work/incompat/volatile"), |path| fs::remove_dir(path))?;
         // Without redirect_dir, renaming a folder of the base gives EXDEV, which dpkg does not expect.
         let options = format!(
-            "lowerdir={},upperdir={folder}/upper,workdir={folder}/work,redirect_dir=on",
+            "lowerdir={},upperdir={folder}/upper,workdir={folder}/work,redirect_dir=on,volatile",
             self.base.root()
         );
         let rootfs = self.rootfs();
@@ -148,7 +151,10 @@ impl Container {
 
     /// Writes its LXC configuration from the API's.
     pub(super) fn configure(&self, config: &Config) -> Result<(), LabError> {
-        let path = self.folder().join("config");
+        let (path, script) = (self.folder().join("config"), self.network_script());
+        fs::write(&script, network_script(config)).at("write", &script)?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
+            .at("set the mode of", &script)?;
         fs::write(&path, self.lxc_configuration(config)).at("write", &path)
     }
 
@@ -182,21 +188,25 @@ impl Container {
         let Some(name) = net.get("name") else {
             return vec!["lxc.net.0.type = empty".to_owned()];
         };
-        let mut lines = vec![
+        vec![
             "lxc.net.0.type = veth".to_owned(),
             format!("lxc.net.0.link = {}", self.host_bridge),
             format!("lxc.net.0.veth.pair = {}", self.device),
             format!("lxc.net.0.name = {name}"),
             "lxc.net.0.flags = up".to_owned(),
-        ];
-        // A new MAC at each boot would leave neighbours sending to the old one for a minute.
-        lines.extend(net.get("hwaddr").map(|mac| format!("lxc.net.0.hwaddr = {mac}")));
-        let address = net.get("ip").filter(|ip| ip.contains('/'));
-        lines.extend(address.map(|ip| format!("lxc.net.0.ipv4.address = {ip}")));
-        let gateway = net.get("gw").filter(|_| address.is_some());
-        lines.extend(gateway.map(|gw| format!("lxc.net.0.ipv4.gateway = {gw}")));
-        lines.extend(net.get("mtu").map(|mtu| format!("lxc.net.0.mtu = {mtu}")));
-        lines
+            format!("lxc.hook.start-host = {}", self.network_script()),
+        ]
+    }
+
+    fn network_script(&self) -> Utf8PathBuf {
+        self.folder().join("network")
+    }
+
+    /// Gives the running guest the addresses that its configuration now has.
+    pub(super) fn apply_network(&self, init: u32) -> Result<(), LabError> {
+        let pid = format!("LXC_PID={init}");
+        run("change the guest's network", 20, &["env", &pid, self.network_script().as_str()])
+            .map(drop)
     }
 
     /// Applies limits to the running guest.
@@ -259,10 +269,7 @@ impl Lxc {
             run("unmount the guest's root", 30, &["umount", self.rootfs().as_str()])?;
         }
         self.remove_traces();
-        match fs::remove_dir_all(self.folder()) {
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            removed => removed.at("remove", self.folder()),
-        }
+        remove_if_there(&self.folder(), |path| fs::remove_dir_all(path))
     }
 
     /// What LXC leaves of a container that ended: empty control groups and a lock file. Not being there is fine.
@@ -286,6 +293,40 @@ impl Lxc {
         let mut argv = vec![program, "-P", self.guests.as_str(), "-n", &self.name];
         argv.extend(arguments);
         run(&doing, seconds, &argv)
+    }
+}
+
+/// What gives the guest's one interface its addresses, run outside at each of its boots. LXC could do it itself, but it remembers
+/// what was true at the first boot, and a guest that reboots by itself would fall back to that.
+fn network_script(config: &Config) -> String {
+    let net = config.net();
+    let mut lines = vec![
+        "#!/bin/sh -e".to_owned(),
+        format!("PATH={PROGRAM_PATH}"),
+        r#"inside() { nsenter --target "$LXC_PID" --net ip "$@"; }"#.to_owned(),
+    ];
+    if let Some(name) = net.get("name") {
+        // A new MAC at each boot would leave neighbours sending to the old one for a minute.
+        lines.extend(net.get("hwaddr").map(|mac| format!("inside link set {name} address {mac}")));
+        lines.extend(net.get("mtu").map(|mtu| format!("inside link set {name} mtu {mtu}")));
+        lines.push(format!("inside link set {name} up"));
+        lines.push(format!("inside -4 addr flush dev {name}"));
+        let address = net.get("ip").filter(|ip| ip.contains('/'));
+        lines.extend(address.map(|ip| format!("inside addr add {ip} brd + dev {name}")));
+        let gateway = net.get("gw").filter(|_| address.is_some());
+        lines.extend(gateway.map(|gw| format!("inside route replace default via {gw} dev {name}")));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Removes what may be gone already.
+pub(super) fn remove_if_there(
+    path: &Utf8Path,
+    remove: impl FnOnce(&Utf8Path) -> std::io::Result<()>,
+) -> Result<(), LabError> {
+    match remove(path) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.at("remove", path),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::model::Vmid;
 use std::time::{Duration, Instant};
 
-/// Between two tries to log in. Debian 13's sshd locks out who knocks more often (PerSourcePenalties).
+/// Between two tries to log in. Debian 13's sshd locks out who knocks more often (`PerSourcePenalties`).
 const LOGIN_PAUSE: Duration = Duration::from_millis(300);
 
 /// Ends every process of the guest at once, as a power cut does; its files stay as they are, unwritten caches included.

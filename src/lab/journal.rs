@@ -77,7 +77,9 @@ impl Journal {
         }
         let unfinished: Vec<String> =
             journal.tasks().values().filter(|t| t.end.is_none()).map(|t| t.upid.clone()).collect();
-        unfinished.iter().for_each(|upid| journal.end(upid, "unexpected status"));
+        for upid in unfinished {
+            journal.end(&upid, "unexpected status");
+        }
         Ok(journal)
     }
 

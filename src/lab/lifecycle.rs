@@ -2,11 +2,12 @@
 
 use super::{
     Lab, LabError, Place, base, certificate,
-    container::{self, Container, Power},
+    container::{self, Container, Power, remove_if_there},
     daemon,
     error::AtPath as _,
     network,
-    node::{random_bytes, vmids},
+    node::vmids,
+    place::USUAL_STATES,
     prerequisites,
     program::run,
 };
@@ -26,8 +27,9 @@ const STORAGE: &str = "local-lvm";
 const BRIDGE: &str = "vmbr0";
 const TEMPLATE: &str = "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst";
 
-/// Held while a lab is made or removed: two at once would choose the same subnet.
-const LOCK: &str = "/run/lock/stackc-lab.lock";
+/// Locked while a lab is made or removed: two at once would choose the same subnet. A folder that is always there, so that no lock
+/// file stays behind.
+const LOCK: &str = "/run/lock";
 
 /// What `up` is to make.
 pub struct Up<'a> {
@@ -71,7 +73,7 @@ fn check_path(path: &Utf8Path) -> Result<(), LabError> {
 }
 
 fn lock() -> Result<File, LabError> {
-    let file = File::create(LOCK).at("open", LOCK)?;
+    let file = File::open(LOCK).at("open", LOCK)?;
     flock(&file, FlockOperation::LockExclusive).at("lock", LOCK)?;
     Ok(file)
 }
@@ -118,7 +120,7 @@ fn found(wanted: &Up, base: &base::Base) -> Result<Lab, LabError> {
         name: name.clone(),
         url: format!("https://127.0.0.1:{}", free_port(wanted.port)?),
         ca_file: state.join("ca.pem"),
-        token: format!("root@pam!stackc={}", uuid()),
+        token: format!("root@pam!stackc={}", uuid()?),
         node: NODE.to_owned(),
         storage: STORAGE.to_owned(),
         template: TEMPLATE.to_owned(),
@@ -152,13 +154,10 @@ fn free_port(wanted: Option<u16>) -> Result<u16, LabError> {
     bound.map(|address| address.port()).map_err(|cause| LabError::Listen { port, cause })
 }
 
-/// A random UUID. Source: RFC 9562 §5.4.
-fn uuid() -> String {
-    let mut bytes = random_bytes();
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+/// A random UUID. Source: random(4).
+fn uuid() -> Result<String, LabError> {
+    let source = "/proc/sys/kernel/random/uuid";
+    fs::read_to_string(source).at("read", source).map(|text| text.trim().to_owned())
 }
 
 /// Reads the lab of this place.
@@ -267,11 +266,9 @@ pub fn down(place: &Place) -> Result<(), LabError> {
     daemon::stop(&place.state)?;
     remove_guests(place)?;
     network::remove_bridge(&place.name)?;
+    remove_if_there(&place.state, |path| fs::remove_dir_all(path))?;
     remove_traces(&place.state);
-    match fs::remove_dir_all(&place.state) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => removed.at("remove", &place.state),
-    }
+    Ok(())
 }
 
 /// Goes by the folders, whatever a description says: a lab that was only half made has none.
@@ -287,11 +284,19 @@ fn remove_guests(place: &Place) -> Result<(), LabError> {
     Ok(())
 }
 
-/// What LXC keeps outside the lab's folders: lock files by path, and a group that it moves itself through.
+/// What LXC keeps outside the lab's folders: folders of lock files by path, and a group that it moves itself through. Where another
+/// lab or container still needs them they are not empty, and stay.
 fn remove_traces(state: &Utf8Path) {
-    let _ = fs::remove_dir_all(format!("/run/lxc/lock{state}"));
     for controller in container::cgroup_roots() {
         container::remove_empty_groups(&controller.join("lxc.pivot"));
+    }
+    let locks = Utf8Path::new("/run/lxc/lock");
+    let below = locks.join(state.strip_prefix("/").unwrap_or(state)).join("guests");
+    below.ancestors().take_while(|folder| *folder != locks).for_each(|folder| {
+        let _ = fs::remove_dir(folder);
+    });
+    if state.parent() == Some(Utf8Path::new(USUAL_STATES)) {
+        let _ = fs::remove_dir(USUAL_STATES);
     }
 }
 

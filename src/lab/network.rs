@@ -18,24 +18,24 @@ pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
 /// The wanted subnet if it is free, or a free one of the lab range.
 pub(super) fn choose_subnet(wanted: Option<Ipv4Net>) -> Result<Ipv4Net, LabError> {
     let taken = taken()?;
-    let overlap = |subnet: &Ipv4Net| taken.iter().find(|(net, _)| overlaps(net, subnet));
+    let overlap = |subnet: Ipv4Net| taken.iter().find(|(net, _)| overlaps(*net, subnet));
     let Some(wanted) = wanted else {
         let range: Ipv4Net = RANGE.parse().expect("the range is a network");
         let mut subnets = range.subnets(24).expect("24 is longer than the range's prefix");
         return subnets
-            .find(|subnet| overlap(subnet).is_none())
+            .find(|subnet| overlap(*subnet).is_none())
             .ok_or(LabError::NoSubnet { range });
     };
     if wanted.prefix_len() != 24 {
         return Err(LabError::SubnetSize { wanted });
     }
-    match overlap(&wanted) {
+    match overlap(wanted) {
         Some((taken, by)) => Err(LabError::SubnetTaken { wanted, taken: *taken, by: by.clone() }),
         None => Ok(wanted.trunc()),
     }
 }
 
-fn overlaps(a: &Ipv4Net, b: &Ipv4Net) -> bool {
+fn overlaps(a: Ipv4Net, b: Ipv4Net) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }
 
@@ -107,8 +107,8 @@ mod tests {
     #[test]
     fn networks_overlap_when_either_holds_the_other() {
         let net = |text: &str| text.parse::<Ipv4Net>().expect("a network");
-        assert!(overlaps(&net("10.0.0.0/8"), &net("10.213.7.0/24")));
-        assert!(overlaps(&net("10.213.7.9/32"), &net("10.213.7.0/24")));
-        assert!(!overlaps(&net("10.213.6.0/24"), &net("10.213.7.0/24")));
+        assert!(overlaps(net("10.0.0.0/8"), net("10.213.7.0/24")));
+        assert!(overlaps(net("10.213.7.9/32"), net("10.213.7.0/24")));
+        assert!(!overlaps(net("10.213.6.0/24"), net("10.213.7.0/24")));
     }
 }

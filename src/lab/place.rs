@@ -62,6 +62,9 @@ impl fmt::Display for LabName {
     }
 }
 
+/// Where labs are, each in a folder of its name.
+pub(super) const USUAL_STATES: &str = "/var/lib/stackc-lab";
+
 /// The folders of a lab. Guests' root is uid 100000 outside, so every parent must let others pass (mode `o+x`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -75,7 +78,7 @@ pub struct Place {
 impl Place {
     /// The usual place of the lab of this name.
     pub fn usual(name: LabName) -> Self {
-        let state = Utf8Path::new("/var/lib/stackc-lab").join(name.as_str());
+        let state = Utf8Path::new(USUAL_STATES).join(name.as_str());
         Self { name, state, cache: "/var/cache/stackc/lab".into() }
     }
 

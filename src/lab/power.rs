@@ -216,32 +216,10 @@ pub(super) fn destroy(node: &Node, guest: &Guest) -> Result<(), String> {
     Ok(())
 }
 
-/// Gives the running guest the address that its configuration now says. Its MAC and name stay as they are until it starts again.
-pub(super) fn apply_network(guest: &Guest, old: &Config, new: &Config) -> Result<(), LabError> {
+/// Gives the running guest the name and the addresses that its configuration now says, for its next boots too.
+pub(super) fn apply_identity(guest: &Guest, new: &Config) -> Result<(), LabError> {
     let Power::Running { init } = guest.power() else { return Ok(()) };
-    let (net, old) = (new.net(), old.net());
-    let Some(name) = old.get("name") else { return Ok(()) };
-    let init = init.to_string();
-    let inside = |argv: &[&str]| {
-        let argv: Vec<&str> = ["nsenter", "--target", &init, "--net", "ip"]
-            .into_iter()
-            .chain(argv.iter().copied())
-            .collect();
-        run("change the guest's network", 10, &argv)
-    };
-    if net.get("hwaddr") != old.get("hwaddr") {
-        inside(&["link", "set", name, "address", net.get("hwaddr").map_or("", String::as_str)])?;
-    }
-    if net.get("ip") != old.get("ip") {
-        inside(&["-4", "addr", "flush", "dev", name])?;
-        if let Some(ip) = net.get("ip").filter(|ip| ip.contains('/')) {
-            inside(&["addr", "add", ip, "dev", name])?;
-        }
-    }
-    if (net.get("ip"), net.get("gw")) != (old.get("ip"), old.get("gw")) {
-        if let Some(gateway) = net.get("gw") {
-            inside(&["route", "replace", "default", "via", gateway, "dev", name])?;
-        }
-    }
+    guest.container.configure(new)?;
+    guest.container.apply_network(init)?;
     write_identity(&GuestRoot::open(&guest.container.rootfs())?, new)
 }

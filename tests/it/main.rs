@@ -18,3 +18,5 @@ mod guest_real;
 mod handmade;
 mod plan;
 mod vault;
+mod fixture_lab;
+mod lab;

@@ -17,8 +17,9 @@ use serde_json::{Map, Value, json};
 const VERSION: &str = "9.2.11";
 const RELEASE: &str = "9.2";
 
-/// First guest number. Source: `pve-vmid`.
+/// First and last guest number. Source: `pve-vmid`.
 const VMID_MIN: u32 = 100;
+const VMID_MAX: u32 = 999_999_999;
 
 /// Lines of a task's log in one page, unless told otherwise. Source: pve-manager, `PVE/API2/Tasks.pm`.
 const LOG_PAGE: usize = 50;
@@ -102,7 +103,9 @@ pub(super) fn next_vmid(node: &Node, call: &Call) -> Result<Reply, Refusal> {
         }
         Some(wanted) => Ok(json!(wanted.to_string()).into()),
         None => {
-            let free = (VMID_MIN..).find(|number| !taken(*number)).unwrap_or(VMID_MIN);
+            let free = (VMID_MIN..=VMID_MAX).find(|number| !taken(*number));
+            let free =
+                free.ok_or_else(|| Refusal::Die("unable to get any free VMID".to_owned()))?;
             Ok(json!(free.to_string()).into())
         }
     }
@@ -201,7 +204,7 @@ pub(super) fn content(node: &Node, call: &Call, name: &str) -> Result<Reply, Ref
     };
     let wanted = |row: &Value| {
         given.get("content").is_none_or(|kind| row["content"] == json!(kind))
-            && given.get("vmid").is_none_or(|vmid| row["vmid"].to_string() == *vmid)
+            && given.get("vmid").is_none_or(|vmid| row["vmid"].as_u64() == vmid.parse().ok())
     };
     Ok(rows.into_iter().filter(wanted).collect::<Value>().into())
 }

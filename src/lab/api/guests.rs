@@ -204,7 +204,7 @@ fn parse_size(text: &str) -> Option<u64> {
 /// The largest unit that shows it as a whole number. Source: `PVE::JSONSchema::format_size`.
 fn show_size(bytes: u64) -> String {
     let units = [(GIBIBYTE, "G"), (1 << 20, "M"), (1 << 10, "K")];
-    let whole = units.into_iter().find(|(unit, _)| bytes % unit == 0);
+    let whole = units.into_iter().find(|(unit, _)| bytes.is_multiple_of(*unit));
     whole.map_or_else(|| bytes.to_string(), |(unit, letter)| format!("{}{letter}", bytes / unit))
 }
 
@@ -253,7 +253,9 @@ fn changed(old: &Config, given: &Parameters, running: bool) -> Result<Config, Re
     let list = |name: &str| {
         schema::split_list(given.get(name).map_or("", String::as_str)).collect::<Vec<_>>()
     };
-    list("revert").into_iter().for_each(|option| new.revert(option));
+    for option in list("revert") {
+        new.revert(option);
+    }
     for option in list("delete") {
         if given.contains_key(option) {
             let text = format!("you can't use '-{option}' and '-delete {option}' at the same time");
@@ -291,7 +293,7 @@ fn apply_live(guest: &Guest, old: &Config, new: &Config) -> Result<(), Refusal> 
         guest.container.apply_limits(new).map_err(hotplug("memory"))?;
     }
     if old.get("net0") != new.get("net0") || old.get("hostname") != new.get("hostname") {
-        power::apply_network(guest, old, new).map_err(hotplug("net0"))?;
+        power::apply_identity(guest, new).map_err(hotplug("net0"))?;
     }
     Ok(())
 }
@@ -411,7 +413,7 @@ pub(super) fn destroy(node: &Arc<Node>, guest: &Arc<Guest>, call: &Call) -> Resu
             guest.vmid
         )));
     }
-    task(node, guest, "vzdestroy", |node, guest| power::destroy(node, guest))
+    task(node, guest, "vzdestroy", power::destroy)
 }
 
 fn protected(guest: &Guest, config: &Config, what: &str) -> Result<(), Refusal> {

@@ -43,6 +43,9 @@ fn of_node(node: &Arc<Node>, call: &Call, method: &str, path: &[&str]) -> Result
     }
 }
 
+/// A call about one guest, which exists.
+type GuestCall = fn(&Arc<Node>, &Arc<Guest>, &Call) -> Result<Reply, Refusal>;
+
 fn of_guest(
     node: &Arc<Node>,
     call: &Call,
@@ -50,8 +53,7 @@ fn of_guest(
     vmid: &str,
     path: &[&str],
 ) -> Result<Reply, Refusal> {
-    let answer: fn(&Arc<Node>, &Arc<Guest>, &Call) -> Result<Reply, Refusal> = match (method, path)
-    {
+    let answer: GuestCall = match (method, path) {
         ("DELETE", []) => guests::destroy,
         ("GET", ["config"]) => guests::config,
         ("PUT", ["config"]) => guests::change,
