@@ -256,7 +256,7 @@ impl System for Debian {
 /// `iptables-save` shares its output with warnings about other tables; only rules go back in.
 fn rules_only(text: &str) -> String {
     let is_rule = |line: &&str| line.starts_with(['*', ':', '-', '[']) || line.trim() == "COMMIT";
-    text.lines().filter(is_rule).map(|line| format!("{line}\n")).collect()
+    text.lines().filter(is_rule).flat_map(|line| [line, "\n"]).collect()
 }
 
 fn parse_report(block: &str) -> UnitReport {

@@ -115,15 +115,15 @@ fn with_policies(rules: &Rules, ufw: &UfwDocument) -> Rules {
 
 fn add_policies(rules: &str, ufw: &UfwDocument, prefix: &str) -> String {
     let chains = [("INPUT", &ufw.incoming), ("OUTPUT", &ufw.outgoing), ("FORWARD", &ufw.routed)];
-    let mut chain_lines = String::new();
-    let mut rule_lines = String::new();
+    let (mut chain_lines, mut rule_lines) = (Vec::new(), Vec::new());
     for (chain, policy) in chains {
         let target = policy.to_uppercase();
         let builtin = if target == "ACCEPT" { "ACCEPT" } else { "DROP" };
         let own = format!("{prefix}-skip-to-policy-{}", chain.to_lowercase());
-        chain_lines += &format!(":{chain} {builtin} [0:0]\n:{own} - [0:0]\n");
-        rule_lines += &format!("-A {own} -j {target}\n");
+        chain_lines.push(format!(":{chain} {builtin} [0:0]\n:{own} - [0:0]\n"));
+        rule_lines.push(format!("-A {own} -j {target}\n"));
     }
+    let (chain_lines, rule_lines) = (chain_lines.concat(), rule_lines.concat());
     let rules = rules.replacen("*filter\n", &format!("*filter\n{chain_lines}"), 1);
     match rules.rsplit_once("COMMIT") {
         Some((head, tail)) => format!("{head}{rule_lines}COMMIT{tail}"),
