@@ -21,14 +21,11 @@ enum Verb {
     Diff(cli::diff::DiffArgs),
     Explain(cli::explain::ExplainArgs),
     Lock(cli::lock::LockArgs),
-<<<<<<< HEAD
     Plan(cli::plan::PlanArgs),
     Activate(cli::activate::ActivateArgs),
     Rollback(cli::rollback::RollbackArgs),
     Status(cli::status::StatusArgs),
     History(cli::history::HistoryArgs),
-=======
->>>>>>> main
     /// Real guests on this machine behind a Proxmox-compatible API
     Lab(cli::lab::LabArgs),
 }
@@ -42,14 +39,11 @@ fn main() -> std::process::ExitCode {
         Verb::Diff(args) => cli::diff::run(&args, &workspace),
         Verb::Explain(args) => cli::explain::run(&args, &workspace),
         Verb::Lock(args) => cli::lock::run(&args, &workspace),
-<<<<<<< HEAD
         Verb::Plan(args) => cli::plan::run(&args, &workspace),
         Verb::Activate(args) => cli::activate::run(&args, &workspace),
         Verb::Rollback(args) => cli::rollback::run(&args, &workspace),
         Verb::Status(args) => cli::status::run(&args, &workspace),
         Verb::History(args) => cli::history::run(&args, &workspace),
-=======
->>>>>>> main
         Verb::Lab(args) => cli::lab::run(args),
     }
 }

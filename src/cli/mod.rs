@@ -4,19 +4,13 @@
     reason = "the command line reads its environment and becomes other programs"
 )]
 
-<<<<<<< HEAD
 pub mod activate;
-=======
->>>>>>> main
 pub mod build;
 pub mod check;
 pub mod common;
 pub mod diff;
 pub mod explain;
-<<<<<<< HEAD
 pub mod history;
-=======
->>>>>>> main
 pub mod lab;
 pub mod lock;
 pub mod output;

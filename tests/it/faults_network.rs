@@ -2,10 +2,10 @@
 
 use crate::{
     cut_proxy::{Cut, CutProxy, Direction, How, Redirect, Scope, Traffic},
-    faults_lab::FaultLab,
     faults_process::Ended,
     faults_tally::{Tally, is_dense},
     faults_tiny::{Run, State, Tiny, Version},
+    fixture_lab::RealLab,
 };
 use std::net::SocketAddr;
 
@@ -73,7 +73,7 @@ fn over_api(tiny: &Tiny<'_>, run: &Run, cut: Option<Cut>) -> (Ended, Vec<Traffic
 
 #[test]
 fn ssh_cut_anywhere_in_a_change_leaves_the_guest_whole() {
-    let Some(lab) = FaultLab::start("fssh") else { return };
+    let Some(lab) = RealLab::start("fssh") else { return };
     let tiny = Tiny::new(&lab, 100);
     Tiny::activate(Version::One).finish(&tiny).expect_done();
     let (ended, measured) = over_ssh(&tiny, &Tiny::activate(Version::Two), None);
@@ -92,7 +92,7 @@ fn ssh_cut_anywhere_in_a_change_leaves_the_guest_whole() {
 
 #[test]
 fn api_cut_anywhere_in_a_first_activation_leaves_the_guest_whole() {
-    let Some(lab) = FaultLab::start("fapi") else { return };
+    let Some(lab) = RealLab::start("fapi") else { return };
     let run = Tiny::activate(Version::One);
     let (ended, measured) = over_api(&Tiny::new(&lab, 100), &run, None);
     ended.expect_done();

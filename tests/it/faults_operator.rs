@@ -1,10 +1,10 @@
 //! The operator killed with SIGKILL at each step of an activation: the guest is whole, and the same command converges.
 
 use crate::{
-    faults_lab::FaultLab,
     faults_process::Ended,
     faults_tally::{Tally, is_dense},
     faults_tiny::{RUN_LIMIT, Run, State, Tiny, Version},
+    fixture_lab::RealLab,
 };
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn trial(tiny: &Tiny<'_>, run: &Run, old: State, moment: Moment, tally: &mut Tal
 
 #[test]
 fn operator_killed_in_a_first_activation_leaves_the_guest_whole() {
-    let Some(lab) = FaultLab::start("fnew") else { return };
+    let Some(lab) = RealLab::start("fnew") else { return };
     let mut tally = Tally::new("killed in a first activation");
     let run = Tiny::activate(Version::One);
     if is_dense() {
@@ -72,7 +72,7 @@ fn operator_killed_in_a_first_activation_leaves_the_guest_whole() {
 
 #[test]
 fn operator_killed_in_a_change_leaves_the_guest_whole() {
-    let Some(lab) = FaultLab::start("fchg") else { return };
+    let Some(lab) = RealLab::start("fchg") else { return };
     let tiny = Tiny::new(&lab, 100);
     Tiny::activate(Version::One).finish(&tiny).expect_done();
     let measured = Tiny::activate(Version::Two).finish(&tiny).expect_done();
@@ -87,7 +87,7 @@ fn operator_killed_in_a_change_leaves_the_guest_whole() {
 
 #[test]
 fn operator_killed_in_a_rollback_leaves_the_guest_whole() {
-    let Some(lab) = FaultLab::start("fback") else { return };
+    let Some(lab) = RealLab::start("fbak") else { return };
     let tiny = Tiny::new(&lab, 100);
     let generation_of = |version: Version| {
         Tiny::activate(version).finish(&tiny).expect_done();

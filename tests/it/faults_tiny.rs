@@ -1,8 +1,8 @@
 //! A guest that is switched a hundred times: one small project in a lab, in two versions that differ in everything.
 
 use crate::{
-    faults_lab::FaultLab,
     faults_process::{Ended, Operator},
+    fixture_lab::RealLab,
 };
 use serde::Deserialize;
 use stackc::{
@@ -42,7 +42,7 @@ pub enum State {
 
 /// A guest and the two workspaces that define it.
 pub struct Tiny<'lab> {
-    lab: &'lab FaultLab,
+    lab: &'lab RealLab,
     folder: tempfile::TempDir,
     vmid: u32,
     address: Ipv4Addr,
@@ -97,7 +97,7 @@ impl Version {
 
 impl<'lab> Tiny<'lab> {
     /// Makes both workspaces and builds them; the guest itself comes with the first activation.
-    pub fn new(lab: &'lab FaultLab, vmid: u32) -> Self {
+    pub fn new(lab: &'lab RealLab, vmid: u32) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let [a, b, c, _] = lab.info.gateway.octets();
         let host = u8::try_from(vmid % 200 + 20).expect("it is at most 219");

@@ -4,21 +4,20 @@
 
 mod activate_lab;
 mod cut_proxy;
-mod faults_lab;
+mod fake;
 mod faults_network;
 mod faults_operator;
 mod faults_process;
 mod faults_tally;
 mod faults_tiny;
-mod fake;
 mod fences;
+mod fixture_lab;
 mod guest_faults;
 mod guest_fixture;
 mod guest_kills;
 mod guest_life;
 mod guest_real;
 mod handmade;
+mod lab;
 mod plan;
 mod vault;
-mod fixture_lab;
-mod lab;
