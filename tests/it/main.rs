@@ -1,9 +1,16 @@
 //! Every test of the project that is not beside its code: one binary.
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
+#![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
 mod activate_lab;
+mod cut_proxy;
 mod example_apps;
 mod fake;
+mod faults_network;
+mod faults_operator;
+mod faults_process;
+mod faults_tally;
+mod faults_tiny;
 mod fences;
 mod fences_dependencies;
 mod fences_docs;
