@@ -47,6 +47,8 @@ pub struct Up<'a> {
 /// Makes the lab, or brings one that lost its daemon or its bridge up again; one that is up stays as it is.
 pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
     prerequisites::check()?;
+    // Guests are other users: what is made here must let them pass.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     check_path(&wanted.place.state)?;
     check_path(&wanted.place.cache)?;
     let lab = if wanted.place.description().exists() {
@@ -54,7 +56,12 @@ pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
     } else {
         let base = base::prepare(&wanted.place.cache, wanted.mirror, report)?;
         let _lock = lock()?;
-        found(wanted, &base)?
+        // Another `up` may have made it while this one waited.
+        if wanted.place.description().exists() {
+            read(wanted.place)?
+        } else {
+            found(wanted, &base)?
+        }
     };
     if daemon::running(&lab.state).is_none() {
         report("starting the API");
