@@ -12,7 +12,7 @@ pub(super) const PROGRAM_PATH: &str =
 
 /// Runs a program to its end and returns what it printed. `doing` completes "cannot …".
 pub(super) fn run(doing: &str, limit_seconds: u32, argv: &[&str]) -> Result<String, LabError> {
-    outcome(doing, limit_seconds, argv, output(doing, limit_seconds, argv, Stdio::null())?)
+    outcome(doing, limit_seconds, argv, &output(doing, limit_seconds, argv, Stdio::null())?)
 }
 
 /// As `run`, with a lock that the program and its children hold on to, should this process be killed before them.
@@ -23,14 +23,14 @@ pub(super) fn run_locked(
     lock: &File,
 ) -> Result<String, LabError> {
     let lock = lock.try_clone().map_err(|cause| unrunnable(doing, cause))?;
-    outcome(doing, limit_seconds, argv, output(doing, limit_seconds, argv, Stdio::from(lock))?)
+    outcome(doing, limit_seconds, argv, &output(doing, limit_seconds, argv, Stdio::from(lock))?)
 }
 
 fn outcome(
     doing: &str,
     limit_seconds: u32,
     argv: &[&str],
-    output: Output,
+    output: &Output,
 ) -> Result<String, LabError> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
