@@ -116,16 +116,18 @@ fn found(wanted: &Up, base: &base::Base) -> Result<Lab, LabError> {
     let Place { name, state, .. } = wanted.place;
     // A bridge of this name without a description is what a killed `up` left.
     network::remove_bridge(name)?;
+    // What may be refused comes before anything is made.
+    let subnet = network::choose_subnet(wanted.subnet)?;
+    let port = free_port(wanted.port)?;
     fs::create_dir_all(state).at("make", state)?;
     // Guests' own users must be able to pass, and only to pass.
     fs::set_permissions(state, fs::Permissions::from_mode(0o711)).at("set the mode of", state)?;
     certificate::make(state)?;
     let admin_key = state.join("admin_key");
     make_admin_key(&admin_key, name.as_str())?;
-    let subnet = network::choose_subnet(wanted.subnet)?;
     let lab = Lab {
         name: name.clone(),
-        url: format!("https://127.0.0.1:{}", free_port(wanted.port)?),
+        url: format!("https://127.0.0.1:{port}"),
         ca_file: state.join("ca.pem"),
         token: format!("root@pam!stackc={}", uuid()?),
         node: NODE.to_owned(),
