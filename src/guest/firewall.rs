@@ -5,7 +5,7 @@ use super::Guest;
 use super::error::GuestError;
 use super::store;
 use super::system::{Load, Rules, SystemError};
-use crate::model::{Digest, UfwDocument, document};
+use crate::model::{Digest, FirewallAction, Switch, UfwDocument, document};
 
 /// The line by which the kernel shows that ufw's frame is loaded. `ufw-user-input` alone proves nothing: a restore
 /// without the frame makes that chain, too, and nothing jumps to it.
@@ -22,6 +22,11 @@ fn has_frame(rules: &Rules, ipv6: bool) -> bool {
 /// Whether ufw's frame is hooked into the kernel's INPUT.
 pub fn is_loaded(rules: &Rules) -> bool {
     rules.v4.lines().any(|line| line.trim() == UFW_HOOK)
+}
+
+/// Whether this switch loads the firewall.
+pub fn is_changed(switch: &Switch) -> bool {
+    switch.firewall == FirewallAction::Apply
 }
 
 /// The rules and policies of a bundle; none when it has no firewall.

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 pub struct RealGuest {
     /// The words that run a command on it: `ssh -F … NAME`.
     pub ssh: Vec<String>,
+    /// ufw's rules files as its package made them.
+    found_rules: [String; 2],
 }
 
 const PROGRAM: &str = "/usr/local/lib/stackc/0/stackc-guest";
@@ -25,11 +27,14 @@ const PROGRAM: &str = "/usr/local/lib/stackc/0/stackc-guest";
 impl RealGuest {
     /// Puts the static binary on the guest.
     pub fn install(ssh: Vec<String>, binary: &Path) -> Self {
-        let guest = Self { ssh };
+        let mut guest = Self { ssh, found_rules: [String::new(), String::new()] };
         let bytes = std::fs::read(binary).expect("the guest's binary is built");
         let script =
             format!("mkdir -p $(dirname {PROGRAM}) && cat >{PROGRAM} && chmod 755 {PROGRAM}");
         feed(guest.command(&script), &bytes);
+        guest.says("DEBIAN_FRONTEND=noninteractive apt-get -q update && apt-get -qy install --no-install-recommends ufw python3 curl");
+        let found = |file: &str| guest.says(&format!("cat /etc/ufw/{file}")) + "\n";
+        guest.found_rules = [found("user.rules"), found("user6.rules")];
         guest
     }
 
@@ -45,13 +50,21 @@ impl RealGuest {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// A call that is made again while no connection comes about: each is idempotent.
     fn call<T: DeserializeOwned>(
         &self,
         verb: &str,
         request: &impl Serialize,
     ) -> Result<T, Refusal> {
-        let output = feed(self.command(&format!("{PROGRAM} {verb}")), &input(request, &[]));
-        reply(&output).unwrap_or_else(|| panic!("{verb} says nothing"))
+        let started = Instant::now();
+        loop {
+            let output = feed(self.command(&format!("{PROGRAM} {verb}")), &input(request, &[]));
+            if let Some(reply) = reply(&output) {
+                return reply;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "{verb} says nothing");
+            std::thread::sleep(Duration::from_millis(500));
+        }
     }
 
     fn prepare(&self, tx: &str, made: &Made) {
@@ -142,11 +155,8 @@ fn bundle(
             format!("# version {version}\n"),
         ),
     ];
-    let found = |file: &str| guest.says(&format!("cat /usr/share/ufw/iptables/{file}")) + "\n";
-    let rules = [
-        open_ports(&found("user.rules"), "ufw", ports),
-        open_ports(&found("user6.rules"), "ufw6", ports),
-    ];
+    let [v4, v6] = &guest.found_rules;
+    let rules = [open_ports(v4, "ufw", ports), open_ports(v6, "ufw6", ports)];
     let http = Probe::Http { port: 3001, path: "/".to_owned(), status: 200, timeout_seconds: 2 };
     let health = HealthDocument {
         probes: BTreeMap::from([("app".to_owned(), http)]),
