@@ -3,6 +3,8 @@
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
 mod activate_lab;
+mod compile;
+mod compile_cli;
 mod cut_proxy;
 mod example_apps;
 mod fake;
