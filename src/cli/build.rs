@@ -38,9 +38,9 @@ fn build(args: &BuildArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> 
     let changes = changes.map_err(|error| output::fail(&error, output::REFUSED))?;
     let built = guests.into_iter().zip(changes).map(|((target, bundle), c)| (target, bundle, c));
     if args.json {
-        print_json(built)
+        print_json(built);
     } else {
-        print_lines(built)
+        print_lines(built);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -30,9 +30,9 @@ fn explain(args: &ExplainArgs, workspace: &Workspace) -> Result<ExitCode, ExitCo
     let explanation = compile::explain(&compiled, &target, &args.key)
         .map_err(|error| output::fail(&error, output::USAGE))?;
     if args.json {
-        print_json(&explanation)
+        print_json(&explanation);
     } else {
-        print_lines(args, &explanation)
+        print_lines(args, &explanation);
     }
     Ok(ExitCode::SUCCESS)
 }

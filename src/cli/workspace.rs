@@ -85,13 +85,11 @@ pub fn select_one(
     guests: &BTreeMap<Target, BTreeSet<String>>,
 ) -> Result<Target, ExitCode> {
     let mut found = select(&[word.to_owned()], guests)?;
-    match (found.pop_first(), found.len()) {
-        (Some(target), 0) => Ok(target),
-        _ => {
-            output::tell(&format!("error: `{word}` means more than one guest; name project/env\n"));
-            Err(ExitCode::from(output::USAGE))
-        }
+    if let (Some(target), true) = (found.pop_first(), found.is_empty()) {
+        return Ok(target);
     }
+    output::tell(&format!("error: `{word}` means more than one guest; name project/env\n"));
+    Err(ExitCode::from(output::USAGE))
 }
 
 fn known(guests: &BTreeMap<Target, BTreeSet<String>>) -> String {

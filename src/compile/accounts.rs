@@ -61,7 +61,9 @@ fn add_keys(view: &View<'_>, user: &Owner, keys: &BTreeMap<String, String>, over
     let mut text = String::new();
     for file in view.texts("keys") {
         if let Some(lines) = public_keys(view, &file.value, file.at, keys) {
-            lines.iter().for_each(|line| writeln!(text, "{line}").expect("text takes all"));
+            for line in lines {
+                writeln!(text, "{line}").expect("text takes all");
+            }
         }
     }
     if !text.is_empty() {

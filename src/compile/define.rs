@@ -47,7 +47,9 @@ pub fn define(
 ) -> Definitions {
     let mut reader = Reader { files, mistakes, seen: BTreeMap::new() };
     reader.add_builtin();
-    sources.iter().for_each(|(name, bytes)| reader.add(name, bytes));
+    for (name, bytes) in sources {
+        reader.add(name, bytes);
+    }
     let kinds = reader.kinds();
     let (site_file, site) = reader.site();
     Definitions {
@@ -56,7 +58,7 @@ pub fn define(
         projects: reader.projects(),
         kinds,
         pins: reader.pins(),
-        templates: reader.select(|name| is_template_file(name)),
+        templates: reader.select(is_template_file),
         keys: reader.keys(),
     }
 }
@@ -208,29 +210,29 @@ fn is_project_file(name: &str) -> bool {
 
 impl Definitions {
     /// The layers of a kind, weakest first; the folders of the chain.
-    pub fn kind_chain(
-        &self,
-        written: &str,
+    pub fn kind_chain<'a>(
+        &'a self,
+        written: &'a str,
         at: At,
         mistakes: &mut Vec<Mistake>,
-    ) -> Vec<(&str, &Kind)> {
+    ) -> Vec<(&'a str, &'a Kind)> {
         let mut chain = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut next = Some((written.to_owned(), at));
+        let mut next = Some((written, at));
         while let Some((name, at)) = next {
-            let Some((folder, kind)) = self.kind(&name) else {
-                mistakes.push(self.unknown_kind(&name, at));
+            let Some((folder, kind)) = self.kind(name) else {
+                mistakes.push(self.unknown_kind(name, at));
                 break;
             };
             if !seen.insert(folder) {
                 let title = format!("the kind `{name}` extends itself");
-                mistakes.push(Mistake::new(at, title).help(
-                    "write `extends = \"builtin:…\"` to start from the built-in kind of that name",
-                ));
+                let help =
+                    "write `extends = \"builtin:…\"` to start from the built-in kind of that name";
+                mistakes.push(Mistake::new(at, title).help(help));
                 break;
             }
             chain.push((folder, kind));
-            next = kind.extends.clone();
+            next = kind.extends.as_ref().map(|(name, at)| (name.as_str(), *at));
         }
         chain.reverse();
         chain

@@ -56,7 +56,7 @@ pub fn explain(
     let mut lines = Vec::new();
     for (layer, table) in layers {
         let Some((key_at, node)) = find(table, &path) else { continue };
-        let wins = winner.is_some_and(|winner| contains(winner, node.at));
+        let wins = winner.is_some_and(|winner| leaves(node).iter().any(|at| contains(winner, *at)));
         let at = if node.table().is_some() { key_at } else { node.at };
         let place = compiled.files.place(at);
         lines.push(Line { layer, place, value: plain_json(node), wins });
@@ -102,6 +102,14 @@ fn find<'a>(table: &'a Table, path: &[String]) -> Option<(At, &'a Node)> {
         Some((member.key, &member.node))
     } else {
         find(member.node.table()?, rest)
+    }
+}
+
+/// Where the values of a node are that are no tables.
+fn leaves(node: &Node) -> Vec<At> {
+    match &node.value {
+        Value::Table(table) => table.values().flat_map(|member| leaves(&member.node)).collect(),
+        _ => vec![node.at],
     }
 }
 

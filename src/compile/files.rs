@@ -11,7 +11,7 @@ use super::{
     view::{Lowering, View},
 };
 use crate::model::{Encoder, FileClass, GuestPath, Mode, Part, SecretName, UnitName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Adds what the author declared file by file.
 pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
@@ -63,7 +63,7 @@ fn file(view: &View<'_>, scope: &Scope, path: Option<&GuestPath>) -> Option<Item
     let text = if secrets.is_empty() {
         content(view, &view.lowering.rendering)?
     } else {
-        content(view, &Rendering::new(&with_marks(scope, &secrets), &Default::default()))?
+        content(view, &Rendering::new(&with_marks(scope, &secrets), &BTreeSet::default()))?
     };
     if let Some(parts) = parts(&text, &secrets) {
         let access = overlay::access(view, Mode::PRIVATE)?;

@@ -84,7 +84,7 @@ struct Scopes<'a> {
     mistakes: &'a RefCell<Vec<Mistake>>,
 }
 
-impl<'a> Scopes<'a> {
+impl Scopes<'_> {
     fn full(&self, secret_names: &BTreeSet<String>) -> Scope {
         let mut scope = self.start();
         self.step(&mut scope, secret_names, |stack| vec![("vars", vars(stack))]);

@@ -22,12 +22,12 @@ pub struct Pinned {
 
 /// Reads one pin; what is missing or no object id is told.
 pub fn pinned(at: At, table: &Table, mistakes: &mut Vec<Mistake>) -> Option<Pinned> {
-    let mut text = |key: &str| match table.get(key) {
-        Some(member) => Some((member.node.text()?.to_owned(), member.node.at)),
-        None => {
-            mistakes.push(view::missing(at, key).help("run `stackc lock`, which writes this file"));
-            None
+    let mut text = |key: &str| {
+        if let Some(member) = table.get(key) {
+            return Some((member.node.text()?.to_owned(), member.node.at));
         }
+        mistakes.push(view::missing(at, key).help("run `stackc lock`, which writes this file"));
+        None
     };
     let (repo, branch, commit, tree) = (text("repo"), text("branch"), text("commit"), text("tree"));
     let (commit, tree) = (object_id(commit?, mistakes), object_id(tree?, mistakes));

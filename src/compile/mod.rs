@@ -175,11 +175,13 @@ impl Workspace {
             .tables()
             .map(|table| node_of(table, At::start_of(definitions.site_file)))
             .collect();
-        nodes.iter().for_each(|node| template::texts_with_variables(node, &mut texts));
+        for node in &nodes {
+            template::texts_with_variables(node, &mut texts);
+        }
         let is_template = |(name, _): &(&String, _)| !name.ends_with("kind.toml");
         let files = definitions.templates.iter().filter(is_template);
         let files = files.map(|(name, file)| (name.clone(), *file, self.files.text(*file)));
-        Templates::read(files.collect(), &texts, mistakes)
+        Templates::read(&files.collect::<Vec<_>>(), &texts, mistakes)
     }
 
     fn tables(&self) -> impl Iterator<Item = &Table> {

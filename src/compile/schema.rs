@@ -296,7 +296,9 @@ pub fn check(shape: Shape, node: &mut Node, mistakes: &mut Vec<Mistake>) {
     match (&mut node.value, shape) {
         (Value::Table(table), shape) => check_table(shape, table, mistakes),
         (Value::List(items), List(item)) => {
-            items.iter_mut().for_each(|node| check(*item, node, mistakes));
+            for node in items {
+                check(*item, node, mistakes);
+            }
         }
         _ => {}
     }

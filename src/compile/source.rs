@@ -59,8 +59,9 @@ impl Files {
     /// The stretch, at least one character long where the file has one, on character borders.
     pub fn visible_range(&self, at: At) -> Range<usize> {
         let text = self.text(at.file);
-        let start = text.floor_char_boundary((at.start as usize).min(text.len()));
-        let end = text.ceil_char_boundary((at.end as usize).clamp(start, text.len()));
+        let border = |n: usize| (0..=n).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
+        let start = border((at.start as usize).min(text.len()));
+        let end = border((at.end as usize).clamp(start, text.len()));
         if start < end {
             return start..end;
         }
@@ -173,13 +174,14 @@ fn node(
     let value = match spanned.get_ref() {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Boolean(value) => Value::Boolean(*value),
-        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => Value::Integer(number),
-            Err(_) => {
+        DeValue::Integer(number) => {
+            if let Ok(number) = i64::from_str_radix(number.as_str(), number.radix()) {
+                Value::Integer(number)
+            } else {
                 mistakes.push(Mistake::new(at, "this number is too big"));
                 Value::Wrong
             }
-        },
+        }
         DeValue::Float(_) | DeValue::Datetime(_) => {
             mistakes.push(
                 Mistake::new(at, "dates and fractions have no meaning here")

@@ -29,13 +29,13 @@ struct Parsed {
 impl Templates {
     /// Reads template files (by name) and texts.
     pub fn read(
-        files: Vec<(String, FileId, &str)>,
+        files: &[(String, FileId, &str)],
         texts: &BTreeMap<&str, At>,
         mistakes: &mut Vec<Mistake>,
     ) -> Self {
         let mut templates = Self { tera: empty(), parsed: BTreeMap::new() };
         let mut raw = Vec::new();
-        for (name, file, text) in &files {
+        for (name, file, text) in files {
             templates.add(name, Some(*file), text, At::start_of(*file), mistakes, &mut raw);
         }
         for (text, at) in texts {
@@ -192,7 +192,9 @@ pub fn texts_with_variables<'a>(node: &'a Node, found: &mut BTreeMap<&'a str, At
         }
         Value::List(items) => items.iter().for_each(|item| texts_with_variables(item, found)),
         Value::Table(table) => {
-            table.values().for_each(|member| texts_with_variables(&member.node, found));
+            for member in table.values() {
+                texts_with_variables(&member.node, found);
+            }
         }
         _ => {}
     }

@@ -7,11 +7,9 @@ use std::{collections::BTreeMap, fmt::Write as _};
 pub fn files(bundle: &Bundle) -> BTreeMap<String, String> {
     let mut texts = BTreeMap::from([("entries".to_owned(), entries(bundle))]);
     for (path, bytes) in &bundle.files {
+        // The bundle's own documents are one line each; `{:#}` breaks and indents them.
         let text = match serde_json::from_slice::<serde_json::Value>(bytes) {
-            Ok(value) if path.as_str().ends_with(".json") && path.on_guest().is_none() => {
-                let text = serde_json::to_string_pretty(&value);
-                text.expect("JSON can be written") + "\n"
-            }
+            Ok(value) if path.on_guest().is_none() => format!("{value:#}\n"),
             _ => String::from_utf8_lossy(bytes).into_owned(),
         };
         texts.insert(path.to_string(), text);
@@ -85,17 +83,11 @@ fn row(class: char, access: &Access, path: &str) -> String {
 }
 
 fn unit_lines(unit: &UnitInputs) -> String {
-    let mut text = String::new();
-    let mut line = |what: &str, name: &str| {
-        writeln!(text, "    {what} {name}").expect("text takes all");
-    };
-    unit.restart.keys().for_each(|path| line("restarts with", path.as_str()));
-    unit.reload.keys().for_each(|path| line("reloads with", path.as_str()));
-    unit.secrets.iter().for_each(|name| line("restarts with the secret", name.as_str()));
-    if unit.release {
-        line("restarts with", "the release");
-    }
-    text
+    let restart = unit.restart.keys().map(|path| format!("    restarts with {path}\n"));
+    let reload = unit.reload.keys().map(|path| format!("    reloads with {path}\n"));
+    let secrets = unit.secrets.iter().map(|name| format!("    restarts with the secret {name}\n"));
+    let release = unit.release.then(|| "    restarts with the release\n".to_owned());
+    restart.chain(reload).chain(secrets).chain(release).collect()
 }
 
 fn secret_text(parts: &[Part]) -> String {

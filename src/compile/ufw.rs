@@ -92,9 +92,8 @@ impl Ports {
     }
 
     fn text(&self) -> String {
-        let range = |(low, high): &(u16, u16)| match low == high {
-            true => low.to_string(),
-            false => format!("{low}:{high}"),
+        let range = |(low, high): &(u16, u16)| {
+            if low == high { low.to_string() } else { format!("{low}:{high}") }
         };
         self.0.iter().map(range).collect::<Vec<_>>().join(",")
     }
@@ -169,10 +168,10 @@ pub fn rules_file(family: Family, settings: &UfwDocument, rules: &[Rule]) -> Str
         lines.push(tuple(family, rule));
         lines.extend(commands(family, rule));
     }
-    lines.extend(["".to_owned(), "### END RULES ###".to_owned(), "".to_owned()]);
+    lines.extend([String::new(), "### END RULES ###".to_owned(), String::new()]);
     lines.push("### LOGGING ###".to_owned());
     lines.extend(logging(prefix, settings));
-    lines.extend(["### END LOGGING ###".to_owned(), "".to_owned()]);
+    lines.extend(["### END LOGGING ###".to_owned(), String::new()]);
     lines.push("### RATE LIMITING ###".to_owned());
     if settings.logging != "off" {
         lines.push(format!(
@@ -181,7 +180,7 @@ pub fn rules_file(family: Family, settings: &UfwDocument, rules: &[Rule]) -> Str
     }
     lines.push(format!("-A {prefix}-user-limit -j REJECT"));
     lines.push(format!("-A {prefix}-user-limit-accept -j ACCEPT"));
-    lines.extend(["### END RATE LIMITING ###".to_owned(), "COMMIT".to_owned(), "".to_owned()]);
+    lines.extend(["### END RATE LIMITING ###".to_owned(), "COMMIT".to_owned(), String::new()]);
     lines.join("\n")
 }
 
@@ -223,8 +222,10 @@ fn tuple(family: Family, rule: &Rule) -> String {
         write!(text, "_{interface}").expect("text takes all");
     }
     if let Some(comment) = &rule.comment {
-        let hex: String = comment.bytes().map(|byte| format!("{byte:02x}")).collect();
-        write!(text, " comment={hex}").expect("text takes all");
+        text.push_str(" comment=");
+        for byte in comment.bytes() {
+            write!(text, "{byte:02x}").expect("text takes all");
+        }
     }
     text
 }
@@ -372,11 +373,11 @@ pub fn admits(settings: &UfwDocument, rules: &[Rule], network: IpNet, port: u16)
     });
     for rule in incoming {
         let whole = rule.from.is_none_or(|from| from.contains(&network));
-        let part = whole || rule.from.is_some_and(|from| network.contains(&from));
+        let overlaps = whole || rule.from.is_some_and(|from| network.contains(&from));
         let narrow = rule.interface.is_some() || rule.to.is_some();
         match rule.action {
             Action::Allow | Action::Limit if whole && !narrow => return true,
-            Action::Deny | Action::Reject if part => return false,
+            Action::Deny | Action::Reject if overlaps => return false,
             _ => {}
         }
     }
@@ -475,7 +476,7 @@ mod tests {
         let deny = rule(Action::Deny, "1:1024", Some("10.0.10.128/25"));
         assert!(!admits(&[]));
         assert!(admits(&[rule(Action::Allow, "22", None)]));
-        assert!(admits(&[all.clone()]));
+        assert!(admits(std::slice::from_ref(&all)));
         assert!(!admits(&[rule(Action::Allow, "22", Some("10.0.10.0/25"))]));
         assert!(!admits(&[deny.clone(), all.clone()]));
         assert!(admits(&[all, deny]));

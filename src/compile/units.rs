@@ -54,7 +54,8 @@ fn wanted_by_of(view: &View<'_>, default: &str) -> Vec<Located<UnitName>> {
 
 /// What `systemd-analyze verify` would let pass (reliability study, row 14), and the minimum of a unit.
 fn check_unit(view: &View<'_>, unit: &UnitName, text: &str) {
-    let section = if unit.as_str().ends_with(".timer") { "[Timer]" } else { "[Service]" };
+    let suffix = unit.as_str().rsplit_once('.').map(|(_, suffix)| suffix);
+    let section = if suffix == Some("timer") { "[Timer]" } else { "[Service]" };
     if !text.lines().any(|line| line.trim() == section) {
         let title = format!("the unit `{unit}` has no section {section}");
         view.report(Mistake::new(view.at, title));

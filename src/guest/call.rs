@@ -43,8 +43,8 @@ pub enum Answer {
 
 /// Runs the call that the command line asks for.
 pub fn run(arguments: &[String]) -> ExitCode {
-    // Modes are given whole to each call that makes something.
-    rustix::process::umask(rustix::fs::Mode::empty());
+    // Ours and every child's, whatever the session's is: a build must not leave files that all may write.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     if arguments == ["--version"] {
         say(&format!("stackc-guest {}", env!("CARGO_PKG_VERSION")));
         return ExitCode::SUCCESS;

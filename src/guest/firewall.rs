@@ -11,6 +11,14 @@ use crate::model::{Digest, UfwDocument, document};
 /// without the frame makes that chain, too, and nothing jumps to it.
 pub const UFW_HOOK: &str = "-A INPUT -j ufw-before-input";
 
+/// The same line of IPv6.
+const UFW6_HOOK: &str = "-A INPUT -j ufw6-before-input";
+
+/// Whether ufw's frame is hooked into the kernel's INPUT of every address family that it is wanted in.
+fn has_frame(rules: &Rules, ipv6: bool) -> bool {
+    is_loaded(rules) && (!ipv6 || rules.v6.lines().any(|line| line.trim() == UFW6_HOOK))
+}
+
 /// Whether ufw's frame is hooked into the kernel's INPUT.
 pub fn is_loaded(rules: &Rules) -> bool {
     rules.v4.lines().any(|line| line.trim() == UFW_HOOK)
@@ -66,9 +74,9 @@ fn fault_in_form(text: &str) -> Option<String> {
 /// Brings the kernel to the bundle's firewall.
 pub fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
     let Some((ufw, rules)) = wanted(guest, digest)? else { return Ok(()) };
-    let loaded = is_loaded(&guest.system.save_firewall()?);
+    let kernel = guest.system.save_firewall()?;
     if !ufw.enabled {
-        if loaded {
+        if is_loaded(&kernel) {
             guest.system.set_ufw(false)?;
         }
         return Ok(());
@@ -77,7 +85,7 @@ pub fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
         return Err(GuestError::Unfit(format!("the firewall's rules: {fault}")));
     }
     let rules = with_policies(&rules, &ufw);
-    if loaded {
+    if has_frame(&kernel, ufw.ipv6) {
         guest.system.load_firewall(&rules, Load::Test)?;
         guest.system.load_firewall(&rules, Load::Chains)?;
     } else {
@@ -90,7 +98,7 @@ pub fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
 fn verify(guest: &mut Guest, wanted: &Rules, ipv6: bool) -> Result<(), GuestError> {
     let kernel = guest.system.save_firewall()?;
     let step = |step: String| GuestError::Step { step, tail: Vec::new() };
-    if !is_loaded(&kernel) {
+    if !has_frame(&kernel, ipv6) {
         return Err(step("load ufw's frame into the kernel".to_owned()));
     }
     let mut pairs = vec![("IPv4", &wanted.v4, &kernel.v4, "-A ufw-user-input ")];
@@ -115,15 +123,15 @@ fn with_policies(rules: &Rules, ufw: &UfwDocument) -> Rules {
 
 fn add_policies(rules: &str, ufw: &UfwDocument, prefix: &str) -> String {
     let chains = [("INPUT", &ufw.incoming), ("OUTPUT", &ufw.outgoing), ("FORWARD", &ufw.routed)];
-    let mut chain_lines = String::new();
-    let mut rule_lines = String::new();
+    let (mut chain_lines, mut rule_lines) = (Vec::new(), Vec::new());
     for (chain, policy) in chains {
         let target = policy.to_uppercase();
         let builtin = if target == "ACCEPT" { "ACCEPT" } else { "DROP" };
         let own = format!("{prefix}-skip-to-policy-{}", chain.to_lowercase());
-        chain_lines += &format!(":{chain} {builtin} [0:0]\n:{own} - [0:0]\n");
-        rule_lines += &format!("-A {own} -j {target}\n");
+        chain_lines.push(format!(":{chain} {builtin} [0:0]\n:{own} - [0:0]\n"));
+        rule_lines.push(format!("-A {own} -j {target}\n"));
     }
+    let (chain_lines, rule_lines) = (chain_lines.concat(), rule_lines.concat());
     let rules = rules.replacen("*filter\n", &format!("*filter\n{chain_lines}"), 1);
     match rules.rsplit_once("COMMIT") {
         Some((head, tail)) => format!("{head}{rule_lines}COMMIT{tail}"),

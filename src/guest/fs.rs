@@ -35,7 +35,7 @@ pub trait GuestFs {
     fn rename(&mut self, from: &str, to: &str) -> Result<(), FsError>;
     /// A file, a symlink or an empty directory leaves; it may be gone already.
     fn remove(&mut self, path: &str) -> Result<(), FsError>;
-    /// A directory, which may be there already. The process's umask must leave `mode` whole.
+    /// A directory, which may be there already. Nobody but the owner may write, whatever `mode` says: the umask is 022.
     fn mkdir(&mut self, path: &str, mode: u32) -> Result<(), FsError>;
     /// Owner and mode of a file or directory; of a symlink the owner only.
     fn set_access(&mut self, path: &str, access: Ids) -> Result<(), FsError>;
@@ -277,7 +277,7 @@ impl GuestFs for RealFs {
     }
 
     fn mkdir(&mut self, path: &str, mode: u32) -> Result<(), FsError> {
-        let made = self.parent(path).and_then(|(folder, name)| {
+        let result = self.parent(path).and_then(|(folder, name)| {
             match sys::mkdirat(&folder, name, Mode::from_raw_mode(mode)) {
                 Ok(()) => Ok(()),
                 Err(Errno::EXIST) => {
@@ -286,7 +286,7 @@ impl GuestFs for RealFs {
                 Err(cause) => Err(cause),
             }
         });
-        made.map_err(|cause| failed("make the directory", path, cause))
+        result.map_err(|cause| failed("make the directory", path, cause))
     }
 
     fn set_access(&mut self, path: &str, ids: Ids) -> Result<(), FsError> {

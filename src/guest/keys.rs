@@ -14,7 +14,7 @@ pub fn set(text: &str, keys: &BTreeMap<String, String>) -> String {
         }
     }
     lines.extend(rest.into_iter().map(|(key, value)| format!("{key}={value}")));
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
 /// The values that these keys have in the text.

@@ -160,8 +160,8 @@ fn hold_services(fs: &mut dyn GuestFs, may_start: &[String]) -> Result<(), Guest
         return Err(GuestError::Unfit(format!("`{name}` is no name of a service")));
     }
     let names: BTreeSet<&str> = may_start.iter().map(String::as_str).collect();
-    let cases: String =
-        names.iter().map(|name| format!("  {name}|{name}.service) exit 0 ;;\n")).collect();
+    let case = |name: &&str| format!("  {name}|{name}.service) exit 0 ;;\n");
+    let cases = names.iter().map(case).collect::<Vec<_>>().concat();
     let script =
         format!("#!/bin/sh\n{POLICY_MARK}\ncase \"$1\" in\n{cases}  *) exit 101 ;;\nesac\n");
     release_services(fs)?;

@@ -218,9 +218,9 @@ pub fn forth(fs: &mut dyn GuestFs, switch: &Switch, accounts: &Accounts) -> Resu
     for path in &switch.placement.remove {
         let temp = temp_path(path.as_str(), &switch.tx);
         if fs.stat(&temp)?.is_some() {
-            fs.rename(&temp, path.as_str())?
+            fs.rename(&temp, path.as_str())?;
         } else {
-            remove_or_leave(fs, path.as_str())?
+            remove_or_leave(fs, path.as_str())?;
         }
     }
     let removed = switch.placement.remove.iter().map(|path| split(path.as_str()).0);

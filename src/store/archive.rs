@@ -8,6 +8,9 @@ use tar::{EntryType, Header};
 
 /// The same bundle, the same bytes: sorted entries, root's, no times; `manifest.json` comes first so that a reader can check all that follows.
 /// Secret entries have no bytes and are left out.
+///
+/// # Panics
+/// When the bundle lacks the bytes of an entry; none that was compiled or read does.
 pub fn archive(bundle: &Bundle) -> Vec<u8> {
     let zipped = GzBuilder::new().mtime(0).operating_system(255);
     let mut tar = tar::Builder::new(zipped.write(Vec::new(), Compression::default()));

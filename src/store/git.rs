@@ -66,6 +66,9 @@ pub fn pin(
 }
 
 /// Writes the files of a commit, or of its subfolder, to `out` as a tar archive.
+///
+/// # Panics
+/// Never: the streams of a child that was started with pipes are there.
 pub fn archive(
     workspace: &Path,
     cache: &Path,
@@ -204,7 +207,11 @@ fn check_address(repo: &str) -> Result<(), GitError> {
 /// The rules of git-check-ref-format(1) for a branch.
 fn check_branch(branch: &str) -> Result<(), GitError> {
     let bad = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
-    let component = |c: &str| !c.is_empty() && !c.starts_with('.') && !c.ends_with(".lock");
+    let component = |c: &str| {
+        !c.is_empty()
+            && !c.starts_with('.')
+            && c.rsplit_once('.').is_none_or(|(_, end)| end != "lock")
+    };
     let valid = !branch.starts_with('-')
         && !branch.contains(bad)
         && !branch.contains("..")

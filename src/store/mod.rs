@@ -125,25 +125,10 @@ impl Store {
         let mut files = BTreeMap::new();
         for (path, entry) in &manifest.entries {
             if let Entry::Document(wanted) | Entry::File { bytes: wanted, .. } = entry {
-                files.insert(path.clone(), self.read_entry(&folder, path, *wanted)?);
+                files.insert(path.clone(), read_entry(&folder, path, *wanted)?);
             }
         }
         Ok(Bundle { digest: *digest, manifest, files })
-    }
-
-    fn read_entry(
-        &self,
-        folder: &Path,
-        path: &EntryPath,
-        wanted: Bytes,
-    ) -> Result<Vec<u8>, StoreError> {
-        let path = folder.join(path.as_str());
-        let bytes = read_file(&path)?;
-        if Bytes::of(&bytes) == wanted {
-            Ok(bytes)
-        } else {
-            Err(StoreError::Damaged { path, bundle: folder.to_owned() })
-        }
     }
 
     /// Makes `guests/<project>/<env>` point to a bundle.
@@ -152,7 +137,7 @@ impl Store {
             return Ok(Change::Unchanged);
         }
         let link = self.link_of(target);
-        make_folder(link.parent().expect("the link lies in its project's folder"))?;
+        make_folder(link.parent().unwrap_or(&self.out))?;
         let staged = link.with_extension(format!("tmp-{}", std::process::id()));
         symlink(format!("../../store/{digest}"), &staged).map_err(io_error("link", &staged))?;
         fs::rename(&staged, &link).map_err(io_error("rename", &staged))?;
@@ -171,6 +156,16 @@ impl Store {
 
     fn link_of(&self, target: &Target) -> PathBuf {
         self.out.join("guests").join(target.project.as_str()).join(target.env.as_str())
+    }
+}
+
+fn read_entry(folder: &Path, path: &EntryPath, wanted: Bytes) -> Result<Vec<u8>, StoreError> {
+    let path = folder.join(path.as_str());
+    let bytes = read_file(&path)?;
+    if Bytes::of(&bytes) == wanted {
+        Ok(bytes)
+    } else {
+        Err(StoreError::Damaged { path, bundle: folder.to_owned() })
     }
 }
 

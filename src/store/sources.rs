@@ -127,5 +127,6 @@ pub fn write_lock(workspace: &Path, text: &str) -> Result<(), SourceError> {
 
 /// Of `keys`, only public keys and certificates are an input of a build.
 fn is_private(name: &str) -> bool {
-    name.starts_with("keys/") && !name.ends_with(".pub") && !name.ends_with(".pem")
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    name.starts_with("keys/") && !["pub", "pem"].contains(&ending)
 }

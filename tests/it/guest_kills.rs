@@ -52,7 +52,7 @@ impl Story {
         let made = make(2, 60);
         let switch = made.switch(TX, 1, 2, &first.ledger());
         let old = start.picture();
-        let done = copy(&start);
+        let done = start.copy();
         done.activate(&made, &switch);
         let new = done.picture();
         Self { start, made, owned: first.ledger(), switch, old, new }
@@ -91,14 +91,6 @@ impl Story {
     }
 }
 
-fn copy(folder: &Folder) -> Folder {
-    let dir = tempfile::tempdir().expect("there is room for a folder");
-    let from = folder.dir.path().join(".");
-    let copied = Command::new("cp").arg("-a").arg(from).arg(dir.path()).status();
-    assert!(copied.expect("cp can be run").success());
-    Folder { dir }
-}
-
 /// Runs a call and kills it as it enters its `number`th `syscall`; false when it has fewer of them.
 fn killed(folder: &Folder, words: &[&str], bytes: &[u8], syscall: &str, number: usize) -> bool {
     let inject = format!("inject={syscall}:signal=SIGKILL:when={number}");
@@ -128,7 +120,7 @@ fn each_kill(from: &Folder, words: &[&str], bytes: &[u8], judge: impl Fn(&Folder
     let mut kills = 0;
     for (offset, syscall) in SYSCALLS.into_iter().enumerate() {
         for number in (1 + offset % stride()..).step_by(stride()) {
-            let folder = copy(from);
+            let folder = from.copy();
             if !killed(&folder, words, bytes, syscall, number) {
                 break;
             }
@@ -164,18 +156,18 @@ fn again(folder: &Folder, words: &[&str], bytes: &[u8]) -> TxState {
 #[test]
 fn guest_killed_in_any_message_before_the_switch_converges_by_the_same_message() {
     let story = Story::new();
-    let mut before = copy(&story.start);
+    let mut before = story.start.copy();
     let mut kills = 0;
     for (verb, request, more) in messages(TX, &story.made) {
         let bytes = [request, more].concat();
         kills += each_kill(&before, &[verb], &bytes, |folder, at| {
             assert!(!story.is_new(folder, at));
-            let rebooted = copy(folder);
+            let rebooted = folder.copy();
             recover(&rebooted);
             story.converges(&rebooted, at);
             story.converges(folder, at);
         });
-        before = copy(&before);
+        before = before.copy();
         feed(before.command(&[verb]), &bytes);
     }
     assert!(kills > 10, "only {kills} kills");
@@ -184,11 +176,11 @@ fn guest_killed_in_any_message_before_the_switch_converges_by_the_same_message()
 #[test]
 fn guest_killed_in_begin_is_on_the_old_generation_and_the_same_begin_goes_on() {
     let story = Story::new();
-    let before = copy(&story.start);
+    let before = story.start.copy();
     before.prepare(TX, &story.made);
     let bytes = story.begin();
     let kills = each_kill(&before, &["begin"], &bytes, |folder, at| {
-        let rebooted = copy(folder);
+        let rebooted = folder.copy();
         recover(&rebooted);
         assert!(!story.is_new(&rebooted, at));
         story.converges(&rebooted, at);
@@ -205,12 +197,12 @@ fn guest_killed_in_begin_is_on_the_old_generation_and_the_same_begin_goes_on() {
 #[test]
 fn guest_killed_in_the_switch_is_whole_whether_it_boots_or_its_service_ends() {
     let story = Story::new();
-    let before = copy(&story.start);
+    let before = story.start.copy();
     before.prepare(TX, &story.made);
     feed(before.command(&["begin"]), &story.begin());
     let running = before.running();
     let kills = each_kill(&before, &["switch", TX], &[], |folder, at| {
-        let rebooted = copy(folder);
+        let rebooted = folder.copy();
         recover(&rebooted);
         assert!(!story.is_new(&rebooted, at));
         story.converges(&rebooted, at);
@@ -230,13 +222,13 @@ fn guest_killed_in_the_switch_is_whole_whether_it_boots_or_its_service_ends() {
 #[test]
 fn guest_killed_in_confirm_or_undo_keeps_the_one_decision() {
     let story = Story::new();
-    let before = copy(&story.start);
+    let before = story.start.copy();
     before.prepare(TX, &story.made);
     feed(before.command(&["begin"]), &story.begin());
     before.run_switch(TX);
     let confirm = story.confirm();
     let confirms = each_kill(&before, &["confirm"], &confirm, |folder, at| {
-        let rebooted = copy(folder);
+        let rebooted = folder.copy();
         recover(&rebooted);
         let phase = again(&rebooted, &["confirm"], &confirm).phase;
         assert_eq!(phase == Phase::Confirmed, story.is_new(&rebooted, at), "{at}");
@@ -247,7 +239,7 @@ fn guest_killed_in_confirm_or_undo_keeps_the_one_decision() {
     let request = UndoRequest { identity: identity(), tx: name(TX), who: "ops@desk".to_owned() };
     let undo = input(&request, &[]);
     let undos = each_kill(&before, &["undo"], &undo, |folder, at| {
-        let rebooted = copy(folder);
+        let rebooted = folder.copy();
         recover(&rebooted);
         assert!(!story.is_new(&rebooted, at));
         assert_eq!(again(folder, &["undo"], &undo).phase, Phase::Undone, "{at}");
@@ -261,7 +253,7 @@ fn guest_killed_in_confirm_or_undo_keeps_the_one_decision() {
 #[test]
 fn guest_killed_in_recovery_recovers_at_the_next_boot() {
     let story = Story::new();
-    let before = copy(&story.start);
+    let before = story.start.copy();
     before.prepare(TX, &story.made);
     feed(before.command(&["begin"]), &story.begin());
     before.run_switch(TX);

@@ -1,13 +1,22 @@
 //! Every test of the project that is not beside its code: one binary.
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
+#![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
 mod activate_lab;
+mod cut_proxy;
 mod example_apps;
+mod fake;
+mod faults_network;
+mod faults_operator;
+mod faults_process;
+mod faults_tally;
+mod faults_tiny;
 mod fences;
 mod fences_dependencies;
 mod fences_docs;
 mod fences_secrets;
 mod fixture_lab;
+mod guest_faults;
 mod guest_fixture;
 mod guest_kills;
 mod guest_life;

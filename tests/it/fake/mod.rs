@@ -1,0 +1,5 @@
+//! Stand-ins for the seams, which fail when told to.
+
+mod faulty_guest;
+
+pub use faulty_guest::{Fault, Faulty};

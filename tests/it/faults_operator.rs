@@ -1,0 +1,106 @@
+//! The operator killed with SIGKILL at each step of an activation: the guest is whole, and the same command converges.
+
+use crate::{
+    faults_process::Ended,
+    faults_tally::{Tally, is_dense},
+    faults_tiny::{RUN_LIMIT, Run, State, Tiny, Version},
+    fixture_lab::RealLab,
+};
+use std::time::Duration;
+
+/// After its line a step has hardly begun, or is in the middle.
+const DELAYS: [Duration; 3] =
+    [Duration::ZERO, Duration::from_millis(40), Duration::from_millis(250)];
+
+/// When the operator dies: `delay` after its `line`th line of output, counted from 0.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    line: usize,
+    delay: Duration,
+}
+
+impl Moment {
+    /// Runs a command and kills it then; it may be over before.
+    fn kill(self, tiny: &Tiny<'_>, run: &Run) -> Ended {
+        let mut operator = run.start(tiny);
+        operator.kill_at(self.line, self.delay);
+        operator.finish(RUN_LIMIT)
+    }
+}
+
+/// The moments of a command that says `lines` lines: at every line, and in the dense sweep also a while after each.
+fn moments(lines: usize) -> Vec<Moment> {
+    let delays = if is_dense() { &DELAYS[..] } else { &DELAYS[..1] };
+    let at = |line| delays.iter().map(move |&delay| Moment { line, delay });
+    (0..lines).flat_map(at).collect()
+}
+
+/// One command, killed, judged, and run again.
+fn trial(tiny: &Tiny<'_>, run: &Run, old: State, moment: Moment, tally: &mut Tally) {
+    let ended = moment.kill(tiny, run);
+    tally.judge(tiny, run, old, &format!("{moment:?}"), &ended);
+    tally.converge(tiny, run);
+}
+
+#[test]
+fn operator_killed_in_a_first_activation_leaves_the_guest_whole() {
+    let Some(lab) = RealLab::start("fnew") else { return };
+    let mut tally = Tally::new("killed in a first activation");
+    let run = Tiny::activate(Version::One);
+    if is_dense() {
+        let measured = run.finish(&Tiny::new(&lab, 100)).expect_done();
+        for (n, moment) in (101..).zip(moments(measured.lines.len())) {
+            let tiny = Tiny::new(&lab, n);
+            trial(&tiny, &run, State::Untouched, moment, &mut tally);
+            tiny.switch_off();
+        }
+        return;
+    }
+    // One guest, killed one line further each time: every later step still meets an operator that dies in it.
+    let tiny = Tiny::new(&lab, 100);
+    for line in 0.. {
+        let moment = Moment { line, delay: Duration::ZERO };
+        let ended = moment.kill(&tiny, &run);
+        let state = tally.judge(&tiny, &run, State::Untouched, &format!("{moment:?}"), &ended);
+        if state != State::Untouched {
+            break;
+        }
+        assert!(ended.code.is_none(), "it ended, but nothing is live");
+    }
+    tally.converge(&tiny, &run);
+}
+
+#[test]
+fn operator_killed_in_a_change_leaves_the_guest_whole() {
+    let Some(lab) = RealLab::start("fchg") else { return };
+    let tiny = Tiny::new(&lab, 100);
+    Tiny::activate(Version::One).finish(&tiny).expect_done();
+    let measured = Tiny::activate(Version::Two).finish(&tiny).expect_done();
+    let mut tally = Tally::new("killed in a change");
+    let mut live = Version::Two;
+    for moment in moments(measured.lines.len()) {
+        let run = Tiny::activate(live.other());
+        trial(&tiny, &run, State::Live(live), moment, &mut tally);
+        live = live.other();
+    }
+}
+
+#[test]
+fn operator_killed_in_a_rollback_leaves_the_guest_whole() {
+    let Some(lab) = RealLab::start("fbak") else { return };
+    let tiny = Tiny::new(&lab, 100);
+    let generation_of = |version: Version| {
+        Tiny::activate(version).finish(&tiny).expect_done();
+        tiny.look().generation.expect("it was just activated")
+    };
+    let numbers = [generation_of(Version::One), generation_of(Version::Two)];
+    let back = |to: Version| -> Run { Tiny::rollback(to, numbers[to as usize]) };
+    let measured = back(Version::One).finish(&tiny).expect_done();
+    let mut tally = Tally::new("killed in a rollback");
+    let mut live = Version::One;
+    for moment in moments(measured.lines.len()) {
+        let run = back(live.other());
+        trial(&tiny, &run, State::Live(live), moment, &mut tally);
+        live = live.other();
+    }
+}
