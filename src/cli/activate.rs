@@ -1,7 +1,7 @@
 //! `stackc activate`: makes bundles live.
 
 use super::{
-    common::{self, Fleet, JOBS, Targets, ask, can_ask, parallel, show_failure},
+    fleet::{self, Fleet, JOBS, Targets, ask, can_ask, parallel, show_failure},
     workspace::Workspace,
 };
 use crate::{
@@ -63,7 +63,7 @@ fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, 
         Ok(job)
     });
     let jobs: Result<Vec<Job<'_>>, crate::activate::ActivateError> = jobs.collect();
-    let jobs = jobs.map_err(|error| common::refuse(&error))?;
+    let jobs = jobs.map_err(|error| fleet::refuse(&error))?;
     Ok(run_jobs(&fleet, jobs, &args.options))
 }
 
@@ -71,16 +71,16 @@ fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, 
 fn require_secrets(fleet: &Fleet, bundles: &[&Bundle]) -> Result<(), ExitCode> {
     let mut names = BTreeSet::new();
     for bundle in bundles {
-        names.extend(secret_names(bundle).map_err(|error| common::refuse(&error))?);
+        names.extend(secret_names(bundle).map_err(|error| fleet::refuse(&error))?);
     }
-    let secrets = fleet.secrets().map_err(|error| common::refuse(&error))?;
-    secrets.require(&names).map_err(|error| common::refuse(&error))
+    let secrets = fleet.secrets().map_err(|error| fleet::refuse(&error))?;
+    secrets.require(&names).map_err(|error| fleet::refuse(&error))
 }
 
 /// Bundles that become live are kept, so that a rollback finds them.
 fn keep(fleet: &Fleet, bundles: &[&Bundle]) -> Result<(), ExitCode> {
     for bundle in bundles {
-        fleet.put(bundle).map_err(|error| common::refuse(&error))?;
+        fleet.put(bundle).map_err(|error| fleet::refuse(&error))?;
     }
     Ok(())
 }

@@ -92,7 +92,8 @@ fn play(keep: bool) -> Result<(), DemoError> {
     let mut stage = Stage::new(stackc, path);
     let told = set_up(&mut stage).and_then(|()| tell(&mut stage));
     if keep {
-        println!("\nThe lab runs on, and its workspace is {}", folder.keep().display());
+        let _kept = folder.keep();
+        println!("\nThe lab runs on, and its workspace is {}", stage.folder);
         println!("To remove it: stackc lab down --name {LAB}");
         return told;
     }
@@ -137,8 +138,7 @@ fn create(stage: &mut Stage) -> Result<IpAddr, DemoError> {
     let lines = built.lines().filter(|line| line.contains("/dev") || line.contains("/prod"));
     check("both apps have their bundles", lines.count() >= 4, &built)?;
 
-    stage.scene("Review, then make it live");
-    stage.stackc(&["plan", "shop/dev"], 0)?;
+    stage.scene("Make it live: guests from nothing, after a plan of every step");
     stage.stackc(&["activate", "shop/dev", "reports/dev", "--yes"], 0)?;
     let (shop, reports) = (stage.address("shop")?, stage.address("reports")?);
     shop_is(shop, 1, None)?;

@@ -1,7 +1,7 @@
 //! `stackc plan`: shows what `activate` would do.
 
 use super::{
-    common::{Fleet, JOBS, Targets, parallel, refuse, show_failure},
+    fleet::{Fleet, JOBS, Targets, parallel, refuse, show_failure},
     workspace::Workspace,
 };
 use crate::{

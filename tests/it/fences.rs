@@ -33,13 +33,24 @@ const EMPTY_WORDS: [&str; 9] =
 #[test]
 fn arrows_between_folders_point_one_way() {
     let allowed = BTreeMap::from(ARROWS);
-    let wrong = lines_of_sources(|file, line| {
-        let folder = file.source_folder()?;
-        let allowed = allowed.get(folder)?;
-        let mut named = line.split("crate::").skip(1).map(first_word);
-        named.find(|name| *name != folder && !allowed.contains(name)).map(|_| ())
-    });
+    let mut wrong = Vec::new();
+    for file in tree::files().iter().filter(|file| file.is_rust()) {
+        let Some((folder, allowed)) = file.source_folder().and_then(|f| Some((f, allowed.get(f)?)))
+        else {
+            continue;
+        };
+        let code: Vec<&str> = file.code_lines().map(|(_, line)| line).collect();
+        let mut named = modules_named(&code.join("\n"));
+        named.retain(|name| name != folder && !allowed.contains(&name.as_str()));
+        wrong.extend(named.iter().map(|name| format!("{} names `{name}`", file.path)));
+    }
     assert_none("folders name what they must not", &wrong);
+}
+
+#[test]
+fn modules_are_found_in_groups_too() {
+    let code = "use crate::{a::{x, y}, b,\n c::d};\nuse crate::e::f; crate::g::h()";
+    assert_eq!(modules_named(code), ["a", "b", "c", "e", "g"].map(str::to_owned).into());
 }
 
 #[test]
@@ -202,6 +213,37 @@ fn lines_of_sources(wrong: impl Fn(&TreeFile, &str) -> Option<()>) -> Vec<String
             lines.map(|(number, line)| place(file, number, line)).collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// The modules of this crate that code names: after `crate::`, alone or in a group.
+fn modules_named(code: &str) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(group) = rest.strip_prefix('{') else {
+            named.insert(first_word(rest).to_owned());
+            continue;
+        };
+        let (mut depth, mut item) = (1, String::new());
+        for char in group.chars() {
+            match char {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 || (depth == 1 && char == ',') {
+                named.insert(first_word(item.trim()).to_owned());
+                item.clear();
+            }
+            if depth == 0 {
+                break;
+            }
+            if depth > 1 || char != ',' {
+                item.push(char);
+            }
+        }
+    }
+    named.remove("");
+    named
 }
 
 /// The hosts of package mirrors that this machine's own clients are set to, Debian's public ones left out.

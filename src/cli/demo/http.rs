@@ -3,11 +3,14 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{IpAddr, SocketAddr, TcpStream},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// An app in the same machine answers in milliseconds; a second of database start is granted on top.
 const LIMIT: Duration = Duration::from_secs(5);
+
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// An answer over HTTP.
 pub(super) struct Answer {
@@ -15,8 +18,24 @@ pub(super) struct Answer {
     pub body: String,
 }
 
+/// The same, for a service that has just been started: a refused connection is tried again, as `curl --retry-connrefused`.
+pub(super) fn get_when_ready(ip: IpAddr, port: u16, path: &str) -> io::Result<Answer> {
+    let started = Instant::now();
+    loop {
+        match get(ip, port, path) {
+            Err(error)
+                if error.kind() == io::ErrorKind::ConnectionRefused
+                    && started.elapsed() < LIMIT =>
+            {
+                thread::sleep(PAUSE);
+            }
+            answer => return answer,
+        }
+    }
+}
+
 /// Asks for `path`. The server must close the connection after its answer, which HTTP/1.0 has it do.
-pub(super) fn get(ip: IpAddr, port: u16, path: &str) -> io::Result<Answer> {
+fn get(ip: IpAddr, port: u16, path: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::new(ip, port), LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;

@@ -151,9 +151,9 @@ pub(super) fn say(text: &str) {
 
 /// Asks an app over HTTP and shows the answer.
 pub(super) fn curl(ip: IpAddr, port: u16) -> Result<String, DemoError> {
-    println!("\n{PROMPT}${PROMPT:#} curl http://{ip}:{port}/");
+    println!("\n{PROMPT}${PROMPT:#} curl -s --retry 5 --retry-connrefused http://{ip}:{port}/");
     let silent = |cause| DemoError::Silent { address: format!("{ip}:{port}"), cause };
-    let answer = http::get(ip, port, "/").map_err(silent)?;
+    let answer = http::get_when_ready(ip, port, "/").map_err(silent)?;
     for line in answer.body.lines() {
         println!("  {line}");
     }
