@@ -3,7 +3,7 @@
 use crate::{
     faults_process::Ended,
     faults_tally::{Tally, is_dense},
-    faults_tiny::{RUN_LIMIT, Run, State, Tiny, Version},
+    faults_tiny::{RUN_LIMIT, Run, State, TARGET, Tiny, Version},
     fixture_lab::RealLab,
 };
 use std::time::Duration;
@@ -12,10 +12,10 @@ use std::time::Duration;
 const DELAYS: [Duration; 3] =
     [Duration::ZERO, Duration::from_millis(40), Duration::from_millis(250)];
 
-/// When the operator dies: `delay` after its `line`th line of output, counted from 0.
+/// When the operator dies: `delay` after its `step`th step has begun, counted from 0.
 #[derive(Debug, Clone, Copy)]
 struct Moment {
-    line: usize,
+    step: usize,
     delay: Duration,
 }
 
@@ -23,16 +23,27 @@ impl Moment {
     /// Runs a command and kills it then; it may be over before.
     fn kill(self, tiny: &Tiny<'_>, run: &Run) -> Ended {
         let mut operator = run.start(tiny);
-        operator.kill_at(self.line, self.delay);
+        let mut steps = 0;
+        operator.kill_when(self.delay, |line| {
+            steps += usize::from(begins_step(line));
+            steps > self.step
+        });
         operator.finish(RUN_LIMIT)
     }
 }
 
-/// The moments of a command that says `lines` lines: at every line, and in the dense sweep also a while after each.
-fn moments(lines: usize) -> Vec<Moment> {
+/// A step's line begins with the guest's name. So does the plan's first line, printed before anything happens: the
+/// moment before all steps.
+fn begins_step(line: &str) -> bool {
+    line.starts_with(TARGET)
+}
+
+/// The moments of a command: as each of its steps begins, and in the dense sweep also a while after.
+fn moments(measured: &Ended) -> Vec<Moment> {
     let delays = if is_dense() { &DELAYS[..] } else { &DELAYS[..1] };
-    let at = |line| delays.iter().map(move |&delay| Moment { line, delay });
-    (0..lines).flat_map(at).collect()
+    let steps = measured.lines.iter().filter(|line| begins_step(line)).count();
+    assert!(steps >= 4, "a switch and its confirm are steps: {measured}");
+    (0..steps).flat_map(|step| delays.iter().map(move |&delay| Moment { step, delay })).collect()
 }
 
 /// One command, killed, judged, and run again.
@@ -49,17 +60,17 @@ fn operator_killed_in_a_first_activation_leaves_the_guest_whole() {
     let run = Tiny::activate(Version::One);
     if is_dense() {
         let measured = run.finish(&Tiny::new(&lab, 100)).expect_done();
-        for (n, moment) in (101..).zip(moments(measured.lines.len())) {
+        for (n, moment) in (101..).zip(moments(&measured)) {
             let tiny = Tiny::new(&lab, n);
             trial(&tiny, &run, State::Untouched, moment, &mut tally);
             tiny.switch_off();
         }
         return;
     }
-    // One guest, killed one line further each time: every later step still meets an operator that dies in it.
+    // One guest, each try killed one step further: what a try has prepared the next one need not do again.
     let tiny = Tiny::new(&lab, 100);
-    for line in 0.. {
-        let moment = Moment { line, delay: Duration::ZERO };
+    for step in 0.. {
+        let moment = Moment { step, delay: Duration::ZERO };
         let ended = moment.kill(&tiny, &run);
         let state = tally.judge(&tiny, &run, State::Untouched, &format!("{moment:?}"), &ended);
         if state != State::Untouched {
@@ -78,7 +89,7 @@ fn operator_killed_in_a_change_leaves_the_guest_whole() {
     let measured = Tiny::activate(Version::Two).finish(&tiny).expect_done();
     let mut tally = Tally::new("killed in a change");
     let mut live = Version::Two;
-    for moment in moments(measured.lines.len()) {
+    for moment in moments(&measured) {
         let run = Tiny::activate(live.other());
         trial(&tiny, &run, State::Live(live), moment, &mut tally);
         live = live.other();
@@ -98,7 +109,7 @@ fn operator_killed_in_a_rollback_leaves_the_guest_whole() {
     let measured = back(Version::One).finish(&tiny).expect_done();
     let mut tally = Tally::new("killed in a rollback");
     let mut live = Version::One;
-    for moment in moments(measured.lines.len()) {
+    for moment in moments(&measured) {
         let run = back(live.other());
         trial(&tiny, &run, State::Live(live), moment, &mut tally);
         live = live.other();

@@ -50,14 +50,19 @@ impl Operator {
         Self { child, said, lines: Vec::new(), since }
     }
 
-    /// Kills the command with SIGKILL `delay` after its `line`th line, counted from 0; it may be over before.
+    /// Kills the command with SIGKILL `delay` after a line for which `when` holds; it may be over before.
     /// What it started, such as ssh, lives on, as it would for a user.
-    pub fn kill_at(&mut self, line: usize, delay: Duration) {
-        while self.lines.len() <= line {
-            match self.said.recv_timeout(GLANCE) {
-                Ok(said) => self.lines.push(said),
-                Err(RecvTimeoutError::Timeout) if !self.has_ended() => {}
+    pub fn kill_when(&mut self, delay: Duration, mut when: impl FnMut(&str) -> bool) {
+        loop {
+            let line = match self.said.recv_timeout(GLANCE) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) if !self.has_ended() => continue,
                 Err(_) => return,
+            };
+            let now = when(&line);
+            self.lines.push(line);
+            if now {
+                break;
             }
         }
         thread::sleep(delay);

@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const TARGET: &str = "tiny/dev";
+pub const TARGET: &str = "tiny/dev";
 /// The guest's confirm deadline (kind.toml), its undo, and a slow machine.
 const QUIET_LIMIT: Duration = Duration::from_secs(60);
 /// A whole first activation with its packages, on a machine that does other things too.

@@ -84,11 +84,26 @@ def units_of(ledger):
     return {os.path.basename(path) for path in wants}
 
 
+def show(unit, properties):
+    text = run("systemctl", "show", unit, "-p", properties)
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def check_text(unit):
+    """`NeedDaemonReload` goes by times: what counts is whether reading the text again changes the unit."""
+    if show(unit, "NeedDaemonReload") == {"NeedDaemonReload": "no"}:
+        return
+    properties = "Description,User,ExecStart,EnvironmentFiles,WorkingDirectory,TimeoutStopUSec"
+    before = {key: re.sub(r" ; (start|stop)_time.*", "", value) for key, value in show(unit, properties).items()}
+    run("systemctl", "daemon-reload")
+    after = {key: re.sub(r" ; (start|stop)_time.*", "", value) for key, value in show(unit, properties).items()}
+    check(before == after, f"{unit} has a text that systemd had not read: {before}, not {after}")
+
+
 def check_unit(unit):
-    text = run("systemctl", "show", unit, "-p", "ActiveState,MainPID,NeedDaemonReload,FragmentPath")
-    shown = dict(line.split("=", 1) for line in text.splitlines())
+    shown = show(unit, "ActiveState,MainPID,FragmentPath")
     check(shown.get("ActiveState") == "active", f"{unit} is {shown.get('ActiveState')}")
-    check(shown.get("NeedDaemonReload") == "no", f"{unit} has a text that systemd has not read")
+    check_text(unit)
     pid, fragment = shown.get("MainPID", "0"), shown.get("FragmentPath", "")
     if pid == "0" or not fragment:
         return
