@@ -11,7 +11,7 @@ use crate::lab::{
 use anstream::{eprintln, println};
 use camino::Utf8PathBuf;
 use stage::{DemoError, Stage, check, curl, say};
-use std::{env, error::Error as _, net::IpAddr, process::ExitCode};
+use std::{env, error::Error as _, net::IpAddr, path::Path, process::ExitCode};
 
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
@@ -24,7 +24,14 @@ pub struct DemoArgs {
 }
 
 /// The demo's lab; others may run beside it.
-const LAB: &str = "demo";
+const LAB: [&str; 2] = ["--name", "demo"];
+
+/// Where the demo's guests are kept when there is room: a container's many small files are written and removed there in
+/// seconds, and on a busy disk in minutes.
+const MEMORY: &str = "/dev/shm";
+const STATE: [&str; 2] = ["--state", "/dev/shm/stackc-lab-demo"];
+/// Two guests with their packages take 1.2 GB.
+const ROOM_MIB: u64 = 3 * 1024;
 
 const BACKEND: u16 = 3001;
 const FRONTEND: u16 = 3000;
@@ -89,16 +96,24 @@ fn play(keep: bool) -> Result<(), DemoError> {
         cause,
     })?;
     let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).map_err(DemoError::NotUtf8)?;
-    let mut stage = Stage::new(stackc, path);
+    let mut stage = Stage::new(stackc, path, lab_options());
     let told = set_up(&mut stage).and_then(|()| tell(&mut stage));
     if keep {
         let _kept = folder.keep();
         println!("\nThe lab runs on, and its workspace is {}", stage.folder);
-        println!("To remove it: stackc lab down --name {LAB}");
+        println!("To remove it: stackc lab down {}", lab_options().join(" "));
         return told;
     }
     // What went wrong first is what to report.
     told.and(tear_down(&mut stage)).inspect(|()| stage.times())
+}
+
+/// The options that name the lab and its folder.
+fn lab_options() -> Vec<&'static str> {
+    let free = rustix::fs::statvfs(MEMORY).map_or(0, |fs| (fs.f_bavail * fs.f_frsize) >> 20);
+    // A lab that was kept there has taken some of the room.
+    let in_memory = free >= ROOM_MIB || Path::new(STATE[1]).exists();
+    if in_memory { [LAB, STATE].concat() } else { LAB.to_vec() }
 }
 
 /// The story between `up` and `down`.
@@ -118,15 +133,15 @@ fn set_up(stage: &mut Stage) -> Result<(), DemoError> {
         let install = ["install", "-qq", "-y", "--no-install-recommends"];
         stage.shell("apt-get", &[install.as_slice(), &missing].concat())?;
     }
-    stage.stackc(&["lab", "up", "--name", LAB], 0)?;
-    stage.stackc(&["lab", "workspace", "--name", LAB, "workspace"], 0)?;
+    stage.lab("up", &[])?;
+    stage.lab("workspace", &["workspace"])?;
     stage.folder.push("workspace");
     Ok(())
 }
 
 fn tear_down(stage: &mut Stage) -> Result<(), DemoError> {
     stage.scene("Leave nothing behind");
-    stage.stackc(&["lab", "down", "--name", LAB], 0).map(|_| ())
+    stage.lab("down", &[]).map(|_| ())
 }
 
 fn create(stage: &mut Stage) -> Result<IpAddr, DemoError> {
@@ -223,8 +238,7 @@ fn shop_is(shop: IpAddr, version: u32, greeting: Option<&str>) -> Result<(), Dem
 
 /// Whether the running firewall, not its file, lets the port of the change in.
 fn firewall(stage: &Stage, open: bool) -> Result<(), DemoError> {
-    let rules = ["lab", "ssh", "--name", LAB, "shop-dev", "iptables", "-S", "ufw-user-input"];
-    let rules = stage.stackc(&rules, 0)?;
+    let rules = stage.lab("ssh", &["shop-dev", "iptables", "-S", "ufw-user-input"])?;
     let claim = if open { "the firewall lets 9100 in" } else { "the firewall keeps 9100 out" };
     check(claim, rules.contains("9100") == open, &rules)
 }

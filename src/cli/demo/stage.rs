@@ -56,13 +56,15 @@ pub(super) struct Stage {
     stackc: PathBuf,
     /// Where commands run: at first a temporary folder, then the workspace in it.
     pub folder: Utf8PathBuf,
+    /// What names the lab in each of its verbs.
+    lab: Vec<&'static str>,
     started: Instant,
     scenes: Vec<(String, Instant)>,
 }
 
 impl Stage {
-    pub fn new(stackc: PathBuf, folder: Utf8PathBuf) -> Self {
-        Self { stackc, folder, started: Instant::now(), scenes: Vec::new() }
+    pub fn new(stackc: PathBuf, folder: Utf8PathBuf, lab: Vec<&'static str>) -> Self {
+        Self { stackc, folder, lab, started: Instant::now(), scenes: Vec::new() }
     }
 
     /// A new part of the story.
@@ -81,6 +83,11 @@ impl Stage {
         let mut command = Command::new(&self.stackc);
         command.args(arguments);
         self.play(command, &shown("stackc", arguments), wanted)
+    }
+
+    /// Runs a verb of the lab.
+    pub fn lab(&self, verb: &str, arguments: &[&str]) -> Result<String, DemoError> {
+        self.stackc(&[&["lab", verb], self.lab.as_slice(), arguments].concat(), 0)
     }
 
     /// Runs another program in the workspace.
