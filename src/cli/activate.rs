@@ -5,7 +5,9 @@ use super::{
     workspace::Workspace,
 };
 use crate::{
-    activate::{Activated, Failed, Found, Job, activate, look, preflight, secret_names, who},
+    activate::{
+        Activated, Failed, Found, Job, activate, look, preflight, secret_names, settle, who,
+    },
     model::{Bundle, Target},
     plan::{Plan, text},
 };
@@ -121,6 +123,7 @@ pub fn run_jobs(fleet: &Fleet, jobs: Vec<Job<'_>>, options: &RunOptions) -> Exit
 fn plan_one<'a>(fleet: &Fleet, job: Job<'a>) -> Result<Planned<'a>, Failed> {
     fleet.with_seams(&|_, _| {}, |seams| {
         let found = look(seams, &job)?;
+        let found = settle(seams, &job, found)?;
         let plan = found.plan(&job).map_err(Failed::refused)?;
         preflight(seams, &job, &found, &plan).map_err(Failed::refused)?;
         Ok(Planned { job, found, plan })
