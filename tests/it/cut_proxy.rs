@@ -6,11 +6,11 @@ use std::{
     net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
     process::{Command, Stdio},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU16, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The proxy's own connections leave from these ports, and `Redirect` leaves them alone: otherwise it would meet itself.
@@ -41,8 +41,8 @@ pub enum How {
 pub enum Scope {
     /// That connection; the others live on, and new ones come through.
     Connection,
-    /// The network: every connection, and new ones too, until the proxy ends.
-    Network,
+    /// The network, for this long: every connection, and new ones too. What was cut stays cut.
+    Network(Duration),
 }
 
 /// A cut: connection number `connection` (0 is the first) ends after exactly `after` of its bytes in that direction.
@@ -89,7 +89,8 @@ struct Shared {
     target: SocketAddr,
     cut: Option<Cut>,
     traffic: Mutex<Vec<Traffic>>,
-    has_cut: AtomicBool,
+    /// When the cut happened.
+    cut_at: OnceLock<Instant>,
     over: AtomicBool,
 }
 
@@ -102,7 +103,7 @@ impl CutProxy {
             target,
             cut,
             traffic: Mutex::default(),
-            has_cut: AtomicBool::new(false),
+            cut_at: OnceLock::new(),
             over: AtomicBool::new(false),
         });
         let accepting = Some(thread::spawn({
@@ -123,7 +124,7 @@ impl CutProxy {
 
     /// Whether the cut has happened.
     pub fn has_cut(&self) -> bool {
-        self.shared.has_cut.load(Ordering::SeqCst)
+        self.shared.has_cut()
     }
 }
 
@@ -143,9 +144,15 @@ impl Shared {
         self.over.load(Ordering::SeqCst)
     }
 
+    fn has_cut(&self) -> bool {
+        self.cut_at.get().is_some()
+    }
+
     fn network_is_down(&self) -> bool {
-        self.has_cut.load(Ordering::SeqCst)
-            && self.cut.is_some_and(|cut| cut.scope == Scope::Network)
+        match (self.cut.map(|cut| cut.scope), self.cut_at.get()) {
+            (Some(Scope::Network(time)), Some(since)) => since.elapsed() < time,
+            _ => false,
+        }
     }
 }
 
@@ -175,10 +182,12 @@ struct Link<'a> {
     shared: &'a Shared,
     /// This connection was cut or has broken: neither direction goes on.
     ended: AtomicBool,
+    /// It ended because of the cut.
+    cut: AtomicBool,
 }
 
 fn serve(number: usize, client: TcpStream, shared: &Shared) {
-    let link = Link { number, shared, ended: AtomicBool::new(false) };
+    let link = Link { number, shared, ended: AtomicBool::new(false), cut: AtomicBool::new(false) };
     let server = if link.must_stop() { None } else { open(shared.target) };
     if let Some(server) = &server {
         thread::scope(|scope| {
@@ -191,7 +200,11 @@ fn serve(number: usize, client: TcpStream, shared: &Shared) {
 
 impl Link<'_> {
     fn must_stop(&self) -> bool {
-        self.ended.load(Ordering::SeqCst) || self.shared.is_over() || self.shared.network_is_down()
+        if self.shared.network_is_down() {
+            self.cut.store(true, Ordering::SeqCst);
+        }
+        let cut = self.cut.load(Ordering::SeqCst);
+        cut || self.ended.load(Ordering::SeqCst) || self.shared.is_over()
     }
 
     fn pump(&self, direction: Direction, mut from: &TcpStream, mut to: &TcpStream) {
@@ -211,7 +224,7 @@ impl Link<'_> {
         }
     }
 
-    fn cut(&self, direction: Direction) -> Option<Cut> {
+    fn planned(&self, direction: Direction) -> Option<Cut> {
         self.shared.cut.filter(|c| c.connection == self.number && c.direction == direction)
     }
 
@@ -227,15 +240,16 @@ impl Link<'_> {
 
     /// How many bytes may be read before the cut.
     fn allowed(&self, direction: Direction, most: usize) -> usize {
-        let Some(cut) = self.cut(direction) else { return most };
+        let Some(cut) = self.planned(direction) else { return most };
         usize::try_from(cut.after - self.passed(direction)).unwrap_or(most).min(most)
     }
 
     fn reach_cut(&self, direction: Direction) -> bool {
-        let reached = self.cut(direction).is_some_and(|cut| self.passed(direction) >= cut.after);
+        let reached =
+            self.planned(direction).is_some_and(|cut| self.passed(direction) >= cut.after);
         if reached {
-            self.shared.has_cut.store(true, Ordering::SeqCst);
-            self.ended.store(true, Ordering::SeqCst);
+            let _ = self.shared.cut_at.set(Instant::now());
+            self.cut.store(true, Ordering::SeqCst);
         }
         reached
     }
@@ -261,11 +275,8 @@ impl Link<'_> {
     }
 
     fn how(&self) -> How {
-        let cut = self.shared.cut.filter(|cut| {
-            let mine = cut.connection == self.number && self.shared.has_cut.load(Ordering::SeqCst);
-            mine || self.shared.network_is_down()
-        });
-        match cut {
+        let was_cut = self.cut.load(Ordering::SeqCst);
+        match self.shared.cut.filter(|_| was_cut) {
             Some(cut) if !self.shared.is_over() => cut.how,
             _ if self.ended.load(Ordering::SeqCst) || self.shared.is_over() => How::Reset,
             _ => How::Close,
@@ -425,13 +436,17 @@ fn cut_proxy_takes_one_connection_or_the_whole_network() {
     assert_eq!(say(&second, "hello", 5), Ok("HELLO".to_owned()));
     assert_eq!(say(&dial(&one), "hello", 5), Ok("HELLO".to_owned()));
 
-    let network = Cut { scope: Scope::Network, ..cut(Direction::Up, 1, How::Reset) };
+    let down = Duration::from_millis(400);
+    let network = Cut { scope: Scope::Network(down), ..cut(Direction::Up, 1, How::Reset) };
     let all = CutProxy::start(capitals(), Some(network));
     let (first, second) = (dial(&all), dial(&all));
     assert!(say(&first, "hello", 5).is_err());
     thread::sleep(Duration::from_millis(100));
     assert!(say(&second, "hello", 5).is_err());
     assert!(say(&dial(&all), "hello", 5).is_err());
+    thread::sleep(down);
+    assert_eq!(say(&dial(&all), "hello", 5), Ok("HELLO".to_owned()), "the network is back");
+    assert!(say(&second, "hello", 5).is_err(), "what was cut stays cut");
 }
 
 #[test]

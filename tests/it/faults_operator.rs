@@ -2,7 +2,7 @@
 
 use crate::{
     faults_process::Ended,
-    faults_tally::{Tally, is_dense},
+    faults_tally::{Fault, Tally, is_dense},
     faults_tiny::{RUN_LIMIT, Run, State, TARGET, Tiny, Version},
     fixture_lab::RealLab,
 };
@@ -21,14 +21,16 @@ struct Moment {
 
 impl Moment {
     /// Runs a command and kills it then; it may be over before.
-    fn kill(self, tiny: &Tiny<'_>, run: &Run) -> Ended {
+    fn kill(self, tiny: &Tiny<'_>, run: &Run) -> (Ended, Fault) {
         let mut operator = run.start(tiny);
         let mut steps = 0;
         operator.kill_when(self.delay, |line| {
             steps += usize::from(begins_step(line));
             steps > self.step
         });
-        operator.finish(RUN_LIMIT)
+        let ended = operator.finish(RUN_LIMIT);
+        let fault = Fault { what: format!("{self:?}"), hit: ended.code.is_none() };
+        (ended, fault)
     }
 }
 
@@ -38,18 +40,20 @@ fn begins_step(line: &str) -> bool {
     line.starts_with(TARGET)
 }
 
-/// The moments of a command: as each of its steps begins, and in the dense sweep also a while after.
+/// The moments of a command: as each of its steps begins, and in the middle of the last ones, which switch and confirm;
+/// in the dense sweep in the middle of all.
 fn moments(measured: &Ended) -> Vec<Moment> {
-    let delays = if is_dense() { &DELAYS[..] } else { &DELAYS[..1] };
     let steps = measured.lines.iter().filter(|line| begins_step(line)).count();
     assert!(steps >= 4, "a switch and its confirm are steps: {measured}");
-    (0..steps).flat_map(|step| delays.iter().map(move |&delay| Moment { step, delay })).collect()
+    let delays = |step| if is_dense() || step + 2 >= steps { &DELAYS[..] } else { &DELAYS[..1] };
+    let at = |step| delays(step).iter().map(move |&delay| Moment { step, delay });
+    (0..steps).flat_map(at).collect()
 }
 
 /// One command, killed, judged, and run again.
 fn trial(tiny: &Tiny<'_>, run: &Run, old: State, moment: Moment, tally: &mut Tally) {
-    let ended = moment.kill(tiny, run);
-    tally.judge(tiny, run, old, &format!("{moment:?}"), &ended);
+    let (ended, fault) = moment.kill(tiny, run);
+    tally.judge(tiny, run, old, &fault, &ended);
     tally.converge(tiny, run);
 }
 
@@ -65,14 +69,15 @@ fn operator_killed_in_a_first_activation_leaves_the_guest_whole() {
             trial(&tiny, &run, State::Untouched, moment, &mut tally);
             tiny.switch_off();
         }
+        tally.expect_hits();
         return;
     }
     // One guest, each try killed one step further: what a try has prepared the next one need not do again.
     let tiny = Tiny::new(&lab, 100);
     for step in 0.. {
         let moment = Moment { step, delay: Duration::ZERO };
-        let ended = moment.kill(&tiny, &run);
-        let state = tally.judge(&tiny, &run, State::Untouched, &format!("{moment:?}"), &ended);
+        let (ended, fault) = moment.kill(&tiny, &run);
+        let state = tally.judge(&tiny, &run, State::Untouched, &fault, &ended);
         if state != State::Untouched {
             break;
         }
@@ -94,6 +99,7 @@ fn operator_killed_in_a_change_leaves_the_guest_whole() {
         trial(&tiny, &run, State::Live(live), moment, &mut tally);
         live = live.other();
     }
+    tally.expect_hits();
 }
 
 #[test]
@@ -114,4 +120,5 @@ fn operator_killed_in_a_rollback_leaves_the_guest_whole() {
         trial(&tiny, &run, State::Live(live), moment, &mut tally);
         live = live.other();
     }
+    tally.expect_hits();
 }

@@ -14,15 +14,22 @@ pub fn is_dense() -> bool {
 pub struct Tally {
     what: &'static str,
     runs: usize,
-    disturbed: usize,
+    hit: usize,
     old: usize,
     new: usize,
     converged: usize,
 }
 
+/// What was done to a run.
+pub struct Fault {
+    pub what: String,
+    /// Whether it happened before the run was over.
+    pub hit: bool,
+}
+
 impl Tally {
     pub fn new(what: &'static str) -> Self {
-        Self { what, runs: 0, disturbed: 0, old: 0, new: 0, converged: 0 }
+        Self { what, runs: 0, hit: 0, old: 0, new: 0, converged: 0 }
     }
 
     /// The guest is whole on the old or the new generation, and the exit code tells the truth about which.
@@ -34,16 +41,17 @@ impl Tally {
         tiny: &Tiny<'_>,
         run: &Run,
         old: State,
-        how: &str,
+        fault: &Fault,
         ended: &Ended,
     ) -> State {
         self.runs += 1;
-        eprintln!("{}, run {}, {how}: {ended}", self.what, self.runs);
+        self.hit += usize::from(fault.hit);
+        let hit = if fault.hit { "hit" } else { "missed" };
+        eprintln!("{}, run {}, {} ({hit}): {ended}", self.what, self.runs, fault.what);
         let (state, new) = (tiny.settle(), State::Live(run.version));
         assert!(state == old || state == new, "neither old ({old:?}) nor new ({new:?}): {state:?}");
         self.old += usize::from(state == old);
         self.new += usize::from(state == new);
-        self.disturbed += usize::from(ended.code != Some(0));
         match ended.code {
             Some(0) => assert_eq!(state, new, "exit code 0 says done"),
             Some(3..=5) => {
@@ -62,13 +70,19 @@ impl Tally {
         assert_eq!(tiny.settle(), State::Live(run.version));
         self.converged += 1;
     }
+
+    /// # Panics
+    /// When most faults came too late: then the test has shown nothing.
+    pub fn expect_hits(&self) {
+        assert!(self.hit * 2 > self.runs, "only {} of {} runs were disturbed", self.hit, self.runs);
+    }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        let Self { what, runs, disturbed, old, new, converged } = self;
+        let Self { what, runs, hit, old, new, converged } = self;
         eprintln!(
-            "faults, {what}: {runs} runs ({disturbed} did not finish), {old} old, {new} new, {converged} converged"
+            "faults, {what}: {runs} runs ({hit} disturbed), {old} old, {new} new, {converged} converged"
         );
     }
 }
