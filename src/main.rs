@@ -1,6 +1,6 @@
 //! The operator's binary.
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use stackc::cli;
 
 /// Compile app stacks for Proxmox guests into reviewable bundles, switch to them in one step, and go back
@@ -28,6 +28,8 @@ enum Verb {
     History(cli::history::HistoryArgs),
     /// Real guests on this machine behind a Proxmox-compatible API
     Lab(cli::lab::LabArgs),
+    Completions(cli::completions::CompletionsArgs),
+    Man(cli::man::ManArgs),
 }
 
 fn main() -> std::process::ExitCode {
@@ -45,5 +47,7 @@ fn main() -> std::process::ExitCode {
         Verb::Status(args) => cli::status::run(&args, &workspace),
         Verb::History(args) => cli::history::run(&args, &workspace),
         Verb::Lab(args) => cli::lab::run(args),
+        Verb::Completions(args) => cli::completions::run(&args, Arguments::command()),
+        Verb::Man(args) => cli::man::run(&args, Arguments::command()),
     }
 }

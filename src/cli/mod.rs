@@ -8,6 +8,7 @@ pub mod activate;
 pub mod build;
 pub mod check;
 
+pub mod completions;
 pub mod demo;
 pub mod diff;
 pub mod explain;
@@ -16,6 +17,7 @@ pub mod history;
 pub mod lab;
 pub mod lab_workspace;
 pub mod lock;
+pub mod man;
 pub mod output;
 pub mod plan;
 pub mod rollback;

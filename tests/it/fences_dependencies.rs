@@ -59,6 +59,23 @@ fn licence_expressions_are_read_as_spdx_has_them() {
 }
 
 #[test]
+fn every_dependency_is_used() {
+    let manifest: toml::Table = tree::read("Cargo.toml").parse().expect("cargo reads it too");
+    let sources: String = tree::files()
+        .iter()
+        .filter(|file| file.is_rust())
+        .flat_map(|file| file.code_lines().map(|(_, line)| format!("{line}\n")).collect::<Vec<_>>())
+        .collect();
+    let tables = ["dependencies", "dev-dependencies"];
+    let names = tables.iter().filter_map(|table| manifest[*table].as_table());
+    let unused: Vec<&String> = names
+        .flat_map(toml::Table::keys)
+        .filter(|name| !sources.contains(&format!("{}::", name.replace('-', "_"))))
+        .collect();
+    assert!(unused.is_empty(), "nobody uses {unused:?}");
+}
+
+#[test]
 fn every_dependency_says_in_the_architecture_why_it_is_there() {
     let architecture = tree::read("src/ARCHITECTURE.md");
     let manifest: toml::Table = tree::read("Cargo.toml").parse().expect("cargo reads it");
