@@ -5,11 +5,13 @@
 mod activate_lab;
 mod cut_proxy;
 mod fake;
+mod faults_judge;
 mod faults_network;
 mod faults_operator;
 mod faults_process;
 mod faults_tally;
 mod faults_tiny;
+mod faults_workspace;
 mod fences;
 mod fixture_lab;
 mod guest_faults;
