@@ -118,7 +118,7 @@ impl Wire {
         let run = tiny.activate(1);
         let cuts = cuts(&self.measure(&mut tiny, &run));
         tiny.switch_off();
-        let stride = if is_dense() { 1 } else { cuts.len().div_ceil(FIRST_SAMPLES) };
+        let stride = if is_dense() { 1 } else { (cuts.len() / FIRST_SAMPLES).max(1) };
         for (vmid, cut) in (101..).zip(cuts.into_iter().step_by(stride)) {
             let mut tiny = Tiny::new(lab, vmid);
             let run = tiny.activate(1);
