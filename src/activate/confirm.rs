@@ -1,14 +1,12 @@
 //! From the start of a switch to its end: waiting, confirming, and telling the truth when the connection is lost.
 
 use super::{ActivateError, Failed, Stage};
-use crate::{
-    model::Nonce,
-    model::{
-        GenerationId, HealthDocument, Phase, Target, TxId, TxState,
-        protocol::{ConfirmRequest, Identity, ResultRequest},
-    },
-    remote::{Connection, RemoteError},
+use crate::model::Nonce;
+use crate::model::{
+    GenerationId, HealthDocument, Phase, Target, TxId, TxState,
+    protocol::{ConfirmRequest, Identity, ResultRequest},
 };
+use crate::remote::{Connection, RemoteError};
 use std::{
     thread,
     time::{Duration, Instant},

@@ -1,12 +1,10 @@
 //! How an activation can end other than well.
 
-use crate::{
-    model::{GenerationId, Target, TxState, Vmid, protocol::PendingTx},
-    plan::PlanError,
-    proxmox::ProxmoxError,
-    remote::RemoteError,
-    vault::VaultError,
-};
+use crate::model::{GenerationId, Target, TxState, Vmid, protocol::PendingTx};
+use crate::plan::PlanError;
+use crate::proxmox::ProxmoxError;
+use crate::remote::RemoteError;
+use crate::vault::VaultError;
 use std::net::IpAddr;
 
 #[derive(Debug, thiserror::Error)]
@@ -148,11 +146,11 @@ impl ActivateError {
             }
             Self::Unknown { target, .. }
             | Self::Inconsistent { target, .. }
+            | Self::Pending { target, .. }
             | Self::NotWhole { target, .. } => Some(format!("stackc status {target}")),
             Self::Stale { target, .. } | Self::Drift { target, .. } => {
                 Some(format!("stackc plan {target}"))
             }
-            Self::Pending { target, .. } => Some(format!("stackc status {target}")),
             _ => None,
         }
     }

@@ -1,15 +1,13 @@
 //! One guest's activation: what is wanted, and with which secrets.
 
 use super::ActivateError;
-use crate::{
-    compile::env_file,
-    model::{
-        Bundle, Generation, GenerationCause, GenerationId, GuestPath, SecretName, SecretTags,
-        SecretsVersion, protocol::SecretFile,
-    },
-    plan::{Documents, Wanted},
-    vault::{Secrets, render},
+use crate::compile::env_file;
+use crate::model::{
+    Bundle, Generation, GenerationCause, GenerationId, GuestPath, SecretName, SecretTags,
+    SecretsVersion, protocol::SecretFile,
 };
+use crate::plan::{Documents, Wanted};
+use crate::vault::{Secrets, render};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is to become live on one guest.
@@ -174,8 +172,11 @@ fn old_passwords(
 
 /// `user@host` of whoever runs this.
 pub fn who() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    let user = user.unwrap_or_else(|_| format!("uid{}", rustix::process::geteuid().as_raw()));
+    let uid = rustix::process::geteuid().as_raw();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut users = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let own = users.find(|fields| fields.get(2) == Some(&uid.to_string().as_str()));
+    let user = own.map_or_else(|| format!("uid{uid}"), |fields| fields[0].to_owned());
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{user}@{host}")
 }

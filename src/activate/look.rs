@@ -1,15 +1,13 @@
 //! What is there: the guest in Proxmox, and what it reports of itself.
 
 use super::{ActivateError, Failed, Job};
-use crate::{
-    model::{
-        Container, GuestAccess, Phase, ReleaseDocument, Target,
-        protocol::{HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest},
-    },
-    plan::{Plan, plan, watched_units},
-    proxmox::Proxmox,
-    remote::{Connection, Door},
+use crate::model::{
+    Container, GuestAccess, Phase, ReleaseDocument, Target,
+    protocol::{HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest},
 };
+use crate::plan::{Plan, plan, watched_units};
+use crate::proxmox::Proxmox;
+use crate::remote::{Connection, Door};
 use std::path::PathBuf;
 
 /// Fetches a release's checkout as a tar archive.
@@ -48,17 +46,16 @@ impl Found {
 /// Looks at one guest: one question to Proxmox, one round trip to the guest when it runs.
 pub fn look(seams: &mut Seams<'_>, job: &Job<'_>) -> Result<Found, Failed> {
     let container = container(seams, job).map_err(Failed::refused)?;
-    let mut found = Found { container, guest: None, connection: None };
-    let Some(door) = found.container.as_ref().filter(|c| c.running).and_then(|c| door(seams, c))
-    else {
-        return Ok(found);
-    };
-    let mut connection = (seams.open)(door);
-    let request = observe_request(job, found.container.as_ref().expect("it was looked at"));
-    let guest = connection.observe(&request).map_err(Failed::refused)?;
-    found.guest = Some(guest);
-    found.connection = Some(connection);
-    Ok(found)
+    let running = container.as_ref().filter(|container| container.running);
+    let way_in = running.and_then(|container| Some((door(seams, container)?, container)));
+    let (mut guest, mut connection) = (None, None);
+    if let Some((door, container)) = way_in {
+        let mut opened = (seams.open)(door);
+        let request = observe_request(job, container);
+        guest = Some(opened.observe(&request).map_err(Failed::refused)?);
+        connection = Some(opened);
+    }
+    Ok(Found { container, guest, connection })
 }
 
 /// The guest at the wanted number, when it is this target's.
@@ -106,6 +103,17 @@ pub(super) fn observe_request(job: &Job<'_>, container: &Container) -> ObserveRe
 
 /// Refuses what must not be worked over: drift, and somebody else's unfinished change.
 pub(super) fn check(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), ActivateError> {
+    check_pending(job, guest)?;
+    if !guest.drift.is_empty() && !job.overwrite_drift {
+        let target = job.bundle.manifest.target.clone();
+        let paths = guest.drift.keys().map(|path| format!("`{path}`")).collect();
+        return Err(ActivateError::Drift { target, paths });
+    }
+    Ok(())
+}
+
+/// Refuses while a transaction is not over: what is live now may not stay.
+pub(super) fn check_pending(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), ActivateError> {
     let target = job.bundle.manifest.target.clone();
     if let Some(pending) = guest.pending.clone() {
         let pending = Box::new(pending);
@@ -113,10 +121,6 @@ pub(super) fn check(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), Activate
             Phase::Inconsistent => ActivateError::NotWhole { target, pending },
             _ => ActivateError::Pending { target, pending },
         });
-    }
-    if !guest.drift.is_empty() && !job.overwrite_drift {
-        let paths = guest.drift.keys().map(|path| format!("`{path}`")).collect();
-        return Err(ActivateError::Drift { target, paths });
     }
     Ok(())
 }

@@ -21,4 +21,4 @@ pub use look::{Fetch, Found, Seams, history, look};
 pub use provision::preflight;
 pub use release::release_id;
 pub use rollback::rollback_target;
-pub use run::{Activated, activate};
+pub use run::{Activated, activate, settle};

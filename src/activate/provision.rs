@@ -1,11 +1,9 @@
 //! The guest in Proxmox: checks before it is made, its making, its settings, its network at the very end.
 
 use super::{ActivateError, Found, Job, Seams, look::door, time};
-use crate::{
-    model::{Container, Mark, Network, Setting},
-    plan::{Plan, SettingChange, Step},
-    remote::RemoteError,
-};
+use crate::model::{Container, Mark, Network, Setting};
+use crate::plan::{Plan, SettingChange, Step};
+use crate::remote::RemoteError;
 
 /// Looks for whatever would make the plan fail, before anything is changed.
 pub fn preflight(

@@ -3,21 +3,19 @@
 use super::{
     ActivateError, Failed, Found, Job, Seams, Stage,
     confirm::Switching,
-    look::{check, door, identity, observe_request},
+    look::{check, check_pending, door, identity, observe_request},
     provision, release_id, time,
 };
-use crate::{
-    model::{
-        Container, GenerationId, Nonce, ReleaseId, TxId, TxState,
-        protocol::{
-            BeginRequest, BundleRequest, Caller, DatabasesRequest, MigrateRequest, ObservedGuest,
-            ReceiveRequest, ReleaseRequest, SecretsRequest, UndoRequest,
-        },
+use crate::model::{
+    Container, GenerationId, Nonce, ReleaseId, TxId, TxState,
+    protocol::{
+        BeginRequest, BundleRequest, Caller, DatabasesRequest, MigrateRequest, ObservedGuest,
+        ReceiveRequest, ReleaseRequest, SecretsRequest, UndoRequest,
     },
-    plan::{Live, NewGeneration, Plan, Step, plan, switch},
-    remote::Connection,
-    store,
 };
+use crate::plan::{Live, NewGeneration, Plan, Step, plan, switch};
+use crate::remote::Connection;
+use crate::store;
 
 /// What an activation has made live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,24 +35,24 @@ pub fn activate(
     found: Found,
     approved: &Plan,
 ) -> Result<Activated, Failed> {
-    let tx: TxId = time::random_hex(8).parse().expect("16 hex digits name a transaction");
-    let mut run = Run {
-        seams,
-        job,
-        container: found.container,
-        guest: found.guest,
-        connection: found.connection,
-        tx,
-        nonce: Nonce(time::random_hex(16)),
-        release: None,
-        begun_from: None,
-        stage: Stage::Refused,
-        activated: Activated { generation: None, state: None },
-    };
+    let mut run = Run::new(seams, job, found);
     run.settle_pending()?;
     run.refuse_drift()?;
     run.steps(approved)?;
     Ok(run.activated)
+}
+
+/// Ends what a run of this operator's own left behind when it was cut short, so that a plan is made against what stays.
+///
+/// # Errors
+/// When somebody else's change is under way, or the guest is not whole.
+pub fn settle(seams: &mut Seams<'_>, job: &Job<'_>, found: Found) -> Result<Found, Failed> {
+    let mut run = Run::new(seams, job, found);
+    run.settle_pending()?;
+    if let Some(guest) = &run.guest {
+        check_pending(job, guest).map_err(Failed::refused)?;
+    }
+    Ok(Found { container: run.container, guest: run.guest, connection: run.connection })
 }
 
 struct Run<'r, 's> {
@@ -70,6 +68,24 @@ struct Run<'r, 's> {
     begun_from: Option<GenerationId>,
     stage: Stage,
     activated: Activated,
+}
+
+impl<'r, 's> Run<'r, 's> {
+    fn new(seams: &'r mut Seams<'s>, job: &'r Job<'r>, found: Found) -> Self {
+        Self {
+            seams,
+            job,
+            container: found.container,
+            guest: found.guest,
+            connection: found.connection,
+            tx: time::new_tx(),
+            nonce: Nonce(time::random_hex(16)),
+            release: None,
+            begun_from: None,
+            stage: Stage::Refused,
+            activated: Activated { generation: None, state: None },
+        }
+    }
 }
 
 impl Run<'_, '_> {

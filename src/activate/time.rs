@@ -1,5 +1,6 @@
 //! The clock and chance, in the forms that a generation keeps.
 
+use crate::model::TxId;
 use std::{
     fs::File,
     io::Read,
@@ -29,13 +30,19 @@ fn rfc3339(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// A transaction's name.
+pub(super) fn new_tx() -> TxId {
+    random_hex(8).parse().expect("16 hex digits name a transaction")
+}
+
 /// This many bytes that nobody can guess, in hex.
 pub(super) fn random_hex(bytes: usize) -> String {
     let mut buffer = vec![0; bytes];
     File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut buffer))
         .expect("the kernel's random numbers are always there");
-    buffer.iter().map(|byte| format!("{byte:02x}")).collect()
+    let hex: Vec<String> = buffer.iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.concat()
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! `stackc activate`: makes bundles live.
 
 use super::{
-    common::{self, Fleet, JOBS, Targets, ask, can_ask, parallel, show_failure},
+    fleet::{self, Fleet, JOBS, Targets, ask, can_ask, parallel, show_failure},
     workspace::Workspace,
 };
 use crate::{
-    activate::{Activated, Failed, Found, Job, activate, look, preflight, secret_names, who},
+    activate::{
+        Activated, Failed, Found, Job, activate, look, preflight, secret_names, settle, who,
+    },
     model::{Bundle, Target},
     plan::{Plan, text},
 };
@@ -63,7 +65,7 @@ fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, 
         Ok(job)
     });
     let jobs: Result<Vec<Job<'_>>, crate::activate::ActivateError> = jobs.collect();
-    let jobs = jobs.map_err(|error| common::refuse(&error))?;
+    let jobs = jobs.map_err(|error| fleet::refuse(&error))?;
     Ok(run_jobs(&fleet, jobs, &args.options))
 }
 
@@ -71,16 +73,16 @@ fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, 
 fn require_secrets(fleet: &Fleet, bundles: &[&Bundle]) -> Result<(), ExitCode> {
     let mut names = BTreeSet::new();
     for bundle in bundles {
-        names.extend(secret_names(bundle).map_err(|error| common::refuse(&error))?);
+        names.extend(secret_names(bundle).map_err(|error| fleet::refuse(&error))?);
     }
-    let secrets = fleet.secrets().map_err(|error| common::refuse(&error))?;
-    secrets.require(&names).map_err(|error| common::refuse(&error))
+    let secrets = fleet.secrets().map_err(|error| fleet::refuse(&error))?;
+    secrets.require(&names).map_err(|error| fleet::refuse(&error))
 }
 
 /// Bundles that become live are kept, so that a rollback finds them.
 fn keep(fleet: &Fleet, bundles: &[&Bundle]) -> Result<(), ExitCode> {
     for bundle in bundles {
-        fleet.put(bundle).map_err(|error| common::refuse(&error))?;
+        fleet.put(bundle).map_err(|error| fleet::refuse(&error))?;
     }
     Ok(())
 }
@@ -121,6 +123,7 @@ pub fn run_jobs(fleet: &Fleet, jobs: Vec<Job<'_>>, options: &RunOptions) -> Exit
 fn plan_one<'a>(fleet: &Fleet, job: Job<'a>) -> Result<Planned<'a>, Failed> {
     fleet.with_seams(&|_, _| {}, |seams| {
         let found = look(seams, &job)?;
+        let found = settle(seams, &job, found)?;
         let plan = found.plan(&job).map_err(Failed::refused)?;
         preflight(seams, &job, &found, &plan).map_err(Failed::refused)?;
         Ok(Planned { job, found, plan })

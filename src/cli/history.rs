@@ -1,7 +1,7 @@
 //! `stackc history`: every generation of a guest, and every switch that was undone.
 
 use super::{
-    common::{Fleet, refuse, show_failure, table},
+    fleet::{Fleet, refuse, show_failure, table},
     workspace::Workspace,
 };
 use crate::{

@@ -1,5 +1,9 @@
 //! `stackc lab`: real guests on this machine behind a Proxmox-compatible API.
 
+use super::{
+    demo::{self, DemoArgs},
+    lab_workspace::{self, WorkspaceArgs},
+};
 use crate::lab::{self, Lab, LabError, LabName, LabState, Place, Up};
 use camino::{Utf8Path, Utf8PathBuf};
 use ipnet::Ipv4Net;
@@ -61,6 +65,10 @@ enum Verb {
         #[arg(long)]
         restart: bool,
     },
+    /// Make a workspace of the worked examples for this lab
+    Workspace(WorkspaceArgs),
+    /// See the whole path on real guests: create, change, break, go back
+    Demo(DemoArgs),
     /// Serve the API; `up` starts this
     #[command(hide = true)]
     Serve,
@@ -92,6 +100,8 @@ pub fn run(args: LabArgs) -> ExitCode {
         Verb::Status { json } => show(&place, json),
         Verb::Ssh { guest, command } => log_in(&place, &guest, &command),
         Verb::PowerCut { guest, restart } => cut_power(&place, &guest, restart),
+        Verb::Workspace(workspace) => return lab_workspace::run(&place, &workspace),
+        Verb::Demo(demo) => return demo::run(&demo),
         Verb::Serve => lab::serve(&place).map(|never| match never {}),
     };
     done.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)

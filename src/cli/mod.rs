@@ -7,11 +7,14 @@
 pub mod activate;
 pub mod build;
 pub mod check;
-pub mod common;
+
+pub mod demo;
 pub mod diff;
 pub mod explain;
+pub mod fleet;
 pub mod history;
 pub mod lab;
+pub mod lab_workspace;
 pub mod lock;
 pub mod output;
 pub mod plan;

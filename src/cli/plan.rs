@@ -1,7 +1,7 @@
 //! `stackc plan`: shows what `activate` would do.
 
 use super::{
-    common::{Fleet, JOBS, Targets, parallel, refuse, show_failure},
+    fleet::{Fleet, JOBS, Targets, parallel, refuse, show_failure},
     workspace::Workspace,
 };
 use crate::{
@@ -57,7 +57,9 @@ fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
         let documents: Vec<_> = plans.iter().map(Plan::json).collect();
         anstream::println!("{}", serde_json::json!({ "plans": documents }));
     } else {
-        plans.iter().for_each(|plan| anstream::print!("{}", text(plan)));
+        for plan in &plans {
+            anstream::print!("{}", text(plan));
+        }
     }
     if code == 0 && args.exit_code && plans.iter().any(|plan| !plan.is_empty()) {
         code = CHANGES;

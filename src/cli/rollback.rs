@@ -2,7 +2,7 @@
 
 use super::{
     activate::{RunOptions, run_jobs},
-    common::{Fleet, Targets, refuse, show_failure},
+    fleet::{Fleet, Targets, refuse, show_failure},
     workspace::Workspace,
 };
 use crate::{

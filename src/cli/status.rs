@@ -1,7 +1,7 @@
 //! `stackc status`: what is live where.
 
 use super::{
-    common::{Fleet, JOBS, Targets, parallel, refuse, show_failure},
+    fleet::{Fleet, JOBS, Targets, parallel, refuse, show_failure},
     workspace::Workspace,
 };
 use crate::{
@@ -144,5 +144,5 @@ impl Row {
 
 fn table(rows: &[Row]) -> String {
     let head = ["TARGET", "GUEST", "GEN", "DIGEST", "SINCE", "BY", "STATE"].map(str::to_owned);
-    super::common::table(std::iter::once(head).chain(rows.iter().map(Row::cells)))
+    super::fleet::table(std::iter::once(head).chain(rows.iter().map(Row::cells)))
 }

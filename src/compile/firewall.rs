@@ -23,8 +23,8 @@ pub struct Firewall {
     pub rules: Vec<Rule>,
 }
 
-/// Reads the firewall; none when it has mistakes.
-pub fn read(stack: &View<'_>, management: &[IpNet]) -> Option<Firewall> {
+/// Reads the firewall; none when it has mistakes. Checked is whether operators still get in.
+pub fn read(stack: &View<'_>, management: &[IpNet], is_checked: bool) -> Option<Firewall> {
     let view = stack.table("firewall");
     let policy = |key, default: &str| {
         word(&view, key, default, &[("allow", "accept"), ("deny", "drop"), ("reject", "reject")])
@@ -42,7 +42,9 @@ pub fn read(stack: &View<'_>, management: &[IpNet]) -> Option<Firewall> {
         routed: routed?,
     };
     let firewall = Firewall { settings, rules: rules? };
-    check_management(&view, &firewall, management);
+    if is_checked {
+        check_management(&view, &firewall, management);
+    }
     Some(firewall)
 }
 
@@ -147,6 +149,10 @@ fn sources(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Option<IpNet>>> 
     }
     if !view.table.contains_key("from") {
         networks.push(None);
+    } else if networks.is_empty() {
+        let title = "a rule from nowhere does nothing";
+        view.report(Mistake::new(view.at, title).help("name a network, or leave `from` out"));
+        return None;
     }
     Some(networks)
 }

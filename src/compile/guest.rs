@@ -206,9 +206,8 @@ fn plain_table(table: &Table) -> serde_json::Value {
 }
 
 fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
-    let project =
-        View { lowering: stack.lowering, at: source.project.at, table: &source.project.table };
-    let env = View { lowering: stack.lowering, at: source.env_at, table: source.env };
+    let project = stack.lowering.table(source.project.at, &source.project.table);
+    let env = stack.lowering.table(source.env_at, source.env);
     let Some(repo) = project.text("repo") else {
         if let Some(branch) = env.node("branch") {
             let title = "a branch of no repository";
@@ -287,7 +286,9 @@ fn bundle(
     accounts::add(stack, &shared.definitions.keys, &mut overlay);
     units::add(stack, &mut overlay);
     let links = release::add_links(stack, &mut overlay);
-    let firewall = firewall::read(stack, &shared.site.management);
+    // Of a kind that is not there, it is not the firewall that is to be told about.
+    let is_known = !source.kind_files.is_empty();
+    let firewall = firewall::read(stack, &shared.site.management, is_known);
     let identity = source.written.identity();
     let guest = identity.and_then(|identity| proxmox::read(stack, &identity, shared.site));
     let origin = branch.map(|branch| release::Origin {

@@ -47,7 +47,7 @@ use std::{
     sync::Arc,
 };
 use template::{Rendering, Scope, Templates};
-use view::{Lowering, View};
+use view::Lowering;
 
 /// Everything that a build reads: files of the workspace by their path relative to it, with `/`.
 #[derive(Debug, Clone, Default)]
@@ -284,7 +284,7 @@ impl Workspace {
         let (names, secret_names) = (Scope::new(), BTreeSet::new());
         let read = |(target, stack): (&Target, &Stack<'_>)| {
             let lowering = self.lowering(target, templates, mistakes, (&names, &secret_names));
-            let env = View { lowering: &lowering, at: stack.env_at, table: stack.env };
+            let env = lowering.table(stack.env_at, stack.env);
             (target.clone(), identity::read(&env))
         };
         stacks.iter().map(read).collect()

@@ -4,7 +4,7 @@ use crate::model::{FileClass, GuestPath};
 use unicode_normalization::is_nfc;
 
 /// Conffiles of Debian 12's packages on a minimal guest and of what the built-in kinds install: dpkg deletes or overwrites
-/// what stands in their place. Source: `dpkg-query -W -f '${Conffiles}'`.
+/// what stands in their place. Source: `dpkg-query -W -f '${Conffiles}'`, and what packages keep by ucf(1).
 const CONFFILES: &str = include_str!("conffiles.txt");
 
 /// What boot or login reads must be there even when `/var/lib/stackc` is not. Source: reliability study of Debian 12, table

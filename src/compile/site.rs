@@ -21,7 +21,7 @@ pub struct SiteFacts {
 
 /// Reads the site; what is wrong in it is reported once, not by each guest.
 pub fn read(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> SiteFacts {
-    let root = View { lowering, at: root.at, table: &definitions.site };
+    let root = lowering.table(root.at, &definitions.site);
     let (proxmox, access) = (section(&root, "proxmox"), section(&root, "access"));
     let url = proxmox.need_text("url").filter(|url| {
         let valid = url.value.starts_with("https://");
@@ -46,7 +46,7 @@ pub fn read(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> 
     SiteFacts { site: site(), node, management, admin_keys: admin_keys(&access, definitions) }
 }
 
-fn section<'a>(root: &View<'a>, key: &str) -> View<'a> {
+fn section<'a>(root: &View<'a>, key: &'a str) -> View<'a> {
     root.need_node(key);
     root.table(key)
 }

@@ -23,6 +23,8 @@ pub struct View<'a> {
     pub lowering: &'a Lowering<'a>,
     /// What a missing key is told at.
     pub at: At,
+    /// The key of this table where no layer has written it, so that what is missing can be named in full.
+    pub absent: Option<&'a str>,
     pub table: &'a Table,
 }
 
@@ -74,7 +76,11 @@ impl<'a> Lowering<'a> {
     }
 
     pub fn view(&'a self, node: &'a Node) -> View<'a> {
-        View { lowering: self, at: node.at, table: node.table().unwrap_or(&EMPTY) }
+        self.table(node.at, node.table().unwrap_or(&EMPTY))
+    }
+
+    pub fn table(&'a self, at: At, table: &'a Table) -> View<'a> {
+        View { lowering: self, at, absent: None, table }
     }
 }
 
@@ -87,17 +93,18 @@ impl<'a> View<'a> {
     /// The same, where a missing key is a mistake.
     pub fn need_node(&self, key: &str) -> Option<&'a Node> {
         if !self.table.contains_key(key) {
-            self.lowering.report(missing(self.at, key));
+            let full = self.absent.map(|table| format!("{table}.{key}"));
+            self.lowering.report(missing(self.at, full.as_deref().unwrap_or(key)));
         }
         self.node(key)
     }
 
     /// The table below a key; an empty one when it is not there.
-    pub fn table(&self, key: &str) -> View<'a> {
+    pub fn table(&self, key: &'a str) -> View<'a> {
         let node = self.node(key).filter(|node| node.table().is_some());
         match node {
             Some(node) => self.lowering.view(node),
-            None => View { lowering: self.lowering, at: self.at, table: &EMPTY },
+            None => View { absent: Some(key), table: &EMPTY, ..*self },
         }
     }
 
@@ -195,7 +202,7 @@ impl<'a> View<'a> {
     }
 
     /// The entries of a table by name, each with the place of its key.
-    pub fn entries(&self, key: &str) -> impl Iterator<Item = (&'a str, At, &'a Node)> + use<'a> {
+    pub fn entries(&self, key: &'a str) -> impl Iterator<Item = (&'a str, At, &'a Node)> + use<'a> {
         let members = self.table(key).table.iter();
         members
             .filter(|(_, member)| !matches!(member.node.value, Value::Wrong))
@@ -203,7 +210,7 @@ impl<'a> View<'a> {
     }
 
     /// The entries of a table by name that are tables themselves.
-    pub fn tables(&self, key: &str) -> impl Iterator<Item = (&'a str, View<'a>)> + use<'a> {
+    pub fn tables(&self, key: &'a str) -> impl Iterator<Item = (&'a str, View<'a>)> + use<'a> {
         let lowering = self.lowering;
         self.entries(key).map(move |(name, _, node)| (name, lowering.view(node)))
     }

@@ -8,12 +8,24 @@ use super::store;
 use super::{firewall, generation, health, place, recover, release, undo};
 use crate::model::protocol::{Caller, Done};
 use crate::model::{
-    Digest, FirewallAction, GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document,
+    Digest, GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Room that a switch must leave for the guest's own life, besides what it writes.
 const ROOM_BYTES_MIN: u64 = 16 << 20;
+
+/// Whether this very switch is at work or over, so that a repeated `begin` has nothing to do. Needs no lock: a switch
+/// at work holds it for as long as a unit may take to start.
+pub fn has_begun(fs: &mut dyn GuestFs, switch: &Switch) -> Result<bool, GuestError> {
+    if journal::record(fs, &switch.tx)?.is_some() {
+        return Ok(true);
+    }
+    let pending = journal::is_pending(fs, &switch.tx)?;
+    Ok(pending
+        && journal::switch(fs, &switch.tx)? == *switch
+        && journal::phase(fs, &switch.tx)? > Phase::Begun)
+}
 
 /// Starts the switch on the guest, which then needs nobody. Again with the same transaction: changes nothing.
 pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done, GuestError> {
@@ -152,9 +164,4 @@ fn live_health(
     let Some(digest) = digest else { return Ok(BTreeMap::new()) };
     let health = store::document::<HealthDocument>(guest.fs, &digest, document::HEALTH)?;
     Ok(health.map(|health| health.probes).unwrap_or_default())
-}
-
-/// Whether this switch loads the firewall.
-pub fn changes_firewall(switch: &Switch) -> bool {
-    switch.firewall == FirewallAction::Apply
 }

@@ -301,6 +301,10 @@ fn migrate(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestErro
 
 fn begin_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestError> {
     let request: BeginRequest = request(input)?;
+    lease::check_identity(guest.fs, &request.caller.identity)?;
+    if begin::has_begun(guest.fs, &request.switch)? {
+        return Ok(Done { already: true });
+    }
     entered(guest, &request.caller, |guest| begin::begin(guest, &request.caller, &request.switch))
 }
 

@@ -231,9 +231,13 @@ impl System for Debian {
         if !enabled {
             return run(self, &init("force-stop")).map(drop);
         }
-        // Half a frame from an earlier accident counts as started, or fails; flushed, it does neither (reliability.md §0).
-        let started = run(self, &init("start"));
-        if started.is_ok() && super::firewall::is_loaded(&self.save_firewall()?) {
+        // Half a frame, of an earlier accident or of one address family, counts as started or fails; flushed, it does
+        // neither (reliability.md §0).
+        let is_half = super::firewall::is_loaded(&self.save_firewall()?);
+        if !is_half
+            && run(self, &init("start")).is_ok()
+            && super::firewall::is_loaded(&self.save_firewall()?)
+        {
             return Ok(());
         }
         run(self, &init("flush-all"))?;

@@ -5,15 +5,28 @@ use super::Guest;
 use super::error::GuestError;
 use super::store;
 use super::system::{Load, Rules, SystemError};
-use crate::model::{Digest, UfwDocument, document};
+use crate::model::{Digest, FirewallAction, Switch, UfwDocument, document};
 
 /// The line by which the kernel shows that ufw's frame is loaded. `ufw-user-input` alone proves nothing: a restore
 /// without the frame makes that chain, too, and nothing jumps to it.
 pub const UFW_HOOK: &str = "-A INPUT -j ufw-before-input";
 
+/// The same line of IPv6.
+const UFW6_HOOK: &str = "-A INPUT -j ufw6-before-input";
+
+/// Whether ufw's frame is hooked into the kernel's INPUT of every address family that it is wanted in.
+fn has_frame(rules: &Rules, ipv6: bool) -> bool {
+    is_loaded(rules) && (!ipv6 || rules.v6.lines().any(|line| line.trim() == UFW6_HOOK))
+}
+
 /// Whether ufw's frame is hooked into the kernel's INPUT.
 pub fn is_loaded(rules: &Rules) -> bool {
     rules.v4.lines().any(|line| line.trim() == UFW_HOOK)
+}
+
+/// Whether this switch loads the firewall.
+pub fn is_changed(switch: &Switch) -> bool {
+    switch.firewall == FirewallAction::Apply
 }
 
 /// The rules and policies of a bundle; none when it has no firewall.
@@ -66,9 +79,9 @@ fn fault_in_form(text: &str) -> Option<String> {
 /// Brings the kernel to the bundle's firewall.
 pub fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
     let Some((ufw, rules)) = wanted(guest, digest)? else { return Ok(()) };
-    let loaded = is_loaded(&guest.system.save_firewall()?);
+    let kernel = guest.system.save_firewall()?;
     if !ufw.enabled {
-        if loaded {
+        if is_loaded(&kernel) {
             guest.system.set_ufw(false)?;
         }
         return Ok(());
@@ -77,7 +90,7 @@ pub fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
         return Err(GuestError::Unfit(format!("the firewall's rules: {fault}")));
     }
     let rules = with_policies(&rules, &ufw);
-    if loaded {
+    if has_frame(&kernel, ufw.ipv6) {
         guest.system.load_firewall(&rules, Load::Test)?;
         guest.system.load_firewall(&rules, Load::Chains)?;
     } else {
@@ -90,7 +103,7 @@ pub fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
 fn verify(guest: &mut Guest, wanted: &Rules, ipv6: bool) -> Result<(), GuestError> {
     let kernel = guest.system.save_firewall()?;
     let step = |step: String| GuestError::Step { step, tail: Vec::new() };
-    if !is_loaded(&kernel) {
+    if !has_frame(&kernel, ipv6) {
         return Err(step("load ufw's frame into the kernel".to_owned()));
     }
     let mut pairs = vec![("IPv4", &wanted.v4, &kernel.v4, "-A ufw-user-input ")];

@@ -18,6 +18,7 @@ const FOLDER: &str = "/run/stackc";
 const STATE: &str = "/run/stackc/system.json";
 /// What stands here for the rules of ufw's own that hook its chains.
 const FRAME: &str = "-A INPUT -j ufw-before-input\n";
+const FRAME6: &str = "-A INPUT -j ufw6-before-input\n";
 
 /// What the folder's service manager and kernel remember.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,9 +179,11 @@ impl System for Offline {
         }
         self.change(|state| {
             // Chains are added to the frame; tables replace it.
-            let frame = if load == Load::Chains { FRAME } else { "" };
-            let whole = |text: &str| format!("{frame}{text}");
-            state.rules = Rules { v4: whole(&rules.v4), v6: whole(&rules.v6) };
+            let whole = |frame: &str, text: &str| match load {
+                Load::Chains => format!("{frame}{text}"),
+                _ => text.to_owned(),
+            };
+            state.rules = Rules { v4: whole(FRAME, &rules.v4), v6: whole(FRAME6, &rules.v6) };
             state.ufw_loaded = super::firewall::is_loaded(&state.rules);
         })
     }
@@ -196,7 +199,7 @@ impl System for Offline {
             fs.read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         };
         let v4 = FRAME.to_owned() + &read(&mut self.fs, crate::model::layout::USER_RULES)?;
-        let v6 = FRAME.to_owned() + &read(&mut self.fs, crate::model::layout::USER6_RULES)?;
+        let v6 = FRAME6.to_owned() + &read(&mut self.fs, crate::model::layout::USER6_RULES)?;
         self.change(|state| {
             state.rules = Rules { v4, v6 };
             state.ufw_loaded = true;

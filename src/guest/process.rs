@@ -81,7 +81,8 @@ fn wait(child: &mut Child, chunks: &Receiver<Vec<u8>>, limit: Duration) -> std::
             break None;
         }
     };
-    while let Ok(chunk) = chunks.recv_timeout(LINGER) {
+    let ended = Instant::now();
+    while let Ok(chunk) = chunks.recv_timeout(LINGER.saturating_sub(ended.elapsed())) {
         keep(&mut bytes, &chunk);
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -2,7 +2,6 @@
 
 use super::Guest;
 use super::account::Accounts;
-use super::begin::changes_firewall;
 use super::error::GuestError;
 use super::journal::{self, Before, Decision};
 use super::system::Alarm;
@@ -72,7 +71,7 @@ fn change(
     if plan.units.daemon_reload {
         guest.system.daemon_reload()?;
     }
-    if let Some(digest) = plan.generation.digest.filter(|_| changes_firewall(plan)) {
+    if let Some(digest) = plan.generation.digest.filter(|_| firewall::is_changed(plan)) {
         firewall::apply(guest, &digest)?;
     }
     units::bring_up(guest, &plan.units, downtime)

@@ -1,6 +1,6 @@
 //! The guest's running side: service manager, kernel firewall, package tools, clocks. The second seam.
 
-use crate::model::{Nonce, Probe, TxId, UnitName};
+use crate::model::{Probe, TxId, UnitName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -208,10 +208,4 @@ pub fn succeed(command: &Command, output: Output) -> Result<Output, SystemError>
 pub fn run(system: &mut dyn System, command: &Command) -> Result<Output, SystemError> {
     let output = system.run(command)?;
     succeed(command, output)
-}
-
-/// Equal nonces, without telling by time how much of them is equal.
-pub fn same_nonce(left: &Nonce, right: &Nonce) -> bool {
-    let (left, right) = (left.0.as_bytes(), right.0.as_bytes());
-    left.len() == right.len() && left.iter().zip(right).fold(0, |diff, (l, r)| diff | (l ^ r)) == 0
 }

@@ -1,7 +1,6 @@
 //! Going back: the same way for a failed switch, a silent operator, a reboot and a person who asks for it.
 
 use super::Guest;
-use super::begin::changes_firewall;
 use super::error::GuestError;
 use super::journal::{self, Before, Decision};
 use super::system::{Alarm, UnitReport};
@@ -116,7 +115,7 @@ fn back_once(
     touched: bool,
 ) -> Result<(), GuestError> {
     // The door first: the operator must get in whatever happens to the rest.
-    let door = if touched && changes_firewall(switch) {
+    let door = if touched && firewall::is_changed(switch) {
         firewall::restore(guest, &before.rules)
     } else {
         Ok(())

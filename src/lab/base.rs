@@ -5,7 +5,12 @@
 //! <cache>/<key>/packages/    a flat apt repository, mounted read-only at /srv/aptrepo in every guest
 //! ```
 
-use super::{LabError, container::remove_if_there, error::AtPath as _, program::run};
+use super::{
+    LabError,
+    container::remove_if_there,
+    error::AtPath as _,
+    program::{run, run_locked},
+};
 use crate::model::Digest;
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, flock};
@@ -96,16 +101,20 @@ pub(super) fn prepare(
         return Ok(base);
     }
     fs::create_dir_all(cache).at("make", cache)?;
-    let _lock = lock(cache, report)?;
+    let lock = lock(cache, report)?;
     if !base.folder().exists() {
         remove_unfinished(cache)?;
-        build(&base, &sources, report)?;
+        build(&base, &sources, &lock, report)?;
     }
     Ok(base)
 }
 
 /// Removes every base. Guests of a lab that is up lose theirs: take labs down first.
 pub(super) fn remove_all(cache: &Utf8Path) -> Result<(), LabError> {
+    if !cache.exists() {
+        return Ok(());
+    }
+    let _lock = lock(cache, &mut |_| {})?;
     remove_if_there(cache, |path| fs::remove_dir_all(path))
 }
 
@@ -150,13 +159,13 @@ fn lock(cache: &Utf8Path, report: &mut dyn FnMut(&str)) -> Result<File, LabError
     let path = cache.join(".lock");
     let file = File::create(&path).at("open", &path)?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        report("another lab builds the base; waiting for it");
+        report("another lab is at work on the base; waiting for it");
         flock(&file, FlockOperation::LockExclusive).at("lock", &path)?;
     }
     Ok(file)
 }
 
-/// A build that was killed leaves its folder; the lock says that nobody works in it.
+/// A build that was killed leaves its folder; the lock, which its programs hold too, says that nobody works in it.
 fn remove_unfinished(cache: &Utf8Path) -> Result<(), LabError> {
     for entry in cache.read_dir_utf8().at("list", cache)? {
         let entry = entry.at("list", cache)?;
@@ -167,16 +176,22 @@ fn remove_unfinished(cache: &Utf8Path) -> Result<(), LabError> {
     Ok(())
 }
 
-fn build(base: &Base, sources: &[String], report: &mut dyn FnMut(&str)) -> Result<(), LabError> {
+fn build(
+    base: &Base,
+    sources: &[String],
+    lock: &File,
+    report: &mut dyn FnMut(&str),
+) -> Result<(), LabError> {
     let name = base.folder().file_name().expect("it is a key below the cache");
-    let building = Base::at(base.folder().with_file_name(format!("building-{name}")));
+    let building = format!("building-{name}");
+    let building = Base::at(base.folder().with_file_name(building));
     let plain = building.folder().join("plain");
     for folder in [building.folder(), &building.packages(), &building.root()] {
         fs::create_dir_all(folder).at("make", folder)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).at("open up", folder)?;
     }
     report("bootstrapping Debian 12 and downloading packages (about half a minute, once)");
-    bootstrap(&plain, &building.packages(), sources)?;
+    bootstrap(&plain, &building.packages(), sources, lock)?;
     report("indexing packages");
     index(&building.packages())?;
     configure(&plain)?;
@@ -188,7 +203,12 @@ fn build(base: &Base, sources: &[String], report: &mut dyn FnMut(&str)) -> Resul
 }
 
 /// mmdebstrap with a hook that downloads the guests' packages by the same apt, while its lists are there.
-fn bootstrap(root: &Utf8Path, packages: &Utf8Path, sources: &[String]) -> Result<(), LabError> {
+fn bootstrap(
+    root: &Utf8Path,
+    packages: &Utf8Path,
+    sources: &[String],
+    lock: &File,
+) -> Result<(), LabError> {
     let download = format!(
         "--customize-hook=APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\" apt-get --quiet=2 --yes --download-only \
          --no-install-recommends --reinstall install {REPOSITORY_PACKAGES} && mv \"$1\"/var/cache/apt/archives/*.deb '{packages}'/"
@@ -199,7 +219,7 @@ fn bootstrap(root: &Utf8Path, packages: &Utf8Path, sources: &[String]) -> Result
     argv.extend(DPKG_OPTIONS);
     argv.extend([include.as_str(), download.as_str(), SUITE, root.as_str()]);
     argv.extend(sources.iter().map(String::as_str));
-    run("bootstrap Debian for the lab's base", BOOTSTRAP_SECONDS, &argv).map(drop)
+    run_locked("bootstrap Debian for the lab's base", BOOTSTRAP_SECONDS, &argv, lock).map(drop)
 }
 
 fn index(packages: &Utf8Path) -> Result<(), LabError> {

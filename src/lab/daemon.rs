@@ -28,6 +28,7 @@ const END: Duration = Duration::from_secs(5);
 /// Serves the lab of this place until it is told to end: what `stackc lab serve` runs.
 pub fn serve(place: &Place) -> Result<Infallible, LabError> {
     let lab = lifecycle::read(place)?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Fails only for a process that leads its session already, which is as good.
     let _ = rustix::process::setsid();
     let _lock = own(&lab.state)?;

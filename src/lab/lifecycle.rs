@@ -47,6 +47,8 @@ pub struct Up<'a> {
 /// Makes the lab, or brings one that lost its daemon or its bridge up again; one that is up stays as it is.
 pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
     prerequisites::check()?;
+    // Guests are other users: what is made here must let them pass.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     check_path(&wanted.place.state)?;
     check_path(&wanted.place.cache)?;
     let lab = if wanted.place.description().exists() {
@@ -54,7 +56,12 @@ pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
     } else {
         let base = base::prepare(&wanted.place.cache, wanted.mirror, report)?;
         let _lock = lock()?;
-        found(wanted, &base)?
+        // Another `up` may have made it while this one waited.
+        if wanted.place.description().exists() {
+            read(wanted.place)?
+        } else {
+            found(wanted, &base)?
+        }
     };
     if daemon::running(&lab.state).is_none() {
         report("starting the API");
@@ -109,16 +116,18 @@ fn found(wanted: &Up, base: &base::Base) -> Result<Lab, LabError> {
     let Place { name, state, .. } = wanted.place;
     // A bridge of this name without a description is what a killed `up` left.
     network::remove_bridge(name)?;
+    // What may be refused comes before anything is made.
+    let subnet = network::choose_subnet(wanted.subnet)?;
+    let port = free_port(wanted.port)?;
     fs::create_dir_all(state).at("make", state)?;
     // Guests' own users must be able to pass, and only to pass.
     fs::set_permissions(state, fs::Permissions::from_mode(0o711)).at("set the mode of", state)?;
     certificate::make(state)?;
     let admin_key = state.join("admin_key");
     make_admin_key(&admin_key, name.as_str())?;
-    let subnet = network::choose_subnet(wanted.subnet)?;
     let lab = Lab {
         name: name.clone(),
-        url: format!("https://127.0.0.1:{}", free_port(wanted.port)?),
+        url: format!("https://127.0.0.1:{port}"),
         ca_file: state.join("ca.pem"),
         token: format!("root@pam!stackc={}", uuid()?),
         node: NODE.to_owned(),

@@ -23,6 +23,7 @@ mod prerequisites;
 mod program;
 mod property;
 mod schema;
+pub mod workspace;
 
 pub use daemon::serve;
 pub use disturb::{cut_network, mend_network, power_cut, start_again, wait_for_ssh};

@@ -1,7 +1,10 @@
 //! Programs of the machine, each with a limit.
 
 use super::LabError;
-use std::process::{Command, Output, Stdio};
+use std::{
+    fs::File,
+    process::{Command, Output, Stdio},
+};
 
 /// Where Debian keeps programs; root's `PATH` lacks the second half after a plain `su`.
 pub(super) const PROGRAM_PATH: &str =
@@ -9,7 +12,26 @@ pub(super) const PROGRAM_PATH: &str =
 
 /// Runs a program to its end and returns what it printed. `doing` completes "cannot …".
 pub(super) fn run(doing: &str, limit_seconds: u32, argv: &[&str]) -> Result<String, LabError> {
-    let output = output(doing, limit_seconds, argv)?;
+    outcome(doing, limit_seconds, argv, &output(doing, limit_seconds, argv, Stdio::null())?)
+}
+
+/// As `run`, with a lock that the program and its children hold on to, should this process be killed before them.
+pub(super) fn run_locked(
+    doing: &str,
+    limit_seconds: u32,
+    argv: &[&str],
+    lock: &File,
+) -> Result<String, LabError> {
+    let lock = lock.try_clone().map_err(|cause| unrunnable(doing, cause))?;
+    outcome(doing, limit_seconds, argv, &output(doing, limit_seconds, argv, Stdio::from(lock))?)
+}
+
+fn outcome(
+    doing: &str,
+    limit_seconds: u32,
+    argv: &[&str],
+    output: &Output,
+) -> Result<String, LabError> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -25,23 +47,28 @@ pub(super) fn run(doing: &str, limit_seconds: u32, argv: &[&str]) -> Result<Stri
 
 /// Whether a program succeeds; for questions whose "no" is no fault.
 pub(super) fn succeeds(limit_seconds: u32, argv: &[&str]) -> bool {
-    output("ask", limit_seconds, argv).is_ok_and(|o| o.status.success())
+    output("ask", limit_seconds, argv, Stdio::null()).is_ok_and(|o| o.status.success())
 }
 
-fn output(doing: &str, limit_seconds: u32, argv: &[&str]) -> Result<Output, LabError> {
-    // timeout(1) is part of coreutils, which is essential.
+fn output(
+    doing: &str,
+    limit_seconds: u32,
+    argv: &[&str],
+    stdin: Stdio,
+) -> Result<Output, LabError> {
+    // timeout(1) is part of coreutils, which is essential. In the foreground, Ctrl-C ends the program too.
     Command::new("timeout")
-        .args(["--kill-after=5", &limit_seconds.to_string()])
+        .args(["--foreground", "--kill-after=5", &limit_seconds.to_string()])
         .args(argv)
         .env("LC_ALL", "C.UTF-8")
         .env("PATH", PROGRAM_PATH)
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .output()
-        .map_err(|cause| LabError::Unrunnable {
-            doing: doing.to_owned(),
-            program: "timeout".to_owned(),
-            cause,
-        })
+        .map_err(|cause| unrunnable(doing, cause))
+}
+
+fn unrunnable(doing: &str, cause: std::io::Error) -> LabError {
+    LabError::Unrunnable { doing: doing.to_owned(), program: "timeout".to_owned(), cause }
 }
 
 fn last_lines(text: &str, count: usize) -> String {

@@ -68,7 +68,7 @@ names! {
     "use a letter, then up to 31 letters, digits, `-` or `_`; `site`, `lock`, `vault` and `secrets` are taken",
     |t| word(t, 32, "-_") && starts_with_letter(t) && !["site", "lock", "vault", "secrets"].contains(&t);
     /// An environment of a project: `dev`, `qa`, `prod`, or another.
-    EnvName, "env name", "use a lower-case letter, then up to 31 lower-case letters, digits or `-`",
+    EnvName, "name for an env", "use a lower-case letter, then up to 31 lower-case letters, digits or `-`",
     |t| word(t, 32, "-") && starts_with_letter(t) && lower(t);
     /// A folder of `templates/`.
     KindName, "kind name", "use a lower-case letter, then up to 31 lower-case letters, digits or `-`",

@@ -90,6 +90,7 @@ impl From<HostKey> for String {
 
 /// A container as Proxmox has it, in the units of `ProxmoxDocument`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are Proxmox's own switches")]
 pub struct Container {
     pub vmid: Vmid,
     pub node: NodeName,

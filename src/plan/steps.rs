@@ -208,11 +208,17 @@ fn prepare(
     if !guest.is_some_and(|guest| guest.has_tree) {
         add(Step::Receive, "the guest does not have this bundle", None);
     }
-    let missing = guest.map_or(true, |guest| !guest.missing_packages.is_empty());
+    let missing = guest.is_none_or(|guest| !guest.missing_packages.is_empty());
     if !documents.apt.packages.is_empty() && (missing || !same(document::APT)) {
         add(Step::Packages, &packages_cause(documents, guest), Some("packages stay installed"));
     }
-    add(Step::Accounts, "users, folders and owners of the new files", Some("users stay"));
+    let makes_users = wanted
+        .bundle
+        .manifest
+        .overlay()
+        .any(|(path, _)| path.as_str().starts_with("/etc/sysusers.d/"));
+    let stays = makes_users.then_some("users stay");
+    add(Step::Accounts, "users, folders and owners of the new files", stays);
     if !documents.databases.postgresql.is_empty()
         && (!same(document::DATABASES) || live.tags() != *wanted.tags)
     {

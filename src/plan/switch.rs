@@ -2,7 +2,7 @@
 
 use super::{
     Documents, FileChange, Live, Wanted, changes, ledger, placement,
-    units::{Differences, UnitChange, UnitDecision, decide},
+    units::{Differences, UnitChange, UnitDecision, decide, is_a},
 };
 use crate::model::{
     FirewallAction, Generation, GenerationCause, GenerationId, GuestPath, Nonce, Outcome,
@@ -108,9 +108,7 @@ fn of(units: &BTreeMap<UnitName, UnitChange>, wanted: &[UnitDecision]) -> Vec<Un
     let chosen = units.iter().filter(|(_, change)| wanted.contains(&change.decision));
     let mut names: Vec<UnitName> = chosen.map(|(name, _)| name.clone()).collect();
     // Sockets before what they hand connections to; timers last.
-    names.sort_by_key(|name| {
-        (!name.as_str().ends_with(".socket"), name.as_str().ends_with(".timer"))
-    });
+    names.sort_by_key(|name| (!is_a(name, "socket"), is_a(name, "timer")));
     names
 }
 

@@ -101,7 +101,7 @@ fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
                 unit.paths.insert(0, path.clone());
                 unit.add(inputs.as_ref());
             }
-            (Some((folder, file)), Entry::File { unit: inputs, .. }) if file.ends_with(".conf") => {
+            (Some((folder, file)), Entry::File { unit: inputs, .. }) if suffix(file) == "conf" => {
                 let Some(Ok(name)) = folder.strip_suffix(".d").map(str::parse::<UnitName>) else {
                     continue;
                 };
@@ -109,7 +109,7 @@ fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
                 unit.paths.push(path.clone());
                 unit.add(inputs.as_ref());
             }
-            (Some((folder, name)), Entry::Link { .. }) if folder.ends_with(".wants") => {
+            (Some((folder, name)), Entry::Link { .. }) if suffix(folder) == "wants" => {
                 let Ok(name) = name.parse::<UnitName>() else { continue };
                 units.entry(name).or_default().enabled = true;
             }
@@ -227,7 +227,7 @@ impl Pair<'_> {
             match (section.as_str(), key.as_str()) {
                 ("Unit", key) if COSMETIC.contains(&key) => {}
                 ("Unit", "X-Reload-Triggers") | ("Mount", "Options") => {
-                    reload.push(format!("{key} changed"))
+                    reload.push(format!("{key} changed"));
                 }
                 ("Service", "ExecReload")
                     if self.new_text.value("Service", "ExecReload").is_none() => {}
@@ -250,7 +250,7 @@ impl Pair<'_> {
         let own_stop = ["ExecStop", "ExecStopPost"];
         let stops = own_stop.iter().any(|key| self.old_text.value("Service", key).is_some());
         let asked = self.new_text.flag("Service", "X-StopIfChanged");
-        let stop_first = self.name.as_str().ends_with(".service") && asked.unwrap_or(stops);
+        let stop_first = is_a(self.name, "service") && asked.unwrap_or(stops);
         Some(if decision == UnitDecision::Restart && stop_first {
             UnitDecision::StopThenStart
         } else {
@@ -261,7 +261,7 @@ impl Pair<'_> {
 
 /// How a changed unit of this sort takes its change; none when `daemon-reload` is enough.
 fn restart_kind(name: &UnitName, text: &UnitFile) -> Option<UnitDecision> {
-    if [".target", ".path", ".slice"].iter().any(|suffix| name.as_str().ends_with(suffix)) {
+    if ["target", "path", "slice"].iter().any(|kind| is_a(name, kind)) {
         return None;
     }
     if text.flag("Service", "X-ReloadIfChanged") == Some(true) {
@@ -284,7 +284,7 @@ fn with_sockets(
     units: &BTreeMap<UnitName, Unit>,
     states: &BTreeMap<UnitName, UnitState>,
 ) {
-    for name in units.keys().filter(|name| name.as_str().ends_with(".socket")) {
+    for name in units.keys().filter(|name| is_a(name, "socket")) {
         let service = name.as_str().trim_end_matches("socket").to_owned() + "service";
         let Ok(service) = service.parse::<UnitName>() else { continue };
         let restarts = |name| {
@@ -330,6 +330,15 @@ fn differing(
     let paths: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     let differs = paths.into_iter().filter(|path| old.get(*path) != new.get(*path));
     differs.map(|path| format!("{path} changed")).collect()
+}
+
+/// Whether a unit is of this type.
+pub(super) fn is_a(name: &UnitName, kind: &str) -> bool {
+    suffix(name.as_str()) == kind
+}
+
+fn suffix(name: &str) -> &str {
+    name.rsplit_once('.').map_or("", |(_, suffix)| suffix)
 }
 
 fn is_active(states: &BTreeMap<UnitName, UnitState>, name: &UnitName) -> bool {

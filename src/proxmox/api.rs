@@ -158,7 +158,7 @@ fn error_text(body: Option<&Value>, reason: &str) -> String {
     let mut text = message.unwrap_or(reason).to_owned();
     for (parameter, fault) in field("errors").and_then(Value::as_object).into_iter().flatten() {
         let fault = fault.as_str().map_or_else(|| fault.to_string(), |f| f.trim().to_owned());
-        text.push_str(&format!(" {parameter}: {fault}"));
+        text = format!("{text} {parameter}: {fault}");
     }
     text
 }

@@ -107,15 +107,15 @@ pub(super) fn host_key(log: &[String]) -> Option<HostKey> {
 }
 
 fn path(node: &NodeName, upid: &str, leaf: &str) -> String {
-    let mut segment = String::new();
-    for byte in upid.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
-                segment.push(char::from(byte))
-            }
-            other => segment.push_str(&format!("%{other:02X}")),
+    // `!`, `@` and `:` stand in every task's name.
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+            char::from(byte).to_string()
         }
-    }
+        other => format!("%{other:02X}"),
+    };
+    let segment: Vec<String> = upid.bytes().map(encode).collect();
+    let segment = segment.concat();
     format!("/nodes/{node}/tasks/{segment}/{leaf}")
 }
 

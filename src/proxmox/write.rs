@@ -78,7 +78,7 @@ fn net0(network: &Network) -> String {
         ("ip", network.ip.map(|ip| ip.to_string())),
     ] {
         if let Some(value) = value {
-            text.push_str(&format!(",{key}={value}"));
+            text = format!("{text},{key}={value}");
         }
     }
     text

@@ -76,9 +76,15 @@ async fn exchange<T: DeserializeOwned>(
             Err(RemoteError::Refused { address, verb, refusal: Box::new(refusal) })
         }
         (_, Err(openssh::Error::Remote(_))) => Err(RemoteError::NotInstalled { address }),
-        (_, Err(openssh::Error::Disconnected | openssh::Error::SshMux(_))) => Err(lost()),
-        // The mux protocol cannot tell a killed process from a lost connection.
-        (_, Err(openssh::Error::RemoteProcessTerminated)) => Err(lost()),
+        // The mux protocol cannot tell a killed process (terminated) from a lost connection.
+        (
+            _,
+            Err(
+                openssh::Error::Disconnected
+                | openssh::Error::SshMux(_)
+                | openssh::Error::RemoteProcessTerminated,
+            ),
+        ) => Err(lost()),
         (_, status) => Err(RemoteError::Ended {
             address,
             verb,

@@ -13,7 +13,7 @@ mod ssh;
 pub use binary::guest_binary_version;
 pub use error::RemoteError;
 pub use session::Door;
-pub use ssh::SshConnection;
+pub use ssh::{Progress, SshConnection};
 
 use crate::model::TxState;
 use crate::model::protocol::{

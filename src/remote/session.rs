@@ -107,7 +107,8 @@ fn config(door: &Door) -> String {
     );
     if let Some(identity) = &door.access.identity {
         let path = door.workspace.join(identity);
-        text.push_str(&format!("  IdentityFile {}\n  IdentitiesOnly yes\n", quote(&path)));
+        let file = quote(&path);
+        text = format!("{text}  IdentityFile {file}\n  IdentitiesOnly yes\n");
     }
     text.push_str("Match all\n  Include ~/.ssh/config\n");
     text

@@ -33,19 +33,22 @@ const BUSY_PAUSE: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
+/// Is told each event of a call: its step and its text.
+pub type Progress = Box<dyn Fn(&str, &str) + Send>;
+
 /// A guest over SSH.
 pub struct SshConnection {
     door: Door,
     runtime: Handle,
     login: Option<Login>,
-    progress: Box<dyn Fn(&str, &str) + Send>,
+    progress: Progress,
     /// How long to try again before a lost connection is an error.
     patience: Duration,
 }
 
 impl SshConnection {
     /// Prepares a connection; the first call opens it. `progress` is told each event: its step and its text.
-    pub fn new(door: Door, runtime: Handle, progress: Box<dyn Fn(&str, &str) + Send>) -> Self {
+    pub fn new(door: Door, runtime: Handle, progress: Progress) -> Self {
         Self { door, runtime, login: None, progress, patience: RECONNECT_LIMIT }
     }
 

@@ -97,8 +97,8 @@ fn tag(key: &[u8; 32], name: &SecretName, value: &SecretValue) -> Digest {
     mac.update(&[0]);
     mac.update(value.expose().as_bytes());
     let bytes = mac.finalize().into_bytes();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    hex.parse().expect("32 bytes in hex are a digest")
+    let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.concat().parse().expect("32 bytes in hex are a digest")
 }
 
 fn read_private(path: &Path) -> Result<String, VaultError> {

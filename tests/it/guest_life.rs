@@ -193,3 +193,77 @@ fn guest_keeps_a_second_operator_out_while_a_switch_waits() {
     assert_eq!(folder.confirm(&wrong).expect_err("a guess").code, RefusalCode::Refused);
     assert_eq!(folder.confirm(&switch).expect("the right one").phase, Phase::Confirmed);
 }
+
+#[test]
+fn guest_that_cannot_be_recovered_opens_the_door_and_waits_for_a_person() {
+    let (folder, first, _) = Folder::on_first();
+    let picture = folder.picture();
+    let second = make(2, 60);
+    let switch = second.switch(TX2, 1, 2, &first.ledger());
+    folder.prepare(TX2, &second);
+    folder.begin(&switch).expect("it begins");
+    folder.run_switch(TX2);
+    // Somebody's folder where a link must come back: no rename can put it there.
+    let in_the_way = folder.at("/etc/profile.d/only-1.sh");
+    std::fs::create_dir(&in_the_way).expect("it can be made");
+    for boot in 1..=5 {
+        folder.boot();
+        let output = folder.command(&["recover"]).output().expect("it can be run");
+        assert!(!output.status.success(), "boot {boot} recovers what it cannot");
+        let sshd = folder.text("/etc/ssh/sshd_config.d/10-stackc.conf");
+        assert_eq!(sshd, "# version 1\n", "the door of boot {boot}");
+    }
+    assert_eq!(folder.result(TX2).phase, Phase::Inconsistent);
+    let refusal = folder.begin(&second.switch("00000000000000b2", 1, 3, &first.ledger()));
+    let refusal = refusal.expect_err("a person is needed");
+    assert_eq!(refusal.code, RefusalCode::Inconsistent);
+    std::fs::remove_dir(&in_the_way).expect("it is empty");
+    let request = UndoRequest { identity: identity(), tx: name(TX2), who: "ops@desk".to_owned() };
+    let state: TxState = folder.call(&["undo"], &request, &[]).expect("it goes back now");
+    assert_eq!(state.phase, Phase::Undone);
+    assert_eq!(folder.picture(), picture);
+}
+
+#[test]
+fn guest_gives_up_only_what_no_kept_generation_needs() {
+    let (folder, first, _) = Folder::on_first();
+    let mut owned = first.ledger();
+    let mut digests = vec![first.bundle.digest];
+    for number in 2..=4_u32 {
+        let made = make(number, 60);
+        let tx = format!("00000000000000c{number}");
+        let from = u64::from(number);
+        let mut switch = made.switch(&tx, from - 1, from, &owned);
+        switch.generation.parent = Some(stackc::model::GenerationId(from - 1));
+        folder.activate(&made, &switch);
+        owned = made.ledger();
+        digests.push(made.bundle.digest);
+    }
+    let caller = crate::guest_fixture::caller("00000000000000c5");
+    let request = stackc::model::protocol::GcRequest { caller, keep: 1 };
+    let reply: stackc::model::protocol::GcReply =
+        folder.call(&["gc"], &request, &[]).expect("it is done");
+    let there = |digest| folder.at(&format!("/var/lib/stackc/store/{digest}")).is_dir();
+    let kept: Vec<bool> = digests.iter().map(there).collect();
+    assert_eq!(kept, [false, false, true, true], "the live one and where a rollback goes stay");
+    assert_eq!(reply.removed.len(), 4, "two trees and two sets of secrets: {reply:?}");
+    assert!(folder.observe(digests[3]).drift.is_empty());
+}
+
+#[test]
+fn guest_shows_drift_as_what_is_there_instead() {
+    let (folder, first, _) = Folder::on_first();
+    folder.put("/etc/ssh/sshd_config.d/10-stackc.conf", "PermitRootLogin yes\n");
+    std::fs::remove_file(folder.at("/usr/local/bin/app")).expect("it is there");
+    folder.put("/etc/ufw/ufw.conf", "ENABLED=no\n");
+    let drift = folder.observe(first.bundle.digest).drift;
+    let drift: Vec<String> = drift.iter().map(|(path, what)| format!("{path}: {what}")).collect();
+    assert_eq!(
+        drift,
+        [
+            "/etc/ssh/sshd_config.d/10-stackc.conf: a file with other bytes",
+            "/etc/ufw/ufw.conf: `ENABLED=no`",
+            "/usr/local/bin/app: nothing is there",
+        ]
+    );
+}

@@ -1,5 +1,6 @@
 //! A real Debian guest over SSH: units, the kernel's firewall, health, the confirm's window, a reboot.
 
+use crate::fixture_lab::RealLab;
 use crate::guest_fixture::{Made, caller, feed, identity, input, messages, name, reply, seal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 pub struct RealGuest {
     /// The words that run a command on it: `ssh -F … NAME`.
     pub ssh: Vec<String>,
+    /// ufw's rules files as its package made them.
+    found_rules: [String; 2],
 }
 
 const PROGRAM: &str = "/usr/local/lib/stackc/0/stackc-guest";
@@ -24,11 +27,14 @@ const PROGRAM: &str = "/usr/local/lib/stackc/0/stackc-guest";
 impl RealGuest {
     /// Puts the static binary on the guest.
     pub fn install(ssh: Vec<String>, binary: &Path) -> Self {
-        let guest = Self { ssh };
+        let mut guest = Self { ssh, found_rules: [String::new(), String::new()] };
         let bytes = std::fs::read(binary).expect("the guest's binary is built");
         let script =
             format!("mkdir -p $(dirname {PROGRAM}) && cat >{PROGRAM} && chmod 755 {PROGRAM}");
         feed(guest.command(&script), &bytes);
+        guest.says("DEBIAN_FRONTEND=noninteractive apt-get -q update && apt-get -qy install --no-install-recommends ufw python3 curl");
+        let found = |file: &str| guest.says(&format!("cat /etc/ufw/{file}")) + "\n";
+        guest.found_rules = [found("user.rules"), found("user6.rules")];
         guest
     }
 
@@ -44,13 +50,21 @@ impl RealGuest {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// A call that is made again while no connection comes about: each is idempotent.
     fn call<T: DeserializeOwned>(
         &self,
         verb: &str,
         request: &impl Serialize,
     ) -> Result<T, Refusal> {
-        let output = feed(self.command(&format!("{PROGRAM} {verb}")), &input(request, &[]));
-        reply(&output).unwrap_or_else(|| panic!("{verb} says nothing"))
+        let started = Instant::now();
+        loop {
+            let output = feed(self.command(&format!("{PROGRAM} {verb}")), &input(request, &[]));
+            if let Some(reply) = reply(&output) {
+                return reply;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "{verb} says nothing");
+            std::thread::sleep(Duration::from_millis(500));
+        }
     }
 
     fn prepare(&self, tx: &str, made: &Made) {
@@ -141,11 +155,8 @@ fn bundle(
             format!("# version {version}\n"),
         ),
     ];
-    let found = |file: &str| guest.says(&format!("cat /usr/share/ufw/iptables/{file}")) + "\n";
-    let rules = [
-        open_ports(&found("user.rules"), "ufw", ports),
-        open_ports(&found("user6.rules"), "ufw6", ports),
-    ];
+    let [v4, v6] = &guest.found_rules;
+    let rules = [open_ports(v4, "ufw", ports), open_ports(v6, "ufw6", ports)];
     let http = Probe::Http { port: 3001, path: "/".to_owned(), status: 200, timeout_seconds: 2 };
     let health = HealthDocument {
         probes: BTreeMap::from([("app".to_owned(), http)]),
@@ -209,42 +220,57 @@ pub fn story(guest: &RealGuest, reboot: impl Fn()) {
     });
     assert_eq!(guest.picture(), picture);
 
+    // The switch killed by the kernel's hand while a unit starts: what it did is undone at once, not at its deadline.
+    let slow = format!("{APP}\nExecStartPre=/bin/sleep 5");
+    let slow = bundle(guest, 5, &slow, &[22, 3001], 60);
+    let switch = slow.switch("00000000000000a6", 1, 4, &first.ledger());
+    guest.prepare("00000000000000a6", &slow);
+    let request = BeginRequest { caller: caller("00000000000000a6"), switch: switch.clone() };
+    guest.call::<Done>("begin", &request).expect("it begins");
+    let starting = "systemctl show -p ActiveState app.service";
+    wait_until(Duration::from_secs(20), "the start", || {
+        guest.says(starting).ends_with("=activating")
+    });
+    guest.says("systemctl kill --signal=KILL stackc-tx-00000000000000a6.service");
+    wait_until(Duration::from_secs(20), "the undo", || {
+        guest.result(&switch).phase == Phase::Undone
+    });
+    assert_eq!(guest.picture(), picture);
+
     // A power cut in the confirm's window.
     let second = bundle(guest, 4, APP, &[22, 3001, 3002], 60);
-    let switch = second.switch("00000000000000a4", 1, 4, &first.ledger());
+    let switch = second.switch("00000000000000a4", 1, 5, &first.ledger());
     guest.prepare("00000000000000a4", &second);
     let state = guest.begin(&switch);
     assert_eq!(state.phase, Phase::AwaitingConfirm, "{state:?}");
-    assert!(guest.picture().starts_with("version 4 t4\ngenerations/4\n3\n"), "{}", guest.picture());
+    assert!(guest.picture().starts_with("version 4 t4\ngenerations/5\n3\n"), "{}", guest.picture());
     reboot();
     wait_until(Duration::from_secs(20), "the boot", || guest.picture() == picture);
     assert_eq!(guest.result(&switch).phase, Phase::Undone);
     assert_eq!(guest.says("systemctl --failed --no-legend | grep -v modules-load"), "");
 
     // And then all goes well.
-    let switch = second.switch("00000000000000a5", 1, 5, &first.ledger());
+    let switch = second.switch("00000000000000a5", 1, 6, &first.ledger());
     guest.prepare("00000000000000a5", &second);
     assert_eq!(guest.begin(&switch).phase, Phase::AwaitingConfirm);
     let state = guest.confirm(&switch);
     assert_eq!(state.phase, Phase::Confirmed);
     let down = state.downtime_ms[&name::<UnitName>("app.service")];
     assert!(down < 5000 && state.switch_ms < 10_000, "{state:?}");
-    assert!(guest.picture().starts_with("version 4 t4\ngenerations/5\n3\n"), "{}", guest.picture());
+    assert!(guest.picture().starts_with("version 4 t4\ngenerations/6\n3\n"), "{}", guest.picture());
 }
 
-/// By hand, on any guest: `STACKC_TEST_GUEST` is how to run a command on it, `STACKC_TEST_GUEST_REBOOT` cuts its power.
 #[test]
-#[ignore = "needs a guest of its own, named by STACKC_TEST_GUEST"]
 fn guest_that_is_real_switches_undoes_and_recovers() {
-    let words = |variable: &str| -> Vec<String> {
-        let text = std::env::var(variable).expect("the variable names a guest");
-        text.split(' ').map(ToOwned::to_owned).collect()
-    };
-    let binary = std::env::var("STACKC_TEST_GUEST_BINARY").expect("it names the static binary");
-    let guest = RealGuest::install(words("STACKC_TEST_GUEST"), Path::new(&binary));
+    let Some(lab) = RealLab::start("gst") else { return };
+    lab.boot(101, "gst1");
+    let arguments = stackc::lab::ssh_arguments(&lab.place, "gst1").expect("the guest exists");
+    let ssh = std::iter::once("ssh".to_owned()).chain(arguments).collect();
+    let guest = RealGuest::install(ssh, Path::new(env!("STACKC_GUEST_BINARY")));
     story(&guest, || {
-        let reboot = words("STACKC_TEST_GUEST_REBOOT");
-        let status = Command::new(&reboot[0]).args(&reboot[1..]).status();
-        assert!(status.expect("it can be run").success());
+        // `stop` is Proxmox's power cut; `shutdown` would be the polite one.
+        lab.done("POST", "/nodes/pve/lxc/101/status/stop", &[]);
+        lab.done("POST", "/nodes/pve/lxc/101/status/start", &[]);
+        lab.wait_for_ssh(101);
     });
 }

@@ -16,6 +16,19 @@ fn vmid(number: u32) -> Vmid {
 }
 
 #[test]
+fn missing_programs_are_one_message_with_the_command_that_installs_them() {
+    let error = lab::LabError::Missing {
+        programs: vec!["lxc-start", "mmdebstrap"],
+        packages: vec!["lxc", "mmdebstrap"],
+    };
+    assert_eq!(
+        error.to_string(),
+        "the lab needs programs that are not here (lxc-start, mmdebstrap); install them:\n  \
+         apt-get install --no-install-recommends lxc mmdebstrap"
+    );
+}
+
+#[test]
 fn a_guest_serves_the_host_keys_that_its_create_log_named_and_boots_clean() {
     let Some(lab) = RealLab::start("boot") else { return };
     let log = lab.create(101, "web1");

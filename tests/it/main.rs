@@ -3,7 +3,10 @@
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
 mod activate_lab;
+mod compile;
+mod compile_cli;
 mod cut_proxy;
+mod example_apps;
 mod fake;
 mod faults_judge;
 mod faults_network;
@@ -13,6 +16,9 @@ mod faults_tally;
 mod faults_tiny;
 mod faults_workspace;
 mod fences;
+mod fences_dependencies;
+mod fences_docs;
+mod fences_secrets;
 mod fixture_lab;
 mod guest_faults;
 mod guest_fixture;
@@ -22,4 +28,6 @@ mod guest_real;
 mod handmade;
 mod lab;
 mod plan;
+mod tree;
 mod vault;
+mod workspace;

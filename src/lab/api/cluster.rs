@@ -6,6 +6,7 @@ use super::{
         node::Node,
         schema::{self, Kind, Parameters, optional},
     },
+    disk::disk_bytes,
     guests,
     reply::{Refusal, Reply},
     request::Call,
@@ -212,7 +213,7 @@ pub(super) fn content(node: &Node, call: &Call, name: &str) -> Result<Reply, Ref
 fn disk_row(guest: &super::super::node::Guest) -> Value {
     let config = guest.config();
     let volume = config.get("rootfs").and_then(|r| r.split(',').next()).unwrap_or_default();
-    json!({ "volid": volume, "vmid": u32::from(guest.vmid), "content": "rootdir", "format": "raw", "size": guests::disk_bytes(&config) })
+    json!({ "volid": volume, "vmid": u32::from(guest.vmid), "content": "rootdir", "format": "raw", "size": disk_bytes(&config) })
 }
 
 pub(super) fn tasks(node: &Node, call: &Call) -> Result<Reply, Refusal> {

@@ -1,6 +1,8 @@
 //! The API's HTTPS face: connections, authentication, envelopes. Source of the behaviour: pve-http-server, `PVE/APIServer/AnyEvent.pm`.
 
 mod cluster;
+mod create;
+mod disk;
 mod guests;
 mod reply;
 mod request;

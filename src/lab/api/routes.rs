@@ -2,7 +2,7 @@
 
 use super::{
     super::node::{Guest, Node},
-    cluster, guests,
+    cluster, create, guests,
     reply::{Refusal, Reply},
     request::Call,
 };
@@ -37,7 +37,7 @@ fn of_node(node: &Arc<Node>, call: &Call, method: &str, path: &[&str]) -> Result
         ("GET", ["tasks", upid, "status"]) => cluster::task_status(node, call, upid),
         ("GET", ["tasks", upid, "log"]) => cluster::task_log(node, call, upid),
         ("GET", ["lxc"]) => guests::list(node, call),
-        ("POST", ["lxc"]) => guests::create(node, call),
+        ("POST", ["lxc"]) => create::create(node, call),
         (method, ["lxc", vmid, rest @ ..]) => of_guest(node, call, method, vmid, rest),
         _ => Err(not_implemented(call)),
     }

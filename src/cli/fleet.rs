@@ -13,7 +13,12 @@ use crate::{
     store::{self, Store, StoreError},
     vault::{Secrets, VaultError},
 };
-use std::{error::Error, io::IsTerminal, process::ExitCode, sync::Mutex};
+use std::{
+    error::Error,
+    io::IsTerminal,
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+};
 use tokio::runtime::Runtime;
 
 /// Where secrets are, until the vault takes their place.
@@ -58,7 +63,7 @@ impl Fleet {
 
     /// The secrets, read again when they were taken before.
     pub fn secrets(&self) -> Result<Secrets, VaultError> {
-        let kept = self.secrets.lock().expect("no thread panics with it").take();
+        let kept = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).take();
         kept.map_or_else(|| Secrets::load(&self.workspace.path().join(SECRETS)), Ok)
     }
 
@@ -120,15 +125,15 @@ pub fn parallel<T: Send, R: Send>(
         for _ in 0..jobs.clamp(1, count.max(1)) {
             scope.spawn(|| {
                 loop {
-                    let next = queue.lock().expect("the queue's lock is never held long").next();
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some((at, item)) = next else { return };
                     let result = work(item);
-                    results.lock().expect("only pushes happen under it").push((at, result));
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
                 }
             });
         }
     });
-    let mut results = results.into_inner().expect("every worker has ended");
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|(at, _)| *at);
     results.into_iter().map(|(_, result)| result).collect()
 }

@@ -1,0 +1,198 @@
+//! The verbs of the compiler, as an operator runs them.
+
+use assert_cmd::Command;
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A copy of the worked examples.
+fn workspace() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for part in ["stacks", "keys", "templates"] {
+        let to = folder.path().join(part);
+        for file in files_below(&root().join(part)) {
+            if file.to_string_lossy().contains("/apps/") {
+                continue;
+            }
+            let below = file.strip_prefix(root().join(part)).expect("it was found there");
+            let copy = to.join(below);
+            fs::create_dir_all(copy.parent().expect("it has a folder")).expect("a folder");
+            fs::copy(&file, copy).expect("it can be copied");
+        }
+    }
+    folder
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("it is readable").path();
+        if path.is_dir() && !path.is_symlink() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn stackc(workspace: &Path) -> Command {
+    let mut command = Command::cargo_bin("stackc").expect("it is built");
+    command.arg("-C").arg(workspace);
+    command
+}
+
+/// Every file of the store: its path, mode and content, or where it links to.
+fn stored(workspace: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    let store = workspace.join("out/store");
+    let mut all = BTreeMap::new();
+    for file in files_below(&store) {
+        let mode = fs::symlink_metadata(&file).expect("it is there").permissions().mode();
+        let content = match fs::read_link(&file) {
+            Ok(target) => target.into_os_string().into_encoded_bytes(),
+            Err(_) => fs::read(&file).expect("it is readable"),
+        };
+        all.insert(file.strip_prefix(&store).expect("below").to_owned(), (mode, content));
+    }
+    all
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn build_prints_a_line_per_guest_and_then_nothing_new() {
+    let folder = workspace();
+    let first = stackc(folder.path()).arg("build").assert().success();
+    let lines = text(&first.get_output().stdout);
+    assert_eq!(lines.lines().count(), 6);
+    assert!(lines.lines().all(|line| line.ends_with("  new")), "{lines}");
+    let second = stackc(folder.path()).arg("build").assert().success();
+    let again = text(&second.get_output().stdout);
+    assert_eq!(again, lines.replace("  new", "  unchanged"));
+    stackc(folder.path()).args(["diff", "--exit-code"]).assert().success().stdout("");
+}
+
+#[test]
+fn another_place_user_umask_time_zone_and_language_build_the_same_store() {
+    let (here, there) = (workspace(), workspace());
+    stackc(here.path()).arg("build").assert().success();
+    let binary = assert_cmd::cargo::cargo_bin("stackc");
+    let mut elsewhere = Command::new("sh");
+    let build = "umask 077; exec \"$0\" -C \"$1\" build";
+    if rustix::process::geteuid().is_root() {
+        // Another user needs a binary and a folder that it can reach.
+        let reachable = there.path().join("stackc");
+        fs::copy(&binary, &reachable).expect("it can be copied");
+        let own = ["-R", "nobody", &there.path().to_string_lossy()].map(str::to_owned);
+        Command::new("chown").args(own).assert().success();
+        let user = ["--reuid=nobody", "--regid=nogroup", "--clear-groups", "sh", "-c", build];
+        elsewhere = Command::new("setpriv");
+        elsewhere.args(user).arg(&reachable).arg(there.path());
+    } else {
+        elsewhere.args(["-c", build]).arg(&binary).arg(there.path());
+    }
+    elsewhere
+        .env("TZ", "Pacific/Kiritimati")
+        .env("LANG", "tr_TR.UTF-8")
+        .env("LC_ALL", "tr_TR.UTF-8")
+        .current_dir("/")
+        .assert()
+        .success();
+    assert_eq!(stored(here.path()), stored(there.path()));
+}
+
+#[test]
+fn a_change_is_shown_file_by_file_and_without_secrets() {
+    let folder = workspace();
+    stackc(folder.path()).arg("build").assert().success();
+    let shop = folder.path().join("stacks/shop.toml");
+    let written = fs::read_to_string(&shop).expect("it is there");
+    fs::write(&shop, written.replace("backend = 3001", "backend = 3002")).expect("written");
+    let diff = stackc(folder.path()).args(["diff", "shop/dev", "--exit-code"]).assert().code(10);
+    let diff = text(&diff.get_output().stdout);
+    assert!(diff.contains("+-A ufw-user-input -p tcp --dport 3002 -j ACCEPT"), "{diff}");
+    assert!(diff.contains("+Environment=NODE_ENV=production PORT=3002"), "{diff}");
+    assert!(!diff.contains("rootfs/etc/sudoers.d"), "{diff}");
+}
+
+#[test]
+fn mistakes_exit_with_1_and_build_nothing() {
+    let folder = workspace();
+    fs::write(folder.path().join("stacks/bad.toml"), "[project]\nkidn = 1\n").expect("written");
+    let failed = stackc(folder.path()).arg("build").assert().code(1).stdout("");
+    let told = text(&failed.get_output().stderr);
+    assert!(
+        told.contains("stacks/bad.toml:2:1") && told.contains("did you mean `kind`?"),
+        "{told}"
+    );
+    assert!(!folder.path().join("out").exists());
+    stackc(folder.path()).arg("show").assert().code(2);
+    stackc(&folder.path().join("keys")).arg("check").assert().code(1);
+}
+
+#[test]
+fn lock_pins_branches_of_a_folder_of_the_workspace() {
+    let folder = workspace();
+    fs::remove_file(folder.path().join("stacks/lock.toml")).expect("it was there");
+    fs::remove_file(folder.path().join("stacks/reports.toml")).expect("it was there");
+    let unpinned = stackc(folder.path()).arg("build").assert().code(1);
+    assert!(text(&unpinned.get_output().stderr).contains("run `stackc lock shop/dev`"));
+    let repository = folder.path().join("repos/shop");
+    fs::create_dir_all(&repository).expect("a folder");
+    fs::write(repository.join("VERSION"), "1\n").expect("written");
+    let commands: [&[&str]; 5] = [
+        &["init", "--quiet", "--initial-branch=dev"],
+        &["add", "."],
+        &["commit", "--quiet", "--message=one"],
+        &["branch", "qa"],
+        &["branch", "prod"],
+    ];
+    for arguments in commands {
+        git(&repository, arguments);
+    }
+    stackc(folder.path()).arg("lock").assert().success();
+    let locked = fs::read_to_string(folder.path().join("stacks/lock.toml")).expect("written");
+    let sections: Vec<_> = locked.lines().filter(|line| line.starts_with('[')).collect();
+    assert_eq!(sections, ["[shop.dev]", "[shop.prod]", "[shop.qa]"]);
+    let again = stackc(folder.path()).arg("lock").assert().success();
+    assert!(text(&again.get_output().stdout).lines().all(|line| line.ends_with("unchanged")));
+    stackc(folder.path()).arg("build").assert().success();
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    Command::new("git")
+        .current_dir(folder)
+        .args(["-c", "user.name=x", "-c", "user.email=x@example.org"])
+        .args(arguments)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .assert()
+        .success();
+}
+
+#[test]
+fn lock_runs_no_command_that_an_address_names() {
+    let folder = workspace();
+    let shop = folder.path().join("stacks/shop.toml");
+    let written = fs::read_to_string(&shop).expect("it is there");
+    for address in
+        ["ext::sh -c touch% pwned", "--upload-pack=touch pwned", "../outside", "file:///etc"]
+    {
+        let hostile = written.replace("repo = \"repos/shop\"", &format!("repo = \"{address}\""));
+        fs::write(&shop, hostile).expect("written");
+        let refused = stackc(folder.path()).arg("lock").assert().code(1);
+        let told = text(&refused.get_output().stderr);
+        assert!(told.contains("is no repository that stackc reads"), "{told}");
+    }
+    assert!(!folder.path().join("pwned").exists());
+}
