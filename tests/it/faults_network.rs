@@ -4,10 +4,10 @@ use crate::{
     cut_proxy::{Cut, CutProxy, Direction, How, Redirect, Scope, Traffic},
     faults_process::Ended,
     faults_tally::{Fault, Tally, is_dense},
-    faults_tiny::{Run, State, Tiny, Version},
+    faults_tiny::{Run, State, Tiny},
     fixture_lab::RealLab,
 };
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 const DIRECTIONS: [Direction; 2] = [Direction::Up, Direction::Down];
 /// Longer than the guest waits for its confirm (kind.toml), and shorter.
@@ -20,12 +20,12 @@ const WAYS: [(How, Scope); 5] = [
     (How::BlackHole, Scope::Connection),
     (How::BlackHole, Scope::Network(SHORT)),
 ];
-/// Between two cuts in the dense sweep; near the end of a connection, where its last reply is, they are closer.
+/// Between two cuts in the dense sweep, at most 100 to a connection; near the end of a connection, where its last reply is, they are closer.
 const DENSE_STEP: usize = 500;
 const REPLY_STEP: usize = 24;
 const REPLY_BYTES: u64 = 1_200;
-/// Cuts of the API in the default run: each needs a guest of its own.
-const API_SAMPLES: usize = 3;
+/// Cuts of first activations in the default run: each needs a guest of its own.
+const FIRST_SAMPLES: usize = 3;
 
 /// Where to cut a connection that carries `total` bytes in a direction: a few places, or all over.
 fn places(total: u64) -> Vec<u64> {
@@ -33,10 +33,11 @@ fn places(total: u64) -> Vec<u64> {
         return Vec::new();
     }
     if !is_dense() {
-        return vec![total / 2, total * 7 / 8, total.saturating_sub(150)];
+        return vec![total / 3, total * 7 / 8];
     }
     let reply = total.saturating_sub(REPLY_BYTES);
-    (0..reply).step_by(DENSE_STEP).chain((reply..total).step_by(REPLY_STEP)).collect()
+    let step = DENSE_STEP.max(usize::try_from(total / 100).expect("it is small"));
+    (0..reply).step_by(step).chain((reply..total).step_by(REPLY_STEP)).collect()
 }
 
 /// Cuts all over a measured activation; how and how far changes from one to the next.
@@ -54,66 +55,100 @@ fn cuts(measured: &[Traffic]) -> Vec<Cut> {
     cuts
 }
 
-/// Runs a command with its SSH led through a proxy.
-fn over_ssh(tiny: &Tiny<'_>, run: &Run, cut: Option<Cut>) -> (Ended, CutProxy) {
-    let sshd = SocketAddr::new(tiny.address().into(), 22);
-    let proxy = CutProxy::start(sshd, cut);
-    let _redirect = Redirect::install(sshd.ip(), proxy.address());
-    (run.finish(tiny), proxy)
+/// Which connections of stackc go through the proxy.
+#[derive(Debug, Clone, Copy)]
+enum Wire {
+    Ssh,
+    Api,
 }
 
-/// Runs a command with its calls of the Proxmox API led through a proxy.
-fn over_api(tiny: &Tiny<'_>, run: &Run, cut: Option<Cut>) -> (Ended, CutProxy) {
-    let proxy = CutProxy::start(tiny.api(), cut);
-    tiny.use_api(proxy.address());
-    let ended = run.finish(tiny);
-    tiny.use_api(tiny.api());
-    (ended, proxy)
-}
-
-#[test]
-fn ssh_cut_anywhere_in_a_change_leaves_the_guest_whole() {
-    let Some(lab) = RealLab::start("fssh") else { return };
-    let tiny = Tiny::new(&lab, 100);
-    Tiny::activate(Version::One).finish(&tiny).expect_done();
-    let (ended, proxy) = over_ssh(&tiny, &Tiny::activate(Version::Two), None);
-    ended.expect_done();
-    let measured = proxy.traffic();
-    eprintln!("measured: {measured:?}");
-    assert!(measured.len() >= 2, "the confirm has a connection of its own: {measured:?}");
-    let mut tally = Tally::new("SSH cut in a change");
-    let mut live = Version::Two;
-    for cut in cuts(&measured) {
-        let run = Tiny::activate(live.other());
-        let (ended, proxy) = over_ssh(&tiny, &run, Some(cut));
-        let fault = Fault { what: format!("{cut:?}"), hit: proxy.has_cut() };
-        drop(proxy);
-        tally.judge(&tiny, &run, State::Live(live), &fault, &ended);
-        tally.converge(&tiny, &run);
-        live = live.other();
+impl Wire {
+    /// Runs a command whose connections go through a proxy, which still knows what it saw.
+    fn run(self, tiny: &mut Tiny<'_>, run: &Run, cut: Option<Cut>) -> (Ended, CutProxy) {
+        match self {
+            Self::Ssh => {
+                let proxy = CutProxy::start(tiny.sshd(), cut);
+                let _redirect = Redirect::install(tiny.sshd().ip(), proxy.address());
+                (run.finish(tiny), proxy)
+            }
+            Self::Api => {
+                let proxy = CutProxy::start(tiny.lab_api(), cut);
+                tiny.use_api(proxy.address());
+                let ended = run.finish(tiny);
+                tiny.use_api(tiny.lab_api());
+                (ended, proxy)
+            }
+        }
     }
-    tally.expect_hits();
-}
 
-#[test]
-fn api_cut_anywhere_in_a_first_activation_leaves_the_guest_whole() {
-    let Some(lab) = RealLab::start("fapi") else { return };
-    let run = Tiny::activate(Version::One);
-    let (ended, proxy) = over_api(&Tiny::new(&lab, 100), &run, None);
-    ended.expect_done();
-    let measured = proxy.traffic();
-    eprintln!("measured: {measured:?}");
-    let mut tally = Tally::new("API cut in a first activation");
-    let cuts = cuts(&measured);
-    let stride = if is_dense() { 1 } else { cuts.len().div_ceil(API_SAMPLES) };
-    for (vmid, cut) in (101..).zip(cuts.into_iter().step_by(stride)) {
-        let tiny = Tiny::new(&lab, vmid);
-        let (ended, proxy) = over_api(&tiny, &run, Some(cut));
-        let fault = Fault { what: format!("{cut:?}"), hit: proxy.has_cut() };
+    /// What each connection of an undisturbed run carries.
+    fn measure(self, tiny: &mut Tiny<'_>, run: &Run) -> Vec<Traffic> {
+        let (ended, proxy) = self.run(tiny, run, None);
+        ended.expect_done();
+        let traffic = proxy.traffic();
+        eprintln!("{self:?}: {traffic:?}");
+        traffic
+    }
+
+    /// One command, cut, judged, and run again.
+    fn trial(self, tiny: &mut Tiny<'_>, run: &Run, old: State, cut: Cut, tally: &mut Tally) {
+        let (ended, proxy) = self.run(tiny, run, Some(cut));
+        let fault = Fault { what: format!("{self:?} {cut:?}"), hit: proxy.has_cut() };
+        // No connection through it may outlive the run.
         drop(proxy);
-        tally.judge(&tiny, &run, State::Untouched, &fault, &ended);
-        tally.converge(&tiny, &run);
+        tally.judge(tiny, run, old, &fault, &ended);
+        tally.converge(tiny, run);
+    }
+
+    /// Changes of one guest, cut all over.
+    fn cut_changes(self, lab: &RealLab, tally: &mut Tally) {
+        let mut tiny = Tiny::new(lab, 100);
+        tiny.activate(1).finish(&tiny).expect_done();
+        let run = tiny.activate(2);
+        for (live, cut) in (2..).zip(cuts(&self.measure(&mut tiny, &run))) {
+            let run = tiny.activate(live + 1);
+            self.trial(&mut tiny, &run, State::Live(live), cut, tally);
+        }
+        tally.expect_hits();
+    }
+
+    /// First activations, each of a guest of its own, cut all over.
+    fn cut_first_activations(self, lab: &RealLab, tally: &mut Tally) {
+        let mut tiny = Tiny::new(lab, 100);
+        let run = tiny.activate(1);
+        let cuts = cuts(&self.measure(&mut tiny, &run));
         tiny.switch_off();
+        let stride = if is_dense() { 1 } else { (cuts.len() / FIRST_SAMPLES).max(1) };
+        for (vmid, cut) in (101..).zip(cuts.into_iter().step_by(stride)) {
+            let mut tiny = Tiny::new(lab, vmid);
+            let run = tiny.activate(1);
+            self.trial(&mut tiny, &run, State::Untouched, cut, tally);
+            tiny.switch_off();
+        }
+        tally.expect_hits();
     }
-    tally.expect_hits();
+}
+
+#[test]
+fn ssh_cut_in_a_change_leaves_the_guest_whole() {
+    let Some(lab) = RealLab::start("fssh") else { return };
+    Wire::Ssh.cut_changes(&lab, &mut Tally::new("SSH cut in a change"));
+}
+
+#[test]
+fn api_cut_in_a_change_leaves_the_guest_whole() {
+    let Some(lab) = RealLab::start("fapc") else { return };
+    Wire::Api.cut_changes(&lab, &mut Tally::new("API cut in a change"));
+}
+
+#[test]
+fn ssh_cut_in_a_first_activation_leaves_the_guest_whole() {
+    let Some(lab) = RealLab::start("fssn") else { return };
+    Wire::Ssh.cut_first_activations(&lab, &mut Tally::new("SSH cut in a first activation"));
+}
+
+#[test]
+fn api_cut_in_a_first_activation_leaves_the_guest_whole() {
+    let Some(lab) = RealLab::start("fapi") else { return };
+    Wire::Api.cut_first_activations(&lab, &mut Tally::new("API cut in a first activation"));
 }

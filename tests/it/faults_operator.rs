@@ -3,7 +3,7 @@
 use crate::{
     faults_process::Ended,
     faults_tally::{Fault, Tally, is_dense},
-    faults_tiny::{RUN_LIMIT, Run, State, TARGET, Tiny, Version},
+    faults_tiny::{RUN_LIMIT, Run, State, Tiny},
     fixture_lab::RealLab,
 };
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl Moment {
         let mut operator = run.start(tiny);
         let mut steps = 0;
         operator.kill_when(self.delay, |line| {
-            steps += usize::from(begins_step(line));
+            steps += usize::from(begins_step(tiny, line));
             steps > self.step
         });
         let ended = operator.finish(RUN_LIMIT);
@@ -36,14 +36,14 @@ impl Moment {
 
 /// A step's line begins with the guest's name. So does the plan's first line, printed before anything happens: the
 /// moment before all steps.
-fn begins_step(line: &str) -> bool {
-    line.starts_with(TARGET)
+fn begins_step(tiny: &Tiny<'_>, line: &str) -> bool {
+    line.starts_with(&tiny.target())
 }
 
 /// The moments of a command: as each of its steps begins, and in the middle of the last ones, which switch and confirm;
 /// in the dense sweep in the middle of all.
-fn moments(measured: &Ended) -> Vec<Moment> {
-    let steps = measured.lines.iter().filter(|line| begins_step(line)).count();
+fn moments(tiny: &Tiny<'_>, measured: &Ended) -> Vec<Moment> {
+    let steps = measured.lines.iter().filter(|line| begins_step(tiny, line)).count();
     assert!(steps >= 4, "a switch and its confirm are steps: {measured}");
     let delays = |step| if is_dense() || step + 2 >= steps { &DELAYS[..] } else { &DELAYS[..1] };
     let at = |step| delays(step).iter().map(move |&delay| Moment { step, delay });
@@ -61,24 +61,34 @@ fn trial(tiny: &Tiny<'_>, run: &Run, old: State, moment: Moment, tally: &mut Tal
 fn operator_killed_in_a_first_activation_leaves_the_guest_whole() {
     let Some(lab) = RealLab::start("fnew") else { return };
     let mut tally = Tally::new("killed in a first activation");
-    let run = Tiny::activate(Version::One);
     if is_dense() {
-        let measured = run.finish(&Tiny::new(&lab, 100)).expect_done();
-        for (n, moment) in (101..).zip(moments(&measured)) {
-            let tiny = Tiny::new(&lab, n);
-            trial(&tiny, &run, State::Untouched, moment, &mut tally);
-            tiny.switch_off();
-        }
-        tally.expect_hits();
-        return;
+        kill_first_activations_everywhere(&lab, &mut tally);
+    } else {
+        kill_one_first_activation_again_and_again(&lab, &mut tally);
     }
-    // One guest, each try killed one step further: what a try has prepared the next one need not do again.
-    let tiny = Tiny::new(&lab, 100);
+    tally.expect_hits();
+}
+
+/// A guest of its own for each moment.
+fn kill_first_activations_everywhere(lab: &RealLab, tally: &mut Tally) {
+    let mut tiny = Tiny::new(lab, 100);
+    let measured = tiny.activate(1).finish(&tiny).expect_done();
+    for (vmid, moment) in (101..).zip(moments(&tiny, &measured)) {
+        let mut tiny = Tiny::new(lab, vmid);
+        let run = tiny.activate(1);
+        trial(&tiny, &run, State::Untouched, moment, tally);
+        tiny.switch_off();
+    }
+}
+
+/// One guest, each try killed one step further: what a try has prepared the next one need not do again.
+fn kill_one_first_activation_again_and_again(lab: &RealLab, tally: &mut Tally) {
+    let mut tiny = Tiny::new(lab, 100);
+    let run = tiny.activate(1);
     for step in 0.. {
         let moment = Moment { step, delay: Duration::ZERO };
         let (ended, fault) = moment.kill(&tiny, &run);
-        let state = tally.judge(&tiny, &run, State::Untouched, &fault, &ended);
-        if state != State::Untouched {
+        if tally.judge(&tiny, &run, State::Untouched, &fault, &ended) != State::Untouched {
             break;
         }
         assert!(ended.code.is_none(), "it ended, but nothing is live");
@@ -89,15 +99,13 @@ fn operator_killed_in_a_first_activation_leaves_the_guest_whole() {
 #[test]
 fn operator_killed_in_a_change_leaves_the_guest_whole() {
     let Some(lab) = RealLab::start("fchg") else { return };
-    let tiny = Tiny::new(&lab, 100);
-    Tiny::activate(Version::One).finish(&tiny).expect_done();
-    let measured = Tiny::activate(Version::Two).finish(&tiny).expect_done();
+    let mut tiny = Tiny::new(&lab, 100);
+    tiny.activate(1).finish(&tiny).expect_done();
+    let measured = tiny.activate(2).finish(&tiny).expect_done();
     let mut tally = Tally::new("killed in a change");
-    let mut live = Version::Two;
-    for moment in moments(&measured) {
-        let run = Tiny::activate(live.other());
+    for (live, moment) in (2..).zip(moments(&tiny, &measured)) {
+        let run = tiny.activate(live + 1);
         trial(&tiny, &run, State::Live(live), moment, &mut tally);
-        live = live.other();
     }
     tally.expect_hits();
 }
@@ -105,20 +113,19 @@ fn operator_killed_in_a_change_leaves_the_guest_whole() {
 #[test]
 fn operator_killed_in_a_rollback_leaves_the_guest_whole() {
     let Some(lab) = RealLab::start("fbak") else { return };
-    let tiny = Tiny::new(&lab, 100);
-    let generation_of = |version: Version| {
-        Tiny::activate(version).finish(&tiny).expect_done();
-        tiny.look().generation.expect("it was just activated")
-    };
-    let numbers = [generation_of(Version::One), generation_of(Version::Two)];
-    let back = |to: Version| -> Run { Tiny::rollback(to, numbers[to as usize]) };
-    let measured = back(Version::One).finish(&tiny).expect_done();
+    let mut tiny = Tiny::new(&lab, 100);
+    let mut runs = Vec::new();
+    for version in [1, 2] {
+        tiny.activate(version).finish(&tiny).expect_done();
+        let generation = tiny.look().generation.expect("it was just activated");
+        runs.push(tiny.rollback(version, generation));
+    }
+    let measured = runs[0].finish(&tiny).expect_done();
     let mut tally = Tally::new("killed in a rollback");
-    let mut live = Version::One;
-    for moment in moments(&measured) {
-        let run = back(live.other());
-        trial(&tiny, &run, State::Live(live), moment, &mut tally);
-        live = live.other();
+    for (n, moment) in moments(&tiny, &measured).into_iter().enumerate() {
+        // Forth and back: what a rollback finds on the guest, and needs not send, is the point.
+        let (live, run) = (&runs[n % 2], &runs[(n + 1) % 2]);
+        trial(&tiny, run, State::Live(live.version), moment, &mut tally);
     }
     tally.expect_hits();
 }

@@ -1,0 +1,64 @@
+//! The judge of the fault tests sees each sort of tear: otherwise "whole" would mean nothing.
+
+use crate::{
+    faults_tiny::{State, Tiny},
+    fixture_lab::RealLab,
+};
+
+/// What tears a guest that is on generation 2, what mends it, and what the judge must say in between.
+const TEARS: [(&str, &str, &str); 9] = [
+    (
+        "mv /srv/app/.env /root/kept",
+        "mv /root/kept /srv/app/.env",
+        "/srv/app/.env is not what the ledger says",
+    ),
+    ("systemctl stop tiny", "systemctl start tiny", "tiny.service is inactive"),
+    (
+        "iptables -D ufw-user-input -p tcp --dport 8102 -j ACCEPT",
+        "iptables-restore -n < /etc/ufw/user.rules",
+        "iptables: the kernel has",
+    ),
+    (
+        "ip6tables -A ufw6-user-input -p tcp --dport 8101 -j ACCEPT",
+        "ip6tables-restore -n < /etc/ufw/user6.rules",
+        "ip6tables: the kernel has",
+    ),
+    (
+        "cp -a /etc/ufw/user.rules /root/kept; echo >> /etc/ufw/user.rules",
+        "mv /root/kept /etc/ufw/user.rules",
+        "/etc/ufw/user.rules is not what the ledger says",
+    ),
+    (
+        "touch /etc/systemd/system/tiny.service.stackc-0123456789abcdef.tmp",
+        "rm /etc/systemd/system/*.tmp",
+        "holds half-placed files",
+    ),
+    ("mkdir /var/lib/stackc/tx/x", "rmdir /var/lib/stackc/tx/x", "a transaction is not over"),
+    (
+        "ln -sfn generations/1 /var/lib/stackc/current",
+        "ln -sfn generations/2 /var/lib/stackc/current",
+        "tiny.service runs without WORD",
+    ),
+    (
+        "ln -sfn ../../store /var/lib/stackc/current/tree",
+        "ln -sfn ../../store/$(sha256sum < /root/manifest | cut -c-64) /var/lib/stackc/current/tree",
+        "`tree` is another bundle's",
+    ),
+];
+
+#[test]
+fn judge_of_the_fault_tests_sees_every_sort_of_tear() {
+    let Some(lab) = RealLab::start("fjdg") else { return };
+    let mut tiny = Tiny::new(&lab, 100);
+    for version in [1, 2] {
+        tiny.activate(version).finish(&tiny).expect_done();
+    }
+    tiny.on_guest("cp /var/lib/stackc/current/tree/manifest.json /root/manifest", "").expect_done();
+    for (tear, mend, said) in TEARS {
+        tiny.on_guest(tear, "").expect_done();
+        let problems = tiny.look().problems;
+        assert!(problems.iter().any(|p| p.contains(said)), "`{tear}` goes unseen: {problems:?}");
+        tiny.on_guest(mend, "").expect_done();
+        assert_eq!(tiny.settle(), State::Live(2), "after `{mend}`");
+    }
+}
