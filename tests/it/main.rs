@@ -22,6 +22,7 @@ mod guest_faults;
 mod guest_fixture;
 mod guest_kills;
 mod guest_life;
+mod guest_prepare;
 mod guest_real;
 mod handmade;
 mod lab;
