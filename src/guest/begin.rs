@@ -114,13 +114,18 @@ fn check_parts(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestError> 
 fn look(guest: &mut Guest, switch: &Switch) -> Result<Before, GuestError> {
     let units: Vec<UnitName> = unit_names(switch).into_iter().collect();
     let rules = guest.system.save_firewall()?;
+    let old = live_health(guest, switch.from)?;
+    let failing = health::failing(guest, &old.probes)?;
+    let is_shared = |name: &String| switch.health.probes.get(name) == old.probes.get(name);
     Ok(Before {
         boot_id: guest.system.boot_id()?,
         live: generation::live(guest.fs)?,
         paths: place::look(guest.fs, switch)?,
         created: place::missing_folders(guest.fs, switch)?,
         units: guest.system.units(&units)?,
-        failing_probes: failing_before(guest, switch)?,
+        failing_probes: failing.keys().filter(|name| is_shared(name)).cloned().collect(),
+        passing_probes: passing(&old.probes, &failing),
+        start_seconds: old.start_seconds,
         ufw_loaded: firewall::is_loaded(&rules),
         rules,
     })
@@ -140,28 +145,30 @@ fn unit_names(switch: &Switch) -> BTreeSet<UnitName> {
     names
 }
 
-/// Probes that the old generation has too, and that do not pass for it either: no fault of the new one.
-fn failing_before(guest: &mut Guest, switch: &Switch) -> Result<BTreeSet<String>, GuestError> {
-    let old = live_health(guest, switch.from)?;
-    let shared: BTreeMap<String, Probe> = switch
-        .health
-        .probes
-        .iter()
-        .filter(|(name, probe)| old.get(*name) == Some(*probe))
-        .map(|(name, probe)| (name.clone(), probe.clone()))
-        .collect();
-    Ok(health::failing(guest, &shared)?.into_keys().collect())
+fn passing(
+    probes: &BTreeMap<String, Probe>,
+    failing: &BTreeMap<String, String>,
+) -> BTreeMap<String, Probe> {
+    let passes = |name: &String| !failing.contains_key(name);
+    let passing = probes.iter().filter(|(name, _)| passes(name));
+    passing.map(|(name, probe)| (name.clone(), probe.clone())).collect()
 }
 
-fn live_health(
-    guest: &mut Guest,
-    from: GenerationId,
-) -> Result<BTreeMap<String, Probe>, GuestError> {
+/// How the live generation is judged; the guest as it was found has no probes.
+fn live_health(guest: &mut Guest, from: GenerationId) -> Result<HealthDocument, GuestError> {
     let digest: Option<Digest> = match from {
         GenerationId::FOUND => None,
         number => generation::read(guest.fs, number)?.digest,
     };
-    let Some(digest) = digest else { return Ok(BTreeMap::new()) };
-    let health = store::document::<HealthDocument>(guest.fs, &digest, document::HEALTH)?;
-    Ok(health.map(|health| health.probes).unwrap_or_default())
+    let health = match digest {
+        None => None,
+        Some(digest) => store::document(guest.fs, &digest, document::HEALTH)?,
+    };
+    let none = HealthDocument {
+        probes: BTreeMap::new(),
+        window_seconds: 0,
+        start_seconds: 0,
+        confirm_seconds: 0,
+    };
+    Ok(health.unwrap_or(none))
 }

@@ -4,7 +4,7 @@ use super::error::GuestError;
 use super::journal;
 use super::{
     Debian, Guest, Offline, RealFs, System, begin, confirm, database, gc, generation, lease,
-    observe, packages, recover, release, secrets, store, switch, undo, validate,
+    observe, packages, recover, redact, release, secrets, store, switch, undo, validate,
 };
 use crate::model::protocol::{
     BeginRequest, BundleRequest, Caller, ConfirmRequest, DatabasesRequest, Done, GcRequest,
@@ -113,7 +113,7 @@ pub fn answer(guest: &mut Guest, words: &[String], input: &mut dyn BufRead) -> A
         Some(Ok(value)) => Answer::Reply(value),
         Some(Err(error)) => {
             let state = state_of(guest);
-            Answer::Refused(error.refusal(&state))
+            Answer::Refused(redact::refusal(guest.fs, error.refusal(&state)))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Guest;
 use super::error::GuestError;
+use super::redact::SecretValues;
 use super::store;
 use super::system::{Command, Output, UnitJob, succeed};
 use crate::model::protocol::Done;
@@ -30,7 +31,8 @@ pub fn ensure(
     }
     wait_for_cluster(guest)?;
     let before = psql(guest, COUNT)?.text;
-    psql(guest, &script)?;
+    let secrets = SecretValues::of(passwords.values());
+    psql(guest, &script).map_err(|error| error.conceal(&secrets))?;
     Ok(Done { already: psql(guest, COUNT)?.text == before })
 }
 

@@ -1,6 +1,7 @@
 //! Why the guest says no, and in which state things are then.
 
 use super::fs::FsError;
+use super::redact::SecretValues;
 use super::system::SystemError;
 use crate::model::canonical::CanonicalError;
 use crate::model::protocol::{Refusal, RefusalCode};
@@ -75,6 +76,19 @@ impl GuestError {
             Self::Step { tail, .. } => tail.clone(),
             Self::Invalid { faults, .. } => faults.clone(),
             _ => Vec::new(),
+        }
+    }
+
+    /// The error with these values hidden in its log lines.
+    #[must_use]
+    pub fn conceal(self, secrets: &SecretValues) -> Self {
+        let hide = |tail: Vec<String>| tail.iter().map(|line| secrets.hide(line)).collect();
+        match self {
+            Self::System(SystemError::Failed { command, ending, tail }) => {
+                Self::System(SystemError::Failed { command, ending, tail: hide(tail) })
+            }
+            Self::Step { step, tail } => Self::Step { step, tail: hide(tail) },
+            other => other,
         }
     }
 

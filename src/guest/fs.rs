@@ -1,6 +1,8 @@
 //! The guest's files: the one seam through which everything is read and changed.
 
-use rustix::fs::{self as sys, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::fs::{
+    self as sys, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags,
+};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
@@ -33,6 +35,9 @@ pub trait GuestFs {
     /// A second name for a file or a symlink; false when the name is taken, by whatever.
     fn link(&mut self, from: &str, to: &str) -> Result<bool, FsError>;
     fn rename(&mut self, from: &str, to: &str) -> Result<(), FsError>;
+    /// Two paths that exist change places in one step: neither is ever missing. Needs a file system that can: ext4, xfs,
+    /// btrfs, overlayfs, ZFS since 2.2. Source: rename(2), `RENAME_EXCHANGE`.
+    fn exchange(&mut self, left: &str, right: &str) -> Result<(), FsError>;
     /// A file, a symlink or an empty directory leaves; it may be gone already.
     fn remove(&mut self, path: &str) -> Result<(), FsError>;
     /// A directory, which may be there already. Nobody but the owner may write, whatever `mode` says: the umask is 022.
@@ -170,6 +175,13 @@ impl RealFs {
         sys::renameat(from_folder, from_name, to_folder, to_name)
     }
 
+    fn exchange_at(&self, left: &str, right: &str) -> rustix::io::Result<()> {
+        let (left_folder, left_name) = self.parent(left)?;
+        let (right_folder, right_name) = self.parent(right)?;
+        let flags = RenameFlags::EXCHANGE;
+        sys::renameat_with(left_folder, left_name, right_folder, right_name, flags)
+    }
+
     fn remove_at(&self, path: &str) -> rustix::io::Result<()> {
         let (folder, name) = self.parent(path)?;
         match sys::unlinkat(&folder, name, AtFlags::empty()) {
@@ -270,6 +282,11 @@ impl GuestFs for RealFs {
 
     fn rename(&mut self, from: &str, to: &str) -> Result<(), FsError> {
         self.rename_at(from, to).map_err(|cause| failed("put in place", to, cause))
+    }
+
+    fn exchange(&mut self, left: &str, right: &str) -> Result<(), FsError> {
+        self.exchange_at(left, right)
+            .map_err(|cause| failed("put the new one in the place of", right, cause))
     }
 
     fn remove(&mut self, path: &str) -> Result<(), FsError> {

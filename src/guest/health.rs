@@ -39,6 +39,23 @@ fn judge_unit(report: &UnitReport) -> Result<(), String> {
     Err(format!("it is {} ({}, result {})", report.active, report.sub, report.result))
 }
 
+/// Waits until the probes that passed for the old generation pass again, for as long as its start may take. What does
+/// not come back is told, each with its reason.
+pub fn wait_for_old(
+    guest: &mut Guest,
+    before: &Before,
+) -> Result<BTreeMap<String, String>, GuestError> {
+    let started = guest.system.uptime();
+    let limit = seconds(before.start_seconds);
+    loop {
+        let failing = failing(guest, &before.passing_probes)?;
+        if failing.is_empty() || guest.system.uptime().saturating_sub(started) >= limit {
+            return Ok(failing);
+        }
+        guest.system.sleep(ROUND);
+    }
+}
+
 /// Waits until every probe passes, then until all have held for the window. The failure when one does not.
 pub fn verify(
     guest: &mut Guest,

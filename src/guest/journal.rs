@@ -2,12 +2,13 @@
 
 use super::error::GuestError;
 use super::fs::{GuestFs, Ids, Sync, mkdir_all, remove_tree, replace};
+use super::redact;
 use super::store::read_document;
 use super::system::{Rules, UnitReport};
 use crate::model::layout::STATE;
 use crate::model::protocol::TxRecord;
 use crate::model::{
-    Failure, GenerationId, GuestPath, Phase, Switch, TxId, TxState, UnitName, canonical,
+    Failure, GenerationId, GuestPath, Phase, Probe, Switch, TxId, TxState, UnitName, canonical,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,10 @@ pub struct Before {
     pub units: BTreeMap<UnitName, UnitReport>,
     /// Probes that did not pass while the old generation, which had them too, was live.
     pub failing_probes: BTreeSet<String>,
+    /// The old generation's probes that passed: they do again when it is back.
+    pub passing_probes: BTreeMap<String, Probe>,
+    /// How long the old generation may take for that.
+    pub start_seconds: u32,
     pub rules: Rules,
     pub ufw_loaded: bool,
 }
@@ -182,7 +187,26 @@ pub fn note_failure(fs: &mut dyn GuestFs, tx: &TxId, failure: &Failure) -> Resul
     if notes.failure.is_some() {
         return Ok(());
     }
-    keep_notes(fs, tx, &TxState { failure: Some(failure.clone()), ..notes })
+    // A unit's journal may quote its secrets, and what is noted here is shown.
+    let evidence = redact::lines(fs, failure.evidence.clone());
+    let failure = Some(Failure { what: failure.what.clone(), evidence });
+    keep_notes(fs, tx, &TxState { failure, ..notes })
+}
+
+/// Adds lines to the failure's evidence, once each.
+pub fn note_evidence(
+    fs: &mut dyn GuestFs,
+    tx: &TxId,
+    lines: Vec<String>,
+) -> Result<(), GuestError> {
+    let mut notes = notes(fs, tx)?;
+    let Some(failure) = &mut notes.failure else { return Ok(()) };
+    let fresh: Vec<String> = redact::lines(fs, lines)
+        .into_iter()
+        .filter(|line| !failure.evidence.contains(line))
+        .collect();
+    failure.evidence.extend(fresh);
+    keep_notes(fs, tx, &notes)
 }
 
 fn keep_notes(fs: &mut dyn GuestFs, tx: &TxId, notes: &TxState) -> Result<(), GuestError> {

@@ -1,6 +1,6 @@
 //! `KEY=value` lines in a file of somebody else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The text with each key set where it stands already, or at the end.
 pub fn set(text: &str, keys: &BTreeMap<String, String>) -> String {
@@ -15,6 +15,16 @@ pub fn set(text: &str, keys: &BTreeMap<String, String>) -> String {
     }
     lines.extend(rest.into_iter().map(|(key, value)| format!("{key}={value}")));
     lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+}
+
+/// The text with these keys as they are in `found`: those that it does not have leave.
+pub fn put_back<'k>(text: &str, keys: impl Iterator<Item = &'k String>, found: &str) -> String {
+    let keys: BTreeSet<&String> = keys.collect();
+    let values = get(found, keys.iter().copied());
+    let leaves = |key: &str| keys.iter().any(|k| *k == key) && !values.contains_key(key);
+    let stays = |line: &&str| !key_of(line).is_some_and(leaves);
+    let kept = text.lines().filter(stays).flat_map(|line| [line, "\n"]).collect::<String>();
+    set(&kept, &values)
 }
 
 /// The values that these keys have in the text.
@@ -48,5 +58,13 @@ mod tests {
             "# IPV6=maybe\nIPV6=yes\nMANAGE_BUILTINS=no\nDEFAULT_INPUT_POLICY=\"DROP\"\n"
         );
         assert_eq!(get(&set, keys.keys()), keys);
+    }
+
+    #[test]
+    fn a_key_that_the_found_file_did_not_have_leaves_it() {
+        let found = "# IPT_SYSCTL\nIPV6=no\n";
+        let text = "# IPT_SYSCTL\nIPV6=yes\nOTHER=1\nDEFAULT_INPUT_POLICY=\"DROP\"\n";
+        let keys = ["IPV6".to_owned(), "DEFAULT_INPUT_POLICY".to_owned()];
+        assert_eq!(put_back(text, keys.iter(), found), "# IPT_SYSCTL\nIPV6=no\nOTHER=1\n");
     }
 }

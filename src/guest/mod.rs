@@ -25,6 +25,7 @@ mod packages;
 mod place;
 mod process;
 mod recover;
+mod redact;
 mod release;
 mod secrets;
 mod store;

@@ -118,6 +118,11 @@ pub fn prepare(
             keep_found(fs, path, before.paths[path])?;
         }
         prepare_placed(fs, switch, &accounts, path, placed)?;
+        if let (Placed::Keys { keys }, Some(Placed::Keys { keys: old })) =
+            (placed, owned.paths.get(path))
+        {
+            prepare_left_keys(fs, &switch.tx, path, old.keys().filter(|k| !keys.contains_key(*k)))?;
+        }
     }
     for path in &switch.placement.remove {
         prepare_return(fs, &switch.tx, path, owned.paths.get(path))?;
@@ -193,12 +198,25 @@ fn prepare_return(
     let temp = temp_path(path.as_str(), tx);
     fs.remove(&temp)?;
     if let Some(Placed::Keys { keys }) = owned {
-        let found = keys::get(&read_text(fs, &kept)?, keys.keys());
-        let text = keys::set(&read_text(fs, path.as_str())?, &found);
+        let found = read_text(fs, &kept)?;
+        let text = keys::put_back(&read_text(fs, path.as_str())?, keys.keys(), &found);
         return write_like(fs, path.as_str(), &temp, &text);
     }
     fs.link(&kept, &temp)?;
     Ok(())
+}
+
+/// Puts back keys that the new generation no longer sets in a file that it still has keys in.
+fn prepare_left_keys<'k>(
+    fs: &mut dyn GuestFs,
+    tx: &TxId,
+    path: &GuestPath,
+    left: impl Iterator<Item = &'k String>,
+) -> Result<(), GuestError> {
+    let temp = temp_path(path.as_str(), tx);
+    let found = read_text(fs, &format!("{FOUND}{path}"))?;
+    let text = keys::put_back(&read_text(fs, &temp)?, left, &found);
+    write_like(fs, path.as_str(), &temp, &text)
 }
 
 fn read_text(fs: &mut dyn GuestFs, path: &str) -> Result<String, GuestError> {

@@ -43,15 +43,14 @@ pub fn receive(
     Ok(false)
 }
 
-/// Gives a finished folder its name, durably. A damaged one of that name makes way.
+/// Gives a finished folder its name, durably. A damaged one of that name, which may be live, changes places with it in
+/// one step, then leaves; a crash in between leaves it to the sweep.
 fn publish(fs: &mut dyn GuestFs, staged: &str, path: &str) -> Result<(), GuestError> {
     let folder = split(path).0;
     if fs.stat(path)?.is_some() {
-        let damaged = format!("{staged}-damaged");
-        fs.rename(path, &damaged)?;
-        fs.rename(staged, path)?;
+        fs.exchange(staged, path)?;
         fs.sync_dir(folder)?;
-        return Ok(remove_tree(fs, &damaged)?);
+        return Ok(remove_tree(fs, staged)?);
     }
     fs.rename(staged, path)?;
     Ok(fs.sync_dir(folder)?)

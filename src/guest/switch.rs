@@ -40,7 +40,7 @@ fn try_switch(
     if let Some(digest) = plan.generation.digest {
         store::verify(guest.fs, &digest)?;
     }
-    guest.system.arm(&plan.tx, Alarm::Switch, alarm_after(plan))?;
+    guest.system.arm(&plan.tx, Alarm::Switch, alarm_after(plan, before))?;
     journal::set_phase(guest.fs, &plan.tx, Phase::Switching)?;
     let started = guest.system.uptime();
     let mut downtime = Downtime::default();
@@ -53,10 +53,11 @@ fn try_switch(
     health::verify(guest, plan, before)
 }
 
-/// The alarm covers the whole of the switch, its verification and the confirm's window.
-fn alarm_after(plan: &Switch) -> Duration {
+/// The alarm covers the whole of the switch, its verification, the confirm's window, and an undo's wait.
+fn alarm_after(plan: &Switch, before: &Before) -> Duration {
     let health = &plan.health;
-    let seconds = [health.start_seconds, health.window_seconds, health.confirm_seconds];
+    let seconds =
+        [health.start_seconds, health.window_seconds, health.confirm_seconds, before.start_seconds];
     Duration::from_secs(SWITCH_SECONDS_MAX + seconds.into_iter().map(u64::from).sum::<u64>())
 }
 

@@ -5,7 +5,7 @@ use super::error::GuestError;
 use super::journal::{self, Before, Decision};
 use super::system::{Alarm, UnitReport};
 use super::units::{self, Downtime};
-use super::{confirm, firewall, generation, place, recover};
+use super::{confirm, firewall, generation, health, place, recover};
 use crate::model::{Failure, Outcome, Phase, Switch, TxId, TxState, UnitName};
 use std::time::Duration;
 
@@ -107,6 +107,23 @@ fn go_back(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     close(guest, &switch)
 }
 
+/// The old generation answers again before anybody is told that it is back. A probe that stays silent is evidence for a
+/// person; only a unit that is down makes the guest inconsistent.
+fn wait_for_old(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
+    let silent = health::wait_for_old(guest, before)?;
+    if silent.is_empty() {
+        return Ok(());
+    }
+    let note = |(name, reason): (&String, &String)| {
+        let limit = before.start_seconds;
+        format!(
+            "probe `{name}` passed before the switch, and not {limit} s after the undo: {reason}"
+        )
+    };
+    journal::note_evidence(guest.fs, &switch.tx, silent.iter().map(note).collect())?;
+    verify(guest, switch, before)
+}
+
 /// One whole way back; any number of times.
 fn back_once(
     guest: &mut Guest,
@@ -131,7 +148,8 @@ fn back_once(
         units::bring_up_all(guest, &switch.undo_units)?;
     }
     door?;
-    verify(guest, switch, before)
+    verify(guest, switch, before)?;
+    if touched { wait_for_old(guest, switch, before) } else { Ok(()) }
 }
 
 /// Whether the old generation is back, whole: every path, and every unit that was active.

@@ -12,7 +12,7 @@ const NEXT_TX: &str = "00000000000000a3";
 
 /// How many calls are passed over between two faults; `STACKC_FAULTS=all` fails each one.
 fn stride() -> usize {
-    if std::env::var("STACKC_FAULTS").as_deref() == Ok("all") { 1 } else { 37 }
+    if std::env::var("STACKC_FAULTS").as_deref() == Ok("all") { 1 } else { 19 }
 }
 
 /// The whole of an activation in this process; false at the first call that is refused.

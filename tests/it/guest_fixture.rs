@@ -129,6 +129,19 @@ pub fn seal(
 }
 
 impl Made {
+    /// Puts one more document into the bundle, or another text into one.
+    pub fn set_document(&mut self, path: &str, bytes: Vec<u8>) {
+        let entry = Entry::Document(Bytes::of(&bytes));
+        self.bundle.manifest.entries.insert(name(path), entry);
+        self.bundle.files.insert(name(path), bytes);
+        self.bundle.digest = Digest::of(&canonical::to_bytes(&self.bundle.manifest));
+    }
+
+    pub fn set_health(&mut self, health: HealthDocument) {
+        self.set_document(document::HEALTH, canonical::to_bytes(&health));
+        self.health = health;
+    }
+
     /// The bundle as the archive that `receive` reads: the manifest first, then every entry.
     pub fn archive(&self) -> Vec<u8> {
         let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -233,7 +246,7 @@ impl Made {
     }
 }
 
-fn append<W: std::io::Write>(
+pub fn append<W: std::io::Write>(
     tar: &mut tar::Builder<W>,
     path: &str,
     kind: tar::EntryType,
@@ -267,7 +280,7 @@ pub fn caller(tx: &str) -> Caller {
 
 impl Folder {
     pub fn new() -> Self {
-        let dir = tempfile::tempdir().expect("there is room for a folder");
+        let dir = in_memory();
         let folder = Self { dir };
         let owner = fs::metadata(folder.dir.path()).expect("it was just made");
         folder.put(
@@ -287,7 +300,7 @@ impl Folder {
 
     /// The same guest once more, second names and all.
     pub fn copy(&self) -> Self {
-        let dir = tempfile::tempdir().expect("there is room for a folder");
+        let dir = in_memory();
         let from = self.dir.path().join(".");
         let copied = Command::new("cp").arg("-a").arg(from).arg(dir.path()).status();
         assert!(copied.expect("cp can be run").success());
@@ -488,6 +501,13 @@ fn walk(root: &Path, below: &Path, picture: &mut BTreeMap<String, String>) {
         format!("{:o} folder", stat.mode() & 0o7777)
     };
     picture.insert(below.display().to_string(), what);
+}
+
+/// Thousands of durable writes go to memory where there is some: what is killed between them is the process only.
+fn in_memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("there is room for a folder")
 }
 
 /// Another number at each call, of this process.

@@ -31,7 +31,7 @@ const NEXT_TX: &str = "00000000000000a3";
 
 /// How many calls are passed over between two kills; `STACKC_KILLS=all` kills at each one.
 fn stride() -> usize {
-    if std::env::var("STACKC_KILLS").as_deref() == Ok("all") { 1 } else { 9 }
+    if std::env::var("STACKC_KILLS").as_deref() == Ok("all") { 1 } else { 5 }
 }
 
 type Picture = BTreeMap<String, String>;
@@ -264,4 +264,32 @@ fn guest_killed_in_recovery_recovers_at_the_next_boot() {
         story.converges(folder, at);
     });
     assert!(kills > 5, "only {kills} kills");
+}
+
+#[test]
+fn guest_killed_while_it_mends_its_live_tree_never_lacks_it() {
+    let (damaged, first, _) = Folder::on_first();
+    let tree = format!("/var/lib/stackc/store/{}", first.bundle.digest);
+    damaged.put(&format!("{tree}/rootfs/usr/local/bin/app"), "#!/bin/sh\necho 9\n");
+    let (verb, request, more) = messages(TX, &first).swap_remove(0);
+    let bytes = [request, more].concat();
+    let mut kills = 0;
+    for syscall in ["renameat", "renameat2", "unlinkat", "syncfs", "fsync"] {
+        for number in 1.. {
+            let folder = damaged.copy();
+            if !killed(&folder, &[verb], &bytes, syscall, number) {
+                break;
+            }
+            kills += 1;
+            let at = format!("killed at {syscall} {number}");
+            assert!(folder.at(&tree).join("rootfs/usr/local/bin/app").is_file(), "{at}: missing");
+            let done: Done = reply(&feed(folder.command(&[verb]), &bytes))
+                .and_then(Result::ok)
+                .unwrap_or_else(|| panic!("{at}: not mended by the same call"));
+            let text = folder.text(&format!("{tree}/rootfs/usr/local/bin/app"));
+            assert_eq!(text, "#!/bin/sh\necho 1\n", "{at}: {done:?}");
+            recover(&folder);
+        }
+    }
+    assert!(kills > 10, "only {kills} kills");
 }

@@ -1,8 +1,11 @@
 //! The whole life of a guest that is a folder, with the real binary.
 
-use crate::guest_fixture::{FOREIGN, Folder, identity, make, name};
+use crate::guest_fixture::{FOREIGN, Folder, Made, health, identity, make, name};
 use stackc::model::protocol::{HistoryReply, HistoryRequest, RefusalCode, UndoRequest};
-use stackc::model::{Outcome, Phase, TxState};
+use stackc::model::{Ledger, Outcome, Phase, Placed, Probe, Switch, TxState, layout};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 const TX2: &str = "00000000000000a2";
 
@@ -81,6 +84,91 @@ fn guest_gives_a_found_file_back_when_a_later_generation_leaves_it() {
     folder.activate(&second, &switch);
     assert_eq!(folder.text("/etc/ssh/sshd_config.d/10-stackc.conf"), FOREIGN);
     assert_eq!(folder.text("/etc/ufw/ufw.conf"), "# ufw\nENABLED=no\nLOGLEVEL=low\n");
+}
+
+/// A guest on a first version that listens, and the second version's switch waiting for its confirm.
+fn waiting_switch(listener: &TcpListener, start_seconds: u32) -> (Folder, Switch) {
+    let port = listener.local_addr().expect("it is bound").port();
+    let tcp = Probe::Tcp { port, timeout_seconds: 1 };
+    let mut health = health(60);
+    health.start_seconds = start_seconds;
+    health.probes.insert("listens".to_owned(), tcp);
+    let (folder, mut first, mut second) = (Folder::new(), make(1, 60), make(2, 60));
+    first.set_health(health);
+    second.set_health(crate::guest_fixture::health(60));
+    let switch = first.switch("00000000000000a1", 0, 1, &Ledger::default());
+    folder.activate(&first, &switch);
+    let switch = second.switch(TX2, 1, 2, &first.ledger());
+    folder.prepare(TX2, &second);
+    folder.begin(&switch).expect("it begins");
+    folder.run_switch(TX2);
+    assert_eq!(folder.result(TX2).phase, Phase::AwaitingConfirm);
+    (folder, switch)
+}
+
+#[test]
+fn guest_says_undone_when_the_old_generation_answers_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    let (folder, _) = waiting_switch(&listener, 20);
+    drop(listener);
+    let started = Instant::now();
+    let slow = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(1500));
+        TcpListener::bind(address).expect("the port is still free")
+    });
+    folder.command(&["timer-undo", TX2, "0"]).output().expect("it can be run");
+    let took = started.elapsed();
+    let listens = slow.join().expect("it listens");
+    let state = folder.result(TX2);
+    assert_eq!(state.phase, Phase::Undone);
+    assert!(took > Duration::from_millis(1400) && took < Duration::from_secs(15), "{took:?}");
+    assert_eq!(state.failure.expect("it says why").evidence, Vec::<String>::new());
+    drop(listens);
+}
+
+#[test]
+fn guest_that_is_back_and_stays_silent_is_undone_with_a_note() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let (folder, _) = waiting_switch(&listener, 1);
+    drop(listener);
+    folder.command(&["timer-undo", TX2, "0"]).output().expect("it can be run");
+    let state = folder.result(TX2);
+    assert_eq!(state.phase, Phase::Undone);
+    let evidence = state.failure.expect("it says why").evidence;
+    let note = "probe `listens` passed before the switch, and not 1 s after the undo: ";
+    assert!(evidence.len() == 1 && evidence[0].starts_with(note), "{evidence:?}");
+}
+
+/// The switch, with these keys set in ufw's configuration.
+fn with_keys(made: &Made, tx: &str, from: u64, owned: &Ledger, keys: &[&str]) -> Switch {
+    let mut switch = made.switch(tx, from, from + 1, owned);
+    let keys =
+        keys.iter().map(|&key| (key.to_owned(), "yes".to_owned())).collect::<BTreeMap<_, _>>();
+    let placed = Placed::Keys { keys };
+    switch.ledger.paths.insert(name(layout::UFW_CONF), placed.clone());
+    switch.placement.place.insert(name(layout::UFW_CONF), placed);
+    switch
+}
+
+#[test]
+fn guest_gives_back_keys_that_leave_and_removes_those_that_were_not_found() {
+    let (folder, first, second) = (Folder::new(), make(1, 60), make(2, 60));
+    let keys = ["ENABLED", "IPV6", "OWN"];
+    let switch = with_keys(&first, "00000000000000a1", 0, &Ledger::default(), &keys);
+    folder.activate(&first, &switch);
+    let text = "# ufw\nENABLED=yes\nLOGLEVEL=low\nIPV6=yes\nOWN=yes\n";
+    assert_eq!(folder.text(layout::UFW_CONF), text);
+    let fewer = with_keys(&second, TX2, 1, &switch.ledger, &["ENABLED", "IPV6"]);
+    folder.activate(&second, &fewer);
+    let text = "# ufw\nENABLED=yes\nLOGLEVEL=low\nIPV6=yes\n";
+    assert_eq!(folder.text(layout::UFW_CONF), text, "`OWN` was not found there");
+    let mut none = first.switch("00000000000000a3", 2, 3, &fewer.ledger);
+    none.ledger.paths.remove(&name(layout::UFW_CONF));
+    none.placement.place.remove(&name(layout::UFW_CONF));
+    none.placement.remove.push(name(layout::UFW_CONF));
+    folder.activate(&first, &none);
+    assert_eq!(folder.text(layout::UFW_CONF), "# ufw\nENABLED=no\nLOGLEVEL=low\n");
 }
 
 #[test]

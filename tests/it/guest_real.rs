@@ -25,17 +25,25 @@ pub struct RealGuest {
 const PROGRAM: &str = "/usr/local/lib/stackc/0/stackc-guest";
 
 impl RealGuest {
-    /// Puts the static binary on the guest.
-    pub fn install(ssh: Vec<String>, binary: &Path) -> Self {
-        let mut guest = Self { ssh, found_rules: [String::new(), String::new()] };
+    /// Puts the static binary on the lab's guest.
+    pub fn new(lab: &RealLab, guest: &str) -> Self {
+        let arguments = stackc::lab::ssh_arguments(&lab.place, guest).expect("the guest exists");
+        let ssh = std::iter::once("ssh".to_owned()).chain(arguments).collect();
+        let guest = Self { ssh, found_rules: [String::new(), String::new()] };
+        let binary = Path::new(env!("STACKC_GUEST_BINARY"));
         let bytes = std::fs::read(binary).expect("the guest's binary is built");
         let script =
             format!("mkdir -p $(dirname {PROGRAM}) && cat >{PROGRAM} && chmod 755 {PROGRAM}");
         feed(guest.command(&script), &bytes);
+        guest
+    }
+
+    /// Installs ufw by hand, and remembers the rules that it came with.
+    fn install_ufw(&mut self) {
+        let guest = self;
         guest.says("DEBIAN_FRONTEND=noninteractive apt-get -q update && apt-get -qy install --no-install-recommends ufw python3 curl");
         let found = |file: &str| guest.says(&format!("cat /etc/ufw/{file}")) + "\n";
         guest.found_rules = [found("user.rules"), found("user6.rules")];
-        guest
     }
 
     pub fn command(&self, script: &str) -> Command {
@@ -51,14 +59,24 @@ impl RealGuest {
     }
 
     /// A call that is made again while no connection comes about: each is idempotent.
-    fn call<T: DeserializeOwned>(
+    pub fn call<T: DeserializeOwned>(
         &self,
         verb: &str,
         request: &impl Serialize,
     ) -> Result<T, Refusal> {
+        self.call_with(verb, request, &[])
+    }
+
+    /// As `call`, with bytes after the request.
+    pub fn call_with<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+        request: &impl Serialize,
+        more: &[u8],
+    ) -> Result<T, Refusal> {
         let started = Instant::now();
         loop {
-            let output = feed(self.command(&format!("{PROGRAM} {verb}")), &input(request, &[]));
+            let output = feed(self.command(&format!("{PROGRAM} {verb}")), &input(request, more));
             if let Some(reply) = reply(&output) {
                 return reply;
             }
@@ -111,11 +129,12 @@ impl RealGuest {
     }
 }
 
-/// A server that answers with its version and its secret.
+/// A server that needs a moment, then answers with its version and its secret.
 fn server(version: u32) -> String {
     format!(
         "#!/usr/bin/python3
-import http.server, os
+import http.server, os, time
+time.sleep(1.5)
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
@@ -264,9 +283,8 @@ pub fn story(guest: &RealGuest, reboot: impl Fn()) {
 fn guest_that_is_real_switches_undoes_and_recovers() {
     let Some(lab) = RealLab::start("gst") else { return };
     lab.boot(101, "gst1");
-    let arguments = stackc::lab::ssh_arguments(&lab.place, "gst1").expect("the guest exists");
-    let ssh = std::iter::once("ssh".to_owned()).chain(arguments).collect();
-    let guest = RealGuest::install(ssh, Path::new(env!("STACKC_GUEST_BINARY")));
+    let mut guest = RealGuest::new(&lab, "gst1");
+    guest.install_ufw();
     story(&guest, || {
         // `stop` is Proxmox's power cut; `shutdown` would be the polite one.
         lab.done("POST", "/nodes/pve/lxc/101/status/stop", &[]);

@@ -24,6 +24,7 @@ mod guest_faults;
 mod guest_fixture;
 mod guest_kills;
 mod guest_life;
+mod guest_prepare;
 mod guest_real;
 mod handmade;
 mod lab;

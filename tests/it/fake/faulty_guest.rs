@@ -104,6 +104,9 @@ impl<T: GuestFs> GuestFs for Faulty<T> {
     fn rename(&mut self, from: &str, to: &str) -> Result<(), FsError> {
         self.effect(|| fs_error(to), |fs| fs.rename(from, to))
     }
+    fn exchange(&mut self, left: &str, right: &str) -> Result<(), FsError> {
+        self.effect(|| fs_error(right), |fs| fs.exchange(left, right))
+    }
     fn remove(&mut self, path: &str) -> Result<(), FsError> {
         self.effect(|| fs_error(path), |fs| fs.remove(path))
     }

@@ -1,0 +1,175 @@
+//! What is made ready before a switch: packages, databases, builds and migrations, and what a failed one may tell.
+
+use crate::fixture_lab::RealLab;
+use crate::guest_fixture::{Folder, Made, append, caller, health, messages, name, rules, seal};
+use crate::guest_real::RealGuest;
+use stackc::model::protocol::{
+    BundleRequest, DatabasesRequest, Done, MigrateRequest, Refusal, RefusalCode, ReleaseRequest,
+};
+use stackc::model::*;
+use std::collections::BTreeMap;
+
+const TX: &str = "00000000000000d1";
+const CANARY: &str = "canary $1 of the app";
+const PASSWORD: &str = "the app's canary";
+const SCRIPT: &str = "#!/bin/sh\nset -eu\n. ./\"$1.sh\"\n";
+
+/// A bundle with a release that runs its own `build.sh` and `migrate.sh` as this user, and a secret in its env file.
+fn app(user: &str) -> Made {
+    let mut overlay =
+        vec![("/usr/local/bin/deploy_app.sh", FileClass::Linked, "0755", SCRIPT.to_owned())];
+    if user != "root" {
+        let line = format!("u {user} - \"App\" /nonexistent\n");
+        overlay.push(("/etc/sysusers.d/app.conf", FileClass::Copied, "0644", line));
+    }
+    let mut made = seal(1, &overlay, [rules("ufw", 1), rules("ufw6", 1)], health(60));
+    let step =
+        || vec![ReleaseCommand { folder: String::new(), run: String::new(), timeout_seconds: 10 }];
+    let release = ReleaseDocument {
+        repo: "app".to_owned(),
+        branch: "main".to_owned(),
+        commit: "0".repeat(40),
+        tree: "0".repeat(40),
+        subfolder: String::new(),
+        user: name(user),
+        build: step(),
+        migrate: step(),
+        build_env: BTreeMap::from([("FLAVOUR".to_owned(), "plain".to_owned())]),
+        tools: vec!["id -un".to_owned()],
+        shared: vec!["uploads".to_owned()],
+        stop_for_migrate: true,
+        env_file: Some(name("/etc/app/env")),
+        keep: 1,
+    };
+    made.set_document(document::RELEASE, canonical::to_bytes(&release));
+    for file in made.secrets.values_mut() {
+        file.access.owner = name(user);
+        file.text = format!("TOKEN='{CANARY}'\n");
+    }
+    made
+}
+
+/// A checkout of these two scripts, as a tar archive.
+fn checkout(build: &str, migrate: &str) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, text) in [("build.sh", build), ("migrate.sh", migrate)] {
+        append(&mut tar, path, tar::EntryType::Regular, None, text.as_bytes());
+    }
+    tar.into_inner().expect("memory takes it all")
+}
+
+fn release(made: &Made, archive: &[u8]) -> ReleaseRequest {
+    ReleaseRequest {
+        caller: caller(TX),
+        digest: made.bundle.digest,
+        release: ReleaseId(Digest::of(archive)),
+        bytes: archive.len() as u64,
+    }
+}
+
+fn assert_hides(refusal: &Refusal, lines: &[&str]) {
+    assert_eq!(refusal.code, RefusalCode::Failed, "{refusal:?}");
+    for line in lines {
+        assert!(refusal.details.iter().any(|told| told.contains(line)), "{refusal:?}");
+    }
+    let told = format!("{} {}", refusal.message, refusal.details.join("\n"));
+    assert!(!told.contains("canary"), "{told}");
+}
+
+#[test]
+fn a_failed_build_does_not_tell_what_the_secret_files_hold() {
+    let folder = Folder::new();
+    let made = app("root");
+    folder.prepare(TX, &made);
+    let archive = checkout(&format!("echo token '{CANARY}'; exit 3"), "");
+    let told = folder.call::<Done>(&["release"], &release(&made, &archive), &archive);
+    let refusal = told.expect_err("the build fails");
+    assert_hides(&refusal, &["token [secret]", "exit code 3"]);
+    let log = format!("/var/lib/stackc/releases/{}.log", Digest::of(&archive));
+    assert_eq!(folder.text(&log), format!("token {CANARY}\n"), "the guest's own log is whole");
+}
+
+#[test]
+fn packages_databases_and_releases_are_made_ready_on_a_real_guest() {
+    let Some(lab) = RealLab::start("gsp") else { return };
+    lab.boot(102, "gsp1");
+    let guest = RealGuest::new(&lab, "gsp1");
+    let mut made = app("shopper");
+    let apt = AptDocument {
+        packages: [name("postgresql"), name("redis-server")].map(|p| (p, String::new())).into(),
+        sources: BTreeMap::new(),
+        may_start: vec!["postgresql".to_owned()],
+    };
+    made.set_document(document::APT, canonical::to_bytes(&apt));
+    let database = PostgresDatabase { owner: name("shop"), password: Some(name("app/db")) };
+    let databases = DatabasesDocument { postgresql: BTreeMap::from([(name("shop"), database)]) };
+    made.set_document(document::DATABASES, canonical::to_bytes(&databases));
+    for (verb, request, more) in messages(TX, &made) {
+        let request: serde_json::Value = serde_json::from_slice(&request).expect("it is JSON");
+        let done: Done = guest
+            .call_with(verb, &request, &more)
+            .unwrap_or_else(|refusal| panic!("{verb}: {refusal:?}"));
+        assert!(!done.already, "{verb}");
+    }
+    packages_are_there(&guest, &made);
+    databases_are_ensured(&guest, &made);
+    builds_and_migrates(&guest, &made);
+}
+
+fn packages_are_there(guest: &RealGuest, made: &Made) {
+    assert_eq!(guest.says("systemctl is-active redis-server postgresql"), "inactive\nactive");
+    assert_eq!(guest.says("ls /usr/sbin/policy-rc.d 2>&1 | grep -c 'No such file'"), "1");
+    let bundle = BundleRequest { caller: caller(TX), digest: made.bundle.digest };
+    assert!(guest.call::<Done>("packages", &bundle).expect("all are there").already);
+}
+
+fn databases_are_ensured(guest: &RealGuest, made: &Made) {
+    let ensure = || {
+        let passwords = BTreeMap::from([(name("app/db"), PASSWORD.to_owned())]);
+        let digest = made.bundle.digest;
+        guest.call::<Done>("databases", &DatabasesRequest { caller: caller(TX), digest, passwords })
+    };
+    assert!(!ensure().expect("it is made").already);
+    assert!(ensure().expect("it is there").already);
+    let owner =
+        "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()";
+    let login = format!(
+        "PGPASSWORD=\"{PASSWORD}\" psql -w -h 127.0.0.1 -U shop -d shop -Atc \"{owner}\" 2>&1"
+    );
+    assert_eq!(guest.says(&login), "shop");
+    // A client that tells all that it was told, and fails.
+    guest.says(
+        "printf '#!/bin/sh\\nin=$(cat); echo \"$in\"; case $in in *PASSWORD*) exit 1;; esac\\n' >/usr/local/bin/psql; chmod 755 /usr/local/bin/psql",
+    );
+    let refusal = ensure().expect_err("the client fails");
+    assert_hides(&refusal, &["LOGIN PASSWORD '[secret]'", "CREATE DATABASE"]);
+}
+
+fn builds_and_migrates(guest: &RealGuest, made: &Made) {
+    let broken = checkout(&format!("echo token '{CANARY}'; exit 3"), "");
+    let request = release(made, &broken);
+    let refusal = guest.call_with::<Done>("release", &request, &broken).expect_err("it fails");
+    assert_hides(&refusal, &["token [secret]", "exit code 3"]);
+
+    let archive = checkout(
+        "echo $FLAVOUR >built; id -un >>built",
+        ". \"$STACKC_ENV_FILE\"; systemctl is-active cron >cron || true; echo \"token $TOKEN\"; test -e uploads/go",
+    );
+    let request = release(made, &archive);
+    let built = || guest.call_with::<Done>("release", &request, &archive);
+    assert!(!built().expect("it builds").already);
+    assert!(built().expect("it is built").already);
+    let folder = format!("/var/lib/stackc/releases/{}", request.release);
+    let told = guest.says(&format!("cat {folder}/built; stat -c %U {folder}/build.sh"));
+    assert_eq!(told, "plain\nshopper\nshopper");
+
+    let stop = vec![name("cron.service")];
+    let (digest, secrets) = (made.bundle.digest, made.secrets_version);
+    let migration =
+        MigrateRequest { caller: caller(TX), digest, release: request.release, secrets, stop };
+    let refusal = guest.call::<Done>("migrate", &migration).expect_err("it may not yet");
+    assert_hides(&refusal, &["token [secret]", "exit code 1"]);
+    let told = format!("cat {folder}/cron; systemctl is-active cron; touch {folder}/uploads/go");
+    assert_eq!(guest.says(&told), "inactive\nactive", "stopped meanwhile, and running again");
+    assert!(!guest.call::<Done>("migrate", &migration).expect("it may").already);
+}
