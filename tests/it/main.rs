@@ -5,6 +5,7 @@
 mod activate_lab;
 mod compile;
 mod compile_cli;
+mod compile_git;
 mod cut_proxy;
 mod example_apps;
 mod fake;
