@@ -125,7 +125,7 @@ struct Outcome {
 struct Merged<'a> {
     project: &'a Project,
     stack: Table,
-    kind_files: BTreeMap<String, Digest>,
+    kind_files: Vec<BTreeMap<String, Digest>>,
 }
 
 impl Workspace {
@@ -224,7 +224,7 @@ impl Workspace {
         mistakes: &mut Vec<Mistake>,
     ) -> Merged<'a> {
         let mut stack = Table::new();
-        let mut kind_files = BTreeMap::new();
+        let mut kind_files = Vec::new();
         match project.table.get("kind") {
             Some(member) => {
                 let (written, at) = (member.node.text().unwrap_or(""), member.node.at);
@@ -235,7 +235,7 @@ impl Workspace {
                 };
                 for (folder, kind) in chain {
                     schema::merge(schema::LAYER, &mut stack, &kind.table, mistakes);
-                    kind_files.extend(self.hashes(folder));
+                    kind_files.push(self.hashes(folder));
                 }
             }
             None => mistakes.push(view::missing(project.at, "kind")),
@@ -250,11 +250,13 @@ impl Workspace {
         Merged { project, stack, kind_files }
     }
 
-    /// The hash of every file of a kind.
-    fn hashes(&self, folder: &str) -> impl Iterator<Item = (String, Digest)> {
-        let below =
-            self.definitions.templates.iter().filter(move |(name, _)| name.starts_with(folder));
-        below.map(|(name, file)| (name.clone(), Digest::of(self.files.text(*file).as_bytes())))
+    /// The hash of every file of a kind, by its name in the kind's folder: the same for a built-in kind and a copy of it.
+    fn hashes(&self, folder: &str) -> BTreeMap<String, Digest> {
+        let templates = self.definitions.templates.iter();
+        let hash = |file| Digest::of(self.files.text(file).as_bytes());
+        templates
+            .filter_map(|(name, file)| Some((name.strip_prefix(folder)?.to_owned(), hash(*file))))
+            .collect()
     }
 
     /// Lays each env over its project.
