@@ -9,7 +9,7 @@ use stackc::{
     model::{Digest, Target},
     store,
 };
-use std::{collections::BTreeMap, path::Path, time::SystemTime};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path, time::SystemTime};
 
 /// Runs a law on this many random cases.
 fn holds<S: Strategy>(
@@ -106,11 +106,11 @@ fn write_table(table: &toml::Table, path: &mut Vec<String>, dice: &mut Dice, tex
     let (tables, values): (Vec<_>, Vec<_>) =
         table.iter().partition(|(_, value)| value.is_table() && dice.roll(4) > 0);
     for (key, value) in dice.shuffled(values) {
-        text.push_str(&format!("{} = {value}\n", quoted(key)));
+        writeln!(text, "{} = {value}", quoted(key)).expect("text takes all");
     }
     for (key, value) in dice.shuffled(tables) {
         path.push(quoted(key));
-        text.push_str(&format!("\n# {}\n[{}]\n", dice.0, path.join(".")));
+        writeln!(text, "\n# {}\n[{}]", dice.0, path.join(".")).expect("text takes all");
         write_table(value.as_table().expect("it is one"), path, dice, text);
         path.pop();
     }
