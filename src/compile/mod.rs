@@ -135,7 +135,18 @@ impl Workspace {
         Self { definitions, files: Arc::new(files), mistakes }
     }
 
+    /// Whether a file that others build on cannot be read: then most of what compiling finds would only follow from that.
+    fn lacks_layer(&self) -> bool {
+        let mut hidden = self.mistakes.iter().filter_map(Mistake::hidden_file);
+        hidden.any(|file| {
+            file == self.definitions.site_file || self.files.name(file).ends_with("/kind.toml")
+        })
+    }
+
     fn compile(&self, needs_pins: bool) -> Outcome {
+        if self.lacks_layer() {
+            return Outcome { site: None, guests: BTreeMap::new(), mistakes: Vec::new() };
+        }
         let mistakes = RefCell::new(Vec::new());
         let templates = self.templates(&mut mistakes.borrow_mut());
         let facts = self.site(&templates, &mistakes);

@@ -1,6 +1,6 @@
 //! Mistakes in definitions: what, where, how to fix. All of a pass at once.
 
-use super::source::{At, Files};
+use super::source::{At, FileId, Files};
 use crate::model::Target;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::{
@@ -68,6 +68,11 @@ impl Mistake {
         self
     }
 
+    /// The file that it hides.
+    pub(super) fn hidden_file(&self) -> Option<FileId> {
+        self.hides_file.then_some(self.at.file)
+    }
+
     /// What is wrong, without the place.
     pub fn title(&self) -> &str {
         &self.title
@@ -96,8 +101,7 @@ pub struct Report {
 impl Report {
     /// Mistakes that were found more than once, by guests that share a definition, count once.
     pub(super) fn new(files: Arc<Files>, mistakes: Vec<Mistake>) -> Self {
-        let hidden: BTreeSet<_> =
-            mistakes.iter().filter(|m| m.hides_file).map(|m| m.at.file).collect();
+        let hidden: BTreeSet<_> = mistakes.iter().filter_map(Mistake::hidden_file).collect();
         let is_told = |m: &Mistake| m.hides_file || !hidden.contains(&m.at.file);
         let mut merged: BTreeMap<Mistake, BTreeSet<Target>> = BTreeMap::new();
         for mut mistake in mistakes.into_iter().filter(is_told) {

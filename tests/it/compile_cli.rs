@@ -160,7 +160,7 @@ fn first_mistakes_are_told_once_each_and_with_a_remedy() {
     fs::remove_file(folder.path().join("stacks/site.toml")).expect("it was there");
     let no_site = told(folder.path());
     assert!(no_site.contains("there is no `stacks/site.toml`"), "{no_site}");
-    assert!(!no_site.contains("proxmox.url"), "{no_site}");
+    assert!(no_site.contains("\n1 mistake;"), "{no_site}");
 }
 
 #[test]
