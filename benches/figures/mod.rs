@@ -2,23 +2,34 @@
 
 use std::time::{Duration, Instant};
 
-/// Runs `work` this often and returns the median of its times; `prepare` runs before each and is not measured.
-pub fn median(runs: usize, mut prepare: impl FnMut(), mut work: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = (0..runs)
-        .map(|_| {
-            prepare();
-            let started = Instant::now();
-            work();
-            started.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    times[runs / 2]
+/// No run begins later than this after the first, so that a busy machine does not make a benchmark endless.
+const LIMIT: Duration = Duration::from_secs(12);
+
+/// The median of some runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Figure {
+    median: Duration,
+    runs: usize,
 }
 
-/// One line: what, its median, and how many times the yardstick that is.
+/// Runs `work` at most this often, at least once; `prepare` runs before each and is not measured.
+pub fn median(runs: usize, mut prepare: impl FnMut(), mut work: impl FnMut()) -> Figure {
+    let begun = Instant::now();
+    let mut times = Vec::new();
+    while times.is_empty() || (times.len() < runs && begun.elapsed() < LIMIT) {
+        prepare();
+        let started = Instant::now();
+        work();
+        times.push(started.elapsed());
+    }
+    times.sort_unstable();
+    Figure { median: times[times.len() / 2], runs: times.len() }
+}
+
+/// One line: what, its median, how many times the yardstick that is, and of how many runs.
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-pub fn show(what: &str, time: Duration, yardstick: Duration) {
-    let times = time.as_secs_f64() / yardstick.as_secs_f64();
-    println!("{what:<44} {:>9.1} ms {times:>7.2} ×", time.as_secs_f64() * 1000.0);
+pub fn show(what: &str, figure: Figure, yardstick: Figure) {
+    let (time, runs) = (figure.median.as_secs_f64(), figure.runs);
+    let times = time / yardstick.median.as_secs_f64();
+    println!("{what:<44} {:>9.1} ms {times:>7.2} ×  median of {runs}", time * 1000.0);
 }

@@ -36,6 +36,9 @@ fn build(args: &BuildArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> 
     let put = |(target, bundle): &(&Target, &Bundle)| put(&store, target, bundle);
     let changes: Result<Vec<Change>, StoreError> = guests.par_iter().map(put).collect();
     let changes = changes.map_err(|error| output::fail(&error, output::REFUSED))?;
+    if guests.is_empty() && !args.json {
+        output::tell("no guest to build: no file `stacks/PROJECT.toml` has a table `[envs.ENV]`\n");
+    }
     let built = guests.into_iter().zip(changes).map(|((target, bundle), c)| (target, bundle, c));
     if args.json {
         print_json(built);

@@ -10,7 +10,10 @@ use crate::{
     model::{Bundle, ReleaseDocument, Target},
     proxmox::{ProxmoxClient, address_answers},
     remote::{Connection, Door, SshConnection},
-    store::{self, Store, StoreError},
+    store::{
+        Store, StoreError,
+        git::{self, Pin},
+    },
     vault::{Secrets, VaultError},
 };
 use std::{
@@ -106,8 +109,8 @@ impl Fleet {
     fn fetch(&self, release: &ReleaseDocument) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
         let mut archive = Vec::new();
         let (path, cache) = (self.workspace.path(), self.workspace.repository_cache());
-        let (repo, commit) = (&release.repo, &release.commit);
-        store::git::archive(path, &cache, repo, commit, &release.subfolder, &mut archive)?;
+        let pin = Pin { commit: release.commit.clone(), tree: release.tree.clone() };
+        git::archive(path, &cache, &release.repo, &pin, &release.subfolder, &mut archive)?;
         Ok(archive)
     }
 }

@@ -81,7 +81,9 @@ impl Reader<'_> {
         let text = std::str::from_utf8(bytes);
         let id = self.files.add(name, text.unwrap_or(""));
         if text.is_err() {
-            self.mistakes.push(Mistake::new(At::start_of(id), format!("`{name}` is not UTF-8")));
+            let title = format!("`{name}` is not UTF-8");
+            let help = "save it as UTF-8, or take it out of the workspace";
+            self.mistakes.push(Mistake::new(At::start_of(id), title).help(help).hides_file());
         }
         if bytes.len() > SOURCE_BYTES_MAX {
             let title = format!("`{name}` is too big: a source has at most 1 MiB");
@@ -129,7 +131,8 @@ impl Reader<'_> {
         let file = self.files.add(name, "");
         self.mistakes.push(
             Mistake::new(At::start_of(file), "there is no `stacks/site.toml`")
-                .help("run `stackc init`, or name the workspace with `-C FOLDER`"),
+                .help("it says where Proxmox is and who may get in; or name another workspace: `-C DIR`")
+                .hides_file(),
         );
         (file, Table::new())
     }

@@ -41,8 +41,8 @@ pub struct Shared<'a> {
 pub struct Source<'a> {
     pub target: &'a Target,
     pub project: &'a Project,
-    /// The project's kind, as far as it is known: the files that it is made of, with their hashes.
-    pub kind_files: &'a BTreeMap<String, Digest>,
+    /// The project's kind and those that it extends, weakest first, as far as they are known: their files with their hashes.
+    pub kind_files: &'a [BTreeMap<String, Digest>],
     pub env_at: At,
     pub env: &'a Table,
     pub stack: &'a Node,

@@ -125,7 +125,7 @@ struct Outcome {
 struct Merged<'a> {
     project: &'a Project,
     stack: Table,
-    kind_files: BTreeMap<String, Digest>,
+    kind_files: Vec<BTreeMap<String, Digest>>,
 }
 
 impl Workspace {
@@ -135,7 +135,18 @@ impl Workspace {
         Self { definitions, files: Arc::new(files), mistakes }
     }
 
+    /// Whether a file that others build on cannot be read: then most of what compiling finds would only follow from that.
+    fn lacks_layer(&self) -> bool {
+        let mut hidden = self.mistakes.iter().filter_map(Mistake::hidden_file);
+        hidden.any(|file| {
+            file == self.definitions.site_file || self.files.name(file).ends_with("/kind.toml")
+        })
+    }
+
     fn compile(&self, needs_pins: bool) -> Outcome {
+        if self.lacks_layer() {
+            return Outcome { site: None, guests: BTreeMap::new(), mistakes: Vec::new() };
+        }
         let mistakes = RefCell::new(Vec::new());
         let templates = self.templates(&mut mistakes.borrow_mut());
         let facts = self.site(&templates, &mistakes);
@@ -224,7 +235,7 @@ impl Workspace {
         mistakes: &mut Vec<Mistake>,
     ) -> Merged<'a> {
         let mut stack = Table::new();
-        let mut kind_files = BTreeMap::new();
+        let mut kind_files = Vec::new();
         match project.table.get("kind") {
             Some(member) => {
                 let (written, at) = (member.node.text().unwrap_or(""), member.node.at);
@@ -235,7 +246,7 @@ impl Workspace {
                 };
                 for (folder, kind) in chain {
                     schema::merge(schema::LAYER, &mut stack, &kind.table, mistakes);
-                    kind_files.extend(self.hashes(folder));
+                    kind_files.push(self.hashes(folder));
                 }
             }
             None => mistakes.push(view::missing(project.at, "kind")),
@@ -250,11 +261,13 @@ impl Workspace {
         Merged { project, stack, kind_files }
     }
 
-    /// The hash of every file of a kind.
-    fn hashes(&self, folder: &str) -> impl Iterator<Item = (String, Digest)> {
-        let below =
-            self.definitions.templates.iter().filter(move |(name, _)| name.starts_with(folder));
-        below.map(|(name, file)| (name.clone(), Digest::of(self.files.text(*file).as_bytes())))
+    /// The hash of every file of a kind, by its name in the kind's folder: the same for a built-in kind and a copy of it.
+    fn hashes(&self, folder: &str) -> BTreeMap<String, Digest> {
+        let templates = self.definitions.templates.iter();
+        let hash = |file| Digest::of(self.files.text(file).as_bytes());
+        templates
+            .filter_map(|(name, file)| Some((name.strip_prefix(folder)?.to_owned(), hash(*file))))
+            .collect()
     }
 
     /// Lays each env over its project.

@@ -1,11 +1,13 @@
 //! Which paths of a guest a bundle may own, and how a file gets there.
 
 use crate::model::{FileClass, GuestPath};
+use std::{collections::BTreeSet, sync::LazyLock};
 use unicode_normalization::is_nfc;
 
 /// Conffiles of Debian 12's packages on a minimal guest and of what the built-in kinds install: dpkg deletes or overwrites
 /// what stands in their place. Source: `dpkg-query -W -f '${Conffiles}'`, and what packages keep by ucf(1).
-const CONFFILES: &str = include_str!("conffiles.txt");
+static CONFFILES: LazyLock<BTreeSet<&str>> =
+    LazyLock::new(|| include_str!("conffiles.txt").lines().collect());
 
 /// What boot or login reads must be there even when `/var/lib/stackc` is not. Source: reliability study of Debian 12, table
 /// of consumers: a dangling link stops sshd, and takes sudo's rights away.
@@ -87,7 +89,7 @@ pub fn refusal(path: &GuestPath) -> Option<(String, String)> {
             "set the name, address, gateway and nameserver of the guest instead",
         );
     }
-    if CONFFILES.lines().any(|conffile| conffile == text) {
+    if CONFFILES.contains(text) {
         return refuse(
             "is a configuration file of a Debian package, which dpkg would fight over",
             "use the package's `.d` folder, or a unit's drop-in",

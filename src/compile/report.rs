@@ -1,6 +1,6 @@
 //! Mistakes in definitions: what, where, how to fix. All of a pass at once.
 
-use super::source::{At, Files};
+use super::source::{At, FileId, Files};
 use crate::model::Target;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::{
@@ -20,6 +20,7 @@ pub struct Mistake {
     help: Option<String>,
     /// The guests whose compilation showed it, where the place alone does not tell.
     guests: BTreeSet<Target>,
+    hides_file: bool,
 }
 
 impl Mistake {
@@ -33,7 +34,14 @@ impl Mistake {
             also: Vec::new(),
             help: None,
             guests: BTreeSet::new(),
+            hides_file: false,
         }
+    }
+
+    /// The file cannot be read whole, so that what else is found there may only follow from this, and is not told.
+    pub(super) fn hides_file(mut self) -> Self {
+        self.hides_file = true;
+        self
     }
 
     /// What the place itself is told.
@@ -58,6 +66,11 @@ impl Mistake {
     pub(super) fn in_guest(mut self, guest: &Target) -> Self {
         self.guests.insert(guest.clone());
         self
+    }
+
+    /// The file that it hides.
+    pub(super) fn hidden_file(&self) -> Option<FileId> {
+        self.hides_file.then_some(self.at.file)
     }
 
     /// What is wrong, without the place.
@@ -88,8 +101,10 @@ pub struct Report {
 impl Report {
     /// Mistakes that were found more than once, by guests that share a definition, count once.
     pub(super) fn new(files: Arc<Files>, mistakes: Vec<Mistake>) -> Self {
+        let hidden: BTreeSet<_> = mistakes.iter().filter_map(Mistake::hidden_file).collect();
+        let is_told = |m: &Mistake| m.hides_file || !hidden.contains(&m.at.file);
         let mut merged: BTreeMap<Mistake, BTreeSet<Target>> = BTreeMap::new();
-        for mut mistake in mistakes {
+        for mut mistake in mistakes.into_iter().filter(is_told) {
             let guests = std::mem::take(&mut mistake.guests);
             merged.entry(mistake).or_default().extend(guests);
         }

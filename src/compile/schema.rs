@@ -266,8 +266,9 @@ impl Shape {
     pub fn child(self, key: &str) -> Option<Shape> {
         match self {
             Named(shape) | Map(shape) => Some(*shape),
-            Record(_) => {
-                self.fields().into_iter().find(|field| field.0 == key).map(|field| field.1)
+            Record(groups) => {
+                let mut fields = groups.iter().copied().flatten();
+                fields.find(|field| field.0 == key).map(|field| field.1)
             }
             _ => None,
         }

@@ -146,13 +146,27 @@ pub fn parse(file: FileId, text: &str, mistakes: &mut Vec<Mistake>) -> Table {
     let lines: BTreeSet<_> = errors
         .iter()
         .map(|error| {
-            let at = At::new(file, error.span().unwrap_or(0..0));
-            Mistake::new(at, error.message().trim().to_owned())
-                .help("this is not TOML; see https://toml.io")
+            let span = error.span().unwrap_or(0..0);
+            let help = match text.get(span.clone()) {
+                Some(word) if is_bare(word) && !error.message().contains("key") => {
+                    format!("put text in quotes: \"{word}\"")
+                }
+                _ => "this is not TOML; see https://toml.io".to_owned(),
+            };
+            let title = error.message().trim().to_owned();
+            Mistake::new(At::new(file, span), title).help(help).hides_file()
         })
         .collect();
     mistakes.extend(lines);
     table(file, document.get_ref(), mistakes)
+}
+
+/// Whether this looks like text that was to be a value, and has no quotes.
+fn is_bare(word: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+    word.len() > 1
+        && word.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && word.chars().all(plain)
 }
 
 fn table(file: FileId, table: &DeTable<'_>, mistakes: &mut Vec<Mistake>) -> Table {

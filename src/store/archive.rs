@@ -52,7 +52,7 @@ fn append_entry<W: Write>(
 }
 
 /// A header in which nothing is left to chance.
-fn header(kind: EntryType, mode: u32) -> Header {
+pub(super) fn header(kind: EntryType, mode: u32) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);

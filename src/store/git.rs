@@ -1,11 +1,13 @@
 //! The app's repositories, by the `git` program: which commit a branch names, and a commit's files.
 
+mod tree;
+
 use crate::model::Digest;
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 /// What git could not do.
@@ -23,6 +25,12 @@ pub enum GitError {
     NoFolder { repo: String, path: PathBuf },
     #[error("cannot {act} of `{repo}`: git says: {message}")]
     Git { act: String, repo: String, message: String },
+    #[error("`{path}` of `{repo}` cannot be part of a release: {rule}")]
+    Member { repo: String, path: String, rule: String },
+    #[error(
+        "the commit `{commit}` of `{repo}` has the tree `{found}`, but `{pinned}` is pinned; run `stackc lock`"
+    )]
+    Tree { repo: String, commit: String, found: String, pinned: String },
     #[error("cannot copy files of `{repo}`")]
     Copy {
         repo: String,
@@ -65,39 +73,27 @@ pub fn pin(
     Ok(Pin { commit, tree })
 }
 
-/// Writes the files of a commit, or of its subfolder, to `out` as a tar archive.
-///
-/// # Panics
-/// Never: the streams of a child that was started with pipes are there.
+/// Writes the files of a pinned commit, or of its subfolder, to `out` as a tar archive: the same pin, the same bytes.
+/// Every object is hashed on the way, so that they are the files of that tree; attributes of git change nothing.
 pub fn archive(
     workspace: &Path,
     cache: &Path,
     repo: &str,
-    commit: &str,
+    pin: &Pin,
     subfolder: &str,
     out: &mut dyn Write,
 ) -> Result<(), GitError> {
     let checkout = Checkout::open(workspace, cache, repo)?;
-    let tree = tree_of(commit, subfolder);
-    if is_remote(repo) && checkout.resolve(&tree).is_err() {
+    let name = tree_of(&pin.commit, subfolder);
+    if is_remote(repo) && checkout.resolve(&name).is_err() {
         checkout.fetch("+refs/heads/*:refs/heads/*")?;
     }
-    let tree = checkout.resolve(&tree)?;
-    let mut child = checkout
-        .git(&["archive", "--format=tar", &tree])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(GitError::Run)?;
-    let mut stdout = child.stdout.take().expect("stdout is piped");
-    let copied = io::copy(&mut stdout, out);
-    drop(stdout);
-    let mut message = String::new();
-    let stderr = child.stderr.as_mut().expect("stderr is piped");
-    let told = stderr.read_to_string(&mut message);
-    let status = child.wait().map_err(GitError::Run)?;
-    copied.and(told).map_err(|cause| GitError::Copy { repo: repo.to_owned(), cause })?;
-    if status.success() { Ok(()) } else { Err(checkout.failed("read the files", &message)) }
+    let found = checkout.resolve(&name)?;
+    if found != pin.tree {
+        let (repo, commit, pinned) = (repo.to_owned(), pin.commit.clone(), pin.tree.clone());
+        return Err(GitError::Tree { repo, commit, found, pinned });
+    }
+    tree::write(&checkout, &found, out)
 }
 
 impl Checkout {
@@ -121,8 +117,7 @@ impl Checkout {
     }
 
     fn make_bare(&self) -> Result<(), GitError> {
-        fs::create_dir_all(&self.folder)
-            .map_err(|cause| GitError::Copy { repo: self.repo.clone(), cause })?;
+        fs::create_dir_all(&self.folder).map_err(|cause| self.not_copied(cause))?;
         self.run("make a copy", &["init", "--quiet", "--bare", "."]).map(drop)
     }
 
@@ -144,15 +139,20 @@ impl Checkout {
     }
 
     fn run(&self, act: &str, arguments: &[&str]) -> Result<String, GitError> {
+        Ok(String::from_utf8_lossy(&self.output(act, arguments)?.stdout).into_owned())
+    }
+
+    fn output(&self, act: &str, arguments: &[&str]) -> Result<Output, GitError> {
         let output = self.git(arguments).output().map_err(GitError::Run)?;
         if output.status.success() {
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+            Ok(output)
         } else {
             Err(self.failed(act, &String::from_utf8_lossy(&output.stderr)))
         }
     }
 
-    /// A git that never asks, and speaks no protocol but those that an address may name.
+    /// A git that never asks, speaks no protocol but those that an address may name, and shows objects as they were hashed:
+    /// no replacement of git-replace(1), no other repository that a hook around us is in.
     fn git(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("git");
         command
@@ -163,9 +163,16 @@ impl Checkout {
             .args(["-c", &format!("safe.directory={}", self.folder.display())])
             .args(arguments)
             .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env_remove("GIT_DIR")
+            .env_remove("GIT_WORK_TREE")
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null());
         command
+    }
+
+    fn not_copied(&self, cause: io::Error) -> GitError {
+        GitError::Copy { repo: self.repo.clone(), cause }
     }
 
     fn failed(&self, act: &str, message: &str) -> GitError {

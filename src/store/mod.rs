@@ -15,8 +15,9 @@ use crate::model::{
 };
 use std::{
     collections::BTreeMap,
-    fs, io,
-    os::unix::fs::{PermissionsExt, symlink},
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
@@ -78,19 +79,20 @@ impl Store {
         self.out.join("store").join(digest.to_string())
     }
 
-    /// Puts a bundle into the store, with a text for its reviewer. It appears whole, by one rename, or not at all.
-    /// A bundle that is there but damaged is made anew.
+    /// Puts a bundle into the store, with a text for its reviewer. It appears whole, by one rename, or not at all; so a folder
+    /// with the right manifest is taken to be the bundle, and its other files are not read again. Damage that came later, by
+    /// hand or by a power loss, is found by `get`, which checks every byte before a bundle goes anywhere.
+    /// A folder without the right manifest is made anew.
     pub fn put(
         &self,
         bundle: &Bundle,
         readme: impl FnOnce() -> String,
     ) -> Result<Change, StoreError> {
         let path = self.path_of(&bundle.digest);
-        if path.exists() {
-            if self.get(&bundle.digest).is_ok() {
-                return Ok(Change::Unchanged);
-            }
-            fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
+        match fs::read(path.join(document::MANIFEST)) {
+            Ok(manifest) if Digest::of(&manifest) == bundle.digest => return Ok(Change::Unchanged),
+            _ if path.exists() => fs::remove_dir_all(&path).map_err(io_error("remove", &path))?,
+            _ => {}
         }
         let staged = tempfile::Builder::new()
             .prefix(".tmp-")
@@ -211,7 +213,7 @@ fn make_folder(path: &Path) -> Result<(), StoreError> {
     if let Some(parent) = path.parent() {
         make_folder(parent)?;
     }
-    match fs::create_dir(path) {
+    match fs::DirBuilder::new().mode(0o755).create(path) {
         Ok(()) => set_mode(path, 0o755),
         Err(_) if path.is_dir() => Ok(()),
         Err(cause) => Err(io_error("make the folder", path)(cause)),
@@ -219,13 +221,20 @@ fn make_folder(path: &Path) -> Result<(), StoreError> {
 }
 
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
-    fs::write(path, bytes).map_err(io_error("write", path))?;
+    let mut options = OpenOptions::new();
+    let opened = options.write(true).create(true).truncate(true).mode(mode).open(path);
+    opened.and_then(|mut file| file.write_all(bytes)).map_err(io_error("write", path))?;
     set_mode(path, mode)
 }
 
+/// Sets a mode where the umask has taken bits of it away; to look is cheaper than to write it again.
 fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        .map_err(io_error("set the mode of", path))
+    let failed = || io_error("set the mode of", path);
+    let found = fs::metadata(path).map_err(failed())?.permissions().mode();
+    if found & 0o7777 == mode {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed())
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {

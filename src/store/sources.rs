@@ -37,10 +37,14 @@ pub enum SourceError {
         #[source]
         cause: io::Error,
     },
+    #[error("there is no folder `{path}`")]
+    NoFolder { path: PathBuf },
     #[error(
-        "`{path}` has no `stacks` folder: run stackc in a workspace, name one with `-C`, or make one with `stackc init`"
+        "`{path}` is no workspace, for it has no folder `stacks`; run stackc where that folder is, or name the place: `-C DIR`"
     )]
     NoWorkspace { path: PathBuf },
+    #[error("`{path}` is no workspace, but lies in one; run stackc there, or say so: `-C {above}`")]
+    Below { path: PathBuf, above: PathBuf },
     #[error(
         "`{path}` is neither a file nor a folder; a workspace holds nothing else, so that a build depends on nothing outside it"
     )]
@@ -56,14 +60,28 @@ pub enum SourceError {
 /// Every file that a build may depend on: its path relative to the workspace, with `/`, to its bytes.
 /// Only regular files count, symlinks are refused, private keys in `keys` are not read.
 pub fn read_sources(workspace: &Path) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
-    if !workspace.join("stacks").is_dir() {
-        return Err(SourceError::NoWorkspace { path: workspace.to_owned() });
-    }
+    check_workspace(workspace)?;
     let mut files = BTreeMap::new();
     for folder in FOLDERS {
         read_folder(workspace, &workspace.join(folder), &mut files)?;
     }
     Ok(files)
+}
+
+/// Refuses a folder without definitions, and says where they are if that is near.
+fn check_workspace(workspace: &Path) -> Result<(), SourceError> {
+    let is_workspace = |folder: &Path| folder.join("stacks").is_dir();
+    if is_workspace(workspace) {
+        return Ok(());
+    }
+    let path = fs::canonicalize(workspace).unwrap_or_else(|_| workspace.to_owned());
+    if !path.is_dir() {
+        return Err(SourceError::NoFolder { path });
+    }
+    match path.ancestors().find(|folder| is_workspace(folder)).map(Path::to_owned) {
+        Some(above) => Err(SourceError::Below { path, above }),
+        None => Err(SourceError::NoWorkspace { path }),
+    }
 }
 
 fn read_folder(
@@ -78,7 +96,7 @@ fn read_folder(
     for entry in walk.into_iter().filter_entry(|e| !e.path().ends_with(NOT_DEFINITIONS)) {
         let entry = entry.map_err(|error| SourceError::Io {
             path: error.path().unwrap_or(folder).to_owned(),
-            cause: error.into(),
+            cause: error.into_io_error().unwrap_or_else(|| io::ErrorKind::InvalidInput.into()),
         })?;
         let path = entry.path();
         let name = path.strip_prefix(workspace).ok().and_then(Path::to_str);

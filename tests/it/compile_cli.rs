@@ -141,6 +141,29 @@ fn mistakes_exit_with_1_and_build_nothing() {
 }
 
 #[test]
+fn first_mistakes_are_told_once_each_and_with_a_remedy() {
+    let folder = workspace();
+    let told = |at: &Path| text(&stackc(at).arg("build").assert().code(1).get_output().stderr);
+    let below = told(&folder.path().join("keys"));
+    assert!(below.contains("lies in one") && below.contains("-C "), "{below}");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    assert!(told(elsewhere.path()).contains("has no folder `stacks`"));
+    assert!(told(&elsewhere.path().join("none")).contains("there is no folder"));
+
+    let shop = folder.path().join("stacks/shop.toml");
+    let good = fs::read_to_string(&shop).expect("it is there");
+    fs::write(&shop, good.replace("\"node-app\"", "node-app")).expect("written");
+    let unquoted = told(folder.path());
+    assert!(unquoted.contains("put text in quotes: \"node-app\""), "{unquoted}");
+    assert!(unquoted.contains("\n1 mistake;"), "{unquoted}");
+    fs::write(&shop, good).expect("written");
+    fs::remove_file(folder.path().join("stacks/site.toml")).expect("it was there");
+    let no_site = told(folder.path());
+    assert!(no_site.contains("there is no `stacks/site.toml`"), "{no_site}");
+    assert!(no_site.contains("\n1 mistake;"), "{no_site}");
+}
+
+#[test]
 fn lock_pins_branches_of_a_folder_of_the_workspace() {
     let folder = workspace();
     fs::remove_file(folder.path().join("stacks/lock.toml")).expect("it was there");

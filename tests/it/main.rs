@@ -5,6 +5,8 @@
 mod activate_lab;
 mod compile;
 mod compile_cli;
+mod compile_git;
+mod compile_laws;
 mod cut_proxy;
 mod example_apps;
 mod fake;
