@@ -8,9 +8,14 @@ use crate::{
 };
 use std::{collections::BTreeSet, time::Duration};
 
-/// After its line a step has hardly begun, or is in the middle.
-const DELAYS: [Duration; 3] =
-    [Duration::ZERO, Duration::from_millis(40), Duration::from_millis(250)];
+/// After its line a step has hardly begun, is in the middle, or is over.
+const DELAYS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(40),
+    Duration::from_millis(250),
+    Duration::from_millis(600),
+    Duration::from_millis(1000),
+];
 
 /// When the operator dies: `delay` after its `step`th step has begun, counted from 0.
 #[derive(Debug, Clone, Copy)]
