@@ -6,11 +6,16 @@ use crate::{
     faults_tiny::{RUN_LIMIT, Run, State, Tiny},
     fixture_lab::RealLab,
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-/// After its line a step has hardly begun, or is in the middle.
-const DELAYS: [Duration; 3] =
-    [Duration::ZERO, Duration::from_millis(40), Duration::from_millis(250)];
+/// After its line a step has hardly begun, is in the middle, or is over.
+const DELAYS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(40),
+    Duration::from_millis(250),
+    Duration::from_millis(600),
+    Duration::from_millis(1000),
+];
 
 /// When the operator dies: `delay` after its `step`th step has begun, counted from 0.
 #[derive(Debug, Clone, Copy)]
@@ -81,18 +86,28 @@ fn kill_first_activations_everywhere(lab: &RealLab, tally: &mut Tally) {
     }
 }
 
-/// One guest, each try killed one step further: what a try has prepared the next one need not do again.
+/// One guest, each try killed as it begins a sort of step in which none was killed before: what a try has prepared the
+/// next one need not do again.
 fn kill_one_first_activation_again_and_again(lab: &RealLab, tally: &mut Tally) {
     let mut tiny = Tiny::new(lab, 100);
     let run = tiny.activate(1);
-    for step in 0.. {
-        let moment = Moment { step, delay: Duration::ZERO };
-        let (ended, fault) = moment.kill(&tiny, &run);
+    let mut killed_in = BTreeSet::new();
+    loop {
+        let mut operator = run.start(&tiny);
+        operator.kill_when(Duration::ZERO, |line| {
+            let step = line.strip_prefix(&tiny.target()).and_then(|l| l.split_whitespace().next());
+            step.is_some_and(|step| killed_in.insert(step.to_owned()))
+        });
+        let ended = operator.finish(RUN_LIMIT);
+        let fault = Fault { what: format!("{killed_in:?}"), hit: ended.code.is_none() };
         if tally.judge(&tiny, &run, State::Untouched, &fault, &ended) != State::Untouched {
             break;
         }
         assert!(ended.code.is_none(), "it ended, but nothing is live");
     }
+    let last: Vec<_> =
+        ["switch", "confirm"].into_iter().filter(|s| killed_in.contains(*s)).collect();
+    assert_eq!(last, ["switch", "confirm"], "every step met a dying operator: {killed_in:?}");
     tally.converge(&tiny, &run);
 }
 

@@ -13,7 +13,8 @@ use stackc::{
 use std::{
     collections::BTreeMap,
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    io::{self, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     process::Command,
     thread,
@@ -25,6 +26,9 @@ const QUIET_LIMIT: Duration = Duration::from_secs(60);
 /// A whole first activation with its packages on a machine that does other things too; and, when the network stays
 /// away, the 226 s for which an operator asks what became of a switch, after 15 s of confirming.
 pub const RUN_LIMIT: Duration = Duration::from_secs(300);
+
+/// A page of one line, on this machine.
+const PAGE_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a guest may be found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -206,10 +210,17 @@ impl<'lab> Tiny<'lab> {
 
     /// What the web server says to the operator, through the guest's firewall.
     fn page(&self) -> String {
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--max-time", "5"]);
-        curl.arg(format!("http://{}:8000/", self.address));
-        Operator::start(curl).finish(Duration::from_secs(10)).lines.join("\n")
+        let ask = || -> io::Result<String> {
+            let address = SocketAddr::new(self.address.into(), 8000);
+            let mut stream = TcpStream::connect_timeout(&address, PAGE_LIMIT)?;
+            stream.set_read_timeout(Some(PAGE_LIMIT))?;
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        let answer = ask().unwrap_or_else(|error| format!("no answer: {error}"));
+        answer.split_once("\r\n\r\n").map_or(answer.clone(), |(_, body)| body.to_owned())
     }
 
     /// Leaves the guest, so that many can be made one after another.
