@@ -170,8 +170,11 @@ fn show_success(target: &Target, activated: &Activated, digest: &str) {
     };
     let down: Vec<String> =
         state.downtime_ms.iter().map(|(unit, ms)| format!("{unit} {ms} ms")).collect();
-    let down =
-        if down.is_empty() { String::new() } else { format!("; not running: {}", down.join(", ")) };
+    let down = if down.is_empty() {
+        String::new()
+    } else {
+        format!("; restarts took {}", down.join(", "))
+    };
     anstream::println!(
         "✓ {target}  generation {number} ({digest}) is live and confirmed; switched in {} ms{down}",
         state.switch_ms

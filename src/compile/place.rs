@@ -31,8 +31,11 @@ const COPIED: [&str; 17] = [
     "/etc/machine-info",
 ];
 
+/// What to do instead of writing an account file.
+const ACCOUNTS: &str = "all accounts of the guest are in it; declare yours in `users`";
+
 /// Where nothing of a bundle belongs, with the reason.
-const FOREIGN: [(&str, &str); 10] = [
+const FOREIGN: [(&str, &str); 22] = [
     ("/var/lib/stackc", "it is stackc's own state"),
     ("/usr/local/lib/stackc", "it is stackc's own state"),
     ("/proc", "it is the kernel's"),
@@ -42,6 +45,18 @@ const FOREIGN: [(&str, &str); 10] = [
     ("/tmp", "it is emptied by others"),
     ("/boot", "it is the boot loader's"),
     ("/root", "it is root's home; put keys into `access.admin_keys`"),
+    ("/etc/passwd", ACCOUNTS),
+    ("/etc/group", ACCOUNTS),
+    ("/etc/shadow", ACCOUNTS),
+    ("/etc/gshadow", ACCOUNTS),
+    ("/etc/subuid", ACCOUNTS),
+    ("/etc/subgid", ACCOUNTS),
+    ("/etc/machine-id", "it names one guest; systemd makes it"),
+    ("/etc/ld.so.preload", "a fault in it stops every program, the way back included"),
+    ("/var/lib/dpkg", "it is dpkg's; declare packages"),
+    ("/etc/systemd/system/stackc-recover.service", "it is the guest's way back after a power cut"),
+    ("/etc/systemd/system/ssh.service", "it is the way in; write a drop-in in `ssh.service.d`"),
+    ("/etc/systemd/system/sshd.service", "it is the way in; write a drop-in in `ssh.service.d`"),
     ("/home", "what users own is no part of a bundle; declare the user in `users`"),
 ];
 
@@ -75,6 +90,12 @@ pub fn refusal(path: &GuestPath) -> Option<(String, String)> {
         return refuse(
             "lies behind a link",
             &format!("write `/usr{folder}` instead of `{folder}`"),
+        );
+    }
+    if is_at_or_below(text, "/usr") && !is_at_or_below(text, "/usr/local") {
+        return refuse(
+            "belongs to the guest's packages",
+            "use `/usr/local`, or a package of your own",
         );
     }
     if text == "/etc/default/ufw" || is_at_or_below(text, "/etc/ufw") {

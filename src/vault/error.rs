@@ -5,9 +5,9 @@ use std::{io, path::PathBuf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    #[error(
-        "cannot read the secrets in `{path}`; make the file with: install -m 600 /dev/null {path}"
-    )]
+    #[error("there is no `{path}` with the secrets; make it with: install -m 600 /dev/null {path}")]
+    Absent { path: PathBuf },
+    #[error("cannot read the secrets in `{path}`")]
     Read {
         path: PathBuf,
         #[source]

@@ -102,7 +102,10 @@ fn tag(key: &[u8; 32], name: &SecretName, value: &SecretValue) -> Digest {
 }
 
 fn read_private(path: &Path) -> Result<String, VaultError> {
-    let cannot = |cause| VaultError::Read { path: path.to_owned(), cause };
+    let cannot = |cause: io::Error| match cause.kind() {
+        io::ErrorKind::NotFound => VaultError::Absent { path: path.to_owned() },
+        _ => VaultError::Read { path: path.to_owned(), cause },
+    };
     let no_follow =
         i32::try_from((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits())
             .expect("open flags fit an int");

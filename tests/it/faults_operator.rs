@@ -14,7 +14,7 @@ const DELAYS: [Duration; 5] = [
     Duration::from_millis(40),
     Duration::from_millis(250),
     Duration::from_millis(600),
-    Duration::from_millis(1000),
+    Duration::from_secs(1),
 ];
 
 /// When the operator dies: `delay` after its `step`th step has begun, counted from 0.
