@@ -4,6 +4,7 @@
 mod figures;
 
 use std::{
+    env,
     fmt::Write as _,
     fs,
     path::Path,
@@ -15,7 +16,10 @@ const ENVS: usize = 20;
 const RUNS: usize = 5;
 
 fn main() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    // In memory where that can be, so that what is compared is not drowned by a slow or busy disk.
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_owned() } else { env::temp_dir() };
+    let dir = tempfile::tempdir_in(&parent).expect("a temporary folder");
     let workspace = dir.path();
     generate(workspace);
     let out = workspace.join("out");
@@ -37,7 +41,10 @@ fn main() {
     figures::show("build of 1,000 envs, nothing new", noop, tar);
     let (files, bytes) = size_of(&out.join("store"));
     let mib = bytes / (1 << 20);
-    show_size(&format!("{bundles} bundles, {files} files and links, {mib} MiB"));
+    show_size(&format!(
+        "{bundles} bundles, {files} files and links, {mib} MiB, in {}",
+        parent.display()
+    ));
 }
 
 /// How many files and links lie below a folder, and how many bytes they have.

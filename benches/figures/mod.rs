@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// No run begins later than this after the first, so that a busy machine does not make a benchmark endless.
-const LIMIT: Duration = Duration::from_secs(12);
+const LIMIT: Duration = Duration::from_secs(8);
 
 /// The median of some runs.
 #[derive(Debug, Clone, Copy)]
