@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
+mod activate_faults;
 mod activate_lab;
 mod compile;
 mod compile_cli;

@@ -1,5 +1,6 @@
 //! Stand-ins for the seams, which fail when told to.
 
 mod faulty_guest;
+pub mod operator;
 
 pub use faulty_guest::{Fault, Faulty};
