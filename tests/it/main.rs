@@ -27,6 +27,7 @@ mod guest_real;
 mod handmade;
 mod lab;
 mod plan;
+mod plan_units;
 mod tree;
 mod vault;
 mod workspace;
