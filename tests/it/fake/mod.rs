@@ -2,5 +2,6 @@
 
 mod faulty_guest;
 pub mod operator;
+pub mod pve;
 
 pub use faulty_guest::{Fault, Faulty};
