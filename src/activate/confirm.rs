@@ -4,7 +4,7 @@ use super::{ActivateError, Failed, Stage};
 use crate::model::Nonce;
 use crate::model::{
     GenerationId, HealthDocument, Phase, Target, TxId, TxState,
-    protocol::{ConfirmRequest, Identity, ResultRequest},
+    protocol::{BeginRequest, ConfirmRequest, Identity, ResultRequest, UndoRequest},
 };
 use crate::remote::{Connection, RemoteError};
 use std::{
@@ -19,17 +19,68 @@ const UNITS_LIMIT: Duration = Duration::from_secs(200);
 /// Pause before trying again to reach a guest that does not answer.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// How often `begin` is asked for while no answer comes; each try reconnects for as long as a reboot takes.
+const BEGIN_TRIES: u32 = 3;
+
 /// One switch under way.
 pub(super) struct Switching<'a> {
     pub(super) target: &'a Target,
     pub(super) identity: &'a Identity,
     pub(super) tx: &'a TxId,
     pub(super) nonce: &'a Nonce,
+    pub(super) who: &'a str,
     pub(super) from: GenerationId,
     pub(super) health: &'a HealthDocument,
 }
 
 impl Switching<'_> {
+    /// Starts the switch. A lost reply is asked for again over a new connection: the same transaction begins only once.
+    pub(super) fn begin(
+        &self,
+        connection: &mut dyn Connection,
+        request: &BeginRequest,
+    ) -> Result<(), Failed> {
+        let mut tries_left = BEGIN_TRIES;
+        loop {
+            tries_left -= 1;
+            match connection.begin(request) {
+                Ok(_) => return Ok(()),
+                Err(error) if !error.is_answer() && tries_left > 0 => thread::sleep(PAUSE),
+                // An earlier try of this very call may hold the guest.
+                Err(error) if !error.is_answer() || error.is_busy() => {
+                    return self.find_out(connection, error);
+                }
+                Err(error) => return Err(refused_to_begin(error.into())),
+            }
+        }
+    }
+
+    /// Asks the guest for a transaction of which nobody knows whether it began.
+    fn find_out(&self, connection: &mut dyn Connection, begun: RemoteError) -> Result<(), Failed> {
+        let request = ResultRequest { tx: self.tx.clone(), wait_seconds: 0 };
+        match connection.result(&request) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_unfit() => self.rule_out(connection, begun),
+            Err(error) => Err(self.unknown(error)),
+        }
+    }
+
+    /// The guest does not know the transaction. `undo` waits for a `begin` that is still at work there, and ends it.
+    fn rule_out(&self, connection: &mut dyn Connection, begun: RemoteError) -> Result<(), Failed> {
+        let (identity, tx) = (self.identity.clone(), self.tx.clone());
+        match connection.undo(&UndoRequest { identity, tx, who: self.who.to_owned() }) {
+            Ok(state) => self.judge(state).map(drop),
+            Err(error) if error.is_unfit() && begun.is_answer() => {
+                Err(refused_to_begin(begun.into()))
+            }
+            Err(error) if error.is_unfit() => {
+                let target = self.target.clone();
+                Err(refused_to_begin(ActivateError::NeverBegan { target, cause: begun }))
+            }
+            Err(error) => Err(self.unknown(error)),
+        }
+    }
+
     /// Waits until the guest is healthy and asks to be confirmed.
     pub(super) fn wait(&self, connection: &mut dyn Connection) -> Result<(), Failed> {
         let state = self.follow(connection, |phase| phase == Phase::AwaitingConfirm)?;
@@ -45,7 +96,7 @@ impl Switching<'_> {
         while started.elapsed() < deadline {
             match connection.confirm(&request) {
                 Ok(state) => return self.judge(state),
-                Err(error) if error.is_lost() || error.is_busy() => thread::sleep(PAUSE),
+                Err(error) if !error.is_answer() || error.is_busy() => thread::sleep(PAUSE),
                 Err(error) => return Err(self.unknown(error)),
             }
         }
@@ -71,7 +122,9 @@ impl Switching<'_> {
                     return self.judge(state);
                 }
                 Ok(_) => {}
-                Err(error) if (error.is_lost() || error.is_busy()) && started.elapsed() < limit => {
+                Err(error)
+                    if (!error.is_answer() || error.is_busy()) && started.elapsed() < limit =>
+                {
                     thread::sleep(PAUSE);
                 }
                 Err(error) => return Err(self.unknown(error)),
@@ -103,4 +156,8 @@ impl Switching<'_> {
         let error = ActivateError::Unknown { target: self.target.clone(), cause };
         Failed { stage: Stage::Unknown, error }
     }
+}
+
+fn refused_to_begin(error: ActivateError) -> Failed {
+    Failed { stage: Stage::BeforeSwitch, error }
 }

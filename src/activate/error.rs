@@ -1,7 +1,7 @@
 //! How an activation can end other than well.
 
 use crate::model::{GenerationId, Target, TxState, Vmid, protocol::PendingTx};
-use crate::plan::PlanError;
+use crate::plan::{PlanError, pending_text};
 use crate::proxmox::ProxmoxError;
 use crate::remote::RemoteError;
 use crate::vault::VaultError;
@@ -41,9 +41,12 @@ pub enum ActivateError {
         "{target} moved on since the plan was made: generation {found} is live, not {planned}; plan again"
     )]
     Stale { target: Target, planned: GenerationId, found: GenerationId },
-    #[error("{target} is being changed by {} (transaction {}); try again when that is over", pending.by, pending.tx)]
+    #[error("{target} is busy: {}", pending_text(pending))]
     Pending { target: Target, pending: Box<PendingTx> },
-    #[error("{target} is not whole since transaction {}: the guest tries again at each boot; log in and look at `journalctl -u 'stackc-*'`", pending.tx)]
+    #[error(
+        "{target} is not whole: {}; log in and look at `journalctl -u 'stackc-*'`",
+        pending_text(pending)
+    )]
     NotWhole { target: Target, pending: Box<PendingTx> },
     #[error("cannot fetch the release of {target}")]
     Fetch {
@@ -62,6 +65,21 @@ pub enum ActivateError {
         target: Target,
         #[source]
         cause: RemoteError,
+    },
+    #[error("the switch of {target} did not begin: the guest knows nothing of it")]
+    NeverBegan {
+        target: Target,
+        #[source]
+        cause: RemoteError,
+    },
+    #[error("{target} went back to generation {from} ({what}), but not its settings in Proxmox")]
+    SettingsLeft {
+        target: Target,
+        from: GenerationId,
+        what: String,
+        state: Box<TxState>,
+        #[source]
+        cause: ProxmoxError,
     },
     #[error("{target} does not answer at its new address {address}; its network was put back")]
     NetworkPutBack { target: Target, address: IpAddr },
@@ -84,6 +102,8 @@ pub enum Stage {
     BeforeSwitch,
     /// Switched, and undone: whole on the old generation.
     Undone,
+    /// Whole on the old generation, but its settings in Proxmox are still the new ones.
+    SettingsLeft,
     /// A person is needed.
     Unknown,
     /// The new generation is live and confirmed; a later step did not work.
@@ -108,7 +128,7 @@ impl Failed {
             Stage::Refused => 3,
             Stage::BeforeSwitch => 4,
             Stage::Undone => 5,
-            Stage::Unknown | Stage::AfterConfirm => 6,
+            Stage::SettingsLeft | Stage::Unknown | Stage::AfterConfirm => 6,
         }
     }
 
@@ -118,6 +138,9 @@ impl Failed {
             Stage::Refused => "nothing has changed",
             Stage::BeforeSwitch => "what ran before still runs; the same command again continues",
             Stage::Undone => "the guest is whole on its old generation",
+            Stage::SettingsLeft => {
+                "the guest is whole on its old generation; its settings in Proxmox are the new ones"
+            }
             Stage::Unknown => "the guest's state is not known",
             Stage::AfterConfirm => "the new generation is live and confirmed",
         }
@@ -133,7 +156,9 @@ impl ActivateError {
         match self {
             Self::Proxmox(error) => error.evidence().to_vec(),
             Self::Remote(error) => error.refusal().map(|r| r.details.clone()).unwrap_or_default(),
-            Self::Undone { state, .. } | Self::Inconsistent { state, .. } => of_state(state),
+            Self::Undone { state, .. }
+            | Self::SettingsLeft { state, .. }
+            | Self::Inconsistent { state, .. } => of_state(state),
             _ => Vec::new(),
         }
     }
@@ -143,6 +168,9 @@ impl ActivateError {
         match self {
             Self::Undone { target, .. } => {
                 Some(format!("stackc activate {target}   # after mending it"))
+            }
+            Self::SettingsLeft { target, .. } => {
+                Some(format!("stackc plan {target}   # shows the settings that differ"))
             }
             Self::Unknown { target, .. }
             | Self::Inconsistent { target, .. }

@@ -7,13 +7,14 @@ use super::{
     provision, release_id, time,
 };
 use crate::model::{
-    Container, GenerationId, Nonce, ReleaseId, TxId, TxState,
+    Container, GenerationId, Nonce, ReleaseId, Setting, TxId, TxState,
     protocol::{
         BeginRequest, BundleRequest, Caller, DatabasesRequest, MigrateRequest, ObservedGuest,
         ReceiveRequest, ReleaseRequest, SecretsRequest, UndoRequest,
     },
 };
-use crate::plan::{Live, NewGeneration, Plan, Step, plan, switch};
+use crate::plan::{Live, NewGeneration, Plan, Step, found_value, plan, setting_name, switch};
+use crate::proxmox::ProxmoxError;
 use crate::remote::Connection;
 use crate::store;
 
@@ -38,8 +39,10 @@ pub fn activate(
     let mut run = Run::new(seams, job, found);
     run.settle_pending()?;
     run.refuse_drift()?;
-    run.steps(approved)?;
-    Ok(run.activated)
+    match run.steps(approved) {
+        Ok(()) => Ok(run.activated),
+        Err(failed) => Err(run.put_back(failed)),
+    }
 }
 
 /// Ends what a run of this operator's own left behind when it was cut short, so that a plan is made against what stays.
@@ -66,6 +69,8 @@ struct Run<'r, 's> {
     /// The release that was built or found built.
     release: Option<ReleaseId>,
     begun_from: Option<GenerationId>,
+    /// What the settings that were changed were before.
+    settings_before: Vec<Setting>,
     stage: Stage,
     activated: Activated,
 }
@@ -82,6 +87,7 @@ impl<'r, 's> Run<'r, 's> {
             nonce: Nonce(time::random_hex(16)),
             release: None,
             begun_from: None,
+            settings_before: Vec::new(),
             stage: Stage::Refused,
             activated: Activated { generation: None, state: None },
         }
@@ -115,6 +121,36 @@ impl Run<'_, '_> {
         }
     }
 
+    /// After a switch that was undone the guest's settings in Proxmox go back too. A disk that has grown stays.
+    fn put_back(&mut self, failed: Failed) -> Failed {
+        if failed.stage != Stage::Undone || self.settings_before.is_empty() {
+            return failed;
+        }
+        let names: Vec<_> = self.settings_before.iter().map(setting_name).collect();
+        (self.seams.progress)("settings", &format!("{} go back too", names.join(", ")));
+        let restored = match self.restore_settings() {
+            // Whether it was done or not: the same again does it.
+            Err(error) if error.outcome_unknown() => self.restore_settings(),
+            restored => restored,
+        };
+        match (restored, failed.error) {
+            (Err(cause), ActivateError::Undone { target, from, what, state }) => {
+                let error = ActivateError::SettingsLeft { target, from, what, state, cause };
+                Failed { stage: Stage::SettingsLeft, error }
+            }
+            (_, error) => Failed { stage: failed.stage, error },
+        }
+    }
+
+    fn restore_settings(&mut self) -> Result<(), ProxmoxError> {
+        let (vmid, node) =
+            (self.job.documents.proxmox.vmid, self.job.documents.proxmox.node.clone());
+        // Read again, for the digest that a change has to carry.
+        let found = self.seams.proxmox.container(vmid)?;
+        let found = found.ok_or(ProxmoxError::Gone { vmid, node })?;
+        self.seams.proxmox.set(&found, &self.settings_before)
+    }
+
     /// A step with no effect on what runs, or on Proxmox.
     fn prepare(&mut self, step: &Step) -> Result<(), ActivateError> {
         match step {
@@ -124,6 +160,8 @@ impl Run<'_, '_> {
             }
             Step::Settings(changes) => {
                 let container = self.container()?;
+                let before = changes.iter().map(|c| found_value(&c.setting, &container));
+                self.settings_before = before.collect();
                 self.container = Some(provision::set(self.seams, &container, changes)?);
             }
             Step::Grow { to_gib, .. } => {
@@ -156,7 +194,7 @@ impl Run<'_, '_> {
     fn container(&self) -> Result<Container, ActivateError> {
         let (vmid, node) =
             (self.job.documents.proxmox.vmid, self.job.documents.proxmox.node.clone());
-        let gone = crate::proxmox::ProxmoxError::Gone { vmid, node };
+        let gone = ProxmoxError::Gone { vmid, node };
         self.container.clone().ok_or_else(|| gone.into())
     }
 
@@ -190,7 +228,7 @@ impl Run<'_, '_> {
         let container = self.container().map_err(failed)?;
         let (vmid, node) = (container.vmid, container.node.clone());
         let door = door(self.seams, &container)
-            .ok_or_else(|| failed(crate::proxmox::ProxmoxError::Gone { vmid, node }.into()))?;
+            .ok_or_else(|| failed(ProxmoxError::Gone { vmid, node }.into()))?;
         let mut connection = (self.seams.open)(door);
         let observed = connection.observe(&observe_request(self.job, &container));
         self.guest = Some(observed.map_err(|error| failed(error.into()))?);
@@ -329,14 +367,8 @@ impl Run<'_, '_> {
         let switch = switch(&wanted, documents, &observed, new);
         let (from, number) = (switch.from, switch.generation.number);
         let request = BeginRequest { caller: self.caller(), switch };
-        let begun = self.connection().begin(&request);
         self.begun_from = Some(from);
-        match begun {
-            Ok(_) => {}
-            // Nobody knows whether it began: the guest is asked for the transaction itself.
-            Err(error) if error.is_lost() => self.stage = Stage::Unknown,
-            Err(error) => return Err(Failed { stage, error: error.into() }),
-        }
+        self.switching(|switching, connection| switching.begin(connection, &request))?;
         self.stage = Stage::Unknown;
         self.activated.generation = Some(number);
         self.switching(|switching, connection| switching.wait(connection))
@@ -359,6 +391,7 @@ impl Run<'_, '_> {
             identity: &identity,
             tx: &self.tx,
             nonce: &self.nonce,
+            who: &self.job.who,
             from: self.begun_from.unwrap_or(GenerationId::FOUND),
             health: &self.job.documents.health,
         };

@@ -2,6 +2,7 @@
 
 use super::{
     fleet::{self, Fleet, JOBS, Targets, ask, can_ask, parallel, show_failure},
+    output,
     workspace::Workspace,
 };
 use crate::{
@@ -44,11 +45,13 @@ pub struct RunOptions {
 
 /// Builds, plans, asks, activates. Exit codes: design.md §11.
 pub fn run(args: &ActivateArgs, workspace: &Workspace) -> ExitCode {
-    if args.targets.targets.is_empty() != args.all {
-        anstream::eprintln!("error: name the guests to activate, or say --all");
-        return ExitCode::from(2);
-    }
-    activate_all(args, workspace).unwrap_or_else(|code| code)
+    let wrong = match (args.targets.targets.is_empty(), args.all) {
+        (true, false) => "name the guests to activate, or say --all",
+        (false, true) => "--all means every guest: name some, or say --all, not both",
+        _ => return activate_all(args, workspace).unwrap_or_else(|code| code),
+    };
+    anstream::eprintln!("error: {wrong}");
+    ExitCode::from(output::USAGE)
 }
 
 fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {

@@ -6,7 +6,7 @@ use super::{
     workspace::Workspace,
 };
 use crate::{
-    activate::{Failed, Job, history, look, rollback_target, who},
+    activate::{Failed, Job, history, look, rollback_target, settle, who},
     model::{Bundle, Generation, GenerationId, SecretsVersion, Target},
 };
 use std::{collections::BTreeSet, process::ExitCode};
@@ -69,7 +69,9 @@ fn find(
     let bundle = &fleet.compiled.guests[target];
     let job = Job::activate(bundle, &|| fleet.secrets(), who()).map_err(Failed::refused)?;
     fleet.with_seams(&|_, _| {}, |seams| {
-        let mut found = look(seams, &job)?;
+        let found = look(seams, &job)?;
+        // What is live while a transaction is open may not stay: the target is chosen from what does.
+        let mut found = settle(seams, &job, found)?;
         let reply = history(&job, &mut found)?;
         let generation = rollback_target(target, &reply, to).map_err(Failed::refused)?;
         let secrets = found.guest.map(|guest| guest.secrets).unwrap_or_default();

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     activate::{Failed, Found, Job, look, who},
     model::{Digest, Target, protocol::ObservedGuest},
+    plan::pending_text,
 };
 use serde_json::json;
 use std::process::ExitCode;
@@ -106,7 +107,7 @@ fn state(job: &Job<'_>, found: &Found) -> Vec<String> {
 fn guest_state(guest: &ObservedGuest) -> Vec<String> {
     let mut state = Vec::new();
     if let Some(pending) = &guest.pending {
-        state.push(format!("{:?} in transaction {} of {}", pending.phase, pending.tx, pending.by));
+        state.push(pending_text(pending));
     }
     if !guest.drift.is_empty() {
         state.push(format!("{} files changed by hand", guest.drift.len()));

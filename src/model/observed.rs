@@ -143,6 +143,8 @@ pub enum Setting {
     Nameserver(Option<IpAddr>),
     Tags(BTreeSet<String>),
     Network(Network),
+    /// Takes a key away, so that Proxmox's own default holds again.
+    Unset(&'static str),
 }
 
 #[cfg(test)]

@@ -25,18 +25,44 @@ pub enum When {
 impl SettingChange {
     /// The setting's name in Proxmox.
     pub fn name(&self) -> &'static str {
-        match self.setting {
-            Setting::Hostname(_) => "hostname",
-            Setting::Cores(_) => "cores",
-            Setting::MemoryMib(_) => "memory",
-            Setting::SwapMib(_) => "swap",
-            Setting::OnBoot(_) => "onboot",
-            Setting::Protection(_) => "protection",
-            Setting::Nesting(_) => "nesting",
-            Setting::Nameserver(_) => "nameserver",
-            Setting::Tags(_) => "tags",
-            Setting::Network(_) => "network",
+        setting_name(&self.setting)
+    }
+}
+
+/// A setting's name in texts.
+pub fn setting_name(setting: &Setting) -> &'static str {
+    match setting {
+        Setting::Hostname(_) => "hostname",
+        Setting::Cores(_) => "cores",
+        Setting::MemoryMib(_) => "memory",
+        Setting::SwapMib(_) => "swap",
+        Setting::OnBoot(_) => "onboot",
+        Setting::Protection(_) => "protection",
+        Setting::Nesting(_) => "nesting",
+        Setting::Nameserver(_) => "nameserver",
+        Setting::Tags(_) => "tags",
+        Setting::Network(_) => "network",
+        Setting::Unset(key) => key,
+    }
+}
+
+/// The same setting with the value that a container has: what puts it back.
+pub fn found_value(setting: &Setting, found: &Container) -> Setting {
+    let unset = |key| Setting::Unset(key);
+    match setting {
+        Setting::Hostname(_) => {
+            found.hostname.clone().map_or_else(|| unset("hostname"), Setting::Hostname)
         }
+        Setting::Cores(_) => found.cores.map_or_else(|| unset("cores"), Setting::Cores),
+        Setting::MemoryMib(_) => Setting::MemoryMib(found.memory_mib),
+        Setting::SwapMib(_) => Setting::SwapMib(found.swap_mib),
+        Setting::OnBoot(_) => Setting::OnBoot(found.onboot),
+        Setting::Protection(_) => Setting::Protection(found.protection),
+        Setting::Nesting(_) => Setting::Nesting(found.nesting),
+        Setting::Nameserver(_) => Setting::Nameserver(found.nameserver),
+        Setting::Tags(_) => Setting::Tags(found.tags.clone()),
+        Setting::Network(_) => Setting::Network(found.network.clone()),
+        Setting::Unset(key) => unset(key),
     }
 }
 

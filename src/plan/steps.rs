@@ -7,7 +7,8 @@ use super::{
 };
 use crate::model::{
     Bundle, Container, Digest, GenerationId, GuestPath, ReleaseDocument, ReleaseId, SecretTags,
-    SecretsVersion, Target, UnitName, Vmid, document, protocol::ObservedGuest,
+    SecretsVersion, Target, UnitName, Vmid, document,
+    protocol::{ObservedGuest, PendingTx},
 };
 use std::collections::BTreeMap;
 
@@ -77,12 +78,14 @@ pub struct Plan {
     pub drift: BTreeMap<GuestPath, String>,
     /// Settings that differ and only take effect when the guest starts again.
     pub waiting: Vec<String>,
+    /// A transaction that is not over: what is live now may not stay.
+    pub pending: Option<PendingTx>,
 }
 
 impl Plan {
-    /// Whether there is nothing to do.
+    /// Whether there is nothing to do, and nothing under way.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.pending.is_none()
     }
 }
 
@@ -105,6 +108,7 @@ pub fn plan(
         units: BTreeMap::new(),
         drift: guest.map(|g| g.drift.clone()).unwrap_or_default(),
         waiting: Vec::new(),
+        pending: guest.and_then(|g| g.pending.clone()),
     };
     let network = provision(&mut plan, documents, container)?;
     if guest_changes(wanted, &live, &plan) {

@@ -1,8 +1,8 @@
 //! A plan as people and programs read it.
 
 use super::{Effect, FileChange, Plan, PlannedStep, Step, UnitDecision};
+use crate::model::{Phase, protocol::PendingTx};
 use serde_json::{Value, json};
-use std::fmt::Write;
 
 /// A plan as plain text: used by `plan`, by `activate` before it asks, and by snapshots.
 pub fn text(plan: &Plan) -> String {
@@ -18,6 +18,12 @@ pub fn text(plan: &Plan) -> String {
     );
     if plan.is_empty() {
         line(&mut out, "  nothing to do");
+    }
+    if let Some(pending) = &plan.pending {
+        line(&mut out, &format!("  pending    {}", pending_text(pending)));
+        if plan.steps.is_empty() {
+            line(&mut out, "  nothing else to do, if what is live stays");
+        }
     }
     for (path, found) in &plan.drift {
         line(&mut out, &format!("  drift  {path}: {found}"));
@@ -45,6 +51,28 @@ pub fn text(plan: &Plan) -> String {
         );
     }
     out
+}
+
+/// A transaction that is not over: whose it is, how far, and what happens next.
+pub fn pending_text(pending: &PendingTx) -> String {
+    let PendingTx { tx, phase, by, from, to, .. } = pending;
+    let next = match phase {
+        Phase::Begun | Phase::Switching => {
+            format!("it is switching; then it needs a confirm, or goes back to generation {from}")
+        }
+        Phase::Verifying => {
+            format!("its probes run; then it needs a confirm, or goes back to generation {from}")
+        }
+        Phase::AwaitingConfirm => {
+            format!("it waits for its confirm, and goes back to generation {from} without one")
+        }
+        Phase::Undoing | Phase::Undone => format!("it is going back to generation {from}"),
+        Phase::Confirmed => "it is confirmed and ends now".to_owned(),
+        Phase::Inconsistent => {
+            "it could not go back; the guest tries again by itself and at each boot".to_owned()
+        }
+    };
+    format!("transaction {tx} of {by} to generation {to}: {next}")
 }
 
 fn line(out: &mut String, text: &str) {
@@ -152,6 +180,7 @@ impl Plan {
             "units": self.units,
             "drift": self.drift,
             "after_next_start": self.waiting,
+            "pending": self.pending,
         })
     }
 
@@ -160,10 +189,9 @@ impl Plan {
         if self.is_empty() {
             return "nothing to do".to_owned();
         }
-        let mut text = String::new();
-        let names: Vec<_> = self.steps.iter().map(|s| s.step.name()).collect();
-        let _ = write!(text, "{}", names.join(" → "));
-        text
+        let pending = self.pending.as_ref().map(|_| "pending");
+        let names = pending.into_iter().chain(self.steps.iter().map(|s| s.step.name()));
+        names.collect::<Vec<_>>().join(" → ")
     }
 }
 

@@ -152,7 +152,9 @@ pub(super) fn decide(
     let new_texts = unit_texts(wanted);
     let mut decided = BTreeMap::new();
     for (name, old) in &old_units {
-        if old.own && !new_units.get(name).is_some_and(|unit| unit.own) && is_active(states, name) {
+        let goes = old.own && !new_units.get(name).is_some_and(|unit| unit.own);
+        let stops = || old.text(&live.unit_texts).flag("Unit", "X-StopOnRemoval") != Some(false);
+        if goes && is_active(states, name) && stops() {
             decided.insert(name.clone(), change(UnitDecision::Stop, "its file goes"));
         }
     }

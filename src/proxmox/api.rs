@@ -4,7 +4,7 @@ use super::{ProxmoxError, tls};
 use crate::model::{SecretValue, Trust};
 use reqwest::{Certificate, Client, Method, Response, header};
 use serde_json::Value;
-use std::{thread, time::Duration};
+use std::{error::Error, io, thread, time::Duration};
 use tokio::runtime::Handle;
 
 /// TCP and TLS to a reachable node take milliseconds; a black hole must not take minutes.
@@ -124,20 +124,16 @@ impl Api {
 }
 
 /// A certificate that is not trusted now will not be in a second either.
-fn is_untrusted(error: &ProxmoxError) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        if inner.downcast_ref::<rustls::Error>().is_some() {
-            return true;
-        }
-        // hyper hides the TLS error inside an `io::Error`, whose `source` skips it.
-        let io = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if io.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
-            return true;
-        }
-        cause = inner.source();
+fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    if error.is::<rustls::Error>() {
+        return true;
     }
-    false
+    // An `io::Error` hides what it wraps from `source`, and here one wraps another.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    match wrapped {
+        Some(inner) => is_untrusted(inner),
+        None => error.source().is_some_and(is_untrusted),
+    }
 }
 
 async fn take(response: Response) -> Result<(u16, String, Vec<u8>), reqwest::Error> {

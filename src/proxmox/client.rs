@@ -187,7 +187,7 @@ impl Proxmox for ProxmoxClient {
     }
 
     fn set(&mut self, container: &Container, settings: &[Setting]) -> Result<(), ProxmoxError> {
-        self.put(container, settings.iter().map(write::parameter).collect())
+        self.put(container, write::parameters(settings))
     }
 
     fn grow(&mut self, container: &Container, disk_gib: u32) -> Result<(), ProxmoxError> {

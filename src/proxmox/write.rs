@@ -4,8 +4,18 @@ use super::api::Parameters;
 use crate::model::{Container, HostKey, Mark, Network, ProxmoxDocument, Setting};
 use std::collections::BTreeSet;
 
-/// A setting as a parameter of `PUT …/config`.
-pub(super) fn parameter(setting: &Setting) -> (String, String) {
+/// Settings as parameters of `PUT …/config`; whatever is taken away stands in one `delete`, separated by commas.
+pub(super) fn parameters(settings: &[Setting]) -> Parameters {
+    let all = settings.iter().map(parameter);
+    let (gone, mut set): (Parameters, Parameters) = all.partition(|(key, _)| key == "delete");
+    if !gone.is_empty() {
+        let keys: Vec<String> = gone.into_iter().map(|(_, key)| key).collect();
+        set.push(("delete".to_owned(), keys.join(",")));
+    }
+    set
+}
+
+fn parameter(setting: &Setting) -> (String, String) {
     let pair = |key: &str, value: String| (key.to_owned(), value);
     match setting {
         Setting::Hostname(name) => pair("hostname", name.to_string()),
@@ -18,6 +28,7 @@ pub(super) fn parameter(setting: &Setting) -> (String, String) {
         Setting::Nameserver(Some(address)) => pair("nameserver", address.to_string()),
         Setting::Nameserver(None) => pair("delete", "nameserver".to_owned()),
         Setting::Tags(tags) => pair("tags", join(tags)),
+        Setting::Unset(key) => pair("delete", (*key).to_owned()),
         Setting::Network(network) => pair("net0", net0(network)),
     }
 }

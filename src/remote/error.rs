@@ -39,12 +39,24 @@ impl RemoteError {
         matches!(self, Self::Connect { .. } | Self::Lost { .. })
     }
 
+    /// Whether the guest itself said no. After any other error nobody knows if the call had its effect.
+    pub fn is_answer(&self) -> bool {
+        self.refusal().is_some()
+    }
+
     /// The guest's own no, when that is what it was.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused { refusal, .. } => Some(refusal),
             _ => None,
         }
+    }
+
+    /// Whether the guest does not know what it was asked about.
+    ///
+    /// `result` and `undo` of an unknown transaction are refused so, and for no other reason: both ends are of one build.
+    pub fn is_unfit(&self) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.code == RefusalCode::Refused)
     }
 
     /// Whether another call still holds the guest, perhaps this one's own first try.

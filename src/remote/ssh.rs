@@ -71,9 +71,13 @@ impl SshConnection {
         let message = Message { verb, request: &line, payload, limit };
         let (started, mut pause) = (Instant::now(), FIRST_PAUSE);
         loop {
-            match self.once(&message) {
+            let answer = self.once(&message);
+            if answer.as_ref().is_err_and(|error| !error.is_answer()) {
+                // What broke or hangs is not used for the next call.
+                self.login = None;
+            }
+            match answer {
                 Err(error) if error.is_lost() && started.elapsed() < self.patience => {
-                    self.login = None;
                     thread::sleep(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }

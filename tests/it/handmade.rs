@@ -48,7 +48,7 @@ where
     text.parse().expect("it is a name")
 }
 
-fn access(mode: Mode) -> Access {
+pub fn access(mode: Mode) -> Access {
     Access { mode, owner: name("root"), group: name("root") }
 }
 

@@ -2,6 +2,8 @@
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
+mod activate_cli;
+mod activate_faults;
 mod activate_lab;
 mod compile;
 mod compile_cli;
@@ -31,6 +33,8 @@ mod guest_real;
 mod handmade;
 mod lab;
 mod plan;
+mod plan_units;
+mod proxmox_client;
 mod tree;
 mod vault;
 mod workspace;

@@ -4,19 +4,20 @@ use crate::handmade::{Stack, bundle, name};
 use stackc::{
     model::{
         Bundle, Container, Digest, FirewallAction, Generation, GenerationCause, GenerationId,
-        GuestPath, HostKey, Mark, Network, Nonce, Outcome, Placed, SecretTags, SecretsVersion,
-        protocol::{ObservedGuest, UnitState},
+        GuestPath, HostKey, Mark, Network, Nonce, Outcome, Phase, Placed, SecretTags,
+        SecretsVersion,
+        protocol::{ObservedGuest, PendingTx, Recorded, UnitState},
     },
     plan::{Documents, Live, NewGeneration, Plan, Wanted, ledger, placement, plan, switch, text},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-fn tags(value: &str) -> SecretTags {
+pub fn tags(value: &str) -> SecretTags {
     SecretTags::from([(name("shop/dev/password"), Digest::of(value.as_bytes()))])
 }
 
 /// A container that is what the stack's `proxmox.json` says.
-fn container(stack: &Stack) -> Container {
+pub fn container(stack: &Stack) -> Container {
     let wanted = Documents::of(&bundle(stack)).expect("the bundle is whole").proxmox;
     let mark = "stackc shop/dev 0123456789abcdef0123456789abcdef";
     Container {
@@ -50,22 +51,23 @@ fn container(stack: &Stack) -> Container {
     }
 }
 
-/// A guest on which `live` is live, asked about `wanted`.
-fn guest(live: &Bundle, wanted: &Bundle, tags: &SecretTags) -> ObservedGuest {
-    let version = SecretsVersion::of(tags, &live.manifest);
-    let texts = live.files.iter().filter_map(|(path, bytes)| {
-        let path = path.on_guest()?;
-        Some((path, String::from_utf8_lossy(bytes).into_owned()))
-    });
+/// What a guest tells of a live bundle when another one is wanted.
+pub fn recorded(live: &Bundle) -> Recorded {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let texts = live.files.iter().filter_map(|(path, bytes)| Some((path.on_guest()?, text(bytes))));
     let documents = live.files.iter().filter(|(path, _)| path.on_guest().is_none());
-    let recorded = (live.digest != wanted.digest).then(|| stackc::model::protocol::Recorded {
+    Recorded {
         manifest: Some(live.manifest.clone()),
         ledger: ledger(live),
         unit_texts: texts.collect(),
-        documents: documents
-            .map(|(path, bytes)| (path.to_string(), String::from_utf8_lossy(bytes).into_owned()))
-            .collect(),
-    });
+        documents: documents.map(|(path, bytes)| (path.to_string(), text(bytes))).collect(),
+    }
+}
+
+/// A guest on which `live` is live, asked about `wanted`.
+pub fn guest(live: &Bundle, wanted: &Bundle, tags: &SecretTags) -> ObservedGuest {
+    let version = SecretsVersion::of(tags, &live.manifest);
+    let recorded = (live.digest != wanted.digest).then(|| recorded(live));
     let active = |load: &str| UnitState { load: load.to_owned(), active: "active".to_owned() };
     ObservedGuest {
         identity: None,
@@ -176,6 +178,25 @@ fn drift_is_shown_and_put_back() {
 }
 
 #[test]
+fn a_plan_over_an_open_transaction_tells_it_and_never_that_there_is_nothing_to_do() {
+    let stack = Stack::default();
+    let live = bundle(&stack);
+    let mut guest = guest(&live, &live, &tags("a"));
+    guest.pending = Some(PendingTx {
+        tx: name("0123456789abcdef"),
+        phase: Phase::AwaitingConfirm,
+        by: "eve@desk".to_owned(),
+        from: GenerationId(3),
+        to: GenerationId(4),
+        digest: Some(live.digest),
+    });
+    let plan = planned(&live, &tags("a"), Some(&container(&stack)), Some(&guest));
+    assert!(!plan.is_empty());
+    assert_eq!(plan.summary(), "pending");
+    insta::assert_snapshot!(text(&plan));
+}
+
+#[test]
 fn another_disk_or_storage_is_refused_as_a_new_guest() {
     let stack = Stack::default();
     let mut there = container(&stack);
@@ -189,7 +210,11 @@ fn another_disk_or_storage_is_refused_as_a_new_guest() {
     insta::assert_snapshot!(refused.to_string());
 }
 
-fn switched(wanted: &Bundle, guest: &ObservedGuest, tags: &SecretTags) -> stackc::model::Switch {
+pub fn switched(
+    wanted: &Bundle,
+    guest: &ObservedGuest,
+    tags: &SecretTags,
+) -> stackc::model::Switch {
     let documents = Documents::of(wanted).expect("the bundle is whole");
     let secrets = SecretsVersion::of(tags, &wanted.manifest);
     let wanted = Wanted { bundle: wanted, tags, secrets, release: None };

@@ -1,0 +1,110 @@
+//! `stackc activate` as it is called where nobody can be asked: exit codes and texts.
+
+use crate::fake::pve::{Answer, Call, Pve};
+use assert_cmd::Command;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Value, json};
+use stackc::{
+    activate::secret_names,
+    compile::{Sources, compile},
+    lab::{Lab, workspace},
+    store,
+};
+use std::{collections::BTreeSet, fs};
+
+const TEMPLATE: &str = "local:vztmpl/debian-12.tar.zst";
+
+/// A cluster with nothing on it, for a token that may do everything.
+fn empty_cluster(call: &Call) -> Answer {
+    let all: Value = [
+        "VM.Allocate",
+        "VM.Audit",
+        "VM.PowerMgmt",
+        "VM.Config.CPU",
+        "VM.Config.Memory",
+        "VM.Config.Network",
+        "VM.Config.Disk",
+        "VM.Config.Options",
+        "Datastore.AllocateSpace",
+    ]
+    .iter()
+    .map(|privilege| ((*privilege).to_owned(), json!(1)))
+    .collect::<serde_json::Map<_, _>>()
+    .into();
+    Answer::Data(match call.path.split('?').next().unwrap_or_default() {
+        "/cluster/resources" => json!([]),
+        "/cluster/nextid" => json!("101"),
+        "/access/permissions" => json!({ "/": all }),
+        "/nodes" => json!([{"node": "pve"}]),
+        "/nodes/pve/storage" => json!([{"storage": "local-lvm"}, {"storage": "local"}]),
+        "/nodes/pve/network" => json!([{"iface": "vmbr0"}]),
+        "/nodes/pve/storage/local/content" => json!([{"volid": TEMPLATE}]),
+        _ => return Answer::Reason(501, "Method not implemented"),
+    })
+}
+
+/// The worked examples, for guests of this API.
+fn made(pve: &Pve) -> (tempfile::TempDir, Utf8PathBuf) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let top = Utf8Path::from_path(dir.path()).expect("UTF-8").to_owned();
+    fs::write(top.join("ca.pem"), &pve.ca).expect("writable");
+    fs::write(top.join("key"), "no key").expect("writable");
+    fs::write(top.join("key.pub"), "ssh-ed25519 AAAA ops").expect("writable");
+    let lab: Lab = serde_json::from_value(json!({
+        "name": "x", "url": pve.url, "ca_file": top.join("ca.pem"),
+        "token": "root@pam!stackc=00000000-0000-0000-0000-000000000000", "node": "pve",
+        "storage": "local-lvm", "template": TEMPLATE, "bridge": "vmbr0",
+        "subnet": "10.213.7.0/24", "gateway": "10.213.7.1", "host_bridge": "lab-x",
+        "admin_key": top.join("key"), "state": top, "base": top,
+    }))
+    .expect("a lab's description");
+    let to = top.join("workspace");
+    workspace::create(&to, &lab).expect("a workspace");
+    let files = store::read_sources(to.as_std_path()).expect("its sources");
+    let Ok(compiled) = compile(&Sources { files }) else { panic!("the examples compile") };
+    let names: BTreeSet<_> = compiled
+        .guests
+        .values()
+        .flat_map(|bundle| secret_names(bundle).expect("the bundle is whole"))
+        .collect();
+    workspace::write_secrets(&to, &lab, &names).expect("secrets");
+    (dir, to)
+}
+
+fn stackc(workspace: &Utf8Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::cargo_bin("stackc").expect("it is built");
+    let output = command.arg("-C").arg(workspace).args(arguments).output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_plan_that_nobody_can_approve_is_shown_and_refused() {
+    let pve = Pve::start(empty_cluster);
+    let (_dir, workspace) = made(&pve);
+    let arguments = ["activate", "shop/dev", "--allow-ip-conflicts"];
+    let (code, plan, errors) = stackc(&workspace, &arguments);
+    assert_eq!(code, Some(3), "{plan}{errors}");
+    assert!(plan.contains("shop/dev  guest 101  new →"), "{plan}");
+    assert_eq!(
+        errors,
+        "error: not approved: nobody can be asked here; read the plan, then use --yes\n"
+    );
+    assert_eq!(pve.changes(), 0, "nothing was changed");
+}
+
+#[test]
+fn an_activation_names_its_guests_or_says_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nowhere = Utf8Path::from_path(folder.path()).expect("UTF-8");
+    let (code, _, errors) = stackc(nowhere, &["activate"]);
+    assert_eq!(
+        (code, errors.as_str()),
+        (Some(2), "error: name the guests to activate, or say --all\n")
+    );
+    let (code, _, errors) = stackc(nowhere, &["activate", "shop/dev", "--all"]);
+    assert_eq!(code, Some(2));
+    assert_eq!(errors, "error: --all means every guest: name some, or say --all, not both\n");
+    let (code, _, errors) = stackc(nowhere, &["rollback"]);
+    assert_eq!((code, errors.as_str()), (Some(2), "error: name the guests to roll back\n"));
+}

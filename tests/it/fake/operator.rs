@@ -1,0 +1,524 @@
+//! The operator's two seams in memory, one world behind both, and the same with calls that fail.
+
+use crate::plan::recorded;
+use stackc::{
+    model::{
+        Bundle, Container, Digest, Failure, Generation, GenerationId, Mark, Network, NodeName,
+        Outcome, Phase, ProxmoxDocument, SecretsVersion, Setting, Switch, TxId, TxState, Vmid,
+        protocol::{
+            BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, HistoryReply,
+            HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, PendingTx,
+            ReceiveRequest, Refusal, RefusalCode, ReleaseRequest, ResultRequest, SecretsRequest,
+            ToolsReply, UndoRequest, UnitState,
+        },
+    },
+    proxmox::{Neighbour, Proxmox, ProxmoxError},
+    remote::{Connection, RemoteError},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A guest in Proxmox with what lives on it. Clones are the same world.
+#[derive(Clone, Default)]
+pub struct World(Arc<Mutex<Inside>>);
+
+/// What is there.
+#[derive(Default)]
+pub struct Inside {
+    pub container: Option<Container>,
+    pub live: Option<GenerationId>,
+    /// Every bundle that may come, by digest.
+    bundles: BTreeMap<Digest, Bundle>,
+    /// Bundles that do not get healthy.
+    broken: BTreeSet<Digest>,
+    changes: u64,
+    trees: BTreeSet<Digest>,
+    secrets: BTreeSet<SecretsVersion>,
+    generations: Vec<Generation>,
+    switches: BTreeMap<TxId, (Switch, Phase)>,
+}
+
+impl World {
+    pub fn of(bundles: &[&Bundle]) -> Self {
+        let bundles = bundles.iter().map(|b| (b.digest, (*b).clone())).collect();
+        Self(Arc::new(Mutex::new(Inside { bundles, ..Inside::default() })))
+    }
+
+    pub fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets this bundle's switches be undone.
+    pub fn breaks(self, bundle: &Bundle) -> Self {
+        self.inside().broken.insert(bundle.digest);
+        self
+    }
+
+    pub fn live_digest(&self) -> Option<Digest> {
+        let inside = self.inside();
+        inside.live.and_then(|number| inside.generation(number)?.digest)
+    }
+
+    /// Makes a switch of somebody that nobody has confirmed or undone yet.
+    pub fn leave_open(&self, by: &str) {
+        let mut inside = self.inside();
+        let live = inside.live.expect("something is live");
+        let (tx, (switch, _)) = inside.switches.last_key_value().expect("something switched");
+        let mut switch = switch.clone();
+        let tx: TxId = if tx.as_str() == "f".repeat(16) { "e".repeat(16) } else { "f".repeat(16) }
+            .parse()
+            .expect("16 hex digits");
+        switch.tx = tx.clone();
+        switch.from = live;
+        switch.generation.number = GenerationId(inside.last().0 + 1);
+        by.clone_into(&mut switch.generation.by);
+        switch.generation.outcome = Outcome::Pending;
+        inside.live = Some(switch.generation.number);
+        inside.generations.push(switch.generation.clone());
+        inside.switches.insert(tx, (switch, Phase::AwaitingConfirm));
+    }
+}
+
+impl Inside {
+    fn generation(&self, number: GenerationId) -> Option<&Generation> {
+        self.generations.iter().find(|g| g.number == number)
+    }
+
+    fn last(&self) -> GenerationId {
+        self.generations.last().map_or(GenerationId::FOUND, |g| g.number)
+    }
+
+    pub fn pending(&self) -> Option<PendingTx> {
+        let mut open = self.switches.values().filter(|(_, phase)| !phase.is_final());
+        open.next().map(|(switch, phase)| PendingTx {
+            tx: switch.tx.clone(),
+            phase: *phase,
+            by: switch.generation.by.clone(),
+            from: switch.from,
+            to: switch.generation.number,
+            digest: switch.generation.digest,
+        })
+    }
+
+    fn end(&mut self, tx: &TxId, phase: Phase) {
+        let (switch, now) = self.switches.get_mut(tx).expect("it is known");
+        *now = phase;
+        let (number, from) = (switch.generation.number, switch.from);
+        let confirmed = phase == Phase::Confirmed;
+        let of = self.generations.iter_mut().find(|g| g.number == number).expect("it was made");
+        of.outcome = if confirmed { Outcome::Confirmed } else { Outcome::Undone };
+        if !confirmed {
+            self.live = (from != GenerationId::FOUND).then_some(from);
+        }
+    }
+
+    fn state(&self, tx: &TxId) -> Result<TxState, RemoteError> {
+        let Some((_, phase)) = self.switches.get(tx) else {
+            let text = format!("the transaction `{tx}` is not on this guest");
+            return Err(refused(RefusalCode::Refused, text));
+        };
+        let failure = Failure { what: "web.service failed".to_owned(), evidence: Vec::new() };
+        Ok(TxState {
+            tx: tx.clone(),
+            phase: *phase,
+            failure: (*phase == Phase::Undone).then_some(failure),
+            downtime_ms: BTreeMap::new(),
+            switch_ms: 1,
+        })
+    }
+
+    fn begin(&mut self, switch: &Switch) -> Result<Done, RemoteError> {
+        if self.switches.contains_key(&switch.tx) {
+            return Ok(Done { already: true });
+        }
+        if self.pending().is_some() {
+            return Err(refused(RefusalCode::Busy, "another transaction is open".to_owned()));
+        }
+        if switch.from != self.live.unwrap_or(GenerationId::FOUND) {
+            return Err(refused(RefusalCode::Stale, "the guest moved on".to_owned()));
+        }
+        let generation = switch.generation.clone();
+        let digest = generation.digest.expect("it has a bundle");
+        if !self.trees.contains(&digest) || !self.secrets.contains(&generation.secrets) {
+            return Err(refused(RefusalCode::Refused, "prepare it first".to_owned()));
+        }
+        self.live = Some(generation.number);
+        self.generations.push(generation);
+        self.switches.insert(switch.tx.clone(), (switch.clone(), Phase::AwaitingConfirm));
+        if self.broken.contains(&digest) {
+            self.end(&switch.tx, Phase::Undone);
+        }
+        Ok(Done { already: false })
+    }
+
+    fn observe(&self, request: &ObserveRequest) -> ObservedGuest {
+        let live = self.live.and_then(|number| self.generation(number)).cloned();
+        let digest = live.as_ref().and_then(|g| g.digest);
+        let other = digest.filter(|digest| *digest != request.digest);
+        let active = if live.is_some() { "active" } else { "inactive" };
+        let state = UnitState { load: "loaded".to_owned(), active: active.to_owned() };
+        ObservedGuest {
+            identity: None,
+            boot_id: "b".to_owned(),
+            debian: "12".to_owned(),
+            live,
+            last_number: self.last(),
+            pending: self.pending(),
+            lease: None,
+            has_tree: self.trees.contains(&request.digest),
+            releases: BTreeSet::new(),
+            secrets: self.secrets.clone(),
+            drift: BTreeMap::new(),
+            recorded: other.map(|digest| recorded(&self.bundles[&digest])),
+            units: request.units.iter().map(|unit| (unit.clone(), state.clone())).collect(),
+            missing_packages: BTreeSet::new(),
+            firewall_active: false,
+            free_bytes: 1 << 30,
+        }
+    }
+
+    /// Applies a change to the container as it was read.
+    fn change(
+        &mut self,
+        read: &Container,
+        change: impl FnOnce(&mut Container),
+    ) -> Result<(), ProxmoxError> {
+        self.changes += 1;
+        let changes = self.changes;
+        let container = self.container.as_mut().expect("it is there");
+        if container.config_digest != read.config_digest {
+            let text = "detected modified configuration".to_owned();
+            return Err(ProxmoxError::Refused {
+                method: "PUT",
+                path: "config".to_owned(),
+                status: 500,
+                text,
+            });
+        }
+        change(container);
+        container.config_digest = format!("{changes:040x}");
+        Ok(())
+    }
+}
+
+fn refused(code: RefusalCode, message: String) -> RemoteError {
+    let (details, state) = (Vec::new(), String::new());
+    let refusal = Box::new(Refusal { code, message, details, state });
+    RemoteError::Refused { address: ADDRESS, verb: "verb", refusal }
+}
+
+const DONE: Done = Done { already: false };
+
+impl Connection for World {
+    fn observe(&mut self, request: &ObserveRequest) -> Result<ObservedGuest, RemoteError> {
+        Ok(self.inside().observe(request))
+    }
+    fn receive(&mut self, request: &ReceiveRequest, _: &[u8]) -> Result<Done, RemoteError> {
+        self.inside().trees.insert(request.digest);
+        Ok(DONE)
+    }
+    fn packages(&mut self, _: &BundleRequest) -> Result<Done, RemoteError> {
+        Ok(DONE)
+    }
+    fn accounts(&mut self, _: &BundleRequest) -> Result<Done, RemoteError> {
+        Ok(DONE)
+    }
+    fn databases(&mut self, _: &DatabasesRequest) -> Result<Done, RemoteError> {
+        Ok(DONE)
+    }
+    fn secrets(&mut self, request: &SecretsRequest) -> Result<Done, RemoteError> {
+        self.inside().secrets.insert(request.version);
+        Ok(DONE)
+    }
+    fn tools(&mut self, _: &BundleRequest) -> Result<ToolsReply, RemoteError> {
+        Ok(ToolsReply { outputs: BTreeMap::new() })
+    }
+    fn release(&mut self, _: &ReleaseRequest, _: &[u8]) -> Result<Done, RemoteError> {
+        Ok(DONE)
+    }
+    fn validate(&mut self, _: &BundleRequest) -> Result<Done, RemoteError> {
+        Ok(DONE)
+    }
+    fn migrate(&mut self, _: &MigrateRequest) -> Result<Done, RemoteError> {
+        Ok(DONE)
+    }
+    fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError> {
+        self.inside().begin(&request.switch)
+    }
+    fn result(&mut self, request: &ResultRequest) -> Result<TxState, RemoteError> {
+        self.inside().state(&request.tx)
+    }
+    fn confirm(&mut self, request: &ConfirmRequest) -> Result<TxState, RemoteError> {
+        let mut inside = self.inside();
+        if inside.state(&request.tx)?.phase == Phase::AwaitingConfirm {
+            assert_eq!(inside.switches[&request.tx].0.nonce, request.nonce);
+            inside.end(&request.tx, Phase::Confirmed);
+        }
+        inside.state(&request.tx)
+    }
+    fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError> {
+        let mut inside = self.inside();
+        if inside.state(&request.tx)?.phase == Phase::AwaitingConfirm {
+            inside.end(&request.tx, Phase::Undone);
+        }
+        inside.state(&request.tx)
+    }
+    fn history(&mut self, _: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
+        let inside = self.inside();
+        let (generations, live) = (inside.generations.clone(), inside.live);
+        Ok(HistoryReply { generations, transactions: Vec::new(), live })
+    }
+}
+
+impl Proxmox for World {
+    fn container(&mut self, _: Vmid) -> Result<Option<Container>, ProxmoxError> {
+        Ok(self.inside().container.clone())
+    }
+    fn neighbours(&mut self) -> Result<Vec<Neighbour>, ProxmoxError> {
+        Ok(Vec::new())
+    }
+    fn obstacles(&mut self, _: &ProxmoxDocument) -> Result<Vec<String>, ProxmoxError> {
+        Ok(Vec::new())
+    }
+    fn create(&mut self, wanted: &ProxmoxDocument, mark: &Mark) -> Result<(), ProxmoxError> {
+        let mut inside = self.inside();
+        let made = inside.container.get_or_insert_with(|| container(wanted, mark));
+        assert_eq!(made.mark.as_ref(), Some(mark), "a second guest would have been made");
+        Ok(())
+    }
+    fn introduce(&mut self, wanted: &ProxmoxDocument) -> Result<Container, ProxmoxError> {
+        let mut inside = self.inside();
+        let read = inside.container.clone().expect("it was created");
+        inside.change(&read, |container| {
+            container.host_key = format!("SHA256:{}", "k".repeat(43)).parse().ok();
+            container.tags.clone_from(&wanted.tags);
+        })?;
+        Ok(inside.container.clone().expect("it was created"))
+    }
+    fn set(&mut self, read: &Container, settings: &[Setting]) -> Result<(), ProxmoxError> {
+        self.inside().change(read, |container| {
+            for setting in settings {
+                match setting {
+                    Setting::Cores(cores) => container.cores = Some(*cores),
+                    Setting::Unset("cores") => container.cores = None,
+                    Setting::MemoryMib(memory) => container.memory_mib = *memory,
+                    other => panic!("no test changes {other:?}"),
+                }
+            }
+        })
+    }
+    fn grow(&mut self, read: &Container, disk_gib: u32) -> Result<(), ProxmoxError> {
+        self.inside().change(read, |container| container.disk_gib = disk_gib)
+    }
+    fn start(&mut self, _: &NodeName, _: Vmid) -> Result<(), ProxmoxError> {
+        self.inside().container.as_mut().expect("it was created").running = true;
+        Ok(())
+    }
+}
+
+/// A container that was created just now.
+fn container(wanted: &ProxmoxDocument, mark: &Mark) -> Container {
+    Container {
+        vmid: wanted.vmid,
+        node: wanted.node.clone(),
+        running: false,
+        mark: Some(mark.clone()),
+        host_key: None,
+        notes: String::new(),
+        config_digest: "0".repeat(40),
+        hostname: Some(wanted.hostname.clone()),
+        cores: Some(wanted.cores),
+        memory_mib: wanted.memory_mib,
+        swap_mib: wanted.swap_mib,
+        disk_gib: wanted.disk_gib,
+        storage: wanted.storage.clone(),
+        network: Network {
+            bridge: wanted.bridge.clone(),
+            hwaddr: Some("BC:24:11:00:00:01".to_owned()),
+            ip: Some(wanted.ip),
+            gateway: wanted.gateway,
+            firewall: true,
+        },
+        nameserver: wanted.nameserver,
+        nesting: wanted.nesting,
+        onboot: wanted.onboot,
+        protection: wanted.protection,
+        tags: BTreeSet::new(),
+        pending: BTreeSet::new(),
+        lock: None,
+    }
+}
+
+/// Which calls fail.
+#[derive(Debug, Clone, Copy)]
+pub enum At {
+    /// The call of this number, counted from 0 over both seams.
+    Call(usize),
+    /// Calls of this verb, the first of them counted from 0.
+    Verb { verb: &'static str, from: usize, times: usize },
+}
+
+/// Calls that fail; shared by every wrapper of one run.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    at: At,
+    after_effect: bool,
+    seen: Arc<AtomicUsize>,
+    struck: Arc<AtomicUsize>,
+}
+
+impl Fault {
+    pub fn new(at: At, after_effect: bool) -> Self {
+        Self { at, after_effect, seen: Arc::default(), struck: Arc::default() }
+    }
+
+    /// How often it has struck.
+    pub fn struck(&self) -> usize {
+        self.struck.load(Ordering::Relaxed)
+    }
+
+    fn strikes(&self, verb: &str) -> bool {
+        let strikes = match self.at {
+            At::Call(call) => self.seen.fetch_add(1, Ordering::Relaxed) == call,
+            At::Verb { verb: of, from, times } => {
+                let calls = from..from + times;
+                verb == of && calls.contains(&self.seen.fetch_add(1, Ordering::Relaxed))
+            }
+        };
+        self.struck.fetch_add(usize::from(strikes), Ordering::Relaxed);
+        strikes
+    }
+}
+
+/// Wraps a seam. A call that fails before its effect never arrives; after it, only its reply is lost.
+pub struct Faulty<T> {
+    pub inner: T,
+    pub fault: Fault,
+}
+
+impl<T> Faulty<T> {
+    fn effect<R, E>(
+        &mut self,
+        verb: &'static str,
+        error: impl FnOnce(bool) -> E,
+        call: impl FnOnce(&mut T) -> Result<R, E>,
+    ) -> Result<R, E> {
+        if !self.fault.strikes(verb) {
+            return call(&mut self.inner);
+        }
+        if self.fault.after_effect {
+            call(&mut self.inner)?;
+        }
+        Err(error(self.fault.after_effect))
+    }
+
+    fn guest<R>(
+        &mut self,
+        verb: &'static str,
+        call: impl FnOnce(&mut T) -> Result<R, RemoteError>,
+    ) -> Result<R, RemoteError> {
+        let error = |arrived| {
+            if arrived {
+                return RemoteError::Lost { address: ADDRESS, verb };
+            }
+            let (user, log) = ("root".to_owned(), "no route to host".to_owned());
+            RemoteError::Connect { address: ADDRESS, user, log }
+        };
+        self.effect(verb, error, call)
+    }
+
+    fn node<R>(
+        &mut self,
+        verb: &'static str,
+        call: impl FnOnce(&mut T) -> Result<R, ProxmoxError>,
+    ) -> Result<R, ProxmoxError> {
+        let error = |_| {
+            let (path, text) = (verb.to_owned(), "Connection timed out".to_owned());
+            ProxmoxError::Refused { method: "POST", path, status: 596, text }
+        };
+        self.effect(verb, error, call)
+    }
+}
+
+impl<T: Connection> Connection for Faulty<T> {
+    fn observe(&mut self, request: &ObserveRequest) -> Result<ObservedGuest, RemoteError> {
+        self.guest("observe", |inner| inner.observe(request))
+    }
+    fn receive(&mut self, request: &ReceiveRequest, archive: &[u8]) -> Result<Done, RemoteError> {
+        self.guest("receive", |inner| inner.receive(request, archive))
+    }
+    fn packages(&mut self, request: &BundleRequest) -> Result<Done, RemoteError> {
+        self.guest("packages", |inner| inner.packages(request))
+    }
+    fn accounts(&mut self, request: &BundleRequest) -> Result<Done, RemoteError> {
+        self.guest("accounts", |inner| inner.accounts(request))
+    }
+    fn databases(&mut self, request: &DatabasesRequest) -> Result<Done, RemoteError> {
+        self.guest("databases", |inner| inner.databases(request))
+    }
+    fn secrets(&mut self, request: &SecretsRequest) -> Result<Done, RemoteError> {
+        self.guest("secrets", |inner| inner.secrets(request))
+    }
+    fn tools(&mut self, request: &BundleRequest) -> Result<ToolsReply, RemoteError> {
+        self.guest("tools", |inner| inner.tools(request))
+    }
+    fn release(&mut self, request: &ReleaseRequest, archive: &[u8]) -> Result<Done, RemoteError> {
+        self.guest("release", |inner| inner.release(request, archive))
+    }
+    fn validate(&mut self, request: &BundleRequest) -> Result<Done, RemoteError> {
+        self.guest("validate", |inner| inner.validate(request))
+    }
+    fn migrate(&mut self, request: &MigrateRequest) -> Result<Done, RemoteError> {
+        self.guest("migrate", |inner| inner.migrate(request))
+    }
+    fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError> {
+        self.guest("begin", |inner| inner.begin(request))
+    }
+    fn result(&mut self, request: &ResultRequest) -> Result<TxState, RemoteError> {
+        self.guest("result", |inner| inner.result(request))
+    }
+    fn confirm(&mut self, request: &ConfirmRequest) -> Result<TxState, RemoteError> {
+        self.guest("confirm", |inner| inner.confirm(request))
+    }
+    fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError> {
+        self.guest("undo", |inner| inner.undo(request))
+    }
+    fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
+        self.guest("history", |inner| inner.history(request))
+    }
+}
+
+impl<T: Proxmox> Proxmox for Faulty<T> {
+    fn container(&mut self, vmid: Vmid) -> Result<Option<Container>, ProxmoxError> {
+        self.node("container", |inner| inner.container(vmid))
+    }
+    fn neighbours(&mut self) -> Result<Vec<Neighbour>, ProxmoxError> {
+        self.node("neighbours", T::neighbours)
+    }
+    fn obstacles(&mut self, wanted: &ProxmoxDocument) -> Result<Vec<String>, ProxmoxError> {
+        self.node("obstacles", |inner| inner.obstacles(wanted))
+    }
+    fn create(&mut self, wanted: &ProxmoxDocument, mark: &Mark) -> Result<(), ProxmoxError> {
+        self.node("create", |inner| inner.create(wanted, mark))
+    }
+    fn introduce(&mut self, wanted: &ProxmoxDocument) -> Result<Container, ProxmoxError> {
+        self.node("introduce", |inner| inner.introduce(wanted))
+    }
+    fn set(&mut self, container: &Container, settings: &[Setting]) -> Result<(), ProxmoxError> {
+        self.node("set", |inner| inner.set(container, settings))
+    }
+    fn grow(&mut self, container: &Container, disk_gib: u32) -> Result<(), ProxmoxError> {
+        self.node("grow", |inner| inner.grow(container, disk_gib))
+    }
+    fn start(&mut self, node: &NodeName, vmid: Vmid) -> Result<(), ProxmoxError> {
+        self.node("start", |inner| inner.start(node, vmid))
+    }
+}

@@ -1,0 +1,340 @@
+//! The unit decision table, row by row: what a switch does to a unit whose definition changes, and to nothing else.
+
+use crate::{
+    handmade::{Stack, access, bundle, name},
+    plan::{guest, switched, tags},
+};
+use stackc::model::{
+    Bundle, Bytes, Digest, Entry, EntryPath, FileClass, GuestPath, Mode, UnitActions, UnitInputs,
+    UnitName, canonical, protocol::UnitState,
+};
+
+const UNITS: &str = "rootfs/etc/systemd/system/";
+const ACTIVE: &str = "active";
+/// What every service of the table has.
+const RUN: &str = "[Service]\nExecStart=/bin/a\n";
+
+/// A unit before and after.
+#[derive(Clone)]
+struct Unit {
+    name: &'static str,
+    old: Option<String>,
+    new: Option<String>,
+    state: &'static str,
+    enabled: bool,
+    old_inputs: UnitInputs,
+    new_inputs: UnitInputs,
+}
+
+fn unit(name: &'static str, old: &str, new: &str) -> Unit {
+    Unit {
+        name,
+        old: Some(old.to_owned()),
+        new: Some(new.to_owned()),
+        state: ACTIVE,
+        enabled: false,
+        old_inputs: UnitInputs::default(),
+        new_inputs: UnitInputs::default(),
+    }
+}
+
+/// `a.service`, which gets these lines besides those that it keeps.
+fn service(kept: &str, old: &str, new: &str) -> Unit {
+    unit("a.service", &format!("{RUN}{kept}{old}"), &format!("{RUN}{kept}{new}"))
+}
+
+fn changed_with(kept: &str) -> Unit {
+    service(kept, "[Service]\nNice=1\n", "[Service]\nNice=2\n")
+}
+
+impl Unit {
+    fn state(self, state: &'static str) -> Self {
+        Self { state, ..self }
+    }
+
+    fn enabled(self) -> Self {
+        Self { enabled: true, ..self }
+    }
+
+    fn goes(self) -> Self {
+        Self { new: None, ..self }
+    }
+
+    fn comes(self) -> Self {
+        Self { old: None, ..self }
+    }
+
+    fn reads(mut self, old: UnitInputs, new: UnitInputs) -> Self {
+        (self.old_inputs, self.new_inputs) = (old, new);
+        self
+    }
+}
+
+fn with_units(units: &[Unit], new: bool) -> Bundle {
+    let mut made = bundle(&Stack::default());
+    made.manifest.entries.retain(|path, _| !path.as_str().starts_with(UNITS));
+    made.files.retain(|path, _| !path.as_str().starts_with(UNITS));
+    for unit in units {
+        let (text, inputs) =
+            if new { (&unit.new, &unit.new_inputs) } else { (&unit.old, &unit.old_inputs) };
+        let Some(text) = text else { continue };
+        let path: EntryPath = name(&format!("{UNITS}{}", unit.name));
+        let bytes = text.clone().into_bytes();
+        let entry = Entry::File {
+            class: FileClass::Linked,
+            access: access(Mode::FILE),
+            bytes: Bytes::of(&bytes),
+            unit: Some(inputs.clone()),
+        };
+        made.manifest.entries.insert(path.clone(), entry);
+        made.files.insert(path, bytes);
+        if unit.enabled {
+            let link = Entry::Link { target: format!("../{}", unit.name) };
+            let path = name(&format!("{UNITS}multi-user.target.wants/{}", unit.name));
+            made.manifest.entries.insert(path, link);
+        }
+    }
+    made.digest = Digest::of(&canonical::to_bytes(&made.manifest));
+    made
+}
+
+fn decided(units: &[Unit]) -> String {
+    let (live, wanted) = (with_units(units, false), with_units(units, true));
+    let mut observed = guest(&live, &wanted, &tags("a"));
+    observed.units = units
+        .iter()
+        .map(|unit| {
+            let (load, active) = ("loaded".to_owned(), unit.state.to_owned());
+            (name::<UnitName>(unit.name), UnitState { load, active })
+        })
+        .collect();
+    words(&switched(&wanted, &observed, &tags("a")).units)
+}
+
+/// `stop a.service, start a.socket a.service`.
+fn words(actions: &UnitActions) -> String {
+    let lists = [
+        ("stop", &actions.stop),
+        ("reload", &actions.reload),
+        ("restart", &actions.restart),
+        ("start", &actions.start),
+    ];
+    let lists = lists.iter().filter(|(_, units)| !units.is_empty()).map(|(verb, units)| {
+        let units: Vec<&str> = units.iter().map(UnitName::as_str).collect();
+        format!("{verb} {}", units.join(" "))
+    });
+    lists.collect::<Vec<_>>().join(", ")
+}
+
+/// Every row, so that one run shows all that are wrong.
+fn expect(rows: &[(&str, Vec<Unit>, &str)]) {
+    let wrong: Vec<String> = rows
+        .iter()
+        .map(|(row, units, expected)| (row, decided(units), expected))
+        .filter(|(_, found, expected)| found != *expected)
+        .map(|(row, found, expected)| format!("{row}: `{found}`, not `{expected}`"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_does_not_change_how_a_unit_runs_changes_nothing() {
+    let cosmetic = [
+        "Description",
+        "Documentation",
+        "OnFailure",
+        "OnSuccess",
+        "OnFailureJobMode",
+        "IgnoreOnIsolate",
+        "StopWhenUnneeded",
+        "RefuseManualStart",
+        "RefuseManualStop",
+        "AllowIsolate",
+        "CollectMode",
+        "SourcePath",
+    ];
+    for key in cosmetic {
+        let (old, new) = (format!("[Unit]\n{key}=1\n"), format!("[Unit]\n{key}=0\n"));
+        assert_eq!(decided(&[service("", &old, &new)]), "", "{key}");
+    }
+    expect(&[
+        ("comments and blanks", vec![service("", "# one\n", "; two\n\n")], ""),
+        ("[Install]", vec![service("", "", "[Install]\nWantedBy=multi-user.target\n")], ""),
+        (
+            "an empty value takes back what was said",
+            vec![service("", "Nice=2\n", "Nice=1\nNice=\nNice=2\n")],
+            "",
+        ),
+        ("a continued line", vec![service("", "Nice=1\n", "Nice=\\\n1\n")], ""),
+        ("ExecReload removed", vec![service("", "ExecReload=/bin/r\n", "")], ""),
+        ("target", vec![unit("a.target", "[Unit]\nWants=b\n", "[Unit]\nWants=c\n")], ""),
+        ("path", vec![unit("a.path", "[Path]\nUnit=b\n", "[Path]\nUnit=c\n")], ""),
+        ("slice", vec![unit("a.slice", "[Slice]\nTasksMax=1\n", "[Slice]\nTasksMax=2\n")], ""),
+    ]);
+}
+
+#[test]
+fn what_a_unit_can_read_anew_is_a_reload() {
+    expect(&[
+        (
+            "X-Reload-Triggers",
+            vec![service("", "[Unit]\nX-Reload-Triggers=1\n", "[Unit]\nX-Reload-Triggers=2\n")],
+            "reload a.service",
+        ),
+        (
+            "ExecReload changed",
+            vec![service("", "ExecReload=/bin/r\n", "ExecReload=/bin/s\n")],
+            "reload a.service",
+        ),
+        ("ExecReload added", vec![service("", "", "ExecReload=/bin/r\n")], "reload a.service"),
+        (
+            "mount options",
+            vec![unit("srv.mount", "[Mount]\nOptions=ro\n", "[Mount]\nOptions=rw\n")],
+            "reload srv.mount",
+        ),
+        ("X-ReloadIfChanged", vec![changed_with("X-ReloadIfChanged=true\n")], "reload a.service"),
+        (
+            "the login that carries stackc",
+            vec![Unit { name: "ssh.service", ..changed_with("") }],
+            "reload ssh.service",
+        ),
+    ]);
+}
+
+#[test]
+fn everything_else_is_a_restart() {
+    expect(&[
+        ("another value", vec![changed_with("")], "restart a.service"),
+        (
+            "another order of values",
+            vec![service(
+                "",
+                "Environment=A=1\nEnvironment=B=1\n",
+                "Environment=B=1\nEnvironment=A=1\n",
+            )],
+            "restart a.service",
+        ),
+        ("a new section", vec![service("", "", "[X-Own]\nKey=1\n")], "restart a.service"),
+        ("a section that goes", vec![service("", "[X-Own]\nKey=1\n", "")], "restart a.service"),
+        (
+            "X-Restart-Triggers",
+            vec![service("", "[Unit]\nX-Restart-Triggers=1\n", "[Unit]\nX-Restart-Triggers=2\n")],
+            "restart a.service",
+        ),
+        (
+            "a reload and a restart are a restart",
+            vec![service("", "ExecReload=/bin/r\n", "ExecReload=/bin/s\nNice=1\n")],
+            "restart a.service",
+        ),
+        (
+            "a timer is no service",
+            vec![unit("a.timer", "[Timer]\nOnBootSec=1\n", "[Timer]\nOnBootSec=2\n")],
+            "restart a.timer",
+        ),
+        (
+            "what a mount mounts",
+            vec![unit("srv.mount", "[Mount]\nWhat=/a\n", "[Mount]\nWhat=/b\n")],
+            "restart srv.mount",
+        ),
+        (
+            "X-StopIfChanged=false, with an ExecStop",
+            vec![changed_with("ExecStop=/bin/s\nX-StopIfChanged=false\n")],
+            "restart a.service",
+        ),
+    ]);
+}
+
+#[test]
+fn a_service_with_its_own_way_to_stop_is_stopped_by_its_old_definition() {
+    let stop_then_start = "stop a.service, start a.service";
+    expect(&[
+        ("ExecStop", vec![changed_with("ExecStop=/bin/s\n")], stop_then_start),
+        ("ExecStopPost", vec![changed_with("ExecStopPost=/bin/s\n")], stop_then_start),
+        ("an ExecStop that goes", vec![service("", "ExecStop=/bin/s\n", "")], stop_then_start),
+        ("X-StopIfChanged", vec![changed_with("X-StopIfChanged=true\n")], stop_then_start),
+    ]);
+}
+
+#[test]
+fn a_unit_that_must_not_be_restarted_is_left_alone() {
+    expect(&[
+        ("X-RestartIfChanged=false", vec![changed_with("X-RestartIfChanged=false\n")], ""),
+        ("RefuseManualStop", vec![changed_with("[Unit]\nRefuseManualStop=true\n")], ""),
+        ("X-OnlyManualStart", vec![changed_with("[Unit]\nX-OnlyManualStart=true\n")], ""),
+    ]);
+}
+
+#[test]
+fn a_socket_and_its_service_stop_together_and_the_socket_starts_first() {
+    let socket = |old, new| unit("a.socket", old, new);
+    let (one, two) = ("[Socket]\nListenStream=1\n", "[Socket]\nListenStream=2\n");
+    let both = "stop a.service a.socket, start a.socket a.service";
+    expect(&[
+        ("the service changes", vec![changed_with(""), socket(one, one)], both),
+        ("the socket changes", vec![service("", "", ""), socket(one, two)], both),
+        (
+            "the socket changes while its service is down",
+            vec![service("", "", "").state("inactive"), socket(one, two)],
+            "stop a.socket, start a.socket",
+        ),
+        (
+            "a socket that is down is none",
+            vec![changed_with(""), socket(one, one).state("inactive")],
+            "restart a.service",
+        ),
+    ]);
+}
+
+#[test]
+fn a_unit_that_goes_is_stopped_and_one_that_comes_is_started() {
+    expect(&[
+        ("it goes", vec![changed_with("").goes()], "stop a.service"),
+        ("it goes and is down", vec![changed_with("").goes().state("inactive")], ""),
+        ("X-StopOnRemoval=false", vec![changed_with("[Unit]\nX-StopOnRemoval=false\n").goes()], ""),
+        (
+            "it comes, enabled",
+            vec![changed_with("").comes().enabled().state("inactive")],
+            "start a.service",
+        ),
+        ("it comes, not enabled", vec![changed_with("").comes().state("inactive")], ""),
+    ]);
+}
+
+#[test]
+fn a_unit_that_is_down_is_only_started_when_it_is_enabled_and_changed() {
+    for state in ["inactive", "failed"] {
+        expect(&[
+            ("changed, not enabled", vec![changed_with("").state(state)], ""),
+            ("enabled, not changed", vec![service("", "", "").enabled().state(state)], ""),
+            (
+                "enabled and changed",
+                vec![changed_with("").enabled().state(state)],
+                "start a.service",
+            ),
+        ]);
+    }
+}
+
+#[test]
+fn what_a_unit_reads_counts_like_its_text() {
+    let path: GuestPath = name("/etc/a.conf");
+    let restart = |text: &str| UnitInputs {
+        restart: [(path.clone(), Digest::of(text.as_bytes()))].into(),
+        ..UnitInputs::default()
+    };
+    let reload = |text: &str| UnitInputs {
+        reload: [(path.clone(), Digest::of(text.as_bytes()))].into(),
+        ..UnitInputs::default()
+    };
+    let same = || service("", "", "");
+    expect(&[
+        ("a file", vec![same().reads(restart("1"), restart("2"))], "restart a.service"),
+        (
+            "a file that comes",
+            vec![same().reads(UnitInputs::default(), restart("1"))],
+            "restart a.service",
+        ),
+        ("a file to reload", vec![same().reads(reload("1"), reload("2"))], "reload a.service"),
+        ("the same file", vec![same().reads(restart("1"), restart("1"))], ""),
+    ]);
+}

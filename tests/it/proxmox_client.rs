@@ -1,0 +1,253 @@
+//! The Proxmox client against an API that misbehaves as the real one does (pve-http-server, pve-common, pve-container).
+
+use crate::{
+    fake::pve::{Answer, Call, Pve},
+    handmade::{Stack, bundle, name},
+};
+use serde_json::{Value, json};
+use stackc::{
+    model::{
+        Container, GuestAccess, Mark, ProxmoxDocument, SecretValue, Setting, Site, Trust, Vmid,
+    },
+    plan::Documents,
+    proxmox::{Proxmox, ProxmoxClient, ProxmoxError},
+};
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+const TOKEN: &str = "ops@pve!stackc=00000000-0000-0000-0000-000000000000";
+const MARK: &str = "stackc shop/dev 0123456789abcdef0123456789abcdef";
+const UPID: &str = "UPID:pve:0000AAAA:000BBBBB:65000000:vzstart:101:ops@pve!stackc:";
+
+fn client(pve: &Pve) -> ProxmoxClient {
+    client_trusting(pve, pve.ca.clone())
+}
+
+fn client_trusting(pve: &Pve, ca: String) -> ProxmoxClient {
+    let site = Site {
+        url: pve.url.clone(),
+        token: name("proxmox/token"),
+        trust: Trust::Ca(ca),
+        access: GuestAccess { user: name("root"), identity: None, management: Vec::new() },
+    };
+    let token = SecretValue::new(TOKEN.to_owned());
+    ProxmoxClient::new(&site, &token, pve.runtime.handle().clone()).expect("it is set up")
+}
+
+fn wanted() -> ProxmoxDocument {
+    Documents::of(&bundle(&Stack::default())).expect("the bundle is whole").proxmox
+}
+
+fn mark() -> Mark {
+    Mark::in_description(MARK).expect("it is a mark")
+}
+
+fn vmid() -> Vmid {
+    Vmid::try_from(101).expect("in range")
+}
+
+fn is_task(call: &Call, leaf: &str) -> bool {
+    call.path.starts_with("/nodes/pve/tasks/UPID")
+        && call.path.split('?').next().is_some_and(|path| path.ends_with(leaf))
+}
+
+fn config(description: &str) -> Value {
+    json!({
+        "hostname": "shop-dev", "memory": "512", "swap": 0, "cores": "1", "digest": "abcd",
+        "rootfs": "local-lvm:vm-101-disk-0,size=2G", "description": format!("{description}\n"),
+        "net0": "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=10.0.10.101/24",
+    })
+}
+
+/// A node on which guest 101 is, or not, and nothing else is asked for.
+fn node(call: &Call, there: Option<&str>) -> Answer {
+    let guest = json!({"type": "lxc", "vmid": 101, "node": "pve", "name": "shop-dev"});
+    match (call.path.split('?').next().unwrap_or_default(), there) {
+        ("/cluster/resources", None) => Answer::Data(json!([])),
+        ("/cluster/resources", Some(_)) => Answer::Data(json!([guest])),
+        ("/cluster/nextid", None) => Answer::Data(json!("101")),
+        ("/nodes/pve/tasks", _) | ("/nodes/pve/lxc/101/pending", Some(_)) => {
+            Answer::Data(json!([]))
+        }
+        ("/nodes/pve/lxc/101/config", Some(description)) => Answer::Data(config(description)),
+        ("/nodes/pve/lxc/101/status/current", Some(_)) => {
+            Answer::Data(json!({"status": "stopped"}))
+        }
+        _ => Answer::Reason(501, "Method not implemented"),
+    }
+}
+
+/// The task that `start` makes, ending so.
+fn starting(exit: &'static str) -> Pve {
+    Pve::start(move |call| match call {
+        call if call.is("POST", "/nodes/pve/lxc/101/status/start") => Answer::Data(json!(UPID)),
+        call if is_task(call, "/status") => {
+            Answer::Data(json!({"status": "stopped", "exitstatus": exit}))
+        }
+        call if is_task(call, "/log") => {
+            let lines = (1..=40).map(|n| json!({"n": n, "t": format!("line {n}")}));
+            Answer::Data(lines.collect())
+        }
+        _ => Answer::Reason(501, "Method not implemented"),
+    })
+}
+
+#[test]
+fn an_error_that_stands_only_in_the_reason_phrase_is_told() {
+    let pve = Pve::start(|_| Answer::Reason(500, "CT 101 already running on another node"));
+    let error = client(&pve).container(vmid()).expect_err("it is refused");
+    assert_eq!(
+        error.to_string(),
+        "Proxmox refused GET /cluster/resources?type=vm: CT 101 already running on another node (status 500)"
+    );
+    assert_eq!(pve.calls().len(), 1, "a refusal is an answer, and is not asked for again");
+}
+
+#[test]
+fn a_refusal_names_the_parameters_at_fault() {
+    let body = json!({
+        "data": null, "message": "Parameter verification failed.\n",
+        "errors": {"cores": "value must have a minimum value of 1\n"},
+    });
+    let pve = Pve::start(move |_| Answer::Error(400, body.clone()));
+    let error = client(&pve).start(&name("pve"), vmid()).expect_err("it is refused");
+    let text = error.to_string();
+    assert!(text.contains("Parameter verification failed. cores: value must have"), "{text}");
+}
+
+#[test]
+fn a_task_with_warnings_is_a_success() {
+    let pve = starting("WARNINGS: 1");
+    client(&pve).start(&name("pve"), vmid()).expect("it did start");
+}
+
+#[test]
+fn a_failed_task_shows_the_end_of_its_log() {
+    let pve = starting("startup for container '101' failed");
+    let error = client(&pve).start(&name("pve"), vmid()).expect_err("it did not start");
+    assert!(error.to_string().contains("could not start guest 101: startup for container"));
+    let log = error.evidence();
+    assert_eq!((log.len(), log[0].as_str(), log[14].as_str()), (15, "line 26", "line 40"));
+}
+
+#[test]
+fn a_guest_whose_create_call_got_no_reply_is_adopted_by_its_mark() {
+    let created = Arc::new(AtomicUsize::new(0));
+    let count = created.clone();
+    let pve = Pve::start(move |call| {
+        if call.is("POST", "/nodes/pve/lxc") {
+            count.fetch_add(1, Ordering::SeqCst);
+            return Answer::Silence;
+        }
+        node(call, (count.load(Ordering::SeqCst) > 0).then_some(MARK))
+    });
+    client(&pve).create(&wanted(), &mark()).expect("it is ours");
+    assert_eq!(created.load(Ordering::SeqCst), 1, "it is created once");
+    let calls = pve.calls();
+    let create = calls.iter().find(|call| call.method == "POST").expect("it was created");
+    for part in ["unprivileged=1", "vmid=101", "description=stackc+shop%2Fdev+0123456789abcdef"] {
+        assert!(create.form.contains(part), "{part} is not in {}", create.form);
+    }
+    assert!(!create.form.contains("start="), "a guest starts in a step of its own");
+}
+
+#[test]
+fn a_create_call_that_never_arrived_is_an_error_and_is_not_made_again() {
+    let pve =
+        Pve::start(|call| if call.method == "POST" { Answer::Silence } else { node(call, None) });
+    let error = client(&pve).create(&wanted(), &mark()).expect_err("there is no guest");
+    assert!(error.outcome_unknown(), "{error}");
+    assert_eq!(pve.changes(), 1);
+}
+
+#[test]
+fn a_number_that_is_somebody_elses_is_refused_before_anything_is_created() {
+    for other in ["our wiki", "stackc shop/qa 0123456789abcdef0123456789abcdef"] {
+        let pve = Pve::start(move |call| node(call, Some(other)));
+        let error = client(&pve).create(&wanted(), &mark()).expect_err("it is taken");
+        assert!(matches!(error, ProxmoxError::Taken { .. }), "{error}");
+        assert_eq!(pve.changes(), 0);
+    }
+}
+
+#[test]
+fn a_number_that_the_token_may_not_see_is_taken_too() {
+    let pve = Pve::start(|call| match call {
+        call if call.is("GET", "/cluster/nextid") => {
+            Answer::Error(400, json!({"data": null, "message": "VM 101 already exists\n"}))
+        }
+        call => node(call, None),
+    });
+    let error = client(&pve).container(vmid()).expect_err("it is taken");
+    assert!(matches!(error, ProxmoxError::Taken { .. }), "{error}");
+}
+
+#[test]
+fn a_wrong_token_is_told_at_once() {
+    let pve = Pve::start(|_| Answer::Reason(401, "Authentication failed!"));
+    let error = client(&pve).container(vmid()).expect_err("it is refused");
+    assert!(error.to_string().ends_with("Authentication failed! (status 401)"), "{error}");
+    assert!(!error.to_string().contains("00000000-0000"), "a token is never shown");
+    assert_eq!(pve.calls().len(), 1);
+}
+
+/// Drops the first request of this method, then is a node with our guest.
+fn dropping(method: &'static str) -> Pve {
+    let dropped = AtomicUsize::new(0);
+    Pve::start(move |call| {
+        if call.method == method && dropped.fetch_add(1, Ordering::SeqCst) == 0 {
+            return Answer::Silence;
+        }
+        if call.method == "PUT" { Answer::Data(Value::Null) } else { node(call, Some(MARK)) }
+    })
+}
+
+fn read(client: &mut ProxmoxClient) -> Container {
+    client.container(vmid()).expect("Proxmox answers").expect("the guest is there")
+}
+
+#[test]
+fn a_question_whose_connection_broke_is_asked_again() {
+    let pve = dropping("GET");
+    assert_eq!(read(&mut client(&pve)).mark, Some(mark()));
+    assert_eq!(pve.count("GET", "/cluster/resources"), 2);
+}
+
+#[test]
+fn a_change_whose_connection_broke_is_not_made_again() {
+    let pve = dropping("PUT");
+    let mut client = client(&pve);
+    let container = read(&mut client);
+    let error = client.set(&container, &[Setting::Cores(2)]).expect_err("nobody answered");
+    assert!(error.outcome_unknown(), "{error}");
+    assert_eq!(pve.changes(), 1);
+}
+
+#[test]
+fn every_change_carries_the_digest_that_was_read_and_one_list_of_what_goes() {
+    let pve = Pve::start(|call| {
+        if call.method == "PUT" { Answer::Data(Value::Null) } else { node(call, Some(MARK)) }
+    });
+    let mut client = client(&pve);
+    let container = read(&mut client);
+    let settings = [Setting::Unset("cores"), Setting::MemoryMib(64), Setting::Nameserver(None)];
+    client.set(&container, &settings).expect("it is changed");
+    let calls = pve.calls();
+    let put = calls.iter().find(|call| call.method == "PUT").expect("it was changed");
+    assert_eq!(put.form, "memory=64&delete=cores%2Cnameserver&digest=abcd");
+}
+
+#[test]
+fn a_server_of_another_ca_gets_no_token() {
+    let (pve, other) = (Pve::start(|_| Answer::Silence), Pve::start(|_| Answer::Silence));
+    let error = client_trusting(&pve, other.ca.clone()).container(vmid()).expect_err("no trust");
+    assert!(matches!(error, ProxmoxError::Silent { .. }), "{error}");
+    assert!(error.source().is_some(), "it says why");
+    assert!(pve.calls().is_empty(), "it was asked nothing");
+    assert_eq!(pve.connections(), 1, "it will not be trusted a second later either");
+}
