@@ -3,6 +3,7 @@
 mod changes;
 mod documents;
 mod error;
+mod firewall;
 mod live;
 mod placement;
 mod settings;

@@ -73,6 +73,8 @@ pub struct Plan {
     pub from_digest: Option<Digest>,
     pub steps: Vec<PlannedStep>,
     pub files: BTreeMap<GuestPath, FileChange>,
+    /// Rules and settings of the firewall that come and go.
+    pub firewall: Vec<String>,
     pub units: BTreeMap<UnitName, UnitChange>,
     /// Paths that somebody changed by hand, with what is there.
     pub drift: BTreeMap<GuestPath, String>,
@@ -105,6 +107,7 @@ pub fn plan(
         from_digest: live.generation.as_ref().and_then(|g| g.digest),
         steps: Vec::new(),
         files: BTreeMap::new(),
+        firewall: Vec::new(),
         units: BTreeMap::new(),
         drift: guest.map(|g| g.drift.clone()).unwrap_or_default(),
         waiting: Vec::new(),
@@ -252,6 +255,7 @@ fn prepare(
         );
     }
     plan.files = file_changes(wanted, live);
+    plan.firewall = super::firewall::changes(wanted.bundle, live);
     plan.units = guest.map_or_else(BTreeMap::new, |g| unit_changes(wanted, live, release, g));
     let effect = plan.units.values().map(|change| effect_of(change.decision)).max();
     let effect = effect.unwrap_or(Effect::Nothing);

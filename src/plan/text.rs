@@ -89,6 +89,9 @@ fn switch_details(out: &mut String, plan: &Plan) {
         };
         line(out, &format!("             {sign} {path}"));
     }
+    for change in &plan.firewall {
+        line(out, &format!("             {change}"));
+    }
     for (unit, change) in &plan.units {
         let causes = change.causes.join(", ");
         line(out, &format!("             {:<10} {unit}: {causes}", verb(change.decision)));
@@ -177,6 +180,7 @@ impl Plan {
             "from_digest": self.from_digest,
             "steps": steps,
             "files": self.files,
+            "firewall": self.firewall,
             "units": self.units,
             "drift": self.drift,
             "after_next_start": self.waiting,

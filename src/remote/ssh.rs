@@ -22,6 +22,9 @@ use tokio::runtime::Handle;
 
 /// Verbs that read or write a little.
 const SHORT: Duration = Duration::from_secs(60);
+/// A confirm is read and decided at once. A connection that swallows it must leave time for another before the guest
+/// goes back, which definitions allow after 15 s; ssh itself notices a dead connection only then.
+const CONFIRM: Duration = Duration::from_secs(4);
 /// Installing packages and building a release; their own steps have their own, shorter limits on the guest.
 const LONG: Duration = Duration::from_secs(3600);
 /// Going back stops and starts units, and waits for a switch at work to notice.
@@ -171,7 +174,12 @@ impl Connection for SshConnection {
     fn confirm(&mut self, request: &ConfirmRequest) -> Result<TxState, RemoteError> {
         // A connection that stood before the switch proves nothing about the firewall and sshd after it.
         self.login = None;
-        self.ask("confirm", request, &[], SHORT)
+        match self.ask("confirm", request, &[], CONFIRM) {
+            Err(RemoteError::Slow { address, verb, .. }) => {
+                Err(RemoteError::Lost { address, verb })
+            }
+            answer => answer,
+        }
     }
 
     fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError> {

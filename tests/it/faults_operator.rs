@@ -117,6 +117,8 @@ fn operator_killed_in_a_change_leaves_the_guest_whole() {
     let mut tiny = Tiny::new(&lab, 100);
     tiny.activate(1).finish(&tiny).expect_done();
     let measured = tiny.activate(2).finish(&tiny).expect_done();
+    let opened = |line: &String| line.contains("+ firewall allow in tcp to port 8102");
+    assert!(measured.lines.iter().any(opened), "the plan says what the change opens: {measured}");
     let mut tally = Tally::new("killed in a change");
     for (live, moment) in (2..).zip(moments(&tiny, &measured)) {
         let run = tiny.activate(live + 1);
