@@ -4,7 +4,7 @@ use super::{ActivateError, Failed, Stage};
 use crate::model::Nonce;
 use crate::model::{
     GenerationId, HealthDocument, Phase, Target, TxId, TxState,
-    protocol::{BeginRequest, ConfirmRequest, Identity, ResultRequest, UndoRequest},
+    protocol::{BeginRequest, ConfirmRequest, Identity, PendingTx, ResultRequest, UndoRequest},
 };
 use crate::remote::{Connection, RemoteError};
 use std::{
@@ -21,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// How often `begin` is asked for while no answer comes; each try reconnects for as long as a reboot takes.
 const BEGIN_TRIES: u32 = 3;
+
+/// What a transaction may take from its journal to the start of its switch.
+const BEGIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// One switch under way.
 pub(super) struct Switching<'a> {
@@ -160,4 +163,29 @@ impl Switching<'_> {
 
 fn refused_to_begin(error: ActivateError) -> Failed {
     Failed { stage: Stage::BeforeSwitch, error }
+}
+
+/// Whether somebody else's hand, or the guest's own deadline, ends a transaction while we look on. One that never got
+/// beyond its beginning has nobody at work on it soon; any other has its probes, its deadline and its units to wait for.
+pub(super) fn wait_for_end(
+    connection: &mut dyn Connection,
+    pending: &PendingTx,
+    health: &HealthDocument,
+) -> Result<bool, RemoteError> {
+    let request = ResultRequest { tx: pending.tx.clone(), wait_seconds: LOOK_SECONDS };
+    let seconds = health.start_seconds + health.window_seconds + health.confirm_seconds;
+    let started = Instant::now();
+    loop {
+        let state = connection.result(&request)?;
+        let limit = match state.phase {
+            Phase::Begun => BEGIN_LIMIT,
+            Phase::AwaitingConfirm => Duration::from_secs(seconds.into()),
+            _ => Duration::from_secs(seconds.into()) + UNITS_LIMIT,
+        };
+        if state.phase.is_final() || started.elapsed() > limit {
+            return Ok(state.phase.is_final());
+        }
+        // A transaction that awaits its confirm answers at once.
+        thread::sleep(PAUSE);
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     ActivateError, Failed, Found, Job, Seams, Stage,
-    confirm::Switching,
+    confirm::{Switching, wait_for_end},
     look::{check, check_pending, door, identity, observe_request},
     provision, release_id, time,
 };
@@ -45,7 +45,7 @@ pub fn activate(
     }
 }
 
-/// Ends what a run of this operator's own left behind when it was cut short, so that a plan is made against what stays.
+/// Sees the end of what another run of this operator's own has begun, so that a plan is made against what stays.
 ///
 /// # Errors
 /// When somebody else's change is under way, or the guest is not whole.
@@ -248,19 +248,29 @@ impl Run<'_, '_> {
         Ok(self.connection().observe(&request)?)
     }
 
-    /// Ends this operator's own unfinished transaction: its nonce died with the process that drew it.
+    /// Waits for the end of an unfinished transaction of this operator's name. Another run of theirs may be about to
+    /// confirm it; one that died cannot, since its nonce died with it, and the guest goes back by itself. Undoing it
+    /// here would take a good switch from the first run.
     fn settle_pending(&mut self) -> Result<(), Failed> {
-        let stage = self.stage;
         let pending = self.guest.as_ref().and_then(|guest| guest.pending.clone());
         let Some(pending) = pending.filter(|p| p.by == self.job.who && !p.phase.is_final()) else {
             return Ok(());
         };
-        let text = format!("transaction {} of a run that was cut short", pending.tx);
-        (self.seams.progress)("undo", &text);
-        let settled = self.undo(&pending.tx);
+        let text = format!("another run of yours, transaction {}, is not over", pending.tx);
+        (self.seams.progress)("wait", &text);
+        let health = &self.job.documents.health;
+        let connection = self.connection.as_mut().expect("a transaction was seen over it");
+        let ended = wait_for_end(connection.as_mut(), &pending, health);
+        let settled = match ended {
+            Ok(true) => self.observe().map(|guest| self.guest = Some(guest)),
+            Ok(false) => self.undo(&pending.tx),
+            Err(error) => Err(error.into()),
+        };
+        let stage = self.stage;
         settled.map_err(|error| Failed { stage, error })
     }
 
+    /// Ends a transaction that nobody works on any more.
     fn undo(&mut self, tx: &TxId) -> Result<(), ActivateError> {
         let Caller { identity, who, .. } = self.caller();
         let request = UndoRequest { identity, tx: tx.clone(), who };

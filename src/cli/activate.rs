@@ -124,13 +124,19 @@ pub fn run_jobs(fleet: &Fleet, jobs: Vec<Job<'_>>, options: &RunOptions) -> Exit
 }
 
 fn plan_one<'a>(fleet: &Fleet, job: Job<'a>) -> Result<Planned<'a>, Failed> {
-    fleet.with_seams(&|_, _| {}, |seams| {
+    let target = job.bundle.manifest.target.clone();
+    fleet.with_seams(&progress(&target), |seams| {
         let found = look(seams, &job)?;
         let found = settle(seams, &job, found)?;
         let plan = found.plan(&job).map_err(Failed::refused)?;
         preflight(seams, &job, &found, &plan).map_err(Failed::refused)?;
         Ok(Planned { job, found, plan })
     })
+}
+
+/// A line for each step of a target.
+pub(super) fn progress(target: &Target) -> impl Fn(&str, &str) + Sync + '_ {
+    move |step, text| anstream::println!("{target}  {step:<10} {text}")
 }
 
 fn approved(options: &RunOptions, guests: usize) -> bool {
@@ -154,9 +160,9 @@ fn approved(options: &RunOptions, guests: usize) -> bool {
 
 fn run_one(fleet: &Fleet, planned: Planned<'_>) -> u8 {
     let target = planned.job.bundle.manifest.target.clone();
-    let progress = |step: &str, text: &str| anstream::println!("{target}  {step:<10} {text}");
-    let result = fleet
-        .with_seams(&progress, |seams| activate(seams, &planned.job, planned.found, &planned.plan));
+    let result = fleet.with_seams(&progress(&target), |seams| {
+        activate(seams, &planned.job, planned.found, &planned.plan)
+    });
     match result {
         Ok(activated) => {
             show_success(&target, &activated, planned.plan.digest.short().as_str());

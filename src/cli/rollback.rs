@@ -1,7 +1,7 @@
 //! `stackc rollback`: makes an earlier generation live again.
 
 use super::{
-    activate::{RunOptions, run_jobs},
+    activate::{RunOptions, progress, run_jobs},
     fleet::{Fleet, Targets, refuse, show_failure},
     workspace::Workspace,
 };
@@ -68,7 +68,7 @@ fn find(
 ) -> Result<(Generation, BTreeSet<SecretsVersion>), Failed> {
     let bundle = &fleet.compiled.guests[target];
     let job = Job::activate(bundle, &|| fleet.secrets(), who()).map_err(Failed::refused)?;
-    fleet.with_seams(&|_, _| {}, |seams| {
+    fleet.with_seams(&progress(target), |seams| {
         let found = look(seams, &job)?;
         // What is live while a transaction is open may not stay: the target is chosen from what does.
         let mut found = settle(seams, &job, found)?;

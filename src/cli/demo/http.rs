@@ -39,7 +39,8 @@ fn get(ip: IpAddr, port: u16, path: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::new(ip, port), LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {ip}:{port}\r\nAccept: */*\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {ip}:{port}\r\nAccept: */*\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     parse(&answer).ok_or_else(|| io::Error::other("the answer is not HTTP"))
@@ -54,7 +55,11 @@ fn parse(answer: &str) -> Option<Answer> {
 #[cfg(test)]
 mod tests {
     use super::get;
-    use std::{io::Write as _, net::TcpListener, thread};
+    use std::{
+        io::{BufRead as _, BufReader, Write as _},
+        net::TcpListener,
+        thread,
+    };
 
     #[test]
     fn an_answer_is_status_and_body() {
@@ -62,6 +67,9 @@ mod tests {
         let address = listener.local_addr().expect("it is bound");
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("a client comes");
+            // Closing with something unread would reset the connection.
+            let mut request = BufReader::new(&stream).lines();
+            assert!(request.any(|line| line.expect("it asks").is_empty()), "a whole request");
             let answer = "HTTP/1.1 503 Service Unavailable\r\nX: y\r\n\r\nno\n\r\n\r\nmore";
             stream.write_all(answer.as_bytes()).expect("it listens");
         });
