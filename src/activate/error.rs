@@ -1,6 +1,6 @@
 //! How an activation can end other than well.
 
-use crate::model::{GenerationId, Target, TxState, Vmid, protocol::PendingTx};
+use crate::model::{Digest, GenerationId, Target, TxState, Vmid, protocol::PendingTx};
 use crate::plan::{PlanError, pending_text};
 use crate::proxmox::ProxmoxError;
 use crate::remote::RemoteError;
@@ -85,6 +85,8 @@ pub enum ActivateError {
     NetworkPutBack { target: Target, address: IpAddr },
     #[error("{target} has no generation {number}; it has {}", known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     NoGeneration { target: Target, number: GenerationId, known: Vec<GenerationId> },
+    #[error("the guest of {target} sent other bytes than bundle {digest} has")]
+    Unproved { target: Target, digest: Digest },
     #[error("{target} has nothing to go back to: {why}")]
     NothingBefore { target: Target, why: String },
     #[error(

@@ -2,8 +2,10 @@
 
 use super::{ActivateError, Failed, Job};
 use crate::model::{
-    Container, GuestAccess, Phase, ReleaseDocument, Target,
-    protocol::{HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest},
+    Bundle, Container, Digest, GuestAccess, Phase, ReleaseDocument, Target,
+    protocol::{
+        FetchRequest, HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest,
+    },
 };
 use crate::plan::{Plan, plan, watched_units};
 use crate::proxmox::Proxmox;
@@ -134,4 +136,21 @@ pub fn history(job: &Job<'_>, found: &mut Found) -> Result<HistoryReply, Failed>
     };
     let request = HistoryRequest { identity: identity(target, container) };
     connection.history(&request).map_err(Failed::refused)
+}
+
+/// A bundle that the guest has, for an operator who lost it: what has been live can be gone back to from anywhere.
+pub fn fetch_bundle(
+    job: &Job<'_>,
+    found: &mut Found,
+    digest: &Digest,
+) -> Result<Bundle, ActivateError> {
+    let target = &job.bundle.manifest.target;
+    let (Some(container), Some(connection)) = (&found.container, &mut found.connection) else {
+        let why = "its guest does not run".to_owned();
+        return Err(ActivateError::NothingBefore { target: target.clone(), why });
+    };
+    let request = FetchRequest { identity: identity(target, container), digest: *digest };
+    let reply = connection.fetch(&request)?;
+    let unproved = ActivateError::Unproved { target: target.clone(), digest: *digest };
+    Bundle::prove(*digest, reply.manifest, reply.files).ok_or(unproved)
 }

@@ -17,7 +17,7 @@ mod time;
 
 pub use error::{ActivateError, Failed, Stage};
 pub use job::{Job, SecretsOfJob, secret_names, who};
-pub use look::{Fetch, Found, Seams, history, look};
+pub use look::{Fetch, Found, Seams, fetch_bundle, history, look};
 pub use provision::preflight;
 pub use release::release_id;
 pub use rollback::rollback_target;

@@ -6,7 +6,7 @@ use super::{
     workspace::Workspace,
 };
 use crate::{
-    activate::{Failed, Job, history, look, rollback_target, settle, who},
+    activate::{Failed, Job, fetch_bundle, history, look, rollback_target, settle, who},
     model::{Bundle, Generation, GenerationId, SecretsVersion, Target},
 };
 use std::{collections::BTreeSet, process::ExitCode};
@@ -42,11 +42,10 @@ fn roll_back(args: &RollbackArgs, workspace: &Workspace) -> Result<ExitCode, Exi
     let fleet = Fleet::open(workspace)?;
     let mut ways = Vec::new();
     for target in fleet.select(&args.targets.targets)? {
-        let (generation, secrets) = find(&fleet, &target, args.to.map(GenerationId))
+        let way = find(&fleet, &target, args.to.map(GenerationId))
             .map_err(|failed| ExitCode::from(show_failure(&target, &failed)))?;
-        let digest = generation.digest.expect("only generations with a bundle are gone back to");
-        let bundle = fleet.store.get(&digest).map_err(|error| refuse(&error))?;
-        ways.push(Way { generation, bundle, secrets });
+        fleet.put(&way.bundle).map_err(|error| refuse(&error))?;
+        ways.push(way);
     }
     let jobs = ways.iter().map(|way| {
         let secrets = || fleet.secrets();
@@ -61,11 +60,7 @@ fn roll_back(args: &RollbackArgs, workspace: &Workspace) -> Result<ExitCode, Exi
     Ok(run_jobs(&fleet, jobs, &args.options))
 }
 
-fn find(
-    fleet: &Fleet,
-    target: &Target,
-    to: Option<GenerationId>,
-) -> Result<(Generation, BTreeSet<SecretsVersion>), Failed> {
+fn find(fleet: &Fleet, target: &Target, to: Option<GenerationId>) -> Result<Way, Failed> {
     let bundle = &fleet.compiled.guests[target];
     let job = Job::activate(bundle, &|| fleet.secrets(), who()).map_err(Failed::refused)?;
     fleet.with_seams(&progress(target), |seams| {
@@ -74,7 +69,12 @@ fn find(
         let mut found = settle(seams, &job, found)?;
         let reply = history(&job, &mut found)?;
         let generation = rollback_target(target, &reply, to).map_err(Failed::refused)?;
+        let digest = generation.digest.expect("only generations with a bundle are gone back to");
+        let bundle = match fleet.store.get(&digest) {
+            Ok(bundle) => bundle,
+            Err(_) => fetch_bundle(&job, &mut found, &digest).map_err(Failed::refused)?,
+        };
         let secrets = found.guest.map(|guest| guest.secrets).unwrap_or_default();
-        Ok((generation, secrets))
+        Ok(Way { generation, bundle, secrets })
     })
 }

@@ -169,10 +169,15 @@ mod tests {
             "/etc/cron.d/a.b",
             "/srv/o\u{308}",
             "/home/x/y",
+            "/etc/passwd",
+            "/etc/ld.so.preload",
+            "/usr/bin/systemctl",
+            "/etc/systemd/system/ssh.service",
+            "/etc/systemd/system/stackc-recover.service",
         ] {
             assert!(refusal(&path(text)).is_some(), "{text}");
         }
-        for text in ["/var/lib/stackc2", "/usr/lib/x", "/etc/cron.d/app_job", "/srv/\u{f6}"] {
+        for text in ["/var/lib/stackc2", "/usr/local/lib/x", "/etc/cron.d/app_job", "/srv/\u{f6}"] {
             assert!(refusal(&path(text)).is_none(), "{text}");
         }
     }

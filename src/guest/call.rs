@@ -7,9 +7,9 @@ use super::{
     observe, packages, recover, redact, release, secrets, store, switch, undo, validate,
 };
 use crate::model::protocol::{
-    BeginRequest, BundleRequest, Caller, ConfirmRequest, DatabasesRequest, Done, GcRequest,
-    HistoryRequest, Line, MigrateRequest, ObserveRequest, ReceiveRequest, Refusal, ReleaseRequest,
-    ResultRequest, SecretsRequest, UndoRequest,
+    BeginRequest, BundleRequest, Caller, ConfirmRequest, DatabasesRequest, Done, FetchReply,
+    FetchRequest, GcRequest, HistoryRequest, Line, MigrateRequest, ObserveRequest, ReceiveRequest,
+    Refusal, ReleaseRequest, ResultRequest, SecretsRequest, UndoRequest,
 };
 use crate::model::{Failure, TxId, TxState};
 use serde::Serialize;
@@ -30,7 +30,7 @@ const RESULT_ROUND: Duration = Duration::from_millis(20);
 
 const USAGE: &str = "usage: stackc-guest [--root DIR] VERB
 verbs: observe receive packages accounts secrets databases tools release migrate validate begin result confirm undo
-       history gc switch timer-undo switch-ended recover install-recover";
+       history fetch gc switch timer-undo switch-ended recover install-recover";
 
 /// What a call says on its last line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,6 +169,7 @@ fn operator_call(guest: &mut Guest, verb: &str, input: &mut dyn BufRead) -> Opti
         "confirm" => reply(confirm_call(guest, input)),
         "undo" => reply(undo_call(guest, input)),
         "history" => reply(history(guest, input)),
+        "fetch" => reply(fetch(guest, input)),
         "gc" => reply(gc_call(guest, input)),
         "recover" => reply(recover_call(guest)),
         "install-recover" => reply(recover::install(guest)),
@@ -385,6 +386,12 @@ fn history(
     let request: HistoryRequest = request(input)?;
     lease::check_identity(guest.fs, &request.identity)?;
     observe::history(guest.fs)
+}
+
+fn fetch(guest: &mut Guest, input: &mut dyn BufRead) -> Result<FetchReply, GuestError> {
+    let request: FetchRequest = request(input)?;
+    lease::check_identity(guest.fs, &request.identity)?;
+    store::fetch(guest.fs, &request.digest)
 }
 
 fn gc_call(

@@ -5,10 +5,11 @@ use super::error::GuestError;
 use super::fs::{GuestFs, Ids, Kind, Sync, mkdir_all, remove_tree, split};
 use crate::model::canonical;
 use crate::model::layout::STATE;
+use crate::model::protocol::FetchReply;
 use crate::model::{Bytes, Digest, Entry, EntryPath, GuestPath, Manifest, TxId, document, layout};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 /// The most bytes of a bundle's archive: a bundle has 64 MiB at most, and gzip adds little to what it cannot shrink.
@@ -217,6 +218,19 @@ fn verify_at(fs: &mut dyn GuestFs, tree: &str, digest: &Digest) -> Result<Manife
         return Err(broken(format!("`{stranger}` does not belong there")));
     }
     Ok(manifest)
+}
+
+/// A whole bundle, verified.
+pub fn fetch(fs: &mut dyn GuestFs, digest: &Digest) -> Result<FetchReply, GuestError> {
+    let manifest = verify(fs, digest)?;
+    let tree = tree_path(digest);
+    let mut files = BTreeMap::new();
+    for (path, entry) in &manifest.entries {
+        if matches!(entry, Entry::Document(_) | Entry::File { .. }) {
+            files.insert(path.clone(), fs.read(&format!("{tree}/{path}"))?);
+        }
+    }
+    Ok(FetchReply { manifest, files })
 }
 
 /// What is wrong with one entry; nothing, mostly.

@@ -2,7 +2,8 @@
 //! Each is canonical JSON; any new field is a new bundle format.
 
 use super::{
-    DatabaseName, Digest, EntryPath, GuestPath, Manifest, Owner, PackageName, SecretName, UnitName,
+    Bytes, DatabaseName, Digest, Entry, EntryPath, GuestPath, Manifest, Owner, PackageName,
+    SecretName, UnitName, canonical,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -123,6 +124,23 @@ pub struct Bundle {
     pub digest: Digest,
     pub manifest: Manifest,
     pub files: BTreeMap<EntryPath, Vec<u8>>,
+}
+
+impl Bundle {
+    /// Puts a bundle together, when these bytes are the ones that the digest names.
+    pub fn prove(
+        digest: Digest,
+        manifest: Manifest,
+        files: BTreeMap<EntryPath, Vec<u8>>,
+    ) -> Option<Self> {
+        let wanted = manifest.entries.iter().filter_map(|(path, entry)| match entry {
+            Entry::Document(bytes) | Entry::File { bytes, .. } => Some((path, *bytes)),
+            _ => None,
+        });
+        let found = files.iter().map(|(path, bytes)| (path, Bytes::of(bytes)));
+        let proved = Digest::of(&canonical::to_bytes(&manifest)) == digest && wanted.eq(found);
+        proved.then_some(Self { digest, manifest, files })
+    }
 }
 
 /// Names of the bundle's own documents.

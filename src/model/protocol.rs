@@ -6,8 +6,8 @@
 //! has no version of its own.
 
 use super::{
-    Digest, Generation, GenerationId, GuestPath, Ledger, Manifest, Nonce, Phase, ReleaseId,
-    SecretsVersion, Switch, TxId, TxState, UnitName,
+    Digest, EntryPath, Generation, GenerationId, GuestPath, Ledger, Manifest, Nonce, Phase,
+    ReleaseId, SecretsVersion, Switch, TxId, TxState, UnitName,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -279,6 +279,22 @@ pub struct UndoRequest {
 #[serde(deny_unknown_fields)]
 pub struct HistoryRequest {
     pub identity: Identity,
+}
+
+/// `fetch`: a bundle of the store, for an operator whose `out/` has lost it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetchRequest {
+    pub identity: Identity,
+    pub digest: Digest,
+}
+
+/// The bundle; its digest proves every byte, so that the guest need not be believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetchReply {
+    pub manifest: Manifest,
+    pub files: BTreeMap<EntryPath, Vec<u8>>,
 }
 
 /// `gc`: removes trees, releases and secrets that no kept generation needs.

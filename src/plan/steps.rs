@@ -6,8 +6,8 @@ use super::{
     switch::{file_changes, unit_changes},
 };
 use crate::model::{
-    Bundle, Container, Digest, GenerationId, GuestPath, ReleaseDocument, ReleaseId, SecretTags,
-    SecretsVersion, Target, UnitName, Vmid, document,
+    Bundle, Container, Digest, GenerationId, GuestPath, PackageName, ProxmoxDocument,
+    ReleaseDocument, ReleaseId, SecretTags, SecretsVersion, Target, UnitName, Vmid, document,
     protocol::{ObservedGuest, PendingTx},
 };
 use std::collections::BTreeMap;
@@ -132,6 +132,15 @@ fn guest_changes(wanted: &Wanted<'_>, live: &Live, plan: &Plan) -> bool {
     })
 }
 
+/// What a new guest is made of, for the one who approves it.
+fn size_of(guest: &ProxmoxDocument) -> String {
+    let template = guest.template.rsplit('/').next().unwrap_or(&guest.template);
+    format!(
+        "{} cores, {} MiB, {} GiB on {}, {} on {}, {template}",
+        guest.cores, guest.memory_mib, guest.disk_gib, guest.storage, guest.ip, guest.bridge
+    )
+}
+
 /// Steps about the guest as Proxmox has it. Returns the one that comes last of all.
 fn provision(
     plan: &mut Plan,
@@ -140,7 +149,7 @@ fn provision(
 ) -> Result<Option<PlannedStep>, PlanError> {
     let wanted = &documents.proxmox;
     let Some(found) = container else {
-        let cause = format!("there is no guest {}", wanted.vmid);
+        let cause = format!("there is no guest {}: {}", wanted.vmid, size_of(wanted));
         let stays = "the guest stays when its first activation is undone".to_owned();
         plan.steps.push(step(Step::Create, cause, Effect::Boot, Some(stays)));
         plan.steps.push(step(Step::Start, "it is new".to_owned(), Effect::Boot, None));
@@ -272,7 +281,10 @@ fn packages_cause(documents: &Documents, guest: Option<&ObservedGuest>) -> Strin
             format!("missing: {}", names.join(" "))
         }
         Some(_) => "the list of packages differs".to_owned(),
-        None => format!("{} packages", documents.apt.packages.len()),
+        None => {
+            let names: Vec<&str> = documents.apt.packages.keys().map(PackageName::as_str).collect();
+            names.join(" ")
+        }
     }
 }
 

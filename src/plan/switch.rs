@@ -5,7 +5,7 @@ use super::{
     units::{Differences, UnitChange, UnitDecision, decide, is_a},
 };
 use crate::model::{
-    FirewallAction, Generation, GenerationCause, GenerationId, GuestPath, Nonce, Outcome,
+    FirewallAction, Generation, GenerationCause, GenerationId, GuestPath, Manifest, Nonce, Outcome,
     ReleaseId, Switch, TxId, UnitActions, UnitName, document, layout, protocol::ObservedGuest,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,7 +47,7 @@ pub fn switch(
     let release_changes = new.release != live.release();
     let drifted: BTreeSet<GuestPath> = observed.drift.keys().cloned().collect();
     let units = unit_changes(wanted, &live, release_changes, observed);
-    let reload = reload_needed(&file_changes(wanted, &live), &live, wanted);
+    let reload = reload_needed(&live, wanted);
     let parent = new.parent.unwrap_or_else(|| parent(&live, wanted));
     Switch {
         tx: new.tx,
@@ -93,15 +93,15 @@ pub(super) fn unit_changes(
     decide(live, wanted.bundle, &differences, &observed.units)
 }
 
-/// Whether a file, drop-in or link of the service manager changes.
-fn reload_needed(
-    files: &BTreeMap<GuestPath, FileChange>,
-    live: &Live,
-    wanted: &Wanted<'_>,
-) -> bool {
-    let below = |path: &GuestPath| path.as_str().starts_with(super::live::UNITS);
-    files.keys().any(below)
-        || (live.manifest.is_none() && wanted.bundle.manifest.overlay().any(|(p, _)| below(&p)))
+/// Whether the service manager must read again. Another tree has other times of change, by which it would say for ever
+/// that its units changed on disk; so it reads again also where no unit's text is another.
+fn reload_needed(live: &Live, wanted: &Wanted<'_>) -> bool {
+    let new = &wanted.bundle.manifest;
+    let has_units = |manifest: &Manifest| {
+        manifest.overlay().any(|(path, _)| path.as_str().starts_with(super::live::UNITS))
+    };
+    live.manifest.as_ref() != Some(new)
+        && (has_units(new) || live.manifest.as_ref().is_some_and(has_units))
 }
 
 fn of(units: &BTreeMap<UnitName, UnitChange>, wanted: &[UnitDecision]) -> Vec<UnitName> {

@@ -17,9 +17,9 @@ pub use ssh::{Progress, SshConnection};
 
 use crate::model::TxState;
 use crate::model::protocol::{
-    BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, HistoryReply,
-    HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest, ReleaseRequest,
-    ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
+    BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply, FetchRequest,
+    HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest,
+    ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
 };
 
 /// What the operator asks of a guest: the protocol's verbs. Each call is one round trip and can be made again.
@@ -41,5 +41,7 @@ pub trait Connection: Send {
     fn confirm(&mut self, request: &ConfirmRequest) -> Result<TxState, RemoteError>;
     /// Goes back now; decided already, it tells how.
     fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError>;
+    /// A bundle that the guest still has.
+    fn fetch(&mut self, request: &FetchRequest) -> Result<FetchReply, RemoteError>;
     fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError>;
 }

@@ -8,9 +8,9 @@ use super::{
 use crate::model::{
     TxState,
     protocol::{
-        BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, HistoryReply,
-        HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest,
-        ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
+        BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
+        FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest,
+        ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -184,6 +184,10 @@ impl Connection for SshConnection {
 
     fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError> {
         self.ask("undo", request, &[], UNDO)
+    }
+
+    fn fetch(&mut self, request: &FetchRequest) -> Result<FetchReply, RemoteError> {
+        self.ask("fetch", request, &[], SHORT)
     }
 
     fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError> {

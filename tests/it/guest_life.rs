@@ -1,8 +1,10 @@
 //! The whole life of a guest that is a folder, with the real binary.
 
 use crate::guest_fixture::{FOREIGN, Folder, Made, health, identity, make, name};
-use stackc::model::protocol::{HistoryReply, HistoryRequest, RefusalCode, UndoRequest};
-use stackc::model::{Ledger, Outcome, Phase, Placed, Probe, Switch, TxState, layout};
+use stackc::model::protocol::{
+    FetchReply, FetchRequest, HistoryReply, HistoryRequest, RefusalCode, UndoRequest,
+};
+use stackc::model::{Bundle, Ledger, Outcome, Phase, Placed, Probe, Switch, TxState, layout};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -229,6 +231,23 @@ fn guest_rolls_back_by_a_new_generation_of_the_older_bundle() {
     assert_eq!(picture["current"], "Some(\"generations/3\")");
     picture.insert("current".to_owned(), first_picture["current"].clone());
     assert_eq!(picture, first_picture);
+}
+
+#[test]
+fn guest_gives_a_bundle_back_that_its_digest_proves() {
+    let (folder, first, _) = Folder::on_first();
+    let digest = first.bundle.digest;
+    let request = FetchRequest { identity: identity(), digest };
+    let FetchReply { manifest, mut files } =
+        folder.call(&["fetch"], &request, &[]).expect("it is live");
+    let proved = Bundle::prove(digest, manifest.clone(), files.clone());
+    assert_eq!(proved.as_ref(), Some(&first.bundle));
+    let (_, bytes) = files.iter_mut().next().expect("a bundle has files");
+    bytes.push(b'x');
+    assert_eq!(Bundle::prove(digest, manifest, files), None);
+    let request = FetchRequest { identity: identity(), digest: make(2, 60).bundle.digest };
+    let refusal = folder.call::<FetchReply>(&["fetch"], &request, &[]).expect_err("never sent");
+    assert_eq!(refusal.code, RefusalCode::Failed, "{refusal:?}");
 }
 
 #[test]

@@ -6,10 +6,10 @@ use stackc::{
         Bundle, Container, Digest, Failure, Generation, GenerationId, Mark, Network, NodeName,
         Outcome, Phase, ProxmoxDocument, SecretsVersion, Setting, Switch, TxId, TxState, Vmid,
         protocol::{
-            BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, HistoryReply,
-            HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, PendingTx,
-            ReceiveRequest, Refusal, RefusalCode, ReleaseRequest, ResultRequest, SecretsRequest,
-            ToolsReply, UndoRequest, UnitState,
+            BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
+            FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
+            ObservedGuest, PendingTx, ReceiveRequest, Refusal, RefusalCode, ReleaseRequest,
+            ResultRequest, SecretsRequest, ToolsReply, UndoRequest, UnitState,
         },
     },
     proxmox::{Neighbour, Proxmox, ProxmoxError},
@@ -271,6 +271,10 @@ impl Connection for World {
         }
         inside.state(&request.tx)
     }
+    fn fetch(&mut self, request: &FetchRequest) -> Result<FetchReply, RemoteError> {
+        let message = format!("bundle {} is not here", request.digest);
+        Err(refused(RefusalCode::Refused, message))
+    }
     fn history(&mut self, _: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
         let inside = self.inside();
         let (generations, live) = (inside.generations.clone(), inside.live);
@@ -490,6 +494,9 @@ impl<T: Connection> Connection for Faulty<T> {
     }
     fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError> {
         self.guest("undo", |inner| inner.undo(request))
+    }
+    fn fetch(&mut self, request: &FetchRequest) -> Result<FetchReply, RemoteError> {
+        self.guest("fetch", |inner| inner.fetch(request))
     }
     fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
         self.guest("history", |inner| inner.history(request))
