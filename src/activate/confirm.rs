@@ -34,6 +34,8 @@ pub(super) struct Switching<'a> {
     pub(super) who: &'a str,
     pub(super) from: GenerationId,
     pub(super) health: &'a HealthDocument,
+    /// Whether Proxmox has the guest as stopped.
+    pub(super) is_off: &'a dyn Fn() -> bool,
 }
 
 impl Switching<'_> {
@@ -99,6 +101,7 @@ impl Switching<'_> {
         while started.elapsed() < deadline {
             match connection.confirm(&request) {
                 Ok(state) => return self.judge(state),
+                Err(error) if error.is_lost() && (self.is_off)() => return Err(self.stopped(error)),
                 Err(error) if !error.is_answer() || error.is_busy() => thread::sleep(PAUSE),
                 Err(error) => return Err(self.unknown(error)),
             }
@@ -125,6 +128,7 @@ impl Switching<'_> {
                     return self.judge(state);
                 }
                 Ok(_) => {}
+                Err(error) if error.is_lost() && (self.is_off)() => return Err(self.stopped(error)),
                 Err(error)
                     if (!error.is_answer() || error.is_busy()) && started.elapsed() < limit =>
                 {
@@ -153,6 +157,12 @@ impl Switching<'_> {
                 Err(Failed { stage: Stage::Unknown, error })
             }
         }
+    }
+
+    /// Nobody need wait for a guest that is off.
+    fn stopped(&self, cause: RemoteError) -> Failed {
+        let error = ActivateError::Stopped { target: self.target.clone(), cause };
+        Failed { stage: Stage::Unknown, error }
     }
 
     fn unknown(&self, cause: RemoteError) -> Failed {

@@ -66,6 +66,14 @@ pub enum ActivateError {
         #[source]
         cause: RemoteError,
     },
+    #[error(
+        "the guest of {target} stopped before its switch was confirmed; it goes back by itself when it starts"
+    )]
+    Stopped {
+        target: Target,
+        #[source]
+        cause: RemoteError,
+    },
     #[error("the switch of {target} did not begin: the guest knows nothing of it")]
     NeverBegan {
         target: Target,
@@ -87,6 +95,8 @@ pub enum ActivateError {
     NoGeneration { target: Target, number: GenerationId, known: Vec<GenerationId> },
     #[error("the guest of {target} sent other bytes than bundle {digest} has")]
     Unproved { target: Target, digest: Digest },
+    #[error("the guest of {target} does not run, so it cannot be asked")]
+    NotRunning { target: Target },
     #[error("{target} has nothing to go back to: {why}")]
     NothingBefore { target: Target, why: String },
     #[error(
@@ -170,6 +180,9 @@ impl ActivateError {
         match self {
             Self::Undone { target, .. } => {
                 Some(format!("stackc activate {target}   # after mending it"))
+            }
+            Self::Stopped { target, .. } => {
+                Some(format!("stackc activate {target}   # starts it, and tries again"))
             }
             Self::SettingsLeft { target, .. } => {
                 Some(format!("stackc plan {target}   # shows the settings that differ"))

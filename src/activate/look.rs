@@ -131,8 +131,7 @@ pub(super) fn check_pending(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), 
 pub fn history(job: &Job<'_>, found: &mut Found) -> Result<HistoryReply, Failed> {
     let target = &job.bundle.manifest.target;
     let (Some(container), Some(connection)) = (&found.container, &mut found.connection) else {
-        let why = "its guest does not run".to_owned();
-        return Err(Failed::refused(ActivateError::NothingBefore { target: target.clone(), why }));
+        return Err(Failed::refused(ActivateError::NotRunning { target: target.clone() }));
     };
     let request = HistoryRequest { identity: identity(target, container) };
     connection.history(&request).map_err(Failed::refused)
@@ -146,8 +145,7 @@ pub fn fetch_bundle(
 ) -> Result<Bundle, ActivateError> {
     let target = &job.bundle.manifest.target;
     let (Some(container), Some(connection)) = (&found.container, &mut found.connection) else {
-        let why = "its guest does not run".to_owned();
-        return Err(ActivateError::NothingBefore { target: target.clone(), why });
+        return Err(ActivateError::NotRunning { target: target.clone() });
     };
     let request = FetchRequest { identity: identity(target, container), digest: *digest };
     let reply = connection.fetch(&request)?;

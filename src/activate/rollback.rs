@@ -23,8 +23,14 @@ pub fn rollback_target(
         None => live.parent.ok_or_else(|| nothing("the live generation has no parent"))?,
     };
     if number == GenerationId::FOUND {
-        let why = "what was live before it is generation 0, the guest as it was found, which holds no bundle";
-        return Err(nothing(why));
+        return Err(nothing(match asked {
+            Some(_) => {
+                "generation 0 is the guest as it was found, and this version cannot go there"
+            }
+            None => {
+                "what was live before is generation 0, the guest as it was found, which holds no bundle"
+            }
+        }));
     }
     let found = confirmed().find(|g| g.number == number).cloned();
     found.ok_or_else(|| ActivateError::NoGeneration {

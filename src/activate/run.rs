@@ -17,6 +17,7 @@ use crate::plan::{Live, NewGeneration, Plan, Step, found_value, plan, setting_na
 use crate::proxmox::ProxmoxError;
 use crate::remote::Connection;
 use crate::store;
+use std::cell::RefCell;
 
 /// What an activation has made live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -396,6 +397,12 @@ impl Run<'_, '_> {
         work: impl FnOnce(&Switching<'_>, &mut dyn Connection) -> Result<T, Failed>,
     ) -> Result<T, Failed> {
         let identity = self.caller().identity;
+        let vmid = self.job.documents.proxmox.vmid;
+        let proxmox = RefCell::new(&mut *self.seams.proxmox);
+        let is_off = || {
+            let found = proxmox.borrow_mut().container(vmid);
+            matches!(found, Ok(Some(container)) if !container.running)
+        };
         let switching = Switching {
             target: &self.job.bundle.manifest.target,
             identity: &identity,
@@ -404,6 +411,7 @@ impl Run<'_, '_> {
             who: &self.job.who,
             from: self.begun_from.unwrap_or(GenerationId::FOUND),
             health: &self.job.documents.health,
+            is_off: &is_off,
         };
         let connection = self.connection.as_mut().expect("a switch began over it");
         work(&switching, connection.as_mut())

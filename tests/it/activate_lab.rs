@@ -9,7 +9,7 @@ use stackc::{
     lab::{self, Lab, Place},
     model::{
         Bundle, GenerationId, GuestAccess, SecretValue, Site, Trust,
-        protocol::{HistoryReply, HistoryRequest, Identity},
+        protocol::{FetchRequest, HistoryReply, HistoryRequest, Identity},
     },
     plan::text,
     proxmox::ProxmoxClient,
@@ -197,6 +197,11 @@ fn a_stack_is_created_changed_undone_rolled_back_and_left_alone() {
     assert!(!failed.error.evidence().is_empty(), "it says why");
     assert!(read(&own.lab, 101, "/etc/web.env").contains("VERSION=two"));
     assert!(operator.plan_is_empty(&two, "first"), "undone means as before");
+
+    let (mut connection, identity) = operator.connection(&two);
+    let request = FetchRequest { identity, digest: one.digest };
+    let fetched = connection.fetch(&request).expect("what was live is still there");
+    assert_eq!(Bundle::prove(one.digest, fetched.manifest, fetched.files), Some(one.clone()));
 
     let history = operator.history(&two);
     let back = rollback_target(&two.manifest.target, &history, None).expect("there is one before");

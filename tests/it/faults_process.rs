@@ -52,21 +52,27 @@ impl Operator {
 
     /// Kills the command with SIGKILL `delay` after a line for which `when` holds; it may be over before.
     /// What it started, such as ssh, lives on, as it would for a user.
-    pub fn kill_when(&mut self, delay: Duration, mut when: impl FnMut(&str) -> bool) {
+    pub fn kill_when(&mut self, delay: Duration, when: impl FnMut(&str) -> bool) {
+        if self.waits_for(when) {
+            thread::sleep(delay);
+            self.child.kill().expect("the command is our child");
+        }
+    }
+
+    /// Waits for a line for which `when` holds; false when the command is over before.
+    pub fn waits_for(&mut self, mut when: impl FnMut(&str) -> bool) -> bool {
         loop {
             let line = match self.said.recv_timeout(GLANCE) {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Timeout) if !self.has_ended() => continue,
-                Err(_) => return,
+                Err(_) => return false,
             };
             let now = when(&line);
             self.lines.push(line);
             if now {
-                break;
+                return true;
             }
         }
-        thread::sleep(delay);
-        self.child.kill().expect("the command is our child");
     }
 
     fn has_ended(&mut self) -> bool {

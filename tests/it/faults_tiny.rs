@@ -223,8 +223,8 @@ impl<'lab> Tiny<'lab> {
         answer.split_once("\r\n\r\n").map_or(answer.clone(), |(_, body)| body.to_owned())
     }
 
-    /// Leaves the guest, so that many can be made one after another.
-    pub fn switch_off(self) {
+    /// Takes the power from the guest.
+    pub fn switch_off(&self) {
         lab::power_cut(&self.lab.info, self.vmid()).expect("the guest runs");
     }
 }
