@@ -5,7 +5,7 @@ use super::{
     workspace::{self, Workspace},
 };
 use crate::{
-    activate::{Failed, Fetch, Seams},
+    activate::{Failed, Fetch, Job, Seams, who},
     compile::{self, Compiled},
     model::{Bundle, ReleaseDocument, Target},
     proxmox::{ProxmoxClient, address_answers},
@@ -74,6 +74,15 @@ impl Fleet {
     pub fn select(&self, words: &[String]) -> Result<Vec<Target>, ExitCode> {
         let chosen = workspace::select(words, &workspace::tags(&self.compiled.guests))?;
         Ok(chosen.into_iter().collect())
+    }
+
+    /// The activation of each target, to be looked at.
+    pub fn jobs(&self, targets: &[Target]) -> Result<Vec<Job<'_>>, ExitCode> {
+        let secrets = || self.secrets();
+        let jobs = targets
+            .iter()
+            .map(|target| Job::activate(&self.compiled.guests[target], &secrets, who()));
+        jobs.collect::<Result<_, _>>().map_err(|error| refuse(&error))
     }
 
     /// Works on one guest through the real Proxmox and SSH. `progress` is told each step.

@@ -1,11 +1,11 @@
 //! `stackc plan`: shows what `activate` would do.
 
 use super::{
-    fleet::{Fleet, JOBS, Targets, parallel, refuse, show_failure},
+    fleet::{Fleet, JOBS, Targets, parallel, show_failure},
     workspace::Workspace,
 };
 use crate::{
-    activate::{Failed, Job, look, who},
+    activate::{Failed, Job, look},
     model::Target,
     plan::{Plan, text},
 };
@@ -37,10 +37,7 @@ pub fn run(args: &PlanArgs, workspace: &Workspace) -> ExitCode {
 fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let fleet = Fleet::open(workspace)?;
     let targets = fleet.select(&args.targets.targets)?;
-    let secrets = || fleet.secrets();
-    let jobs = targets.iter().map(|t| Job::activate(&fleet.compiled.guests[t], &secrets, who()));
-    let jobs: Result<Vec<_>, _> = jobs.collect();
-    let jobs = jobs.map_err(|error| refuse(&error))?;
+    let jobs = fleet.jobs(&targets)?;
     let results: Vec<(Target, Result<Plan, Failed>)> = parallel(jobs, args.jobs, |job| {
         let target = job.bundle.manifest.target.clone();
         (target, plan_of(&fleet, &job))

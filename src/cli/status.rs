@@ -1,11 +1,11 @@
 //! `stackc status`: what is live where.
 
 use super::{
-    fleet::{Fleet, JOBS, Targets, parallel, refuse, show_failure},
+    fleet::{Fleet, JOBS, Targets, parallel, show_failure},
     workspace::Workspace,
 };
 use crate::{
-    activate::{Failed, Found, Job, look, who},
+    activate::{Failed, Found, Job, look},
     model::{Digest, Target, protocol::ObservedGuest},
     plan::pending_text,
 };
@@ -43,10 +43,7 @@ pub fn run(args: &StatusArgs, workspace: &Workspace) -> ExitCode {
 fn show(args: &StatusArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let fleet = Fleet::open(workspace)?;
     let targets = fleet.select(&args.targets.targets)?;
-    let secrets = || fleet.secrets();
-    let jobs = targets.iter().map(|t| Job::activate(&fleet.compiled.guests[t], &secrets, who()));
-    let jobs: Result<Vec<_>, _> = jobs.collect();
-    let jobs = jobs.map_err(|error| refuse(&error))?;
+    let jobs = fleet.jobs(&targets)?;
     let results = parallel(jobs, args.jobs, |job| {
         let found = fleet.with_seams(&|_, _| {}, |seams| look(seams, &job));
         found
