@@ -1,9 +1,9 @@
 //! The running side of a real Debian guest: systemctl, iptables, ufw, journalctl.
 
-use super::process;
 use super::system::{
     Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport, run,
 };
+use super::{child, probe};
 use crate::model::{Probe, TxId, UnitName};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
@@ -245,7 +245,7 @@ impl System for Debian {
     }
 
     fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
-        process::run(command)
+        child::run(command)
     }
 
     fn program(&mut self) -> Result<String, SystemError> {
@@ -253,7 +253,7 @@ impl System for Debian {
     }
 
     fn probe(&mut self, probe: &Probe) -> Result<(), String> {
-        process::probe(probe)
+        probe::ask(probe)
     }
 }
 

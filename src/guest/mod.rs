@@ -7,6 +7,7 @@
 mod account;
 mod begin;
 mod call;
+mod child;
 mod confirm;
 mod database;
 mod debian;
@@ -23,7 +24,8 @@ mod observe;
 mod offline;
 mod packages;
 mod place;
-mod process;
+mod probe;
+mod real_fs;
 mod recover;
 mod redact;
 mod release;
@@ -38,8 +40,9 @@ mod validate;
 pub use call::{Answer, answer, run};
 pub use debian::Debian;
 pub use error::GuestError;
-pub use fs::{FsError, Guard, GuestFs, Ids, Kind, RealFs, Stat, Sync};
+pub use fs::{FsError, Guard, GuestFs, Ids, Kind, Stat, Sync};
 pub use offline::{Offline, State};
+pub use real_fs::RealFs;
 pub use system::{Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport};
 
 /// A guest: its files, what runs on it, and where progress is told.

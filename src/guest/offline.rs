@@ -1,11 +1,12 @@
 //! The running side of a guest that is only a folder (`--root DIR`): it remembers what a service manager and a kernel
 //! would know in `DIR/run/stackc/system.json`, so that store, journal, switch, undo and recovery run as they are.
 
-use super::fs::{GuestFs, RealFs, mkdir_all, replace};
-use super::process;
+use super::fs::{GuestFs, mkdir_all, replace};
+use super::real_fs::RealFs;
 use super::system::{
     Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport,
 };
+use super::{child, probe};
 use crate::model::{Probe, TxId, UnitName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -216,7 +217,7 @@ impl System for Offline {
         let mut inside = Command { user: None, ..command.clone() };
         inside.argv[0] = below(&program);
         inside.folder = command.folder.as_deref().map(below);
-        process::run(&inside)
+        child::run(&inside)
     }
 
     fn program(&mut self) -> Result<String, SystemError> {
@@ -224,6 +225,6 @@ impl System for Offline {
     }
 
     fn probe(&mut self, probe: &Probe) -> Result<(), String> {
-        process::probe(probe)
+        probe::ask(probe)
     }
 }
