@@ -1,11 +1,12 @@
 //! `begin`: everything that can fail without an effect, then the switch is started apart from the connection.
 
 use super::Guest;
+use super::before::{self, Before};
 use super::error::GuestError;
 use super::fs::GuestFs;
-use super::journal::{self, Before};
-use super::store;
-use super::{firewall, generation, health, place, recover, release, undo};
+use super::journal;
+use super::{firewall, generation, health, recover, release, undo};
+use super::{staging, store};
 use crate::model::protocol::{Caller, Done};
 use crate::model::{
     Digest, GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document,
@@ -59,7 +60,7 @@ pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done
 fn prepare(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
     let prepared = journal::before(guest.fs, &switch.tx).and_then(|before| {
         let owned = generation::ledger(guest.fs, switch.from)?;
-        place::prepare(guest.fs, switch, &before, &owned)?;
+        staging::prepare(guest.fs, switch, &before, &owned)?;
         generation::write(guest.fs, switch)
     });
     if let Err(error) = prepared {
@@ -82,7 +83,7 @@ fn check(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
         return Err(GuestError::Unfit(taken));
     }
     check_parts(guest.fs, switch)?;
-    place::check_one_file_system(guest.fs, switch)?;
+    before::check_one_file_system(guest.fs, switch)?;
     let free = guest.fs.free_bytes(crate::model::layout::STATE)?;
     if free < ROOM_BYTES_MIN {
         Err(GuestError::Room { free, needed: ROOM_BYTES_MIN })
@@ -120,8 +121,8 @@ fn look(guest: &mut Guest, switch: &Switch) -> Result<Before, GuestError> {
     Ok(Before {
         boot_id: guest.system.boot_id()?,
         live: generation::live(guest.fs)?,
-        paths: place::look(guest.fs, switch)?,
-        created: place::missing_folders(guest.fs, switch)?,
+        paths: before::look(guest.fs, switch)?,
+        created: before::missing_folders(guest.fs, switch)?,
         units: guest.system.units(&units)?,
         failing_probes: failing.keys().filter(|name| is_shared(name)).cloned().collect(),
         passing_probes: passing(&old.probes, &failing),

@@ -1,8 +1,8 @@
 //! Is the new generation well? Judged against what was wrong before it.
 
 use super::Guest;
+use super::before::Before;
 use super::error::GuestError;
-use super::journal::Before;
 use super::system::UnitReport;
 use crate::model::{Failure, HealthDocument, Probe, Switch, UnitName};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,17 +1,14 @@
 //! A transaction on disk: `tx/<id>/`, published whole, decided once, moved to `history/` when it is over.
 
+use super::before::{Before, Found};
 use super::error::GuestError;
-use super::fs::{GuestFs, Ids, Sync, mkdir_all, remove_tree, replace};
+use super::fs::{GuestFs, Sync, mkdir_all, remove_tree, replace};
 use super::redact;
 use super::store::read_document;
-use super::system::{Rules, UnitReport};
 use crate::model::layout::STATE;
 use crate::model::protocol::TxRecord;
-use crate::model::{
-    Failure, GenerationId, GuestPath, Phase, Probe, Switch, TxId, TxState, UnitName, canonical,
-};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::model::{Failure, Phase, Switch, TxId, TxState, UnitName, canonical};
+use std::collections::BTreeMap;
 
 pub const TRANSACTIONS: &str = "/var/lib/stackc/tx";
 const HISTORY: &str = "/var/lib/stackc/history";
@@ -19,48 +16,6 @@ const HISTORY: &str = "/var/lib/stackc/history";
 const RESERVE_BYTES: u64 = 1 << 20;
 /// After this many boots that did not finish, nothing is tried again without a person.
 pub const RECOVERIES_MAX: u32 = 3;
-
-/// The guest before the switch: all that an undo needs, besides the hard links in `saved/`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Before {
-    pub boot_id: String,
-    pub live: Option<GenerationId>,
-    pub paths: BTreeMap<GuestPath, Found>,
-    /// Directories that are made only to hold what is placed, parents first.
-    pub created: BTreeSet<String>,
-    pub units: BTreeMap<UnitName, UnitReport>,
-    /// Probes that did not pass while the old generation, which had them too, was live.
-    pub failing_probes: BTreeSet<String>,
-    /// The old generation's probes that passed: they do again when it is back.
-    pub passing_probes: BTreeMap<String, Probe>,
-    /// How long the old generation may take for that.
-    pub start_seconds: u32,
-    pub rules: Rules,
-    pub ufw_loaded: bool,
-}
-
-/// What was at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum Found {
-    Absent,
-    /// A file or a symlink, kept under a second name.
-    Saved {
-        name: u64,
-    },
-    Directory {
-        uid: u32,
-        gid: u32,
-        mode: u32,
-    },
-}
-
-impl Found {
-    pub fn directory(ids: Ids) -> Self {
-        Self::Directory { uid: ids.uid, gid: ids.gid, mode: ids.mode }
-    }
-}
 
 /// How a transaction ends: settled by one link(2), for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

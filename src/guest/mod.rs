@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "the guest's binary is an effect as a whole")]
 
 mod account;
+mod before;
 mod begin;
 mod call;
 mod child;
@@ -30,11 +31,14 @@ mod recover;
 mod redact;
 mod release;
 mod secrets;
+mod staging;
 mod store;
 mod switch;
 mod system;
+mod tree;
 mod undo;
 mod units;
+mod unpack;
 mod validate;
 
 pub use call::{Answer, answer, run};

@@ -1,9 +1,10 @@
 //! Recovery at boot, before anything reads what it puts back (lxc.md §4).
 
 use super::Guest;
+use super::before::{Before, Found};
 use super::error::GuestError;
 use super::fs::{GuestFs, mkdir_all, remove_tree, replace, split};
-use super::journal::{self, Before, Decision, Found};
+use super::journal::{self, Decision};
 use super::packages;
 use super::system::{Alarm, UnitJob, UnitReport};
 use super::{confirm, generation, place, undo};

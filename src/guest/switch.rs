@@ -2,8 +2,9 @@
 
 use super::Guest;
 use super::account::Accounts;
+use super::before::Before;
 use super::error::GuestError;
-use super::journal::{self, Before, Decision};
+use super::journal::{self, Decision};
 use super::system::Alarm;
 use super::units::{self, Downtime};
 use super::{confirm, firewall, health, place, store, undo};

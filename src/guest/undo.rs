@@ -1,8 +1,9 @@
 //! Going back: the same way for a failed switch, a silent operator, a reboot and a person who asks for it.
 
 use super::Guest;
+use super::before::Before;
 use super::error::GuestError;
-use super::journal::{self, Before, Decision};
+use super::journal::{self, Decision};
 use super::system::{Alarm, UnitReport};
 use super::units::{self, Downtime};
 use super::{confirm, firewall, generation, health, place, recover};
