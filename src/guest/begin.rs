@@ -4,9 +4,7 @@ use super::Guest;
 use super::before::{self, Before};
 use super::error::GuestError;
 use super::fs::GuestFs;
-use super::journal;
-use super::{firewall, generation, health, recover, release, undo};
-use super::{staging, store};
+use super::{firewall, generation, health, journal, recover, release, staging, store, undo};
 use crate::model::protocol::{Caller, Done};
 use crate::model::{
     Digest, GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document,

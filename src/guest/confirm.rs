@@ -3,8 +3,8 @@
 use super::Guest;
 use super::error::GuestError;
 use super::journal::{self, Decision};
-use super::{generation, place, undo};
-use crate::model::{Nonce, Outcome, Phase, TxId, TxState};
+use super::{close, undo};
+use crate::model::{Nonce, Phase, TxId, TxState};
 
 /// Keeps the switch. Again: the same answer. Too late: the true state, of a guest that has gone back or is about to.
 pub fn confirm(guest: &mut Guest, tx: &TxId, nonce: &Nonce) -> Result<TxState, GuestError> {
@@ -23,19 +23,10 @@ pub fn confirm(guest: &mut Guest, tx: &TxId, nonce: &Nonce) -> Result<TxState, G
         return journal::state(guest.fs, tx);
     }
     match journal::decide(guest.fs, tx, Decision::Confirmed)? {
-        Decision::Confirmed => finish(guest, tx)?,
+        Decision::Confirmed => close::confirmed(guest, tx)?,
         Decision::Undone => undo::after_switch(guest, tx)?,
     }
     journal::state(guest.fs, tx)
-}
-
-/// What follows from a decision to keep the switch; any number of times.
-pub fn finish(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
-    let switch = journal::switch(guest.fs, tx)?;
-    generation::set_outcome(guest.fs, switch.generation.number, Outcome::Confirmed)?;
-    place::sweep(guest.fs, &switch)?;
-    guest.system.disarm(tx)?;
-    journal::close(guest.fs, &switch, Phase::Confirmed)
 }
 
 /// Equal nonces, without telling by time how much of them is equal.

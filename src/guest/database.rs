@@ -2,7 +2,7 @@
 
 use super::Guest;
 use super::error::GuestError;
-use super::redact::SecretValues;
+use super::secret_values::SecretValues;
 use super::store;
 use super::system::{Command, Output, UnitJob, succeed};
 use crate::model::protocol::Done;

@@ -1,7 +1,7 @@
 //! Why the guest says no, and in which state things are then.
 
 use super::fs::FsError;
-use super::redact::SecretValues;
+use super::secret_values::SecretValues;
 use super::system::SystemError;
 use crate::model::canonical::CanonicalError;
 use crate::model::protocol::{Refusal, RefusalCode};

@@ -3,7 +3,7 @@
 use super::Guest;
 use super::error::GuestError;
 use super::fs::{GuestFs, remove_tree};
-use super::{generation, journal, recover};
+use super::{generation, journal, sweep};
 use crate::model::layout::STATE;
 use crate::model::protocol::{GcReply, GcRequest};
 use crate::model::{Generation, GenerationId, Outcome};
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 /// Keeps the live generation, where a rollback from it would go, pending ones, and the last confirmed ones. Records of
 /// older generations stay; their trees, releases and secrets leave.
 pub fn gc(guest: &mut Guest, request: &GcRequest) -> Result<GcReply, GuestError> {
-    recover::sweep(guest)?;
+    sweep::sweep(guest)?;
     let needed = needed(guest.fs, request.keep)?;
     let mut removed = Vec::new();
     for folder in ["store", "releases", "secrets"] {

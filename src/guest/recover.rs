@@ -3,12 +3,10 @@
 use super::Guest;
 use super::before::{Before, Found};
 use super::error::GuestError;
-use super::fs::{GuestFs, mkdir_all, remove_tree, replace, split};
+use super::fs::{mkdir_all, replace, split};
 use super::journal::{self, Decision};
-use super::packages;
 use super::system::{Alarm, UnitJob, UnitReport};
-use super::{confirm, generation, place, undo};
-use crate::model::layout::STATE;
+use super::{close, generation, place, sweep, undo};
 use crate::model::{Failure, Ledger, Phase, Switch, TxId, UnitName};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -71,7 +69,7 @@ pub fn recover(guest: &mut Guest) -> Result<(), GuestError> {
         let recovered = recover_one(guest, &tx, &boot_id);
         first = first.and(recovered);
     }
-    first.and(sweep(guest))
+    first.and(sweep::sweep(guest))
 }
 
 fn recover_one(guest: &mut Guest, tx: &TxId, boot_id: &str) -> Result<(), GuestError> {
@@ -81,7 +79,7 @@ fn recover_one(guest: &mut Guest, tx: &TxId, boot_id: &str) -> Result<(), GuestE
         return Ok(());
     }
     if journal::decision(guest.fs, tx)? == Some(Decision::Confirmed) {
-        return confirm::finish(guest, tx);
+        return close::confirmed(guest, tx);
     }
     let switch = journal::switch(guest.fs, tx)?;
     journal::free_reserve(guest.fs, tx)?;
@@ -112,7 +110,7 @@ fn hold(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Guest
 fn go_back(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
     let tx = &switch.tx;
     match journal::decide(guest.fs, tx, Decision::Undone)? {
-        Decision::Confirmed => return confirm::finish(guest, tx),
+        Decision::Confirmed => return close::confirmed(guest, tx),
         Decision::Undone => journal::note_failure(guest.fs, tx, &rebooted())?,
     }
     journal::set_phase(guest.fs, tx, Phase::Undoing)?;
@@ -124,7 +122,7 @@ fn go_back(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gu
         // The job is only queued: a unit that cannot start must not keep the others down.
         drop(guest.system.job(UnitJob::StartLater, &unit));
     }
-    undo::close(guest, switch)
+    close::undone(guest, switch)
 }
 
 fn rebooted() -> Failure {
@@ -161,20 +159,4 @@ fn open_door(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), 
         first = first.and(restored).and(synced);
     }
     first
-}
-
-/// Removes what calls that died left half-made.
-pub fn sweep(guest: &mut Guest) -> Result<(), GuestError> {
-    packages::release_services(guest.fs)?;
-    for folder in ["store", "releases", "secrets", "generations", "tx"] {
-        sweep_folder(guest.fs, &format!("{STATE}/{folder}"), ".tmp-")?;
-    }
-    sweep_folder(guest.fs, STATE, ".gone-")
-}
-
-fn sweep_folder(fs: &mut dyn GuestFs, folder: &str, prefix: &str) -> Result<(), GuestError> {
-    for name in fs.list(folder)?.iter().filter(|name| name.starts_with(prefix)) {
-        remove_tree(fs, &format!("{folder}/{name}"))?;
-    }
-    Ok(())
 }

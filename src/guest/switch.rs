@@ -7,7 +7,7 @@ use super::error::GuestError;
 use super::journal::{self, Decision};
 use super::system::Alarm;
 use super::units::{self, Downtime};
-use super::{confirm, firewall, health, place, store, undo};
+use super::{close, firewall, health, place, store, undo};
 use crate::model::{Failure, Phase, Switch, TxId};
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ fn await_confirm(guest: &mut Guest, plan: &Switch) -> Result<(), GuestError> {
     // Somebody may have decided while we verified.
     match journal::decision(guest.fs, &plan.tx)? {
         Some(Decision::Undone) => undo::after_switch(guest, &plan.tx),
-        Some(Decision::Confirmed) => confirm::finish(guest, &plan.tx),
+        Some(Decision::Confirmed) => close::confirmed(guest, &plan.tx),
         None => Ok(()),
     }
 }

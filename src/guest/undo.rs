@@ -6,8 +6,8 @@ use super::error::GuestError;
 use super::journal::{self, Decision};
 use super::system::{Alarm, UnitReport};
 use super::units::{self, Downtime};
-use super::{confirm, firewall, generation, health, place, recover};
-use crate::model::{Failure, Outcome, Phase, Switch, TxId, TxState, UnitName};
+use super::{close, firewall, health, place, sweep};
+use crate::model::{Failure, Phase, Switch, TxId, TxState, UnitName};
 use std::time::Duration;
 
 /// Going back is tried this often at once; then it waits for the next boot, the timer, or a person.
@@ -27,7 +27,7 @@ pub fn undo(guest: &mut Guest, tx: &TxId, failure: &Failure) -> Result<TxState, 
     // On a full disk neither the decision nor the reason could be written; the reserve makes room for both.
     journal::free_reserve(guest.fs, tx)?;
     match journal::decide(guest.fs, tx, Decision::Undone)? {
-        Decision::Confirmed => confirm::finish(guest, tx)?,
+        Decision::Confirmed => close::confirmed(guest, tx)?,
         Decision::Undone => {
             journal::note_failure(guest.fs, tx, failure)?;
             go_back(guest, tx)?;
@@ -42,7 +42,7 @@ pub fn after_switch(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
         return Ok(());
     }
     match (journal::decision(guest.fs, tx)?, journal::phase(guest.fs, tx)?) {
-        (Some(Decision::Confirmed), _) => confirm::finish(guest, tx),
+        (Some(Decision::Confirmed), _) => close::confirmed(guest, tx),
         (None, Phase::AwaitingConfirm) => Ok(()),
         _ => undo(guest, tx, &ended_early()).map(drop),
     }
@@ -62,7 +62,7 @@ pub fn give_up(guest: &mut Guest, tx: &TxId, error: &GuestError) -> Result<(), G
 
 /// Closes what a dead operator left behind, when nothing is at work on it. A transaction at work is `Busy`.
 pub fn settle(guest: &mut Guest) -> Result<(), GuestError> {
-    recover::sweep(guest)?;
+    sweep::sweep(guest)?;
     for tx in journal::pending(guest.fs)? {
         let phase = journal::phase(guest.fs, &tx)?;
         let decided = journal::decision(guest.fs, &tx)?.is_some();
@@ -105,7 +105,7 @@ fn go_back(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     if let Err(error) = result {
         return stay_inconsistent(guest, tx, &error);
     }
-    close(guest, &switch)
+    close::undone(guest, &switch)
 }
 
 /// The old generation answers again before anybody is told that it is back. A probe that stays silent is evidence for a
@@ -176,13 +176,6 @@ pub fn verify_files(guest: &mut Guest, switch: &Switch, before: &Before) -> Resu
     } else {
         Err(GuestError::Inconsistent(format!("not as before: {}", wrong.join(", "))))
     }
-}
-
-/// Records the undo and ends the transaction.
-pub fn close(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
-    generation::set_outcome(guest.fs, switch.generation.number, Outcome::Undone)?;
-    guest.system.disarm(&switch.tx)?;
-    journal::close(guest.fs, switch, Phase::Undone)
 }
 
 /// Says loudly that the guest is not whole, and has the whole tried again later.

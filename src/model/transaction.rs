@@ -71,17 +71,18 @@ pub struct Switch {
     pub ledger: Ledger,
     pub placement: Placement,
     pub units: UnitActions,
-    /// What undoing does to units, after files and `current` are back.
+    /// What undoing does to units. As on the way forth, stops come while the files that it leaves still stand; the
+    /// rest comes when the old files and `current` are back.
     pub undo_units: UnitActions,
     pub firewall: FirewallAction,
     pub health: HealthDocument,
 }
 
-/// What a switch does to units, each list in order.
+/// What a switch or its undo does to units, each list in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnitActions {
-    /// Stopped while their old files still stand.
+    /// Stopped first, by the definitions that they run from: no file has changed yet.
     pub stop: Vec<UnitName>,
     /// Whether a unit file, drop-in or link of the service manager changes.
     pub daemon_reload: bool,

@@ -1,0 +1,21 @@
+//! The two ends of a transaction, each by its decision; any number of times.
+
+use super::error::GuestError;
+use super::{Guest, generation, journal, place};
+use crate::model::{Outcome, Phase, Switch, TxId};
+
+/// The new generation stays.
+pub fn confirmed(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+    let switch = journal::switch(guest.fs, tx)?;
+    generation::set_outcome(guest.fs, switch.generation.number, Outcome::Confirmed)?;
+    place::sweep(guest.fs, &switch)?;
+    guest.system.disarm(tx)?;
+    journal::close(guest.fs, &switch, Phase::Confirmed)
+}
+
+/// The old generation is back, whole.
+pub fn undone(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
+    generation::set_outcome(guest.fs, switch.generation.number, Outcome::Undone)?;
+    guest.system.disarm(&switch.tx)?;
+    journal::close(guest.fs, switch, Phase::Undone)
+}

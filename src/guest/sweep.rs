@@ -1,0 +1,22 @@
+//! What calls that died left half-made, removed.
+
+use super::error::GuestError;
+use super::fs::{GuestFs, remove_tree};
+use super::{Guest, packages};
+use crate::model::layout::STATE;
+
+/// Removes half-made folders, and gives up a hold on services.
+pub fn sweep(guest: &mut Guest) -> Result<(), GuestError> {
+    packages::release_services(guest.fs)?;
+    for folder in ["store", "releases", "secrets", "generations", "tx"] {
+        sweep_folder(guest.fs, &format!("{STATE}/{folder}"), ".tmp-")?;
+    }
+    sweep_folder(guest.fs, STATE, ".gone-")
+}
+
+fn sweep_folder(fs: &mut dyn GuestFs, folder: &str, prefix: &str) -> Result<(), GuestError> {
+    for name in fs.list(folder)?.iter().filter(|name| name.starts_with(prefix)) {
+        remove_tree(fs, &format!("{folder}/{name}"))?;
+    }
+    Ok(())
+}

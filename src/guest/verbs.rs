@@ -1,0 +1,260 @@
+//! The verbs: each reads its request, takes the lock or the lease, and has the work done.
+
+use super::error::GuestError;
+use super::{
+    Guest, begin, confirm, database, gc, journal, lease, observe, packages, recover, release,
+    secrets, store, switch, sysusers, undo, validate,
+};
+use crate::model::protocol::{
+    BeginRequest, BundleRequest, Caller, ConfirmRequest, DatabasesRequest, Done, FetchReply,
+    FetchRequest, GcReply, GcRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
+    ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, UndoRequest,
+};
+use crate::model::{Failure, Phase, TxId, TxState};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::io::{BufRead, Read};
+use std::time::Duration;
+
+/// The longest request: a switch of 20,000 paths is far below.
+const REQUEST_BYTES_MAX: u64 = 32 << 20;
+/// How long a call waits for another one that is at work.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A switch that holds the lock ends by its own alarm; who undoes it must outwait that.
+const LONG_PATIENCE: Duration = Duration::from_secs(240);
+const RESULT_ROUND: Duration = Duration::from_millis(20);
+
+pub type Called = Result<Value, GuestError>;
+
+fn reply<T: Serialize>(value: Result<T, GuestError>) -> Called {
+    value.map(|value| serde_json::to_value(value).expect("the protocol serialises to JSON"))
+}
+
+/// The verbs of the protocol; none when there is no such verb.
+pub fn operators(guest: &mut Guest, verb: &str, input: &mut dyn BufRead) -> Option<Called> {
+    Some(match verb {
+        "observe" => {
+            reply(request(input).and_then(|r: ObserveRequest| observe::observe(guest, &r)))
+        }
+        "receive" => reply(receive(guest, input)),
+        "packages" => {
+            reply(on_bundle(guest, input, |guest, r| packages::install(guest, &r.digest)))
+        }
+        "accounts" => reply(on_bundle(guest, input, |guest, r| sysusers::ensure(guest, &r.digest))),
+        "secrets" => reply(secrets_call(guest, input)),
+        "databases" => reply(databases(guest, input)),
+        "tools" => reply(on_bundle(guest, input, |guest, r| release::tools(guest, &r.digest))),
+        "release" => reply(release_call(guest, input)),
+        "migrate" => reply(migrate(guest, input)),
+        "validate" => reply(on_bundle(guest, input, |guest, r| {
+            validate::validate(guest, &r.caller.tx, &r.digest)
+        })),
+        "begin" => reply(begin_call(guest, input)),
+        "result" => reply(request(input).and_then(|r: ResultRequest| result(guest, &r))),
+        "confirm" => reply(confirm_call(guest, input)),
+        "undo" => reply(undo_call(guest, input)),
+        "history" => reply(history(guest, input)),
+        "fetch" => reply(fetch(guest, input)),
+        "gc" => reply(gc_call(guest, input)),
+        "recover" => reply(recover_call(guest)),
+        "install-recover" => reply(recover::install(guest)),
+        _ => return None,
+    })
+}
+
+/// Verbs that the guest calls itself by.
+pub fn own(guest: &mut Guest, verb: &str, rest: &[&str]) -> Option<Called> {
+    let tx: TxId = rest.first()?.parse().ok()?;
+    Some(match (verb, rest) {
+        ("switch", [_]) => reply(locked(guest, LONG_PATIENCE, |guest| switch::switch(guest, &tx))),
+        ("switch-ended", [_]) => {
+            reply(locked(guest, LONG_PATIENCE, |guest| undo::after_switch(guest, &tx)))
+        }
+        ("timer-undo", [_, milliseconds]) => {
+            guest.system.sleep(Duration::from_millis(milliseconds.parse().ok()?));
+            reply(timer_undo(guest, &tx))
+        }
+        _ => return None,
+    })
+}
+
+fn request<T: DeserializeOwned>(input: &mut dyn BufRead) -> Result<T, GuestError> {
+    let mut line = Vec::new();
+    let read = input.take(REQUEST_BYTES_MAX).read_until(b'\n', &mut line);
+    read.map_err(GuestError::ArchiveRead)?;
+    serde_json::from_slice(&line).map_err(GuestError::Request)
+}
+
+fn locked<T>(
+    guest: &mut Guest,
+    patience: Duration,
+    work: impl FnOnce(&mut Guest) -> Result<T, GuestError>,
+) -> Result<T, GuestError> {
+    let _guard = lease::lock(guest, patience)?;
+    work(guest)
+}
+
+/// Work of an operator who has, or gets, the lease.
+fn entered<T>(
+    guest: &mut Guest,
+    caller: &Caller,
+    work: impl FnOnce(&mut Guest) -> Result<T, GuestError>,
+) -> Result<T, GuestError> {
+    // Who is somebody else's guest must not even get its lock file.
+    lease::check_identity(guest.fs, &caller.identity)?;
+    locked(guest, PATIENCE, |guest| {
+        lease::enter(guest, caller)?;
+        work(guest)
+    })
+}
+
+fn on_bundle<T>(
+    guest: &mut Guest,
+    input: &mut dyn BufRead,
+    work: impl FnOnce(&mut Guest, &BundleRequest) -> Result<T, GuestError>,
+) -> Result<T, GuestError> {
+    let request: BundleRequest = request(input)?;
+    entered(guest, &request.caller, |guest| work(guest, &request))
+}
+
+fn receive(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestError> {
+    let request: ReceiveRequest = request(input)?;
+    if request.bytes > store::ARCHIVE_BYTES_MAX {
+        let size = format!("an archive of {} bytes is too big", request.bytes);
+        return Err(GuestError::Unfit(size));
+    }
+    entered(guest, &request.caller, |guest| {
+        let archive = &mut input.take(request.bytes);
+        let tx = &request.caller.tx;
+        let already = store::receive(guest.fs, tx, &request.digest, archive)?;
+        Ok(Done { already })
+    })
+}
+
+fn secrets_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestError> {
+    let request: SecretsRequest = request(input)?;
+    entered(guest, &request.caller, |guest| {
+        secrets::write(guest.fs, &request.caller.tx, request.version, &request.files)
+    })
+}
+
+fn databases(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestError> {
+    let request: DatabasesRequest = request(input)?;
+    entered(guest, &request.caller, |guest| {
+        database::ensure(guest, &request.digest, &request.passwords)
+    })
+}
+
+fn release_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestError> {
+    let request: ReleaseRequest = request(input)?;
+    entered(guest, &request.caller, |guest| {
+        let archive = &mut input.take(request.bytes);
+        release::receive(guest, &request.digest, request.release, archive)
+    })
+}
+
+fn migrate(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestError> {
+    let request: MigrateRequest = request(input)?;
+    entered(guest, &request.caller, |guest| {
+        release::end_migration(guest)?;
+        let (digest, release) = (&request.digest, request.release);
+        release::migrate(guest, digest, release, request.secrets, &request.stop)
+    })
+}
+
+fn begin_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestError> {
+    let request: BeginRequest = request(input)?;
+    lease::check_identity(guest.fs, &request.caller.identity)?;
+    if begin::has_begun(guest.fs, &request.switch)? {
+        return Ok(Done { already: true });
+    }
+    entered(guest, &request.caller, |guest| begin::begin(guest, &request.caller, &request.switch))
+}
+
+/// Reads the state from disk, again and again, until it needs the operator or the time is up.
+fn result(guest: &mut Guest, request: &ResultRequest) -> Result<TxState, GuestError> {
+    let started = guest.system.uptime();
+    let wait = Duration::from_secs(u64::from(request.wait_seconds));
+    loop {
+        if !journal::is_pending(guest.fs, &request.tx)?
+            && journal::record(guest.fs, &request.tx)?.is_none()
+        {
+            return Err(GuestError::UnknownTx { tx: request.tx.clone() });
+        }
+        let state = journal::state(guest.fs, &request.tx)?;
+        let waits = state.phase == Phase::AwaitingConfirm;
+        if waits || state.phase.is_final() || guest.system.uptime().saturating_sub(started) >= wait
+        {
+            return Ok(state);
+        }
+        guest.system.sleep(RESULT_ROUND);
+    }
+}
+
+fn confirm_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<TxState, GuestError> {
+    let request: ConfirmRequest = request(input)?;
+    lease::check_identity(guest.fs, &request.identity)?;
+    locked(guest, PATIENCE, |guest| {
+        let state = confirm::confirm(guest, &request.tx, &request.nonce)?;
+        leave_when_over(guest, state)
+    })
+}
+
+fn leave_when_over(guest: &mut Guest, state: TxState) -> Result<TxState, GuestError> {
+    if state.phase.is_final() {
+        lease::leave(guest, &state.tx)?;
+    }
+    Ok(state)
+}
+
+fn undo_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<TxState, GuestError> {
+    let request: UndoRequest = request(input)?;
+    lease::check_identity(guest.fs, &request.identity)?;
+    let what = format!("{} asked to go back", request.who);
+    let failure = Failure { what, evidence: Vec::new() };
+    locked(guest, LONG_PATIENCE, |guest| {
+        let state = undo::undo(guest, &request.tx, &failure)?;
+        leave_when_over(guest, state)
+    })
+}
+
+/// The deadline passed, or the switch hangs: then it is ended first.
+fn timer_undo(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+    if !journal::is_pending(guest.fs, tx)? {
+        return Ok(());
+    }
+    guest.system.end_switch(tx)?;
+    locked(guest, LONG_PATIENCE, |guest| {
+        if !journal::is_pending(guest.fs, tx)? {
+            return Ok(());
+        }
+        let what = "nobody confirmed the switch in time".to_owned();
+        undo::undo(guest, tx, &Failure { what, evidence: Vec::new() }).map(drop)
+    })
+}
+
+fn recover_call(guest: &mut Guest) -> Result<(), GuestError> {
+    locked(guest, PATIENCE, |guest| {
+        let recovered = recover::recover(guest);
+        release::end_migration(guest)?;
+        recovered
+    })
+}
+
+fn history(guest: &mut Guest, input: &mut dyn BufRead) -> Result<HistoryReply, GuestError> {
+    let request: HistoryRequest = request(input)?;
+    lease::check_identity(guest.fs, &request.identity)?;
+    observe::history(guest.fs)
+}
+
+fn fetch(guest: &mut Guest, input: &mut dyn BufRead) -> Result<FetchReply, GuestError> {
+    let request: FetchRequest = request(input)?;
+    lease::check_identity(guest.fs, &request.identity)?;
+    store::fetch(guest.fs, &request.digest)
+}
+
+fn gc_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<GcReply, GuestError> {
+    let request: GcRequest = request(input)?;
+    entered(guest, &request.caller, |guest| gc::gc(guest, &request))
+}
