@@ -1,8 +1,10 @@
 //! Commands run to their end, with a bounded life.
 
 use super::system::{Command, Output, SystemError};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -11,6 +13,9 @@ use std::time::{Duration, Instant};
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
 /// How long output may still come from what a finished command left behind in the background.
 const LINGER: Duration = Duration::from_millis(300);
+
+/// How long a killed one may take to leave: it may be in the kernel, waiting for a disk.
+const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs a command in its own process group, and kills all of the group at the limit.
 pub fn run(command: &Command) -> Result<Output, SystemError> {
@@ -94,10 +99,49 @@ fn keep(bytes: &mut Vec<u8>, chunk: &[u8]) {
     }
 }
 
+/// Kills whatever has its working folder here or below. One that a dead call left behind still writes.
+pub fn end_all_in(folder: &Path) -> Result<(), SystemError> {
+    let started = Instant::now();
+    loop {
+        let found = running_in(folder).map_err(|cause| spawn_error("/proc", cause))?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        if started.elapsed() > END_LIMIT {
+            let command = format!("kill of what runs in {}", folder.display());
+            let ending = format!("{} still there after {} s", found.len(), END_LIMIT.as_secs());
+            return Err(SystemError::Failed { command, ending, tail: Vec::new() });
+        }
+        for id in found {
+            // Gone already is as good.
+            let _gone = kill_process(id, Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Others than us that work in a folder. One that ends while we look is none.
+fn running_in(folder: &Path) -> std::io::Result<Vec<Pid>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let entry = entry?;
+        let id =
+            entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        let works_in = std::fs::read_link(entry.path().join("cwd"));
+        if let (Some(id), Ok(works_in)) = (id, works_in)
+            && works_in.starts_with(folder)
+            && id != rustix::process::getpid()
+        {
+            found.push(id);
+        }
+    }
+    Ok(found)
+}
+
 fn kill_group(child: &Child) {
-    let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     if let Some(group) = group {
         // Gone already is as good.
-        let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _gone = kill_process_group(group, Signal::KILL);
     }
 }

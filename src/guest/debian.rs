@@ -8,6 +8,7 @@ use crate::model::{Probe, TxId, UnitName};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::io::ErrorKind::NotFound;
+use std::path::Path;
 use std::time::Duration;
 
 /// A unit job may take as long as systemd's own default for a start or a stop (90 s), and a little more.
@@ -246,6 +247,10 @@ impl System for Debian {
 
     fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
         child::run(command)
+    }
+
+    fn end_all_in(&mut self, folder: &str) -> Result<(), SystemError> {
+        child::end_all_in(Path::new(folder))
     }
 
     fn program(&mut self) -> Result<String, SystemError> {

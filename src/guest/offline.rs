@@ -80,6 +80,24 @@ impl Offline {
         self.keep(&state)
     }
 
+    fn below(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// The folder's own program that a command names, by its path or in the command's `PATH`.
+    fn find(&mut self, command: &Command) -> Result<String, SystemError> {
+        let program = command.argv.first().cloned().unwrap_or_default();
+        let path = command.environment.get("PATH").filter(|_| !program.starts_with('/'));
+        let folders = path.map_or("", String::as_str);
+        for folder in folders.split(':') {
+            let there = format!("{folder}/{}", program.trim_start_matches('/'));
+            if self.fs.stat(&there)?.is_some() {
+                return Ok(there);
+            }
+        }
+        Err(SystemError::NoSystem { program })
+    }
+
     /// Runs this very program once more, apart from us.
     fn detach(&mut self, words: &[&str]) -> Result<(), SystemError> {
         let spawn = std::env::current_exe().and_then(|program| {
@@ -209,15 +227,16 @@ impl System for Offline {
 
     /// Only programs that the folder itself has are run, as whoever runs us.
     fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
-        let program = command.argv.first().cloned().unwrap_or_default();
-        if !program.starts_with('/') || self.fs.stat(&program)?.is_none() {
-            return Err(SystemError::NoSystem { program });
-        }
-        let below = |path: &str| self.root.join(path.trim_start_matches('/')).display().to_string();
+        let program = self.find(command)?;
+        let below = |path: &str| self.below(path).display().to_string();
         let mut inside = Command { user: None, ..command.clone() };
         inside.argv[0] = below(&program);
         inside.folder = command.folder.as_deref().map(below);
         child::run(&inside)
+    }
+
+    fn end_all_in(&mut self, folder: &str) -> Result<(), SystemError> {
+        child::end_all_in(&self.below(folder))
     }
 
     fn program(&mut self) -> Result<String, SystemError> {

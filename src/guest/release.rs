@@ -11,8 +11,9 @@ use crate::model::layout::STATE;
 use crate::model::protocol::{Done, ToolsReply};
 use crate::model::{
     Digest, Entry, EntryPath, GuestPath, ReleaseCommand, ReleaseDocument, ReleaseId,
-    SecretsVersion, UnitName, document,
+    SecretsVersion, UnitName, canonical, document,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
@@ -23,10 +24,21 @@ const SCRIPT: &str = "/usr/local/bin/deploy_app.sh";
 const TOOL_LIMIT: Duration = Duration::from_secs(30);
 /// What a script may take besides its commands.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(60);
-/// Units that `migrate` stopped, so that a boot in between finds them.
+/// A migration at work, for whoever comes after a call that died in it.
 const MIGRATING: &str = "/var/lib/stackc/migrating.json";
+/// Where a folder is made that appears only with its owner.
+const FRESH: &str = "/var/lib/stackc/.tmp-shared";
 
-/// A release is built when this file stands beside its folder.
+/// What a migration leaves to be put right when it dies.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Migration {
+    release: ReleaseId,
+    /// Units that wait for its end.
+    stopped: Vec<UnitName>,
+}
+
+/// A release is built when this file stands beside its folder. Alone it says nothing: a removal may have died.
 fn done_path(release: ReleaseId) -> String {
     format!("{}.done", release_path(release))
 }
@@ -37,9 +49,16 @@ pub fn is_built(fs: &mut dyn GuestFs, release: ReleaseId) -> Result<bool, GuestE
 
 /// Every built release.
 pub fn built(fs: &mut dyn GuestFs) -> Result<Vec<ReleaseId>, GuestError> {
-    let names = fs.list(&format!("{STATE}/releases"))?;
-    let ids = names.iter().filter_map(|name| name.strip_suffix(".done")?.parse().ok());
-    Ok(ids.map(ReleaseId).collect())
+    let mut built = Vec::new();
+    for name in fs.list(&format!("{STATE}/releases"))? {
+        let id = name.strip_suffix(".done").and_then(|id| id.parse().ok()).map(ReleaseId);
+        if let Some(id) = id
+            && is_built(fs, id)?
+        {
+            built.push(id);
+        }
+    }
+    Ok(built)
 }
 
 fn document_of(guest: &mut Guest, digest: &Digest) -> Result<ReleaseDocument, GuestError> {
@@ -60,7 +79,7 @@ pub fn receive(
     let document = document_of(guest, digest)?;
     let folder = release_path(release);
     mkdir_all(guest.fs, split(&folder).0, 0o755)?;
-    remove_tree(guest.fs, &folder)?;
+    clear(guest, release)?;
     guest.fs.mkdir(&folder, 0o755)?;
     unpack(guest.fs, &folder, archive)?;
     let user = Accounts::read(guest.fs)?.user(&document.user)?.clone();
@@ -79,6 +98,16 @@ pub fn receive(
     guest.fs.sync_all(&folder)?;
     replace(guest.fs, &done_path(release), b"", 0o644)?;
     Ok(Done { already: false })
+}
+
+/// Removes a release that is not built. Its mark may have outlived its folder in a removal that died, and its build may
+/// have outlived the call that died.
+fn clear(guest: &mut Guest, release: ReleaseId) -> Result<(), GuestError> {
+    let folder = release_path(release);
+    guest.fs.remove(&done_path(release))?;
+    guest.fs.sync_dir(split(&folder).0)?;
+    guest.system.end_all_in(&folder)?;
+    Ok(remove_tree(guest.fs, &folder)?)
 }
 
 /// A failed command as a step that people know, with the end of its log.
@@ -152,8 +181,7 @@ fn share(fs: &mut dyn GuestFs, folder: &str, path: &str, owner: Ids) -> Result<(
         if fs.stat(&at)?.is_some() {
             fs.rename(&at, &kept)?;
         } else if !split(&kept).1.contains('.') {
-            fs.mkdir(&kept, 0o755)?;
-            fs.set_access(&kept, owner)?;
+            mkdir_owned(fs, &kept, owner)?;
         }
         fs.sync_dir(split(&kept).0)?;
     }
@@ -162,14 +190,16 @@ fn share(fs: &mut dyn GuestFs, folder: &str, path: &str, owner: Ids) -> Result<(
     Ok(fs.set_access(&at, owner)?)
 }
 
-/// Makes folders that the app's user owns, so that the app can make files in them.
+/// Makes folders that the app's user owns, so that the app can make files in them. One that is there stays as it is,
+/// so none may be seen before it has its owner.
 fn mkdir_owned(fs: &mut dyn GuestFs, path: &str, owner: Ids) -> Result<(), GuestError> {
     if fs.stat(path)?.is_some() {
         return Ok(());
     }
     mkdir_owned(fs, split(path).0, owner)?;
-    fs.mkdir(path, 0o755)?;
-    Ok(fs.set_access(path, owner)?)
+    fs.mkdir(FRESH, 0o755)?;
+    fs.set_access(FRESH, owner)?;
+    Ok(fs.rename(FRESH, path)?)
 }
 
 /// Runs the bundle's own script as the release's user; nothing when the bundle has none.
@@ -243,13 +273,14 @@ pub fn migrate(
         let file = env_file(guest, digest, path, secrets)?;
         more.insert("STACKC_ENV_FILE".to_owned(), file);
     }
-    replace(guest.fs, MIGRATING, &crate::model::canonical::to_bytes(&stop), 0o600)?;
+    let migration = Migration { release, stopped: stop.to_vec() };
+    replace(guest.fs, MIGRATING, &canonical::to_bytes(&migration), 0o600)?;
     for unit in stop {
         guest.system.job(UnitJob::Stop, unit)?;
     }
     let folder = release_path(release);
     let ran = script(guest, digest, &document, &folder, "migrate", more);
-    end_migration(guest)?;
+    end_migration(guest, UnitJob::Start)?;
     match ran? {
         None => Ok(Done { already: true }),
         Some((command, output)) => {
@@ -261,16 +292,20 @@ pub fn migrate(
     }
 }
 
-/// Starts what a migration stopped; one that a dead call left behind as well.
-pub fn end_migration(guest: &mut Guest) -> Result<(), GuestError> {
+/// Starts what a migration stopped. One whose call died is ended first. A unit that does not start is told of once: it
+/// must not keep every later call out.
+pub fn end_migration(guest: &mut Guest, job: UnitJob) -> Result<(), GuestError> {
     if guest.fs.stat(MIGRATING)?.is_none() {
         return Ok(());
     }
-    let stopped: Vec<UnitName> = store::read_document(guest.fs, MIGRATING)?;
-    for unit in &stopped {
-        guest.system.job(UnitJob::Start, unit)?;
+    let migration: Migration = store::read_document(guest.fs, MIGRATING)?;
+    guest.system.end_all_in(&release_path(migration.release))?;
+    let mut first = Ok(());
+    for unit in &migration.stopped {
+        first = first.and(guest.system.job(job, unit));
     }
-    Ok(guest.fs.remove(MIGRATING)?)
+    guest.fs.remove(MIGRATING)?;
+    Ok(first?)
 }
 
 fn env_file(

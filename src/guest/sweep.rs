@@ -11,7 +11,10 @@ pub fn sweep(guest: &mut Guest) -> Result<(), GuestError> {
     for folder in ["store", "releases", "secrets", "generations", "tx"] {
         sweep_folder(guest.fs, &format!("{STATE}/{folder}"), ".tmp-")?;
     }
-    sweep_folder(guest.fs, STATE, ".gone-")
+    for prefix in [".tmp-", ".gone-"] {
+        sweep_folder(guest.fs, STATE, prefix)?;
+    }
+    Ok(())
 }
 
 fn sweep_folder(fs: &mut dyn GuestFs, folder: &str, prefix: &str) -> Result<(), GuestError> {

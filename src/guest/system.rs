@@ -37,6 +37,8 @@ pub trait System {
 
     /// Runs a command to its end.
     fn run(&mut self, command: &Command) -> Result<Output, SystemError>;
+    /// Kills whatever still runs in this folder or below, and waits until it is gone.
+    fn end_all_in(&mut self, folder: &str) -> Result<(), SystemError>;
     /// The path of this very program, for units that call it.
     fn program(&mut self) -> Result<String, SystemError>;
     /// Asks once; the reason when it does not pass. A `Probe::Unit` is no question for here.

@@ -1,6 +1,7 @@
 //! The verbs: each reads its request, takes the lock or the lease, and has the work done.
 
 use super::error::GuestError;
+use super::system::UnitJob;
 use super::{
     Guest, begin, confirm, database, gc, journal, lease, observe, packages, recover, release,
     secrets, store, switch, sysusers, undo, validate,
@@ -105,6 +106,7 @@ fn entered<T>(
     lease::check_identity(guest.fs, &caller.identity)?;
     locked(guest, PATIENCE, |guest| {
         lease::enter(guest, caller)?;
+        release::end_migration(guest, UnitJob::Start)?;
         work(guest)
     })
 }
@@ -157,7 +159,6 @@ fn release_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, Gues
 fn migrate(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestError> {
     let request: MigrateRequest = request(input)?;
     entered(guest, &request.caller, |guest| {
-        release::end_migration(guest)?;
         let (digest, release) = (&request.digest, request.release);
         release::migrate(guest, digest, release, request.secrets, &request.stop)
     })
@@ -237,8 +238,8 @@ fn timer_undo(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
 fn recover_call(guest: &mut Guest) -> Result<(), GuestError> {
     locked(guest, PATIENCE, |guest| {
         let recovered = recover::recover(guest);
-        release::end_migration(guest)?;
-        recovered
+        // At boot a job is only queued: it waits for targets that wait for us.
+        recovered.and(release::end_migration(guest, UnitJob::StartLater))
     })
 }
 

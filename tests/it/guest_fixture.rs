@@ -320,6 +320,13 @@ impl Folder {
         fs::write(path, text).expect("it can be written");
     }
 
+    /// A program of the guest's own.
+    pub fn put_program(&self, path: &str, text: &str) {
+        self.put(path, text);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(self.at(path), mode).expect("it is ours");
+    }
+
     pub fn at(&self, path: &str) -> PathBuf {
         self.dir.path().join(path.trim_start_matches('/'))
     }

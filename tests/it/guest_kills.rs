@@ -1,38 +1,15 @@
 //! The real binary killed at its state-changing system calls: each time the guest is whole, old or new, and converges.
 
 use crate::guest_fixture::{
-    BINARY, Folder, Made, caller, feed, identity, input, make, messages, name, reply,
+    Folder, Made, caller, feed, identity, input, make, messages, name, reply,
 };
+use crate::kill_points::{Kills, Left, assert_no_leftovers, recover};
 use stackc::model::protocol::{BeginRequest, ConfirmRequest, Done, Refusal, UndoRequest};
 use stackc::model::{Ledger, Phase, Switch, TxState};
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
-/// Every system call that changes a file, its name or its access, or makes it durable.
-const SYSCALLS: [&str; 13] = [
-    "write",
-    "renameat",
-    "renameat2",
-    "linkat",
-    "unlinkat",
-    "symlinkat",
-    "mkdirat",
-    "fsync",
-    "fdatasync",
-    "syncfs",
-    "fchmod",
-    "fchownat",
-    "copy_file_range",
-];
 const TX: &str = "00000000000000a2";
 const NEXT_TX: &str = "00000000000000a3";
-
-/// How many calls are passed over between two kills; `STACKC_KILLS=all` kills at each one.
-fn stride() -> usize {
-    if std::env::var("STACKC_KILLS").as_deref() == Ok("all") { 1 } else { 5 }
-}
 
 type Picture = BTreeMap<String, String>;
 
@@ -91,62 +68,6 @@ impl Story {
     }
 }
 
-/// Runs a call and kills it as it enters its `number`th `syscall`; false when it has fewer of them.
-fn killed(folder: &Folder, words: &[&str], bytes: &[u8], syscall: &str, number: usize) -> bool {
-    let inject = format!("inject={syscall}:signal=SIGKILL:when={number}");
-    let mut command = Command::new("strace");
-    command.args([
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        &format!("trace={syscall}"),
-        "-e",
-        &inject,
-    ]);
-    command.arg(BINARY).arg("--root").arg(folder.dir.path()).args(words);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("strace is installed: apt-get install strace");
-    let _unread = std::io::Write::write_all(&mut child.stdin.take().expect("it is piped"), bytes);
-    let output = child.wait_with_output().expect("it ends");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(!told.contains("strace:"), "{told}");
-    output.status.signal() == Some(9)
-}
-
-/// Kills a call at each number in turn, on a fresh copy of `from`, and judges what is left.
-fn each_kill(from: &Folder, words: &[&str], bytes: &[u8], judge: impl Fn(&Folder, &str)) -> usize {
-    let mut kills = 0;
-    for (offset, syscall) in SYSCALLS.into_iter().enumerate() {
-        for number in (1 + offset % stride()..).step_by(stride()) {
-            let folder = from.copy();
-            if !killed(&folder, words, bytes, syscall, number) {
-                break;
-            }
-            judge(&folder, &format!("{words:?} killed at {syscall} {number}"));
-            kills += 1;
-        }
-    }
-    kills
-}
-
-fn recover(folder: &Folder) {
-    folder.boot();
-    let output = folder.command(&["recover"]).output().expect("it can be run");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert_no_leftovers(folder.dir.path());
-}
-
-fn assert_no_leftovers(root: &Path) {
-    let found = Command::new("find")
-        .arg(root)
-        .args(["-name", "*stackc-0*", "-o", "-name", ".tmp-*", "-o", "-name", ".gone-*"])
-        .output();
-    let found = found.expect("find can be run").stdout;
-    assert!(found.is_empty(), "left over: {}", String::from_utf8_lossy(&found));
-}
-
 fn again(folder: &Folder, words: &[&str], bytes: &[u8]) -> TxState {
     let state: Result<TxState, Refusal> =
         reply(&feed(folder.command(words), bytes)).expect("it answers");
@@ -157,20 +78,21 @@ fn again(folder: &Folder, words: &[&str], bytes: &[u8]) -> TxState {
 fn guest_killed_in_any_message_before_the_switch_converges_by_the_same_message() {
     let story = Story::new();
     let mut before = story.start.copy();
-    let mut kills = 0;
+    let mut kills = Kills::of("messages before the switch");
     for (verb, request, more) in messages(TX, &story.made) {
         let bytes = [request, more].concat();
-        kills += each_kill(&before, &[verb], &bytes, |folder, at| {
+        kills = kills.each(&before, &[verb], &bytes, |folder, at| {
             assert!(!story.is_new(folder, at));
             let rebooted = folder.copy();
             recover(&rebooted);
             story.converges(&rebooted, at);
             story.converges(folder, at);
+            Left::Old
         });
         before = before.copy();
         feed(before.command(&[verb]), &bytes);
     }
-    assert!(kills > 10, "only {kills} kills");
+    kills.expect_more_than(10);
 }
 
 #[test]
@@ -179,7 +101,7 @@ fn guest_killed_in_begin_is_on_the_old_generation_and_the_same_begin_goes_on() {
     let before = story.start.copy();
     before.prepare(TX, &story.made);
     let bytes = story.begin();
-    let kills = each_kill(&before, &["begin"], &bytes, |folder, at| {
+    let kills = Kills::of("begin").each(&before, &["begin"], &bytes, |folder, at| {
         let rebooted = folder.copy();
         recover(&rebooted);
         assert!(!story.is_new(&rebooted, at));
@@ -190,8 +112,9 @@ fn guest_killed_in_begin_is_on_the_old_generation_and_the_same_begin_goes_on() {
         folder.run_switch(TX);
         assert_eq!(again(folder, &["confirm"], &story.confirm()).phase, Phase::Confirmed);
         assert!(story.is_new(folder, at));
+        Left::Old
     });
-    assert!(kills > 10, "only {kills} kills");
+    kills.expect_more_than(10);
 }
 
 #[test]
@@ -201,22 +124,24 @@ fn guest_killed_in_the_switch_is_whole_whether_it_boots_or_its_service_ends() {
     before.prepare(TX, &story.made);
     feed(before.command(&["begin"]), &story.begin());
     let running = before.running();
-    let kills = each_kill(&before, &["switch", TX], &[], |folder, at| {
+    let kills = Kills::of("switch").each(&before, &["switch", TX], &[], |folder, at| {
         let rebooted = folder.copy();
         recover(&rebooted);
         assert!(!story.is_new(&rebooted, at));
         story.converges(&rebooted, at);
         folder.command(&["switch-ended", TX]).output().expect("it can be run");
         let state = again(folder, &["confirm"], &story.confirm());
-        assert_eq!(state.phase == Phase::Confirmed, story.is_new(folder, at), "{state:?}");
+        let left = Left::new_if(story.is_new(folder, at));
+        assert_eq!(state.phase == Phase::Confirmed, left == Left::New, "{state:?}");
         if state.phase != Phase::Confirmed {
             assert_eq!(state.phase, Phase::Undone, "{at}");
             assert_eq!(folder.running(), running, "{at}");
         }
         story.converges(folder, at);
         assert_no_leftovers(folder.dir.path());
+        left
     });
-    assert!(kills > 8, "only {kills} kills");
+    kills.expect_more_than(8);
 }
 
 #[test]
@@ -227,18 +152,20 @@ fn guest_killed_in_confirm_or_undo_keeps_the_one_decision() {
     feed(before.command(&["begin"]), &story.begin());
     before.run_switch(TX);
     let confirm = story.confirm();
-    let confirms = each_kill(&before, &["confirm"], &confirm, |folder, at| {
+    let confirms = Kills::of("confirm").each(&before, &["confirm"], &confirm, |folder, at| {
         let rebooted = folder.copy();
         recover(&rebooted);
         let phase = again(&rebooted, &["confirm"], &confirm).phase;
-        assert_eq!(phase == Phase::Confirmed, story.is_new(&rebooted, at), "{at}");
+        let left = Left::new_if(story.is_new(&rebooted, at));
+        assert_eq!(phase == Phase::Confirmed, left == Left::New, "{at}");
         story.converges(&rebooted, at);
         assert_eq!(again(folder, &["confirm"], &confirm).phase, Phase::Confirmed, "{at}");
         assert!(story.is_new(folder, at));
+        left
     });
     let request = UndoRequest { identity: identity(), tx: name(TX), who: "ops@desk".to_owned() };
     let undo = input(&request, &[]);
-    let undos = each_kill(&before, &["undo"], &undo, |folder, at| {
+    let undos = Kills::of("undo").each(&before, &["undo"], &undo, |folder, at| {
         let rebooted = folder.copy();
         recover(&rebooted);
         assert!(!story.is_new(&rebooted, at));
@@ -246,8 +173,10 @@ fn guest_killed_in_confirm_or_undo_keeps_the_one_decision() {
         assert!(!story.is_new(folder, at));
         story.converges(folder, at);
         assert_no_leftovers(folder.dir.path());
+        Left::Old
     });
-    assert!(confirms > 1 && undos > 5, "only {confirms} and {undos} kills");
+    confirms.expect_more_than(1);
+    undos.expect_more_than(5);
 }
 
 #[test]
@@ -258,12 +187,13 @@ fn guest_killed_in_recovery_recovers_at_the_next_boot() {
     feed(before.command(&["begin"]), &story.begin());
     before.run_switch(TX);
     before.boot();
-    let kills = each_kill(&before, &["recover"], &[], |folder, at| {
+    let kills = Kills::of("recovery").each(&before, &["recover"], &[], |folder, at| {
         recover(folder);
         assert!(!story.is_new(folder, at));
         story.converges(folder, at);
+        Left::Old
     });
-    assert!(kills > 5, "only {kills} kills");
+    kills.expect_more_than(5);
 }
 
 #[test]
@@ -273,23 +203,16 @@ fn guest_killed_while_it_mends_its_live_tree_never_lacks_it() {
     damaged.put(&format!("{tree}/rootfs/usr/local/bin/app"), "#!/bin/sh\necho 9\n");
     let (verb, request, more) = messages(TX, &first).swap_remove(0);
     let bytes = [request, more].concat();
-    let mut kills = 0;
-    for syscall in ["renameat", "renameat2", "unlinkat", "syncfs", "fsync"] {
-        for number in 1.. {
-            let folder = damaged.copy();
-            if !killed(&folder, &[verb], &bytes, syscall, number) {
-                break;
-            }
-            kills += 1;
-            let at = format!("killed at {syscall} {number}");
-            assert!(folder.at(&tree).join("rootfs/usr/local/bin/app").is_file(), "{at}: missing");
+    let app = format!("{tree}/rootfs/usr/local/bin/app");
+    let kills =
+        Kills::of("mending of the live tree").each(&damaged, &[verb], &bytes, |folder, at| {
+            let left = Left::new_if(folder.text(&app) == "#!/bin/sh\necho 1\n");
             let done: Done = reply(&feed(folder.command(&[verb]), &bytes))
                 .and_then(Result::ok)
                 .unwrap_or_else(|| panic!("{at}: not mended by the same call"));
-            let text = folder.text(&format!("{tree}/rootfs/usr/local/bin/app"));
-            assert_eq!(text, "#!/bin/sh\necho 1\n", "{at}: {done:?}");
-            recover(&folder);
-        }
-    }
-    assert!(kills > 10, "only {kills} kills");
+            assert_eq!(folder.text(&app), "#!/bin/sh\necho 1\n", "{at}: {done:?}");
+            recover(folder);
+            left
+        });
+    kills.expect_more_than(10);
 }

@@ -1,13 +1,16 @@
 //! What is made ready before a switch: packages, databases, builds and migrations, and what a failed one may tell.
 
 use crate::fixture_lab::RealLab;
-use crate::guest_fixture::{Folder, Made, append, caller, health, messages, name, rules, seal};
+use crate::guest_fixture::{
+    Folder, Made, append, caller, feed, health, messages, name, rules, seal,
+};
 use crate::guest_real::RealGuest;
 use stackc::model::protocol::{
     BundleRequest, DatabasesRequest, Done, MigrateRequest, Refusal, RefusalCode, ReleaseRequest,
 };
 use stackc::model::*;
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 
 const TX: &str = "00000000000000d1";
 const CANARY: &str = "canary $1 of the app";
@@ -15,17 +18,29 @@ const PASSWORD: &str = "the app's canary";
 const SCRIPT: &str = "#!/bin/sh\nset -eu\n. ./\"$1.sh\"\n";
 
 /// A bundle with a release that runs its own `build.sh` and `migrate.sh` as this user, and a secret in its env file.
-fn app(user: &str) -> Made {
+pub fn app(user: &str) -> Made {
     let mut overlay =
         vec![("/usr/local/bin/deploy_app.sh", FileClass::Linked, "0755", SCRIPT.to_owned())];
     if user != "root" {
         let line = format!("u {user} - \"App\" /nonexistent\n");
         overlay.push(("/etc/sysusers.d/app.conf", FileClass::Copied, "0644", line));
+        let lines = [("/srv/there", "0700"), ("/srv/made", "0750")];
+        let lines = lines.map(|(path, mode)| format!("d {path} {mode} {user} {user} -\n"));
+        overlay.push(("/etc/tmpfiles.d/app.conf", FileClass::Copied, "0644", lines.concat()));
     }
     let mut made = seal(1, &overlay, [rules("ufw", 1), rules("ufw6", 1)], health(60));
+    made.set_document(document::RELEASE, canonical::to_bytes(&release_document(user)));
+    for file in made.secrets.values_mut() {
+        file.access.owner = name(user);
+        file.text = format!("TOKEN='{CANARY}'\n");
+    }
+    made
+}
+
+pub fn release_document(user: &str) -> ReleaseDocument {
     let step =
         || vec![ReleaseCommand { folder: String::new(), run: String::new(), timeout_seconds: 10 }];
-    let release = ReleaseDocument {
+    ReleaseDocument {
         repo: "app".to_owned(),
         branch: "main".to_owned(),
         commit: "0".repeat(40),
@@ -40,25 +55,24 @@ fn app(user: &str) -> Made {
         stop_for_migrate: true,
         env_file: Some(name("/etc/app/env")),
         keep: 1,
-    };
-    made.set_document(document::RELEASE, canonical::to_bytes(&release));
-    for file in made.secrets.values_mut() {
-        file.access.owner = name(user);
-        file.text = format!("TOKEN='{CANARY}'\n");
     }
-    made
 }
 
 /// A checkout of these two scripts, as a tar archive.
 fn checkout(build: &str, migrate: &str) -> Vec<u8> {
+    checkout_of(&[("build.sh", build), ("migrate.sh", migrate)])
+}
+
+/// A checkout of these files, as a tar archive.
+pub fn checkout_of(files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
-    for (path, text) in [("build.sh", build), ("migrate.sh", migrate)] {
+    for (path, text) in files {
         append(&mut tar, path, tar::EntryType::Regular, None, text.as_bytes());
     }
     tar.into_inner().expect("memory takes it all")
 }
 
-fn release(made: &Made, archive: &[u8]) -> ReleaseRequest {
+pub fn release(made: &Made, archive: &[u8]) -> ReleaseRequest {
     ReleaseRequest {
         caller: caller(TX),
         digest: made.bundle.digest,
@@ -89,6 +103,56 @@ fn a_failed_build_does_not_tell_what_the_secret_files_hold() {
     assert_eq!(folder.text(&log), format!("token {CANARY}\n"), "the guest's own log is whole");
 }
 
+/// Stands for systemd-tmpfiles: a folder is there before it has its mode.
+const TMPFILES: &str = r#"#!/bin/sh
+set -eu
+root=${0%/usr/bin/*}
+while read -r kind path mode rest; do
+  test -d "$root$path" || mkdir -m 0700 "$root$path"
+  DIE
+  chmod "$mode" "$root$path"
+done <"$root$2"
+"#;
+
+fn with_home() -> (Folder, Made) {
+    let folder = Folder::new();
+    folder.put("/srv/.keep", "");
+    let home = "d /srv/app 0751 root root -\n".to_owned();
+    let overlay = [("/etc/tmpfiles.d/app.conf", FileClass::Copied, "0644", home)];
+    (folder, seal(1, &overlay, [rules("ufw", 1), rules("ufw6", 1)], health(60)))
+}
+
+fn mode_of_home(folder: &Folder) -> u32 {
+    let stat = std::fs::symlink_metadata(folder.at("/srv/app")).expect("it is there");
+    stat.mode() & 0o7777
+}
+
+#[test]
+fn a_home_that_is_there_keeps_its_mode_before_the_switch() {
+    let (folder, made) = with_home();
+    folder.put("/srv/app/index.html", "");
+    let found = mode_of_home(&folder);
+    assert_ne!(found, 0o751);
+    folder.put_program("/usr/bin/systemd-tmpfiles", &TMPFILES.replace("DIE", ":"));
+    folder.prepare(TX, &made);
+    assert_eq!(mode_of_home(&folder), found);
+}
+
+#[test]
+fn a_home_whose_making_died_half_way_is_finished_by_the_next_call() {
+    let (folder, made) = with_home();
+    folder.put_program("/usr/bin/systemd-tmpfiles", &TMPFILES.replace("DIE", "kill -9 $PPID $$"));
+    let bundle = BundleRequest { caller: caller(TX), digest: made.bundle.digest };
+    for (verb, request, more) in messages(TX, &made) {
+        feed(folder.command(&[verb]), &[request, more].concat());
+    }
+    assert_eq!(mode_of_home(&folder), 0o700, "it died there");
+    folder.put_program("/usr/bin/systemd-tmpfiles", &TMPFILES.replace("DIE", ":"));
+    folder.call::<Done>(&["accounts"], &bundle, &[]).expect("it is made");
+    assert_eq!(mode_of_home(&folder), 0o751);
+    assert!(!folder.at("/var/lib/stackc/tmpfiles.conf").exists());
+}
+
 #[test]
 fn packages_databases_and_releases_are_made_ready_on_a_real_guest() {
     let Some(lab) = RealLab::start("gsp") else { return };
@@ -104,6 +168,7 @@ fn packages_databases_and_releases_are_made_ready_on_a_real_guest() {
     let database = PostgresDatabase { owner: name("shop"), password: Some(name("app/db")) };
     let databases = DatabasesDocument { postgresql: BTreeMap::from([(name("shop"), database)]) };
     made.set_document(document::DATABASES, canonical::to_bytes(&databases));
+    guest.says("mkdir -m 751 /srv/there");
     for (verb, request, more) in messages(TX, &made) {
         let request: serde_json::Value = serde_json::from_slice(&request).expect("it is JSON");
         let done: Done = guest
@@ -111,6 +176,8 @@ fn packages_databases_and_releases_are_made_ready_on_a_real_guest() {
             .unwrap_or_else(|refusal| panic!("{verb}: {refusal:?}"));
         assert!(!done.already, "{verb}");
     }
+    let told = guest.says("stat -c '%a %U %G' /srv/there /srv/made; ls /var/lib/stackc/*.conf");
+    assert_eq!(told, "751 root root\n750 shopper shopper", "what was there is as it was");
     packages_are_there(&guest, &made);
     databases_are_ensured(&guest, &made);
     builds_and_migrates(&guest, &made);

@@ -175,6 +175,9 @@ impl<T: System> System for Faulty<T> {
     fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
         self.effect(system_error, |system| system.run(command))
     }
+    fn end_all_in(&mut self, folder: &str) -> Result<(), SystemError> {
+        self.effect(system_error, |system| system.end_all_in(folder))
+    }
     fn program(&mut self) -> Result<String, SystemError> {
         self.inner.program()
     }
