@@ -48,6 +48,8 @@ pub enum RefusalCode {
     Stale,
     /// The request does not fit this guest: another identity, another file system layout, a bad request.
     Refused,
+    /// The transaction that was asked about is not on this guest, and never began there.
+    Unknown,
     /// Something was tried and did not work; nothing that runs has changed.
     Failed,
     /// The guest is not whole: a person is needed.
@@ -149,6 +151,7 @@ pub struct PendingTx {
 #[serde(deny_unknown_fields)]
 pub struct Lease {
     pub tx: TxId,
+    /// `user@host` of the operator.
     pub who: String,
     pub why: String,
     pub boot_id: String,
@@ -162,6 +165,7 @@ pub struct Lease {
 pub struct Caller {
     pub identity: Identity,
     pub tx: TxId,
+    /// `user@host` of the operator.
     pub who: String,
     pub why: String,
 }

@@ -123,7 +123,7 @@ impl Inside {
     fn state(&self, tx: &TxId) -> Result<TxState, RemoteError> {
         let Some((_, phase)) = self.switches.get(tx) else {
             let text = format!("the transaction `{tx}` is not on this guest");
-            return Err(refused(RefusalCode::Refused, text));
+            return Err(refused(RefusalCode::Unknown, text));
         };
         let failure = Failure { what: "web.service failed".to_owned(), evidence: Vec::new() };
         Ok(TxState {
