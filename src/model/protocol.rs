@@ -70,8 +70,8 @@ pub struct Identity {
 #[serde(deny_unknown_fields)]
 pub struct ObserveRequest {
     pub identity: Identity,
-    /// The wanted bundle; when it is live the reply leaves out what only a plan needs.
-    pub digest: Digest,
+    /// The wanted bundle. When there is none, or it is live, the reply leaves out what only a plan needs.
+    pub digest: Option<Digest>,
     /// Units of the wanted bundle and packages that it needs, to be looked at besides those that are live.
     pub units: BTreeSet<UnitName>,
     pub packages: BTreeSet<String>,
