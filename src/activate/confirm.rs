@@ -65,7 +65,7 @@ impl Switching<'_> {
         let request = ResultRequest { tx: self.tx.clone(), wait_seconds: 0 };
         match connection.result(&request) {
             Ok(_) => Ok(()),
-            Err(error) if error.is_unfit() => self.rule_out(connection, begun),
+            Err(error) if error.is_unknown() => self.rule_out(connection, begun),
             Err(error) => Err(self.unknown(error)),
         }
     }
@@ -75,10 +75,10 @@ impl Switching<'_> {
         let (identity, tx) = (self.identity.clone(), self.tx.clone());
         match connection.undo(&UndoRequest { identity, tx, who: self.who.to_owned() }) {
             Ok(state) => self.judge(state).map(drop),
-            Err(error) if error.is_unfit() && begun.is_answer() => {
+            Err(error) if error.is_unknown() && begun.is_answer() => {
                 Err(refused_to_begin(begun.into()))
             }
-            Err(error) if error.is_unfit() => {
+            Err(error) if error.is_unknown() => {
                 let target = self.target.clone();
                 Err(refused_to_begin(ActivateError::NeverBegan { target, cause: begun }))
             }

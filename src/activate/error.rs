@@ -95,8 +95,15 @@ pub enum ActivateError {
     NoGeneration { target: Target, number: GenerationId, known: Vec<GenerationId> },
     #[error("the guest of {target} sent other bytes than bundle {digest} has")]
     Unproved { target: Target, digest: Digest },
-    #[error("the guest of {target} does not run, so it cannot be asked")]
-    NotRunning { target: Target },
+    #[error("no guest in Proxmox has the mark of {target}")]
+    NoGuest { target: Target },
+    #[error(
+        "guests {} both have the mark of {target}: one is a copy; take the mark, its description's last line, from the copy",
+        numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+    )]
+    TwoGuests { target: Target, numbers: Vec<Vmid> },
+    #[error("guest {vmid} of {target} does not run or has no address, so it cannot be asked")]
+    NotRunning { target: Target, vmid: Vmid },
     #[error("{target} has nothing to go back to: {why}")]
     NothingBefore { target: Target, why: String },
     #[error(

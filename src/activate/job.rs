@@ -1,13 +1,13 @@
 //! One guest's activation: what is wanted, and with which secrets.
 
-use super::ActivateError;
+use super::{ActivateError, Way};
 use crate::compile::env_file;
 use crate::model::{
     Bundle, Generation, GenerationCause, GenerationId, GuestPath, SecretName, SecretTags,
     SecretsVersion, protocol::SecretFile,
 };
-use crate::plan::{Documents, Wanted};
-use crate::vault::{Secrets, render};
+use crate::plan::{Documents, Wanted, secrets_differ};
+use crate::vault::{Secrets, VaultError, render};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is to become live on one guest.
@@ -37,7 +37,7 @@ impl<'a> Job<'a> {
     /// The activation of a bundle with today's secrets. `secrets` is called only when the bundle names any.
     pub fn activate(
         bundle: &'a Bundle,
-        secrets: &dyn Fn() -> Result<Secrets, crate::vault::VaultError>,
+        secrets: &dyn Fn() -> Result<Secrets, VaultError>,
         who: String,
     ) -> Result<Self, ActivateError> {
         let documents = Documents::of(bundle)?;
@@ -56,36 +56,43 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// The way back to a generation: its bundle, its release, its secrets.
+    /// The way back to a generation: its bundle, its release, its secrets. `secrets` is called only when the guest lacks
+    /// one that the bundle needs.
     pub fn rollback(
-        bundle: &'a Bundle,
-        to: Generation,
-        on_guest: &BTreeSet<SecretsVersion>,
-        secrets: &dyn Fn() -> Result<Secrets, crate::vault::VaultError>,
+        way: &'a Way,
+        secrets: &dyn Fn() -> Result<Secrets, VaultError>,
         who: String,
     ) -> Result<Self, ActivateError> {
-        let mut job = if on_guest.contains(&to.secrets) {
-            let documents = Documents::of(bundle)?;
-            let passwords = old_passwords(bundle, &documents, &to, secrets)?;
-            let (tags, version) = (to.tags.clone(), to.secrets);
-            let secrets = SecretsOfJob { tags, version, files: None, passwords };
-            let cause = GenerationCause::Rollback { to: to.number };
-            Job {
-                bundle,
-                documents,
-                secrets,
-                cause,
-                back_to: None,
-                who,
-                allow_ip_conflicts: false,
-                overwrite_drift: false,
-            }
+        let to = way.generation.clone();
+        let mut job = if way.secrets.contains(&to.secrets) {
+            let mut job = Self::live(&way.bundle, to.clone(), who)?;
+            job.secrets.passwords = old_passwords(way, &job.documents, secrets)?;
+            job
         } else {
-            Self::activate(bundle, secrets, who)?
+            Self::activate(&way.bundle, secrets, who)?
         };
         job.cause = GenerationCause::Rollback { to: to.number };
         job.back_to = Some(to);
         Ok(job)
+    }
+
+    /// What made a generation that the guest still has all of: it needs no secret.
+    pub(super) fn live(
+        bundle: &'a Bundle,
+        generation: Generation,
+        who: String,
+    ) -> Result<Self, ActivateError> {
+        let (tags, version) = (generation.tags, generation.secrets);
+        Ok(Self {
+            bundle,
+            documents: Documents::of(bundle)?,
+            secrets: SecretsOfJob { tags, version, files: None, passwords: BTreeMap::new() },
+            cause: generation.cause,
+            back_to: None,
+            who,
+            allow_ip_conflicts: false,
+            overwrite_drift: false,
+        })
     }
 
     /// What the plan needs of it.
@@ -95,6 +102,7 @@ impl<'a> Job<'a> {
             tags: &self.secrets.tags,
             secrets: self.secrets.version,
             release: self.back_to.as_ref().and_then(|generation| generation.release),
+            goes_back: self.back_to.is_some(),
         }
     }
 
@@ -129,31 +137,26 @@ pub fn secret_names(bundle: &Bundle) -> Result<BTreeSet<SecretName>, ActivateErr
 
 fn names(bundle: &Bundle, documents: &Documents) -> BTreeSet<SecretName> {
     let mut names = bundle.manifest.secrets();
-    names.extend(password_names(documents));
+    names.extend(documents.databases.passwords());
     names
-}
-
-fn password_names(documents: &Documents) -> BTreeSet<SecretName> {
-    documents.databases.postgresql.values().filter_map(|db| db.password.clone()).collect()
 }
 
 fn passwords(
     documents: &Documents,
     secrets: &Secrets,
 ) -> Result<BTreeMap<SecretName, String>, ActivateError> {
-    let names = password_names(documents).into_iter();
+    let names = documents.databases.passwords().into_iter();
     names.map(|name| Ok((name.clone(), secrets.value(&name)?.expose().to_owned()))).collect()
 }
 
-/// A database's password must be the one that the old secret files hold.
+/// The passwords of databases, when one is another now: each must be the one that the old secret files hold.
 fn old_passwords(
-    bundle: &Bundle,
+    way: &Way,
     documents: &Documents,
-    to: &Generation,
-    secrets: &dyn Fn() -> Result<Secrets, crate::vault::VaultError>,
+    secrets: &dyn Fn() -> Result<Secrets, VaultError>,
 ) -> Result<BTreeMap<SecretName, String>, ActivateError> {
-    let names = password_names(documents);
-    if names.is_empty() {
+    let (names, to) = (documents.databases.passwords(), &way.generation);
+    if !secrets_differ(&names, &way.live, &to.tags) {
         return Ok(BTreeMap::new());
     }
     let secrets = secrets()?;
@@ -164,7 +167,7 @@ fn old_passwords(
         return passwords(documents, &secrets);
     }
     Err(ActivateError::OldSecret {
-        target: bundle.manifest.target.clone(),
+        target: way.bundle.manifest.target.clone(),
         number: to.number,
         names: others.join(", "),
     })

@@ -2,15 +2,15 @@
 
 use super::{ActivateError, Failed, Job};
 use crate::model::{
-    Bundle, Container, Digest, GuestAccess, Phase, ReleaseDocument, Target,
+    Bundle, Container, Digest, GuestAccess, Mark, Phase, ReleaseDocument, Target, Vmid,
     protocol::{
         FetchRequest, HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest,
     },
 };
 use crate::plan::{Plan, plan, watched_units};
-use crate::proxmox::Proxmox;
+use crate::proxmox::{Proxmox, ProxmoxError};
 use crate::remote::{Connection, Door};
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// Fetches a release's checkout as a tar archive.
 pub type Fetch<'a> = &'a (
@@ -45,16 +45,65 @@ impl Found {
     }
 }
 
-/// Looks at one guest: one question to Proxmox, one round trip to the guest when it runs.
+/// Looks at the guest of a job: one question to Proxmox, one round trip to the guest when it runs.
 pub fn look(seams: &mut Seams<'_>, job: &Job<'_>) -> Result<Found, Failed> {
     let container = container(seams, job).map_err(Failed::refused)?;
+    look_into(seams, container, |container| observe_request(job, container))
+}
+
+/// Looks at a target's guest, of which nothing need be known: at the number where it is thought to be, or else wherever
+/// in Proxmox its mark is.
+///
+/// # Errors
+/// When two guests have the mark, when Proxmox or the guest does not answer.
+pub fn find(
+    seams: &mut Seams<'_>,
+    target: &Target,
+    thought: Option<Vmid>,
+) -> Result<Found, Failed> {
+    let container = marked(seams, target, thought).map_err(Failed::refused)?;
+    look_into(seams, container, |container| ObserveRequest {
+        identity: identity(target, container),
+        digest: None,
+        units: BTreeSet::new(),
+        packages: BTreeSet::new(),
+    })
+}
+
+/// The one container with the mark of a target.
+fn marked(
+    seams: &mut Seams<'_>,
+    target: &Target,
+    thought: Option<Vmid>,
+) -> Result<Option<Container>, ActivateError> {
+    let is_marked = |mark: &Option<Mark>| mark.as_ref().is_some_and(|mark| mark.target == *target);
+    match thought.map(|vmid| seams.proxmox.container(vmid)) {
+        Some(Ok(Some(found))) if is_marked(&found.mark) => return Ok(Some(found)),
+        // Free, or somebody else's: the guest has moved, or was never there.
+        None | Some(Ok(_) | Err(ProxmoxError::Taken { .. })) => {}
+        Some(Err(error)) => return Err(error.into()),
+    }
+    let mut guests = seams.proxmox.neighbours()?;
+    guests.retain(|guest| is_marked(&guest.mark));
+    let numbers: Vec<Vmid> = guests.iter().map(|guest| guest.vmid).collect();
+    match numbers[..] {
+        [] => Ok(None),
+        [vmid] => Ok(seams.proxmox.container(vmid)?),
+        _ => Err(ActivateError::TwoGuests { target: target.clone(), numbers }),
+    }
+}
+
+fn look_into(
+    seams: &mut Seams<'_>,
+    container: Option<Container>,
+    request: impl FnOnce(&Container) -> ObserveRequest,
+) -> Result<Found, Failed> {
     let running = container.as_ref().filter(|container| container.running);
     let way_in = running.and_then(|container| Some((door(seams, container)?, container)));
     let (mut guest, mut connection) = (None, None);
     if let Some((door, container)) = way_in {
         let mut opened = (seams.open)(door);
-        let request = observe_request(job, container);
-        guest = Some(opened.observe(&request).map_err(Failed::refused)?);
+        guest = Some(opened.observe(&request(container)).map_err(Failed::refused)?);
         connection = Some(opened);
     }
     Ok(Found { container, guest, connection })
@@ -97,7 +146,7 @@ pub(super) fn observe_request(job: &Job<'_>, container: &Container) -> ObserveRe
     let packages = job.documents.apt.packages.keys();
     ObserveRequest {
         identity: identity(&job.bundle.manifest.target, container),
-        digest: job.bundle.digest,
+        digest: Some(job.bundle.digest),
         units: watched_units(&job.bundle.manifest),
         packages: packages.map(ToString::to_string).collect(),
     }
@@ -128,27 +177,34 @@ pub(super) fn check_pending(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), 
 }
 
 /// What a guest tells of its past.
-pub fn history(job: &Job<'_>, found: &mut Found) -> Result<HistoryReply, Failed> {
-    let target = &job.bundle.manifest.target;
-    let (Some(container), Some(connection)) = (&found.container, &mut found.connection) else {
-        return Err(Failed::refused(ActivateError::NotRunning { target: target.clone() }));
-    };
-    let request = HistoryRequest { identity: identity(target, container) };
-    connection.history(&request).map_err(Failed::refused)
+pub fn history(target: &Target, found: &mut Found) -> Result<HistoryReply, Failed> {
+    let (identity, connection) = reached(target, found).map_err(Failed::refused)?;
+    connection.history(&HistoryRequest { identity }).map_err(Failed::refused)
+}
+
+/// The guest that was looked at, to be asked for more.
+fn reached<'f>(
+    target: &Target,
+    found: &'f mut Found,
+) -> Result<(Identity, &'f mut dyn Connection), ActivateError> {
+    let target = target.clone();
+    match (&found.container, &mut found.connection) {
+        (None, _) => Err(ActivateError::NoGuest { target }),
+        (Some(container), None) => Err(ActivateError::NotRunning { target, vmid: container.vmid }),
+        (Some(container), Some(connection)) => {
+            Ok((identity(&target, container), connection.as_mut()))
+        }
+    }
 }
 
 /// A bundle that the guest has, for an operator who lost it: what has been live can be gone back to from anywhere.
 pub fn fetch_bundle(
-    job: &Job<'_>,
+    target: &Target,
     found: &mut Found,
     digest: &Digest,
 ) -> Result<Bundle, ActivateError> {
-    let target = &job.bundle.manifest.target;
-    let (Some(container), Some(connection)) = (&found.container, &mut found.connection) else {
-        return Err(ActivateError::NotRunning { target: target.clone() });
-    };
-    let request = FetchRequest { identity: identity(target, container), digest: *digest };
-    let reply = connection.fetch(&request)?;
+    let (identity, connection) = reached(target, found)?;
+    let reply = connection.fetch(&FetchRequest { identity, digest: *digest })?;
     let unproved = ActivateError::Unproved { target: target.clone(), digest: *digest };
     Bundle::prove(*digest, reply.manifest, reply.files).ok_or(unproved)
 }

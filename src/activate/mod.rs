@@ -17,8 +17,8 @@ mod time;
 
 pub use error::{ActivateError, Failed, Stage};
 pub use job::{Job, SecretsOfJob, secret_names, who};
-pub use look::{Fetch, Found, Seams, fetch_bundle, history, look};
+pub use look::{Fetch, Found, Seams, fetch_bundle, find, history, look};
 pub use provision::preflight;
 pub use release::release_id;
-pub use rollback::rollback_target;
+pub use rollback::{Back, Way, way_back};
 pub use run::{Activated, activate, settle};

@@ -2,8 +2,8 @@
 
 use super::{
     fleet::{self, Fleet, JOBS, Targets, ask, can_ask, parallel, show_failure},
-    output,
-    workspace::Workspace,
+    output::{self, Format},
+    workspace::{self, Workspace},
 };
 use crate::{
     activate::{
@@ -55,9 +55,10 @@ pub fn run(args: &ActivateArgs, workspace: &Workspace) -> ExitCode {
 }
 
 fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
-    let fleet = Fleet::open(workspace)?;
-    let targets = fleet.select(&args.targets.targets)?;
-    let bundles: Vec<&Bundle> = targets.iter().map(|t| &fleet.compiled.guests[t]).collect();
+    let compiled = workspace.compile(Format::Text)?;
+    let targets = workspace::select(&args.targets.targets, &workspace::tags(&compiled.guests))?;
+    let fleet = Fleet::open(workspace, &compiled.site)?;
+    let bundles: Vec<&Bundle> = targets.iter().map(|target| &compiled.guests[target]).collect();
     require_secrets(&fleet, &bundles)?;
     keep(&fleet, &bundles)?;
     let who = who();

@@ -1,7 +1,7 @@
 //! `stackc build`: every guest's bundle into `out/`.
 
 use super::{
-    output,
+    output::{self, Format},
     workspace::{self, Workspace},
 };
 use crate::{
@@ -28,7 +28,7 @@ pub fn run(args: &BuildArgs, workspace: &Workspace) -> ExitCode {
 }
 
 fn build(args: &BuildArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
-    let compiled = workspace.compile()?;
+    let compiled = workspace.compile(Format::of(args.json))?;
     let chosen = workspace::select(&args.targets, &workspace::tags(&compiled.guests))?;
     let store = workspace.store()?;
     let guests: Vec<_> =

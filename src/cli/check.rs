@@ -1,6 +1,9 @@
 //! `stackc check`: only the mistakes.
 
-use super::{output, workspace::Workspace};
+use super::{
+    output::{self, Format},
+    workspace::Workspace,
+};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -13,9 +16,9 @@ pub struct CheckArgs {
 }
 
 pub fn run(args: &CheckArgs, workspace: &Workspace) -> ExitCode {
-    match workspace.compile() {
+    match workspace.compile(Format::of(args.json)) {
         Ok(compiled) if args.json => {
-            output::print_json(&json!({ "guests": compiled.guests.len(), "mistakes": 0 }));
+            output::print_json(&json!({ "guests": compiled.guests.len(), "mistakes": [] }));
             ExitCode::SUCCESS
         }
         Ok(compiled) => {

@@ -1,7 +1,7 @@
 //! `stackc diff`: what the working tree would change since the last build, or one bundle against another.
 
 use super::{
-    output,
+    output::{self, Format},
     workspace::{self, Workspace},
 };
 use crate::{
@@ -48,7 +48,7 @@ fn diff(args: &DiffArgs, workspace: &Workspace) -> Result<String, ExitCode> {
         let (old, new) = (get(&store, old)?, get(&store, new)?);
         return Ok(between(&old.digest.short(), Some(&old), &new));
     }
-    let compiled = workspace.compile()?;
+    let compiled = workspace.compile(Format::Text)?;
     let chosen = workspace::select(&args.targets, &workspace::tags(&compiled.guests))?;
     let mut all = String::new();
     for target in chosen {

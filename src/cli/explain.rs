@@ -1,7 +1,7 @@
 //! `stackc explain`: which line of which layer said so.
 
 use super::{
-    output,
+    output::{self, Format},
     workspace::{self, Workspace},
 };
 use crate::compile::{self, Explanation};
@@ -25,7 +25,7 @@ pub fn run(args: &ExplainArgs, workspace: &Workspace) -> ExitCode {
 }
 
 fn explain(args: &ExplainArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
-    let compiled = workspace.compile()?;
+    let compiled = workspace.compile(Format::of(args.json))?;
     let target = workspace::select_one(&args.target, &workspace::tags(&compiled.guests))?;
     let explanation = compile::explain(&compiled, &target, &args.key)
         .map_err(|error| output::fail(&error, output::USAGE))?;

@@ -1,14 +1,11 @@
 //! What the verbs that look at guests share: the workspace, the targets, a client, one line per event.
 
-use super::{
-    output,
-    workspace::{self, Workspace},
-};
+use super::{output, workspace::Workspace};
 use crate::{
-    activate::{Failed, Fetch, Job, Seams, who},
-    compile::{self, Compiled},
-    model::{Bundle, ReleaseDocument, Target},
-    proxmox::{ProxmoxClient, address_answers},
+    activate::{Failed, Fetch, Seams},
+    compile,
+    model::{Bundle, GuestAccess, ReleaseDocument, Site, Target, Vmid},
+    proxmox::{Proxmox as _, ProxmoxClient, ProxmoxError, address_answers},
     remote::{Connection, Door, SshConnection},
     store::{
         Store, StoreError,
@@ -16,6 +13,7 @@ use crate::{
     },
     vault::{Secrets, VaultError},
 };
+use serde_json::{Value, json};
 use std::{
     error::Error,
     io::IsTerminal,
@@ -32,36 +30,36 @@ pub const JOBS: usize = 4;
 /// Which guests a verb is about.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Targets {
-    /// `project/env`, `project`, or a glob of either such as `*/dev`
+    /// project/env, a project, a pattern such as '*/dev', or @tag
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
 }
 
-/// A compiled workspace and everything to reach its guests with.
+/// Everything to reach the guests of a workspace with. What they are to be is not of it: a guest is reached also when
+/// nothing compiles.
 pub struct Fleet {
-    pub compiled: Compiled,
     pub store: Store,
     workspace: Workspace,
+    access: GuestAccess,
     client: ProxmoxClient,
     runtime: Runtime,
     secrets: Mutex<Option<Secrets>>,
 }
 
 impl Fleet {
-    /// Compiles a workspace and sets up the client of its site.
+    /// Sets up the client of a site.
     ///
     /// # Errors
     /// With the exit code, after the errors have been printed.
-    pub fn open(workspace: &Workspace) -> Result<Self, ExitCode> {
-        let compiled = workspace.compile()?;
+    pub fn open(workspace: &Workspace, site: &Site) -> Result<Self, ExitCode> {
         let store = workspace.store()?;
         let runtime = Runtime::new().map_err(|error| refuse(&error))?;
         let secrets = Secrets::load(&workspace.path().join(SECRETS)).map_err(|e| refuse(&e))?;
-        let token = secrets.value(&compiled.site.token).map_err(|error| refuse(&error))?;
-        let client = ProxmoxClient::new(&compiled.site, token, runtime.handle().clone());
+        let token = secrets.value(&site.token).map_err(|error| refuse(&error))?;
+        let client = ProxmoxClient::new(site, token, runtime.handle().clone());
         let client = client.map_err(|error| refuse(&error))?;
-        let (workspace, secrets) = (workspace.clone(), Mutex::new(Some(secrets)));
-        Ok(Self { compiled, store, workspace, client, runtime, secrets })
+        let (workspace, access) = (workspace.clone(), site.access.clone());
+        Ok(Self { store, workspace, access, client, runtime, secrets: Mutex::new(Some(secrets)) })
     }
 
     /// The secrets, read again when they were taken before.
@@ -70,19 +68,10 @@ impl Fleet {
         kept.map_or_else(|| Secrets::load(&self.workspace.path().join(SECRETS)), Ok)
     }
 
-    /// The targets that the words name; all without words.
-    pub fn select(&self, words: &[String]) -> Result<Vec<Target>, ExitCode> {
-        let chosen = workspace::select(words, &workspace::tags(&self.compiled.guests))?;
-        Ok(chosen.into_iter().collect())
-    }
-
-    /// The activation of each target, to be looked at.
-    pub fn jobs(&self, targets: &[Target]) -> Result<Vec<Job<'_>>, ExitCode> {
-        let secrets = || self.secrets();
-        let jobs = targets
-            .iter()
-            .map(|target| Job::activate(&self.compiled.guests[target], &secrets, who()));
-        jobs.collect::<Result<_, _>>().map_err(|error| refuse(&error))
+    /// Every guest in Proxmox that has a mark.
+    pub fn marks(&self) -> Result<Vec<(Target, Vmid)>, ProxmoxError> {
+        let guests = self.client.clone().neighbours()?.into_iter();
+        Ok(guests.filter_map(|guest| Some((guest.mark?.target, guest.vmid))).collect())
     }
 
     /// Works on one guest through the real Proxmox and SSH. `progress` is told each step.
@@ -101,7 +90,7 @@ impl Fleet {
             proxmox: &mut client,
             open: &open,
             fetch,
-            access: self.compiled.site.access.clone(),
+            access: self.access.clone(),
             workspace: self.workspace.path().to_owned(),
             progress: &|step, text| progress(step, text),
             answers: &address_answers,
@@ -158,7 +147,7 @@ pub fn refuse(error: &dyn Error) -> ExitCode {
 /// Prints a failed activation: what, evidence, state, and the command to go on with. Returns its exit code.
 pub fn show_failure(target: &Target, failed: &Failed) -> u8 {
     anstream::eprintln!("error: {target}: {}", failed.error);
-    causes(&failed.error);
+    anstream::eprint!("{}", output::because(&failed.error));
     for line in failed.error.evidence() {
         anstream::eprintln!("    │ {line}");
     }
@@ -169,12 +158,17 @@ pub fn show_failure(target: &Target, failed: &Failed) -> u8 {
     failed.exit_code()
 }
 
-fn causes(error: &dyn Error) {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        anstream::eprintln!("  because: {inner}");
-        cause = inner.source();
-    }
+/// The same for programs.
+pub fn failure_json(target: &Target, failed: &Failed) -> Value {
+    json!({
+        "target": target.to_string(),
+        "message": failed.error.to_string(),
+        "because": output::causes(&failed.error),
+        "evidence": failed.error.evidence(),
+        "state": failed.state(),
+        "next": failed.error.next(),
+        "exit_code": failed.exit_code(),
+    })
 }
 
 /// Columns as wide as their widest cell.

@@ -1,22 +1,25 @@
 //! `stackc history`: every generation of a guest, and every switch that was undone.
 
 use super::{
-    fleet::{Fleet, refuse, show_failure, table},
+    fleet::{Fleet, JOBS, failure_json, parallel, show_failure, table},
+    output::{self, Format},
+    reach::{Sought, seek},
     workspace::Workspace,
 };
 use crate::{
-    activate::{Failed, Job, history, look, who},
+    activate::{Failed, history},
     model::{Generation, GenerationCause, Outcome, protocol::HistoryReply},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// Show the generations of one guest
+/// Show the generations of guests, as the guests themselves tell them; definitions need not compile
 #[derive(Debug, clap::Args)]
 pub struct HistoryArgs {
-    /// `project/env`
-    target: String,
-    /// As one JSON document
+    /// project/env, a project, a pattern such as '*/dev', or @tag
+    #[arg(value_name = "TARGET", required = true)]
+    targets: Vec<String>,
+    /// One JSON document: { "guests": [{ target, live, generations, transactions }], "failures": […] }
     #[arg(long)]
     json: bool,
 }
@@ -26,37 +29,50 @@ pub fn run(args: &HistoryArgs, workspace: &Workspace) -> ExitCode {
 }
 
 fn show(args: &HistoryArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
-    let fleet = Fleet::open(workspace)?;
-    for target in fleet.select(std::slice::from_ref(&args.target))? {
-        let bundle = &fleet.compiled.guests[&target];
-        let job = Job::activate(bundle, &|| fleet.secrets(), who());
-        let job = job.map_err(|error| refuse(&error))?;
-        let reply: Result<HistoryReply, Failed> = fleet.with_seams(&|_, _| {}, |seams| {
-            let mut found = look(seams, &job)?;
-            history(&job, &mut found)
-        });
+    let fleet = Fleet::open(workspace, &workspace.site(Format::of(args.json))?)?;
+    let sought = seek(&fleet, workspace, &args.targets)?;
+    let told = parallel(sought, JOBS, |sought| {
+        let reply = ask(&fleet, &sought);
+        (sought, reply)
+    });
+    let (mut code, mut guests, mut failures) = (0, Vec::new(), Vec::new());
+    for (sought, reply) in &told {
         match reply {
-            Ok(reply) if args.json => {
-                let live = reply.live;
-                let generations = &reply.generations;
-                let undone = &reply.transactions;
-                let target = target.to_string();
-                anstream::println!(
-                    "{}",
-                    json!({"target": target, "live": live, "generations": generations, "transactions": undone})
-                );
+            Ok(reply) => guests.push((sought, reply)),
+            Err(failed) => {
+                code = code.max(show_failure(&sought.target, failed));
+                failures.push(failure_json(&sought.target, failed));
             }
-            Ok(reply) => anstream::print!("{target}\n{}", text(&reply)),
-            Err(failed) => return Err(ExitCode::from(show_failure(&target, &failed))),
         }
     }
-    Ok(ExitCode::SUCCESS)
+    if args.json {
+        let guests: Vec<_> = guests.iter().map(|(sought, reply)| json(sought, reply)).collect();
+        output::print_json(&json!({ "guests": guests, "failures": failures }));
+    } else {
+        let texts: Vec<_> = guests.iter().map(|(sought, reply)| text(sought, reply)).collect();
+        output::print(&texts.join("\n"));
+    }
+    Ok(ExitCode::from(code))
 }
 
-fn text(reply: &HistoryReply) -> String {
+fn ask(fleet: &Fleet, sought: &Sought) -> Result<HistoryReply, Failed> {
+    let mut found = sought.look(fleet)?;
+    history(&sought.target, &mut found)
+}
+
+fn json(sought: &Sought, reply: &HistoryReply) -> Value {
+    json!({
+        "target": sought.target.to_string(),
+        "live": reply.live,
+        "generations": reply.generations,
+        "transactions": reply.transactions,
+    })
+}
+
+fn text(sought: &Sought, reply: &HistoryReply) -> String {
     let head = ["", "GEN", "DIGEST", "WHEN", "BY", "WHY", "RESULT"].map(str::to_owned);
     let rows = reply.generations.iter().map(|generation| cells(generation, reply));
-    table(std::iter::once(head).chain(rows))
+    format!("{}\n{}", sought.target, table(std::iter::once(head).chain(rows)))
 }
 
 fn cells(generation: &Generation, reply: &HistoryReply) -> [String; 7] {

@@ -1,7 +1,7 @@
 //! `stackc lock`: branches to commits.
 
 use super::{
-    output,
+    output::{self, Format},
     workspace::{self, Workspace},
 };
 use crate::{
@@ -26,11 +26,13 @@ pub fn run(args: &LockArgs, workspace: &Workspace) -> ExitCode {
 }
 
 fn lock(args: &LockArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
-    let sources = workspace.sources()?;
-    let branches = compile::branches(&sources).map_err(|report| workspace::mistakes(&report))?;
+    let sources = workspace.sources(Format::Text)?;
+    let branches =
+        compile::branches(&sources).map_err(|report| workspace::mistakes(&report, Format::Text))?;
     let names = branches.keys().map(|target| (target.clone(), BTreeSet::new())).collect();
     let chosen = workspace::select(&args.targets, &names)?;
-    let old = compile::pins(&sources).map_err(|report| workspace::mistakes(&report))?;
+    let old =
+        compile::pins(&sources).map_err(|report| workspace::mistakes(&report, Format::Text))?;
     let mut pins: BTreeMap<_, _> =
         old.clone().into_iter().filter(|(target, _)| branches.contains_key(target)).collect();
     for target in &chosen {

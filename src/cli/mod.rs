@@ -20,6 +20,7 @@ pub mod lock;
 pub mod man;
 pub mod output;
 pub mod plan;
+pub mod reach;
 pub mod rollback;
 pub mod show;
 pub mod status;

@@ -13,6 +13,21 @@ pub const USAGE: u8 = 2;
 /// Refused, or not possible, before anything changed.
 pub const REFUSED: u8 = 3;
 
+/// What a verb prints its result as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    /// One document on stdout; what is for people goes to stderr all the same.
+    Json,
+}
+
+impl Format {
+    /// `--json`, or not.
+    pub fn of(json: bool) -> Self {
+        if json { Self::Json } else { Self::Text }
+    }
+}
+
 /// Prints to stdout. A reader that has gone away, such as `head`, is no failure.
 pub fn print(text: &str) {
     let mut out = io::stdout().lock();
@@ -29,18 +44,28 @@ pub fn print_json(value: &serde_json::Value) {
 
 /// Tells a failure and all its causes.
 pub fn fail(error: &dyn Error, code: u8) -> ExitCode {
-    let mut text = format!("error: {error}\n");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format_cause(error));
-        cause = error.source();
-    }
-    tell(&text);
+    tell(&format!("error: {error}\n{}", because(error)));
     ExitCode::from(code)
 }
 
-fn format_cause(error: &dyn Error) -> String {
-    format!("  because: {error}\n")
+/// The causes of an error, a line each.
+pub fn because(error: &dyn Error) -> String {
+    causes(error)
+        .into_iter()
+        .map(|cause| format!("  because: {cause}\n"))
+        .collect::<Vec<_>>()
+        .concat()
+}
+
+/// The causes of an error, the nearest first.
+pub fn causes(error: &dyn Error) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
+    texts
 }
 
 /// Prints to stderr; when even that is gone there is nobody left to tell.

@@ -1,14 +1,16 @@
 //! `stackc plan`: shows what `activate` would do.
 
 use super::{
-    fleet::{Fleet, JOBS, Targets, parallel, show_failure},
-    workspace::Workspace,
+    fleet::{Fleet, JOBS, Targets, failure_json, parallel, refuse, show_failure},
+    output::{self, Format},
+    workspace::{self, Workspace},
 };
 use crate::{
-    activate::{Failed, Job, look},
+    activate::{ActivateError, Failed, Job, look, who},
     model::Target,
     plan::{Plan, text},
 };
+use serde_json::json;
 use std::process::ExitCode;
 
 /// Show what activate would do, changing nothing
@@ -35,24 +37,31 @@ pub fn run(args: &PlanArgs, workspace: &Workspace) -> ExitCode {
 }
 
 fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
-    let fleet = Fleet::open(workspace)?;
-    let targets = fleet.select(&args.targets.targets)?;
-    let jobs = fleet.jobs(&targets)?;
+    let compiled = workspace.compile(Format::of(args.json))?;
+    let targets = workspace::select(&args.targets.targets, &workspace::tags(&compiled.guests))?;
+    let fleet = Fleet::open(workspace, &compiled.site)?;
+    let secrets = || fleet.secrets();
+    let bundles = targets.iter().map(|target| &compiled.guests[target]);
+    let jobs = bundles.map(|bundle| Job::activate(bundle, &secrets, who()));
+    let jobs: Result<Vec<_>, ActivateError> = jobs.collect();
+    let jobs = jobs.map_err(|error| refuse(&error))?;
     let results: Vec<(Target, Result<Plan, Failed>)> = parallel(jobs, args.jobs, |job| {
         let target = job.bundle.manifest.target.clone();
         (target, plan_of(&fleet, &job))
     });
-    let mut code = 0;
-    let mut plans = Vec::new();
+    let (mut code, mut plans, mut failures) = (0, Vec::new(), Vec::new());
     for (target, result) in results {
         match result {
             Ok(plan) => plans.push(plan),
-            Err(failed) => code = code.max(show_failure(&target, &failed)),
+            Err(failed) => {
+                code = code.max(show_failure(&target, &failed));
+                failures.push(failure_json(&target, &failed));
+            }
         }
     }
     if args.json {
         let documents: Vec<_> = plans.iter().map(Plan::json).collect();
-        anstream::println!("{}", serde_json::json!({ "plans": documents }));
+        output::print_json(&json!({ "plans": documents, "failures": failures }));
     } else {
         for plan in &plans {
             anstream::print!("{}", text(plan));

@@ -1,7 +1,7 @@
 //! `stackc show`: a bundle as a person reads it.
 
 use super::{
-    output,
+    output::{self, Format},
     workspace::{self, Workspace},
 };
 use crate::compile::text;
@@ -26,7 +26,7 @@ pub fn run(args: &ShowArgs, workspace: &Workspace) -> ExitCode {
 }
 
 fn show(args: &ShowArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
-    let compiled = workspace.compile()?;
+    let compiled = workspace.compile(Format::of(args.json))?;
     let target = workspace::select_one(&args.target, &workspace::tags(&compiled.guests))?;
     let bundle = &compiled.guests[&target];
     let mut files = text::files(bundle);

@@ -1,23 +1,27 @@
 //! `stackc status`: what is live where.
 
 use super::{
-    fleet::{Fleet, JOBS, Targets, parallel, show_failure},
+    fleet::{self, Fleet, JOBS, Targets, failure_json, parallel, show_failure},
+    output::{self, Format},
+    reach::{Definition, Sought, seek},
     workspace::Workspace,
 };
 use crate::{
-    activate::{Failed, Found, Job, look},
-    model::{Digest, Target, protocol::ObservedGuest},
+    activate::{Failed, Found},
+    model::{Container, Digest, GenerationId, Target, Vmid, protocol::ObservedGuest},
     plan::pending_text,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// Show what is live on each guest
+/// Show what is live on each guest; definitions need not compile
 #[derive(Debug, clap::Args)]
+#[command(after_help = STATES)]
 pub struct StatusArgs {
     #[command(flatten)]
     targets: Targets,
-    /// As one JSON document
+    /// One JSON document: { "guests": [{ target, vmid, generation, digest, since, by, definition, wanted, mistake, state }],
+    /// "failures": […] }
     #[arg(long)]
     json: bool,
     /// Guests at once
@@ -25,15 +29,37 @@ pub struct StatusArgs {
     jobs: usize,
 }
 
-/// One guest's line.
+const STATES: &str = "Without a target: every guest that is defined, and every guest in Proxmox that stackc has made.
+
+STATE says:
+  current                       what is live is what the definitions say
+  definitions say DIGEST        they have changed since; `stackc plan` shows how
+  definition is broken: …       it does not compile, for this mistake; what is live runs on
+  in no definition              its env was taken out of stacks/; it can still be rolled back
+  not created                   no guest in Proxmox has the target's mark
+  not fully created             its creation was cut short; `stackc activate` goes on with it
+  stopped                       so it cannot be asked
+  never activated               it runs, and nothing on it is stackc's
+  transaction …                 a switch is not over
+  N files changed by hand       `stackc plan` names them
+  UNIT failed                   as systemd has it
+  KEYS after its next start     Proxmox holds these settings back until then";
+
+/// What is known of one guest.
 struct Row {
     target: Target,
-    vmid: u32,
-    generation: String,
+    vmid: Option<Vmid>,
+    live: Option<Live>,
+    definition: Definition,
+    state: Vec<String>,
+}
+
+/// The live generation.
+struct Live {
+    number: GenerationId,
     digest: Option<Digest>,
     since: String,
     by: String,
-    state: Vec<String>,
 }
 
 pub fn run(args: &StatusArgs, workspace: &Workspace) -> ExitCode {
@@ -41,100 +67,131 @@ pub fn run(args: &StatusArgs, workspace: &Workspace) -> ExitCode {
 }
 
 fn show(args: &StatusArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
-    let fleet = Fleet::open(workspace)?;
-    let targets = fleet.select(&args.targets.targets)?;
-    let jobs = fleet.jobs(&targets)?;
-    let results = parallel(jobs, args.jobs, |job| {
-        let found = fleet.with_seams(&|_, _| {}, |seams| look(seams, &job));
-        found
-            .map(|found| row(&job, &found))
-            .map_err(|failed| (job.bundle.manifest.target.clone(), failed))
+    let fleet = Fleet::open(workspace, &workspace.site(Format::of(args.json))?)?;
+    let sought = seek(&fleet, workspace, &args.targets.targets)?;
+    let results = parallel(sought, args.jobs, |sought| match sought.look(&fleet) {
+        Ok(found) => Ok(row(sought, &found)),
+        Err(failed) => Err((sought.target, failed)),
     });
     Ok(print(results, args.json))
 }
 
 fn print(results: Vec<Result<Row, (Target, Failed)>>, as_json: bool) -> ExitCode {
-    let (mut code, mut rows) = (0, Vec::new());
+    let (mut code, mut rows, mut failures) = (0, Vec::new(), Vec::new());
     for result in results {
         match result {
             Ok(row) => rows.push(row),
-            Err((target, failed)) => code = code.max(show_failure(&target, &failed)),
+            Err((target, failed)) => {
+                code = code.max(show_failure(&target, &failed));
+                failures.push(failure_json(&target, &failed));
+            }
         }
     }
     if as_json {
         let guests: Vec<_> = rows.iter().map(Row::json).collect();
-        anstream::println!("{}", json!({ "guests": guests }));
+        output::print_json(&json!({ "guests": guests, "failures": failures }));
     } else {
-        anstream::print!("{}", table(&rows));
+        output::print(&table(&rows));
     }
     ExitCode::from(code)
 }
 
-fn row(job: &Job<'_>, found: &Found) -> Row {
+fn row(sought: Sought, found: &Found) -> Row {
     let live = found.guest.as_ref().and_then(|guest| guest.live.as_ref());
-    Row {
-        target: job.bundle.manifest.target.clone(),
-        vmid: job.documents.proxmox.vmid.into(),
-        generation: live.map_or_else(|| "-".to_owned(), |live| live.number.to_string()),
-        digest: live.and_then(|live| live.digest),
-        since: live.map_or_else(|| "-".to_owned(), |live| live.at.clone()),
-        by: live.map_or_else(|| "-".to_owned(), |live| live.by.clone()),
-        state: state(job, found),
+    let live = live.map(|live| Live {
+        number: live.number,
+        digest: live.digest,
+        since: live.at.clone(),
+        by: live.by.clone(),
+    });
+    let digest = live.as_ref().and_then(|live| live.digest);
+    let mut state = state(found);
+    state.extend(definition_state(&sought.definition, digest));
+    if state.is_empty() {
+        state.push("current".to_owned());
     }
+    let vmid = found.container.as_ref().map(|container| container.vmid).or(sought.vmid());
+    Row { target: sought.target, vmid, live, definition: sought.definition, state }
 }
 
-fn state(job: &Job<'_>, found: &Found) -> Vec<String> {
-    let (Some(container), Some(guest)) = (&found.container, &found.guest) else {
-        let there = if found.container.is_some() { "stopped" } else { "not created" };
-        return vec![there.to_owned()];
-    };
-    let mut state = guest_state(guest);
-    match guest.live.as_ref().map(|live| live.digest == Some(job.bundle.digest)) {
-        None => state.push("never activated".to_owned()),
-        Some(false) => state.push(format!("definitions say {}", job.bundle.digest.short())),
-        Some(true) => {}
+/// What is to be said of a guest besides its generation.
+fn state(found: &Found) -> Vec<String> {
+    match (&found.container, &found.guest) {
+        (None, _) => vec!["not created".to_owned()],
+        (Some(container), None) if container.running => vec!["not fully created".to_owned()],
+        (Some(_), None) => vec!["stopped".to_owned()],
+        (Some(container), Some(guest)) => [guest_state(guest), waiting(container)].concat(),
     }
-    if !container.pending.is_empty() {
-        let keys: Vec<_> = container.pending.iter().map(String::as_str).collect();
-        state.push(format!("{} after its next start", keys.join(", ")));
-    }
-    if state.is_empty() { vec!["current".to_owned()] } else { state }
 }
 
 fn guest_state(guest: &ObservedGuest) -> Vec<String> {
-    let mut state = Vec::new();
-    if let Some(pending) = &guest.pending {
-        state.push(pending_text(pending));
+    let mut state: Vec<_> = guest.pending.iter().map(pending_text).collect();
+    if guest.live.is_none() {
+        state.push("never activated".to_owned());
     }
-    if !guest.drift.is_empty() {
-        state.push(format!("{} files changed by hand", guest.drift.len()));
+    match guest.drift.len() {
+        0 => {}
+        1 => state.push("1 file changed by hand".to_owned()),
+        files => state.push(format!("{files} files changed by hand")),
     }
     let failed = guest.units.iter().filter(|(_, unit)| unit.active == "failed");
     state.extend(failed.map(|(unit, _)| format!("{unit} failed")));
     state
 }
 
+fn waiting(container: &Container) -> Vec<String> {
+    let keys: Vec<_> = container.pending.iter().map(String::as_str).collect();
+    if keys.is_empty() {
+        Vec::new()
+    } else {
+        vec![format!("{} after its next start", keys.join(", "))]
+    }
+}
+
+/// What the definitions say of it, unless that is what is live.
+fn definition_state(definition: &Definition, live: Option<Digest>) -> Option<String> {
+    match definition {
+        Definition::Compiles(digest) => {
+            let differs = live.is_some_and(|live| live != *digest);
+            differs.then(|| format!("definitions say {}", digest.short()))
+        }
+        Definition::Broken(mistake) => Some(format!("definition is broken: {mistake}")),
+        Definition::Absent => Some("in no definition".to_owned()),
+    }
+}
+
 impl Row {
-    fn json(&self) -> serde_json::Value {
+    fn json(&self) -> Value {
+        let live = self.live.as_ref();
+        let (definition, wanted, mistake) = match &self.definition {
+            Definition::Compiles(digest) => ("compiles", Some(digest), None),
+            Definition::Broken(mistake) => ("broken", None, Some(mistake)),
+            Definition::Absent => ("absent", None, None),
+        };
         json!({
             "target": self.target.to_string(),
             "vmid": self.vmid,
-            "generation": self.generation.parse::<u64>().ok(),
-            "digest": self.digest,
-            "since": self.since,
-            "by": self.by,
+            "generation": live.map(|live| live.number),
+            "digest": live.and_then(|live| live.digest),
+            "since": live.map(|live| &live.since),
+            "by": live.map(|live| &live.by),
+            "definition": definition,
+            "wanted": wanted,
+            "mistake": mistake,
             "state": self.state,
         })
     }
 
     fn cells(&self) -> [String; 7] {
+        let live = self.live.as_ref();
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         [
             self.target.to_string(),
-            self.vmid.to_string(),
-            self.generation.clone(),
-            self.digest.map_or_else(|| "-".to_owned(), |digest| digest.short()),
-            self.since.clone(),
-            self.by.clone(),
+            or_dash(self.vmid.map(|vmid| vmid.to_string())),
+            or_dash(live.map(|live| live.number.to_string())),
+            or_dash(live.and_then(|live| live.digest).map(|digest| digest.short())),
+            or_dash(live.map(|live| live.since.clone())),
+            or_dash(live.map(|live| live.by.clone())),
             self.state.join("; "),
         ]
     }
@@ -142,5 +199,5 @@ impl Row {
 
 fn table(rows: &[Row]) -> String {
     let head = ["TARGET", "GUEST", "GEN", "DIGEST", "SINCE", "BY", "STATE"].map(str::to_owned);
-    super::fleet::table(std::iter::once(head).chain(rows.iter().map(Row::cells)))
+    fleet::table(std::iter::once(head).chain(rows.iter().map(Row::cells)))
 }

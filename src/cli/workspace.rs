@@ -1,11 +1,12 @@
 //! The workspace that a verb works on, and which of its guests are meant.
 
-use super::output;
+use super::output::{self, Format};
 use crate::{
     compile::{self, Compiled, Sources},
-    model::{Bundle, ProxmoxDocument, Target, document},
-    store::{self, Store},
+    model::{Bundle, ProxmoxDocument, Site, Target, document},
+    store::{self, SourceError, Store},
 };
+use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -25,15 +26,21 @@ const OUT: &str = "out";
 
 impl Workspace {
     /// Reads every source; a failure is printed.
-    pub fn sources(&self) -> Result<Sources, ExitCode> {
+    pub fn sources(&self, format: Format) -> Result<Sources, ExitCode> {
         let files = store::read_sources(&self.path);
-        let files = files.map_err(|error| output::fail(&error, output::MISTAKE))?;
-        Ok(Sources { files })
+        Ok(Sources { files: files.map_err(|error| unreadable(&error, format))? })
     }
 
     /// Compiles everything; mistakes are printed.
-    pub fn compile(&self) -> Result<Compiled, ExitCode> {
-        compile::compile(&self.sources()?).map_err(|report| mistakes(&report))
+    pub fn compile(&self, format: Format) -> Result<Compiled, ExitCode> {
+        compile::compile(&self.sources(format)?).map_err(|report| mistakes(&report, format))
+    }
+
+    /// How the site is reached, whatever else is wrong in the workspace; mistakes in it are printed.
+    pub fn site(&self, format: Format) -> Result<Site, ExitCode> {
+        let files = store::read_site(&self.path);
+        let files = files.map_err(|error| unreadable(&error, format))?;
+        compile::site(&Sources { files }).map_err(|report| mistakes(&report, format))
     }
 
     /// The bundles of this workspace.
@@ -52,10 +59,25 @@ impl Workspace {
     }
 }
 
-/// Prints the mistakes of a workspace.
-pub fn mistakes(report: &compile::Report) -> ExitCode {
+/// Prints the mistakes of a workspace: for people, and for programs where a document is awaited.
+pub fn mistakes(report: &compile::Report, format: Format) -> ExitCode {
     output::tell(&report.render(output::stderr_has_colour()));
+    if format == Format::Json {
+        output::print_json(&json!({ "mistakes": report.told() }));
+    }
     ExitCode::from(output::MISTAKE)
+}
+
+/// A workspace that cannot be read has one mistake, which has no line.
+fn unreadable(error: &SourceError, format: Format) -> ExitCode {
+    if format == Format::Json {
+        let mistake = json!({
+            "file": null, "line": null, "column": null,
+            "message": error.to_string(), "help": null, "guests": [],
+        });
+        output::print_json(&json!({ "mistakes": [mistake] }));
+    }
+    output::fail(error, output::MISTAKE)
 }
 
 /// The guests that words mean; all of them when there is no word. A word that means none is refused.
@@ -128,7 +150,8 @@ pub fn tags(guests: &BTreeMap<Target, Bundle>) -> BTreeMap<Target, BTreeSet<Stri
     guests.iter().map(|(target, bundle)| (target.clone(), tags_of(bundle))).collect()
 }
 
-fn tags_of(bundle: &Bundle) -> BTreeSet<String> {
+/// A guest's tags in Proxmox.
+pub(super) fn tags_of(bundle: &Bundle) -> BTreeSet<String> {
     let path = document::PROXMOX.parse().expect("documents have plain names");
     let bytes = bundle.files.get(&path).map_or(&[][..], Vec::as_slice);
     serde_json::from_slice::<ProxmoxDocument>(bytes).map(|guest| guest.tags).unwrap_or_default()

@@ -39,9 +39,10 @@ pub struct Kind {
     pub extends: Option<(String, At)>,
 }
 
-/// Reads all sources.
+/// Reads all sources; of the site only these sections.
 pub fn define(
     sources: &BTreeMap<String, Vec<u8>>,
+    sections: impl Fn(&str) -> bool,
     files: &mut Files,
     mistakes: &mut Vec<Mistake>,
 ) -> Definitions {
@@ -51,7 +52,7 @@ pub fn define(
         reader.add(name, bytes);
     }
     let kinds = reader.kinds();
-    let (site_file, site) = reader.site();
+    let (site_file, site) = reader.site(sections);
     Definitions {
         site,
         site_file,
@@ -103,7 +104,13 @@ impl Reader<'_> {
     }
 
     fn parse(&mut self, file: FileId, shape: Shape) -> Table {
+        self.parse_some(file, shape, |_| true)
+    }
+
+    /// Reads these keys of a file and leaves the others unchecked.
+    fn parse_some(&mut self, file: FileId, shape: Shape, wanted: impl Fn(&str) -> bool) -> Table {
         let mut table = source::parse(file, self.files.text(file), self.mistakes);
+        table.retain(|key, _| wanted(key));
         schema::check_table(shape, &mut table, self.mistakes);
         table
     }
@@ -123,10 +130,10 @@ impl Reader<'_> {
         kinds
     }
 
-    fn site(&mut self) -> (FileId, Table) {
+    fn site(&mut self, sections: impl Fn(&str) -> bool) -> (FileId, Table) {
         let name = "stacks/site.toml";
         if let Some(file) = self.seen.get(name).copied() {
-            return (file, self.parse(file, schema::SITE));
+            return (file, self.parse_some(file, schema::SITE, sections));
         }
         let file = self.files.add(name, "");
         self.mistakes.push(

@@ -24,6 +24,7 @@ mod schema;
 mod seal;
 mod site;
 mod source;
+mod survey;
 mod template;
 pub mod text;
 mod ufw;
@@ -33,13 +34,13 @@ mod view;
 pub use explain::{ExplainError, Explanation, Line, explain};
 pub use guest::Branch;
 pub use lock::{Pinned, lock_text};
-pub use report::{Mistake, Report};
+pub use report::{Mistake, Report, Told};
+pub use survey::{Survey, site, survey};
 
 use crate::model::{Bundle, Digest, Site, Target};
 use define::{Definitions, Project, node_of};
 use identity::Written;
 use rayon::prelude::*;
-use site::SiteFacts;
 use source::{At, Files, Node, Table};
 use std::{
     cell::RefCell,
@@ -131,7 +132,7 @@ struct Merged<'a> {
 impl Workspace {
     fn read(sources: &Sources) -> Self {
         let (mut files, mut mistakes) = (Files::default(), Vec::new());
-        let definitions = define::define(&sources.files, &mut files, &mut mistakes);
+        let definitions = define::define(&sources.files, |_| true, &mut files, &mut mistakes);
         Self { definitions, files: Arc::new(files), mistakes }
     }
 
@@ -149,7 +150,7 @@ impl Workspace {
         }
         let mistakes = RefCell::new(Vec::new());
         let templates = self.templates(&mut mistakes.borrow_mut());
-        let facts = self.site(&templates, &mistakes);
+        let facts = self.site(&templates, &mistakes, site::read);
         let merged = self.merge(&mut mistakes.borrow_mut());
         let stacks = Self::stacks(&merged, &mut mistakes.borrow_mut());
         let written = self.identities(&stacks, &templates, &mistakes);
@@ -203,13 +204,19 @@ impl Workspace {
         kinds.chain([&self.definitions.site]).chain(projects).chain(envs)
     }
 
-    fn site(&self, templates: &Templates, mistakes: &RefCell<Vec<Mistake>>) -> SiteFacts {
+    /// Reads the site with one of `site`'s functions.
+    fn site<T>(
+        &self,
+        templates: &Templates,
+        mistakes: &RefCell<Vec<Mistake>>,
+        read: impl FnOnce(&Definitions, &Node, &Lowering<'_>) -> T,
+    ) -> T {
         let at = At::start_of(self.definitions.site_file);
         let root = Node { at, value: source::Value::Table(Table::new()) };
         let (names, secret_names) = (Scope::new(), BTreeSet::new());
         let target = placeholder();
         let lowering = self.lowering(&target, templates, mistakes, (&names, &secret_names));
-        site::read(&self.definitions, &root, &lowering)
+        read(&self.definitions, &root, &lowering)
     }
 
     fn lowering<'a>(

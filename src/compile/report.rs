@@ -1,5 +1,9 @@
 //! Mistakes in definitions: what, where, how to fix. All of a pass at once.
 
+mod told;
+
+pub use told::Told;
+
 use super::source::{At, FileId, Files};
 use crate::model::Target;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};

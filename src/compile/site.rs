@@ -23,6 +23,28 @@ pub struct SiteFacts {
 pub fn read(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> SiteFacts {
     let root = lowering.table(root.at, &definitions.site);
     let (proxmox, access) = (section(&root, "proxmox"), section(&root, "access"));
+    let management = management(&access);
+    SiteFacts {
+        site: site(definitions, &proxmox, &access, management.clone()),
+        node: proxmox.need::<NodeName>("node").map(|node| node.value),
+        management,
+        admin_keys: admin_keys(&access, definitions),
+    }
+}
+
+/// Reads only what leads to the guests.
+pub fn reach(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> Option<Site> {
+    let root = lowering.table(root.at, &definitions.site);
+    let (proxmox, access) = (section(&root, "proxmox"), section(&root, "access"));
+    site(definitions, &proxmox, &access, management(&access))
+}
+
+fn site(
+    definitions: &Definitions,
+    proxmox: &View<'_>,
+    access: &View<'_>,
+    management: Vec<IpNet>,
+) -> Option<Site> {
     let url = proxmox.need_text("url").filter(|url| {
         let valid = url.value.starts_with("https://");
         if !valid {
@@ -31,19 +53,14 @@ pub fn read(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> 
         }
         valid
     });
-    let token = token(&proxmox);
-    let node = proxmox.need::<NodeName>("node").map(|node| node.value);
-    let trust = trust(&proxmox, definitions);
-    let management = management(&access);
+    let (token, trust) = (token(proxmox), trust(proxmox, definitions));
     let guest_access = GuestAccess {
-        user: super::overlay::optional(&access, "user", super::overlay::root)
+        user: super::overlay::optional(access, "user", super::overlay::root)
             .unwrap_or_else(super::overlay::root),
         identity: access.text("identity").map(|text| text.value),
-        management: management.clone(),
+        management,
     };
-    let site =
-        || Some(Site { url: url?.value, token: token?, trust: trust?, access: guest_access });
-    SiteFacts { site: site(), node, management, admin_keys: admin_keys(&access, definitions) }
+    Some(Site { url: url?.value, token: token?, trust: trust?, access: guest_access })
 }
 
 fn section<'a>(root: &View<'a>, key: &'a str) -> View<'a> {

@@ -60,10 +60,10 @@ impl GuestError {
             Self::Busy { .. } => RefusalCode::Busy,
             Self::Stale { .. } => RefusalCode::Stale,
             Self::Inconsistent(_) => RefusalCode::Inconsistent,
+            Self::UnknownTx { .. } => RefusalCode::Unknown,
             Self::Request(_)
             | Self::Unfit(_)
             | Self::Identity { .. }
-            | Self::UnknownTx { .. }
             | Self::Nonce
             | Self::Name(_) => RefusalCode::Refused,
             _ => RefusalCode::Failed,

@@ -37,10 +37,11 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         Some(generation) => generation::ledger(guest.fs, generation.number)?,
         None => Ledger::default(),
     };
-    let is_live = live.as_ref().is_some_and(|live| live.digest == Some(request.digest));
+    let wanted = request.digest;
+    let is_live = wanted.is_some() && live.as_ref().is_some_and(|live| live.digest == wanted);
     let drift = drift(guest.fs, &ledger)?;
     let recorded = match &live {
-        Some(generation) if !is_live || !drift.is_empty() => {
+        Some(generation) if wanted.is_some() && (!is_live || !drift.is_empty()) => {
             Some(recorded(guest.fs, generation, &ledger)?)
         }
         _ => None,
@@ -55,7 +56,7 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         last_number: numbers.last().copied().unwrap_or(GenerationId::FOUND),
         pending: pending(guest.fs)?,
         lease: lease::lease(guest)?,
-        has_tree: is_live || store::verify(guest.fs, &request.digest).is_ok(),
+        has_tree: is_live || wanted.is_some_and(|digest| store::verify(guest.fs, &digest).is_ok()),
         releases: release::built(guest.fs)?.into_iter().collect(),
         secrets: secrets(guest.fs)?,
         drift,

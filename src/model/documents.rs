@@ -6,7 +6,7 @@ use super::{
     SecretName, UnitName, canonical,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `apt.json`: packages and where they come from. Packages are only ever added; a switch does not remove one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +107,13 @@ pub enum Probe {
 #[serde(deny_unknown_fields)]
 pub struct DatabasesDocument {
     pub postgresql: BTreeMap<DatabaseName, PostgresDatabase>,
+}
+
+impl DatabasesDocument {
+    /// The secrets that are passwords of roles.
+    pub fn passwords(&self) -> BTreeSet<SecretName> {
+        self.postgresql.values().filter_map(|database| database.password.clone()).collect()
+    }
 }
 
 /// A PostgreSQL database and the role that owns it.

@@ -48,6 +48,8 @@ pub enum RefusalCode {
     Stale,
     /// The request does not fit this guest: another identity, another file system layout, a bad request.
     Refused,
+    /// The transaction that was asked about is not on this guest, and never began there.
+    Unknown,
     /// Something was tried and did not work; nothing that runs has changed.
     Failed,
     /// The guest is not whole: a person is needed.
@@ -68,8 +70,8 @@ pub struct Identity {
 #[serde(deny_unknown_fields)]
 pub struct ObserveRequest {
     pub identity: Identity,
-    /// The wanted bundle; when it is live the reply leaves out what only a plan needs.
-    pub digest: Digest,
+    /// The wanted bundle. When there is none, or it is live, the reply leaves out what only a plan needs.
+    pub digest: Option<Digest>,
     /// Units of the wanted bundle and packages that it needs, to be looked at besides those that are live.
     pub units: BTreeSet<UnitName>,
     pub packages: BTreeSet<String>,
@@ -149,6 +151,7 @@ pub struct PendingTx {
 #[serde(deny_unknown_fields)]
 pub struct Lease {
     pub tx: TxId,
+    /// `user@host` of the operator.
     pub who: String,
     pub why: String,
     pub boot_id: String,
@@ -162,6 +165,7 @@ pub struct Lease {
 pub struct Caller {
     pub identity: Identity,
     pub tx: TxId,
+    /// `user@host` of the operator.
     pub who: String,
     pub why: String,
 }

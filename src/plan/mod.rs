@@ -19,7 +19,7 @@ pub use error::PlanError;
 pub use live::Live;
 pub use placement::{ledger, placement};
 pub use settings::{SettingChange, When, found_value, setting_changes, setting_name};
-pub use steps::{Effect, Plan, PlannedStep, Step, Wanted, plan};
+pub use steps::{Effect, Plan, PlannedStep, Step, Wanted, plan, secrets_differ};
 pub use switch::{NewGeneration, parent, switch};
 pub use text::{pending_text, text};
 pub use units::{UnitChange, UnitDecision, watched_units};

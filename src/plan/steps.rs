@@ -7,10 +7,11 @@ use super::{
 };
 use crate::model::{
     Bundle, Container, Digest, GenerationId, GuestPath, PackageName, ProxmoxDocument,
-    ReleaseDocument, ReleaseId, SecretTags, SecretsVersion, Target, UnitName, Vmid, document,
+    ReleaseDocument, ReleaseId, SecretName, SecretTags, SecretsVersion, Target, UnitName, Vmid,
+    document,
     protocol::{ObservedGuest, PendingTx},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is to be live.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +21,8 @@ pub struct Wanted<'a> {
     pub secrets: SecretsVersion,
     /// A release that is to be taken as it is: that of the generation to go back to.
     pub release: Option<ReleaseId>,
+    /// Whether this bundle was live before.
+    pub goes_back: bool,
 }
 
 /// One step of an activation, with everything that it needs to know.
@@ -235,9 +238,7 @@ fn prepare(
         .any(|(path, _)| path.as_str().starts_with("/etc/sysusers.d/"));
     let stays = makes_users.then_some("users stay");
     add(Step::Accounts, "users, folders and owners of the new files", stays);
-    if !documents.databases.postgresql.is_empty()
-        && (!same(document::DATABASES) || live.tags() != *wanted.tags)
-    {
+    if ensures_databases(wanted, documents, live) {
         add(Step::Databases, "databases and roles of the bundle", Some("databases stay"));
     }
     if !guest.is_some_and(|guest| guest.secrets.contains(&wanted.secrets)) {
@@ -272,6 +273,24 @@ fn prepare(
     let deadline = documents.health.confirm_seconds;
     let cause = format!("over a new connection; without it the guest goes back after {deadline} s");
     plan.steps.push(step(Step::Confirm, cause, Effect::Nothing, None));
+}
+
+/// Whether a database or a role may be missing, or has another password. Nothing drops one, so those of a bundle that was
+/// live before are there.
+fn ensures_databases(wanted: &Wanted<'_>, documents: &Documents, live: &Live) -> bool {
+    let may_be_missing = !wanted.goes_back && !live.has_same(wanted.bundle, document::DATABASES);
+    let passwords = documents.databases.passwords();
+    !documents.databases.postgresql.is_empty()
+        && (may_be_missing || secrets_differ(&passwords, &live.tags(), wanted.tags))
+}
+
+/// Whether any of these secrets has another value.
+pub fn secrets_differ(
+    names: &BTreeSet<SecretName>,
+    before: &SecretTags,
+    after: &SecretTags,
+) -> bool {
+    names.iter().any(|name| before.get(name) != after.get(name))
 }
 
 fn packages_cause(documents: &Documents, guest: Option<&ObservedGuest>) -> String {

@@ -52,11 +52,9 @@ impl RemoteError {
         }
     }
 
-    /// Whether the guest does not know what it was asked about.
-    ///
-    /// `result` and `undo` of an unknown transaction are refused so, and for no other reason: both ends are of one build.
-    pub fn is_unfit(&self) -> bool {
-        self.refusal().is_some_and(|refusal| refusal.code == RefusalCode::Refused)
+    /// Whether the guest does not know the transaction that it was asked about.
+    pub fn is_unknown(&self) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.code == RefusalCode::Unknown)
     }
 
     /// Whether another call still holds the guest, perhaps this one's own first try.

@@ -6,7 +6,7 @@ pub mod git;
 mod sources;
 
 pub use archive::archive;
-pub use sources::{SourceError, read_sources, write_lock};
+pub use sources::{SourceError, read_site, read_sources, write_lock};
 
 use crate::model::{
     Bundle, Bytes, Digest, Entry, EntryPath, Manifest, Target,

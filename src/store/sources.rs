@@ -12,7 +12,9 @@ use std::{
 use walkdir::WalkDir;
 
 /// Folders of a workspace that a build reads.
-const FOLDERS: [&str; 3] = ["stacks", "templates", "keys"];
+const FOLDERS: [&str; 3] = ["stacks", "templates", KEYS];
+const KEYS: &str = "keys";
+const SITE: &str = "stacks/site.toml";
 /// Folders below `stacks` that hold no definitions: the worked examples' apps.
 const NOT_DEFINITIONS: &str = "stacks/apps";
 /// Secrets, which a build must not even hold in memory.
@@ -63,7 +65,17 @@ pub fn read_sources(workspace: &Path) -> Result<BTreeMap<String, Vec<u8>>, Sourc
     check_workspace(workspace)?;
     let mut files = BTreeMap::new();
     for folder in FOLDERS {
-        read_folder(workspace, &workspace.join(folder), &mut files)?;
+        read_folder(workspace, &workspace.join(folder), &mut files, |_| true)?;
+    }
+    Ok(files)
+}
+
+/// What leads to the guests of a workspace, whatever else in it is wrong: the site's file and the certificates.
+pub fn read_site(workspace: &Path) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
+    check_workspace(workspace)?;
+    let mut files = BTreeMap::new();
+    for (folder, ending) in [(SITE, ".toml"), (KEYS, ".pem")] {
+        read_folder(workspace, &workspace.join(folder), &mut files, |name| name.ends_with(ending))?;
     }
     Ok(files)
 }
@@ -88,6 +100,7 @@ fn read_folder(
     workspace: &Path,
     folder: &Path,
     files: &mut BTreeMap<String, Vec<u8>>,
+    wanted: impl Fn(&str) -> bool,
 ) -> Result<(), SourceError> {
     if !folder.exists() {
         return Ok(());
@@ -101,7 +114,7 @@ fn read_folder(
         let path = entry.path();
         let name = path.strip_prefix(workspace).ok().and_then(Path::to_str);
         let Some(name) = name else { return Err(SourceError::Name { path: path.to_owned() }) };
-        if entry.file_type().is_dir() || name == SECRETS || is_private(name) {
+        if entry.file_type().is_dir() || name == SECRETS || is_private(name) || !wanted(name) {
             continue;
         }
         if files.len() == FILES_MAX {

@@ -44,7 +44,7 @@ fn empty_cluster(call: &Call) -> Answer {
 }
 
 /// The worked examples, for guests of this API.
-fn made(pve: &Pve) -> (tempfile::TempDir, Utf8PathBuf) {
+pub fn made(pve: &Pve) -> (tempfile::TempDir, Utf8PathBuf) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let top = Utf8Path::from_path(dir.path()).expect("UTF-8").to_owned();
     fs::write(top.join("ca.pem"), &pve.ca).expect("writable");
@@ -71,7 +71,7 @@ fn made(pve: &Pve) -> (tempfile::TempDir, Utf8PathBuf) {
     (dir, to)
 }
 
-fn stackc(workspace: &Utf8Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub fn stackc(workspace: &Utf8Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::cargo_bin("stackc").expect("it is built");
     let output = command.arg("-C").arg(workspace).args(arguments).output().expect("it runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

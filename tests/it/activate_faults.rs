@@ -7,12 +7,12 @@ use crate::{
 };
 use stackc::{
     activate::{
-        ActivateError, Activated, Failed, Job, Seams, Stage, activate, history, look, preflight,
-        rollback_target, settle,
+        ActivateError, Activated, Back, Failed, Job, Seams, Stage, Way, activate, look, preflight,
+        settle, way_back,
     },
-    model::{Bundle, Digest, GenerationId, GuestAccess},
+    model::{Bundle, Digest, GenerationId, GuestAccess, Target, Vmid},
     remote::Connection,
-    vault::Secrets,
+    vault::{Secrets, VaultError},
 };
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -61,14 +61,24 @@ impl Operator {
 
     /// What `stackc activate --yes` does for one guest.
     fn run(&self, world: &World, bundle: &Bundle, fault: &Fault) -> Result<Activated, Failed> {
-        let job = self.job(bundle);
+        self.run_job(world, &self.job(bundle), fault)
+    }
+
+    fn run_job(&self, world: &World, job: &Job<'_>, fault: &Fault) -> Result<Activated, Failed> {
         self.with_seams(world, fault, |seams| {
-            let found = look(seams, &job)?;
-            let found = settle(seams, &job, found)?;
-            let plan = found.plan(&job).map_err(Failed::refused)?;
-            preflight(seams, &job, &found, &plan).map_err(Failed::refused)?;
-            activate(seams, &job, found, &plan)
+            let found = look(seams, job)?;
+            let found = settle(seams, job, found)?;
+            let plan = found.plan(job).map_err(Failed::refused)?;
+            preflight(seams, job, &found, &plan).map_err(Failed::refused)?;
+            activate(seams, job, found, &plan)
         })
+    }
+
+    /// What `stackc rollback` finds where nothing is known but the target's name, and perhaps a number.
+    fn way_back(&self, world: &World, target: &Target, vmid: Option<u32>) -> Result<Way, Failed> {
+        let vmid = vmid.map(|number| Vmid::try_from(number).expect("a guest's number"));
+        let back = Back { target, vmid, to: None, who: WHO.to_owned(), kept: &|_| None };
+        self.with_seams(world, &never(), |seams| way_back(seams, &back))
     }
 
     fn run_well(&self, world: &World, bundle: &Bundle) -> Activated {
@@ -254,14 +264,8 @@ fn a_rollback_chooses_its_target_after_its_own_open_switch_is_undone() {
     operator.run_well(&world, &one);
     operator.run_well(&world, &two);
     world.leave_open(WHO);
-    let job = operator.job(&two);
-    let target = operator.with_seams(&world, &never(), |seams| {
-        let found = look(seams, &job)?;
-        let mut found = settle(seams, &job, found)?;
-        let reply = history(&job, &mut found)?;
-        rollback_target(&two.manifest.target, &reply, None).map_err(Failed::refused)
-    });
-    assert_eq!(target.expect("there is one").number, GenerationId(1));
+    let way = operator.way_back(&world, &two.manifest.target, None);
+    assert_eq!(way.expect("there is one").generation.number, GenerationId(1));
     assert_eq!(world.inside().live, Some(GenerationId(2)), "what was open is undone");
 }
 
@@ -276,4 +280,56 @@ fn somebody_elses_open_switch_is_left_alone_and_told_as_busy() {
     assert_eq!((failed.stage, failed.exit_code()), (Stage::Refused, 3));
     assert!(world.inside().pending().is_some(), "it is not ours to undo");
     insta::assert_snapshot!(failed.error.to_string());
+}
+
+/// Version two live after version one.
+fn on_two() -> (Operator, World, Bundle, Bundle) {
+    let (one, two) = stacks();
+    let operator = Operator::new();
+    let world = World::of(&[&one, &two]);
+    operator.run_well(&world, &one);
+    operator.run_well(&world, &two);
+    (operator, world, one, two)
+}
+
+fn no_secrets() -> Result<Secrets, VaultError> {
+    Err(VaultError::Absent { path: "stacks/secrets.local.toml".into() })
+}
+
+#[test]
+fn a_rollback_needs_no_definition_no_build_and_no_secret() {
+    let (operator, world, one, two) = on_two();
+    // The number is what somebody thinks; the mark is what counts.
+    for thought in [None, Some(101), Some(999)] {
+        let way = operator.way_back(&world, &two.manifest.target, thought);
+        assert_eq!(way.expect("the guest has all of it").bundle, one, "{thought:?}");
+    }
+    let way = operator.way_back(&world, &two.manifest.target, None).expect("it is found again");
+    let job = Job::rollback(&way, &no_secrets, WHO.to_owned()).expect("the guest holds them");
+    operator.run_job(&world, &job, &never()).expect("nothing is in its way");
+    assert_eq!((world.live_digest(), cores(&world)), (Some(one.digest), Some(1)));
+}
+
+#[test]
+fn a_rollback_asks_for_secrets_that_the_guest_has_no_more() {
+    let (operator, world, _, two) = on_two();
+    let mut way = operator.way_back(&world, &two.manifest.target, None).expect("there is one");
+    way.secrets.clear();
+    let refused = Job::rollback(&way, &no_secrets, WHO.to_owned()).err();
+    assert!(matches!(refused, Some(ActivateError::Vault(VaultError::Absent { .. }))));
+}
+
+#[test]
+fn a_guest_without_mark_or_with_a_copy_is_not_gone_back_on() {
+    let (operator, world, _, two) = on_two();
+    let target = &two.manifest.target;
+    let mut copy = world.inside().container.clone().expect("it is there");
+    copy.vmid = Vmid::try_from(202).expect("a guest's number");
+    world.inside().copy = Some(copy);
+    let doubt = operator.way_back(&world, target, None).expect_err("which one is it?");
+    world.inside().copy = None;
+    world.inside().container.as_mut().expect("it is there").mark = None;
+    let gone = operator.way_back(&world, target, Some(101)).expect_err("it is not stackc's");
+    assert_eq!((doubt.exit_code(), gone.exit_code()), (3, 3));
+    insta::assert_snapshot!(format!("{}\n{}", doubt.error, gone.error));
 }

@@ -4,17 +4,17 @@ use crate::handmade::{self, Stack};
 use camino::{Utf8Path, Utf8PathBuf};
 use stackc::{
     activate::{
-        ActivateError, Activated, Failed, Job, Seams, Stage, activate, look, rollback_target,
+        ActivateError, Activated, Back, Failed, Job, Seams, Stage, activate, look, way_back,
     },
     lab::{self, Lab, Place},
     model::{
         Bundle, GenerationId, GuestAccess, SecretValue, Site, Trust,
-        protocol::{FetchRequest, HistoryReply, HistoryRequest, Identity},
+        protocol::{FetchRequest, Identity},
     },
     plan::text,
     proxmox::ProxmoxClient,
     remote::{Connection, Door, SshConnection},
-    vault::Secrets,
+    vault::{Secrets, VaultError},
 };
 use std::{fs, net::IpAddr, os::unix::fs::PermissionsExt, path::PathBuf};
 use tokio::runtime::Runtime;
@@ -153,11 +153,6 @@ impl Operator {
         let (project, env) = (mark.target.project, mark.target.env);
         (self.open(door), Identity { project, env, uuid: mark.uuid })
     }
-
-    fn history(&self, bundle: &Bundle) -> HistoryReply {
-        let (mut connection, identity) = self.connection(bundle);
-        connection.history(&HistoryRequest { identity }).expect("the guest tells its history")
-    }
 }
 
 /// What a guest has at a path, as root sees it.
@@ -203,13 +198,21 @@ fn a_stack_is_created_changed_undone_rolled_back_and_left_alone() {
     let fetched = connection.fetch(&request).expect("what was live is still there");
     assert_eq!(Bundle::prove(one.digest, fetched.manifest, fetched.files), Some(one.clone()));
 
-    let history = operator.history(&two);
-    let back = rollback_target(&two.manifest.target, &history, None).expect("there is one before");
-    assert_eq!(back.number, GenerationId(1));
-    let path = operator.secrets("first");
-    let kept = [back.secrets].into();
-    let load = || Secrets::load(&path);
-    let job = Job::rollback(&one, back, &kept, &load, "tester@lab".to_owned());
+    let back = Back {
+        target: &two.manifest.target,
+        vmid: None,
+        to: None,
+        who: "tester@lab".to_owned(),
+        kept: &|_| None,
+    };
+    let way = operator.with_seams(|seams| way_back(seams, &back)).expect("there is one before");
+    assert_eq!(
+        (way.generation.number, &way.bundle),
+        (GenerationId(1), &one),
+        "all is on the guest"
+    );
+    let no_secrets = || Err(VaultError::Absent { path: "secrets.local.toml".into() });
+    let job = Job::rollback(&way, &no_secrets, "tester@lab".to_owned());
     let rolled = operator.run(&job.expect("the job is whole")).expect("version one is back");
     assert!(rolled.generation > Some(GenerationId(2)), "a rollback is a new generation");
     assert!(read(&own.lab, 101, "/etc/web.env").contains("VERSION=one"));

@@ -132,7 +132,7 @@ impl<'lab> Tiny<'lab> {
         self.use_api(self.api);
     }
 
-    fn workspace(&self, version: u32) -> PathBuf {
+    pub fn workspace(&self, version: u32) -> PathBuf {
         self.folder.path().join(format!("v{version}"))
     }
 

@@ -364,8 +364,8 @@ impl Folder {
 
     pub fn observe(&self, digest: Digest) -> ObservedGuest {
         let units = BTreeSet::from([name("app.service")]);
-        let request =
-            ObserveRequest { identity: identity(), digest, units, packages: BTreeSet::new() };
+        let (digest, packages) = (Some(digest), BTreeSet::new());
+        let request = ObserveRequest { identity: identity(), digest, units, packages };
         self.call(&["observe"], &request, &[]).expect("observe is never refused here")
     }
 

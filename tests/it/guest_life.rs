@@ -284,6 +284,18 @@ fn guest_refuses_what_does_not_fit() {
 }
 
 #[test]
+fn guest_tells_an_unknown_transaction_from_a_request_that_does_not_fit() {
+    let (folder, ..) = Folder::on_first();
+    let mut request =
+        UndoRequest { identity: identity(), tx: name(TX2), who: "ops@desk".to_owned() };
+    let refusal = folder.call::<TxState>(&["undo"], &request, &[]).expect_err("it never began");
+    assert_eq!(refusal.code, RefusalCode::Unknown, "{refusal:?}");
+    request.identity.uuid = "u-2".to_owned();
+    let refusal = folder.call::<TxState>(&["undo"], &request, &[]).expect_err("another guest");
+    assert_eq!(refusal.code, RefusalCode::Refused, "{refusal:?}");
+}
+
+#[test]
 fn guest_keeps_a_second_operator_out_while_a_switch_waits() {
     let (folder, first, _) = Folder::on_first();
     let second = make(2, 60);

@@ -116,7 +116,8 @@ impl RealGuest {
     fn observe(&self, digest: Digest) -> ObservedGuest {
         let units = BTreeSet::from([name("app.service")]);
         let packages = BTreeSet::from(["ufw".to_owned(), "no-such-package".to_owned()]);
-        let request = ObserveRequest { identity: identity(), digest, units, packages };
+        let request =
+            ObserveRequest { identity: identity(), digest: Some(digest), units, packages };
         self.call("observe", &request).expect("observe is never refused here")
     }
 

@@ -37,6 +37,8 @@ mod lab;
 mod plan;
 mod plan_units;
 mod proxmox_client;
+mod reach_cli;
+mod reach_lab;
 mod tree;
 mod vault;
 mod workspace;

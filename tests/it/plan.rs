@@ -109,7 +109,7 @@ fn planned(
 ) -> Plan {
     let documents = Documents::of(wanted).expect("the bundle is whole");
     let secrets = SecretsVersion::of(tags, &wanted.manifest);
-    let wanted = Wanted { bundle: wanted, tags, secrets, release: None };
+    let wanted = Wanted { bundle: wanted, tags, secrets, release: None, goes_back: false };
     plan(&wanted, &documents, container, guest).expect("it can be planned")
 }
 
@@ -205,7 +205,7 @@ fn another_disk_or_storage_is_refused_as_a_new_guest() {
     let wanted = bundle(&stack);
     let documents = Documents::of(&wanted).expect("the bundle is whole");
     let (tags, secrets) = (tags("a"), SecretsVersion::of(&tags("a"), &wanted.manifest));
-    let wanted = Wanted { bundle: &wanted, tags: &tags, secrets, release: None };
+    let wanted = Wanted { bundle: &wanted, tags: &tags, secrets, release: None, goes_back: false };
     let refused = plan(&wanted, &documents, Some(&there), None).expect_err("it is refused");
     insta::assert_snapshot!(refused.to_string());
 }
@@ -217,7 +217,7 @@ pub fn switched(
 ) -> stackc::model::Switch {
     let documents = Documents::of(wanted).expect("the bundle is whole");
     let secrets = SecretsVersion::of(tags, &wanted.manifest);
-    let wanted = Wanted { bundle: wanted, tags, secrets, release: None };
+    let wanted = Wanted { bundle: wanted, tags, secrets, release: None, goes_back: false };
     let new = NewGeneration {
         tx: name("0123456789abcdef"),
         nonce: Nonce("n".to_owned()),

@@ -34,6 +34,8 @@ pub struct World(Arc<Mutex<Inside>>);
 #[derive(Default)]
 pub struct Inside {
     pub container: Option<Container>,
+    /// Another container with the same description.
+    pub copy: Option<Container>,
     pub live: Option<GenerationId>,
     /// Every bundle that may come, by digest.
     bundles: BTreeMap<Digest, Bundle>,
@@ -123,7 +125,7 @@ impl Inside {
     fn state(&self, tx: &TxId) -> Result<TxState, RemoteError> {
         let Some((_, phase)) = self.switches.get(tx) else {
             let text = format!("the transaction `{tx}` is not on this guest");
-            return Err(refused(RefusalCode::Refused, text));
+            return Err(refused(RefusalCode::Unknown, text));
         };
         let failure = Failure { what: "web.service failed".to_owned(), evidence: Vec::new() };
         Ok(TxState {
@@ -162,7 +164,7 @@ impl Inside {
     fn observe(&self, request: &ObserveRequest) -> ObservedGuest {
         let live = self.live.and_then(|number| self.generation(number)).cloned();
         let digest = live.as_ref().and_then(|g| g.digest);
-        let other = digest.filter(|digest| *digest != request.digest);
+        let other = digest.filter(|_| request.digest.is_some() && digest != request.digest);
         let active = if live.is_some() { "active" } else { "inactive" };
         let state = UnitState { load: "loaded".to_owned(), active: active.to_owned() };
         ObservedGuest {
@@ -173,7 +175,7 @@ impl Inside {
             last_number: self.last(),
             pending: self.pending(),
             lease: None,
-            has_tree: self.trees.contains(&request.digest),
+            has_tree: request.digest.is_some_and(|digest| self.trees.contains(&digest)),
             releases: BTreeSet::new(),
             secrets: self.secrets.clone(),
             drift: BTreeMap::new(),
@@ -272,8 +274,11 @@ impl Connection for World {
         inside.state(&request.tx)
     }
     fn fetch(&mut self, request: &FetchRequest) -> Result<FetchReply, RemoteError> {
-        let message = format!("bundle {} is not here", request.digest);
-        Err(refused(RefusalCode::Refused, message))
+        let inside = self.inside();
+        let sent = inside.trees.get(&request.digest).and_then(|digest| inside.bundles.get(digest));
+        let message = || format!("bundle {} is not here", request.digest);
+        let bundle = sent.cloned().ok_or_else(|| refused(RefusalCode::Failed, message()))?;
+        Ok(FetchReply { manifest: bundle.manifest, files: bundle.files })
     }
     fn history(&mut self, _: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
         let inside = self.inside();
@@ -283,11 +288,19 @@ impl Connection for World {
 }
 
 impl Proxmox for World {
-    fn container(&mut self, _: Vmid) -> Result<Option<Container>, ProxmoxError> {
-        Ok(self.inside().container.clone())
+    fn container(&mut self, vmid: Vmid) -> Result<Option<Container>, ProxmoxError> {
+        Ok(self.inside().container.clone().filter(|container| container.vmid == vmid))
     }
     fn neighbours(&mut self) -> Result<Vec<Neighbour>, ProxmoxError> {
-        Ok(Vec::new())
+        let inside = self.inside();
+        let containers = inside.container.iter().chain(&inside.copy);
+        let neighbour = |container: &Container| Neighbour {
+            vmid: container.vmid,
+            name: "shop-dev".to_owned(),
+            mark: container.mark.clone(),
+            addresses: Vec::new(),
+        };
+        Ok(containers.map(neighbour).collect())
     }
     fn obstacles(&mut self, _: &ProxmoxDocument) -> Result<Vec<String>, ProxmoxError> {
         Ok(Vec::new())
