@@ -7,8 +7,7 @@
 
 use super::{
     LabError,
-    container::remove_if_there,
-    error::AtPath as _,
+    error::{AtPath as _, remove_if_there},
     program::{run, run_locked},
 };
 use crate::model::Digest;

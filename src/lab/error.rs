@@ -1,5 +1,5 @@
 use crate::model::Vmid;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use ipnet::Ipv4Net;
 use std::io;
 
@@ -121,5 +121,16 @@ impl<T> AtPath<T> for io::Result<T> {
 impl<T> AtPath<T> for rustix::io::Result<T> {
     fn at(self, doing: &'static str, path: impl Into<Utf8PathBuf>) -> Result<T, LabError> {
         self.map_err(|errno| LabError::File { doing, path: path.into(), cause: errno.into() })
+    }
+}
+
+/// Removes what may be gone already.
+pub(super) fn remove_if_there(
+    path: &Utf8Path,
+    remove: impl FnOnce(&Utf8Path) -> std::io::Result<()>,
+) -> Result<(), LabError> {
+    match remove(path) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.at("remove", path),
     }
 }

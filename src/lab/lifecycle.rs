@@ -1,17 +1,15 @@
-//! A lab's life: up, state, down.
+//! A lab's life: up and down.
 
 use super::{
-    Lab, LabError, Place, base, certificate,
-    container::{self, Container, Power, remove_if_there},
-    daemon,
-    error::AtPath as _,
+    Lab, LabError, Place, base, certificate, control_groups, daemon,
+    error::{AtPath as _, remove_if_there},
+    lxc::Lxc,
     network,
-    node::vmids,
     place::USUAL_STATES,
     prerequisites,
     program::run,
+    state::read,
 };
-use crate::model::Vmid;
 use camino::Utf8Path;
 use ipnet::Ipv4Net;
 use rustix::fs::{FlockOperation, flock};
@@ -169,104 +167,6 @@ fn uuid() -> Result<String, LabError> {
     fs::read_to_string(source).at("read", source).map(|text| text.trim().to_owned())
 }
 
-/// Reads the lab of this place.
-pub fn read(place: &Place) -> Result<Lab, LabError> {
-    let (name, path) = (place.name.to_string(), place.description());
-    match fs::read(&path) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-            Err(LabError::NoLab { name, path })
-        }
-        text => {
-            let text = text.at("read", &path)?;
-            serde_json::from_slice(&text).map_err(|cause| LabError::NotALab { name, path, cause })
-        }
-    }
-}
-
-/// A lab and its guests as they are now.
-pub struct LabState {
-    pub lab: Lab,
-    /// The process that serves the API, when one does.
-    pub daemon: Option<i32>,
-    pub guests: Vec<GuestState>,
-}
-
-/// One guest, without asking the API.
-pub struct GuestState {
-    pub vmid: Vmid,
-    pub name: String,
-    /// With its prefix length; empty when it has none.
-    pub address: String,
-    pub running: bool,
-}
-
-/// Looks at the lab from outside, so that it works without its daemon.
-pub fn state(place: &Place) -> Result<LabState, LabError> {
-    let lab = read(place)?;
-    let daemon = daemon::running(&lab.state).map(rustix::process::Pid::as_raw_pid);
-    let guests = vmids(&lab)?.into_iter().filter_map(|vmid| guest_state(&lab, vmid)).collect();
-    Ok(LabState { lab, daemon, guests })
-}
-
-/// Nothing for a guest that is only half made.
-fn guest_state(lab: &Lab, vmid: Vmid) -> Option<GuestState> {
-    let container = Container::of(lab, vmid);
-    let config = super::node::read_config(&container.folder())?;
-    Some(GuestState {
-        vmid,
-        name: config.get("hostname").unwrap_or_default().to_owned(),
-        address: config.net().get("ip").cloned().unwrap_or_default(),
-        running: container.power() != Power::Stopped,
-    })
-}
-
-/// The guest of this name or number.
-pub fn find(place: &Place, guest: &str) -> Result<(Lab, GuestState), LabError> {
-    let LabState { lab, mut guests, .. } = state(place)?;
-    match guests.iter().position(|g| g.name == guest || g.vmid.to_string() == guest) {
-        Some(found) => Ok((lab, guests.swap_remove(found))),
-        None => Err(LabError::NoGuest {
-            name: lab.name.to_string(),
-            guest: guest.to_owned(),
-            known: guests.iter().map(|g| format!("{} ({})", g.name, g.vmid)).collect(),
-        }),
-    }
-}
-
-/// The arguments of `ssh` for a guest of this name or number: root, the lab's own key, and no host key but the guest's.
-pub fn ssh_arguments(place: &Place, guest: &str) -> Result<Vec<String>, LabError> {
-    let (lab, guest) = find(place, guest)?;
-    Ok(ssh_to(&lab, &guest))
-}
-
-pub(super) fn ssh_to(lab: &Lab, guest: &GuestState) -> Vec<String> {
-    let known_hosts = Container::of(lab, guest.vmid).folder().join("known_hosts");
-    let address = guest.address.split('/').next().unwrap_or_default();
-    [
-        "-F",
-        "none",
-        "-i",
-        lab.admin_key.as_str(),
-        "-l",
-        "root",
-        "-o",
-        "IdentitiesOnly=yes",
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "StrictHostKeyChecking=yes",
-        "-o",
-        "ConnectTimeout=5",
-        "-o",
-        &format!("HostKeyAlias={}", guest.vmid),
-        "-o",
-        &format!("UserKnownHostsFile={known_hosts}"),
-        address,
-    ]
-    .map(str::to_owned)
-    .to_vec()
-}
-
 /// Removes the lab: guests, daemon, mounts, bridge, state. What is not there is fine, so a second call does nothing.
 /// The base stays in the cache: [`remove_base`].
 pub fn down(place: &Place) -> Result<(), LabError> {
@@ -288,7 +188,7 @@ fn remove_guests(place: &Place) -> Result<(), LabError> {
     }
     for entry in guests.read_dir_utf8().at("list", &guests)? {
         let entry = entry.at("list", &guests)?;
-        container::remove(&guests, entry.file_name())?;
+        Lxc::at(&guests, entry.file_name()).remove()?;
     }
     Ok(())
 }
@@ -296,8 +196,8 @@ fn remove_guests(place: &Place) -> Result<(), LabError> {
 /// What LXC keeps outside the lab's folders: folders of lock files by path, and a group that it moves itself through. Where another
 /// lab or container still needs them they are not empty, and stay.
 fn remove_traces(state: &Utf8Path) {
-    for controller in container::cgroup_roots() {
-        container::remove_empty_groups(&controller.join("lxc.pivot"));
+    for controller in control_groups::roots() {
+        control_groups::remove_empty(&controller.join("lxc.pivot"));
     }
     let locks = Utf8Path::new("/run/lxc/lock");
     let below = locks.join(state.strip_prefix("/").unwrap_or(state)).join("guests");
