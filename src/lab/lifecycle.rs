@@ -1,14 +1,8 @@
 //! A lab's life: up and down.
 
 use super::{
-    Lab, LabError, Place, base, certificate, control_groups, daemon,
-    error::{AtPath as _, remove_if_there},
-    lxc::Lxc,
-    network,
-    place::USUAL_STATES,
-    prerequisites,
-    program::run,
-    state::read,
+    Lab, LabError, Place, base, bridge::Bridge, certificate, control_groups, daemon,
+    error::AtPath as _, folder, lxc::Lxc, network, prerequisites, program::run, state::read,
 };
 use camino::Utf8Path;
 use ipnet::Ipv4Net;
@@ -16,7 +10,6 @@ use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{self, File},
     net::TcpListener,
-    os::unix::fs::PermissionsExt as _,
 };
 
 /// The one node, its storage for disks, its bridge and its template: what a fresh Proxmox has.
@@ -45,10 +38,9 @@ pub struct Up<'a> {
 /// Makes the lab, or brings one that lost its daemon or its bridge up again; one that is up stays as it is.
 pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
     prerequisites::check()?;
+    wanted.place.check()?;
     // Guests are other users: what is made here must let them pass.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    check_path(&wanted.place.state)?;
-    check_path(&wanted.place.cache)?;
     let lab = if wanted.place.description().exists() {
         again(wanted, read(wanted.place)?)?
     } else {
@@ -68,15 +60,6 @@ pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
     Ok(lab)
 }
 
-/// Mount options and LXC's configuration have no quoting for these.
-fn check_path(path: &Utf8Path) -> Result<(), LabError> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
-    if path.is_absolute() && path.as_str().chars().all(plain) {
-        return Ok(());
-    }
-    Err(LabError::UnusablePath { path: path.to_owned() })
-}
-
 fn lock() -> Result<File, LabError> {
     let file = File::open(LOCK).at("open", LOCK)?;
     flock(&file, FlockOperation::LockExclusive).at("lock", LOCK)?;
@@ -85,9 +68,10 @@ fn lock() -> Result<File, LabError> {
 
 /// A lab that exists: checks that it is the wanted one, and makes what a reboot of this machine took.
 fn again(wanted: &Up, lab: Lab) -> Result<Lab, LabError> {
-    let name = wanted.place.name.to_string();
+    let (name, options) = (wanted.place.name.to_string(), wanted.place.options());
     let different = |what, is: String, wanted: String| {
-        Err(LabError::Different { name: name.clone(), what, is, wanted })
+        let (name, options) = (name.clone(), options.clone());
+        Err(LabError::Different { name, options, what, is, wanted })
     };
     match (wanted.subnet, wanted.port) {
         (Some(subnet), _) if subnet.trunc() != lab.subnet => {
@@ -99,27 +83,28 @@ fn again(wanted: &Up, lab: Lab) -> Result<Lab, LabError> {
         _ => {}
     }
     if !lab.base.exists() {
-        return Err(LabError::BaseGone { name, path: lab.base });
+        return Err(LabError::BaseGone { name, options, path: lab.base });
     }
     let _lock = lock()?;
-    if !network::exists(&lab.host_bridge) {
+    let bridge = Bridge::of(&lab.name, &lab.state);
+    if !bridge.exists()? {
         network::choose_subnet(Some(lab.subnet))?;
     }
-    network::make_bridge(&lab.name, lab.subnet)?;
+    bridge.make(lab.gateway, lab.subnet)?;
     Ok(lab)
 }
 
 /// A new lab. Its description is written last: without it, the next `up` starts over.
 fn found(wanted: &Up, base: &base::Base) -> Result<Lab, LabError> {
     let Place { name, state, .. } = wanted.place;
-    // A bridge of this name without a description is what a killed `up` left.
-    network::remove_bridge(name)?;
+    let bridge = Bridge::of(name, state);
+    bridge.refuse_foreign()?;
+    // Our bridge without a description is what a killed `up` left.
+    bridge.remove()?;
     // What may be refused comes before anything is made.
     let subnet = network::choose_subnet(wanted.subnet)?;
     let port = free_port(wanted.port)?;
-    fs::create_dir_all(state).at("make", state)?;
-    // Guests' own users must be able to pass, and only to pass.
-    fs::set_permissions(state, fs::Permissions::from_mode(0o711)).at("set the mode of", state)?;
+    folder::make(wanted.place)?;
     certificate::make(state)?;
     let admin_key = state.join("admin_key");
     make_admin_key(&admin_key, name.as_str())?;
@@ -139,7 +124,7 @@ fn found(wanted: &Up, base: &base::Base) -> Result<Lab, LabError> {
         state: state.clone(),
         base: base.folder().to_owned(),
     };
-    network::make_bridge(name, subnet)?;
+    bridge.make(lab.gateway, subnet)?;
     let text = serde_json::to_vec_pretty(&lab).expect("a lab is JSON");
     certificate::write(&wanted.place.description(), &text, 0o600)?;
     Ok(lab)
@@ -167,17 +152,23 @@ fn uuid() -> Result<String, LabError> {
     fs::read_to_string(source).at("read", source).map(|text| text.trim().to_owned())
 }
 
-/// Removes the lab: guests, daemon, mounts, bridge, state. What is not there is fine, so a second call does nothing.
-/// The base stays in the cache: [`remove_base`].
-pub fn down(place: &Place) -> Result<(), LabError> {
-    prerequisites::check()?;
+/// Removes the lab: guests, daemon, mounts, bridge, state. What is not there is fine, so a second call does nothing; returns
+/// whether there was anything. The base stays in the cache: [`remove_base`].
+pub fn down(place: &Place) -> Result<bool, LabError> {
+    prerequisites::check_root()?;
+    if place.state.join("guests").exists() {
+        prerequisites::check()?;
+    }
     let _lock = lock()?;
+    let bridge = Bridge::of(&place.name, &place.state);
+    let was_there = folder::exists(place) || bridge.exists()?;
+    folder::refuse_foreign(place)?;
     daemon::stop(&place.state)?;
     remove_guests(place)?;
-    network::remove_bridge(&place.name)?;
-    remove_if_there(&place.state, |path| fs::remove_dir_all(path))?;
+    bridge.remove()?;
+    folder::remove(place)?;
     remove_traces(&place.state);
-    Ok(())
+    Ok(was_there)
 }
 
 /// Goes by the folders, whatever a description says: a lab that was only half made has none.
@@ -204,9 +195,6 @@ fn remove_traces(state: &Utf8Path) {
     below.ancestors().take_while(|folder| *folder != locks).for_each(|folder| {
         let _ = fs::remove_dir(folder);
     });
-    if state.parent() == Some(Utf8Path::new(USUAL_STATES)) {
-        let _ = fs::remove_dir(USUAL_STATES);
-    }
 }
 
 /// Removes every base that labs were built from. Take labs down first: their guests stand on it.

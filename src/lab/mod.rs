@@ -6,6 +6,7 @@
 
 mod api;
 mod base;
+mod bridge;
 mod certificate;
 mod config;
 mod container;
@@ -13,7 +14,9 @@ mod control_groups;
 mod daemon;
 mod disturb;
 mod error;
+mod folder;
 mod guest_files;
+mod interrupts;
 mod journal;
 mod lifecycle;
 mod lxc;
@@ -31,7 +34,9 @@ pub mod workspace;
 pub use daemon::serve;
 pub use disturb::{cut_network, mend_network, power_cut, start_again, wait_for_ssh};
 pub use error::LabError;
+pub use folder::make as make_folder;
+pub use interrupts::Interrupts;
 pub use lifecycle::{Up, down, remove_base, up};
 pub use place::{Lab, LabName, ParseLabNameError, Place};
-pub use prerequisites::missing_packages;
+pub use prerequisites::{check_root, missing_packages};
 pub use state::{GuestState, LabState, find, read, ssh_arguments, state};

@@ -4,18 +4,23 @@ use super::{
     Lab, LabError, Place, container::Container, daemon, error::AtPath as _, lxc::Power, node::vmids,
 };
 use crate::model::Vmid;
-use std::fs;
+use std::{fs, io};
 
 /// Reads the lab of this place.
 pub fn read(place: &Place) -> Result<Lab, LabError> {
-    let (name, path) = (place.name.to_string(), place.description());
+    let (name, options, path) = (place.name.to_string(), place.options(), place.description());
     match fs::read(&path) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-            Err(LabError::NoLab { name, path })
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            Err(LabError::NoLab { name, options, path })
         }
+        Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => Err(LabError::NotRoot),
         text => {
             let text = text.at("read", &path)?;
-            serde_json::from_slice(&text).map_err(|cause| LabError::NotALab { name, path, cause })
+            serde_json::from_slice(&text).map_err(|cause| LabError::NotALab {
+                options,
+                path,
+                cause,
+            })
         }
     }
 }
