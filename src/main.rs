@@ -1,6 +1,6 @@
 //! The operator's binary.
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 use stackc::cli;
 
 /// Compile app stacks for Proxmox guests into reviewable bundles, switch to them in one step, and go back
@@ -32,8 +32,13 @@ enum Verb {
     Man(cli::man::ManArgs),
 }
 
+fn command() -> clap::Command {
+    cli::help::complete(Arguments::command())
+}
+
 fn main() -> std::process::ExitCode {
-    let Arguments { workspace, verb } = Arguments::parse();
+    let parsed = Arguments::from_arg_matches(&command().get_matches());
+    let Arguments { workspace, verb } = parsed.unwrap_or_else(|error| error.exit());
     match verb {
         Verb::Build(args) => cli::build::run(&args, &workspace),
         Verb::Check(args) => cli::check::run(&args, &workspace),
@@ -47,7 +52,53 @@ fn main() -> std::process::ExitCode {
         Verb::Status(args) => cli::status::run(&args, &workspace),
         Verb::History(args) => cli::history::run(&args, &workspace),
         Verb::Lab(args) => cli::lab::run(args),
-        Verb::Completions(args) => cli::completions::run(&args, Arguments::command()),
-        Verb::Man(args) => cli::man::run(&args, Arguments::command()),
+        Verb::Completions(args) => cli::completions::run(&args, command()),
+        Verb::Man(args) => cli::man::run(&args, command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cli::help, command};
+    use std::collections::BTreeSet;
+
+    /// A command line as a shell would take it apart, up to a pipe.
+    fn words(line: &str) -> Vec<String> {
+        let words = line.split_whitespace().take_while(|word| *word != "|");
+        words.map(|word| word.trim_matches('\'').to_owned()).collect()
+    }
+
+    /// Every verb that help pages list, those of the lab with two words.
+    fn verbs() -> Vec<(String, clap::Command)> {
+        let shown = |verb: &clap::Command| -> Vec<clap::Command> {
+            verb.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect()
+        };
+        let inner = |verb: &clap::Command| -> Vec<(String, clap::Command)> {
+            let name = |inner: &clap::Command| format!("{} {}", verb.get_name(), inner.get_name());
+            shown(verb).into_iter().map(|inner| (name(&inner), inner)).collect()
+        };
+        let outer = shown(&command());
+        let all = outer.into_iter().flat_map(|verb| {
+            inner(&verb).into_iter().chain([(verb.get_name().to_owned(), verb.clone())])
+        });
+        all.collect()
+    }
+
+    #[test]
+    fn every_example_of_a_help_page_is_a_command_that_is_understood() {
+        for (_, example) in help::examples() {
+            let parsed = command().try_get_matches_from(words(example));
+            assert!(parsed.is_ok(), "{example}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn every_verb_has_examples_and_its_page_fits_eighty_columns() {
+        let have: BTreeSet<&str> = help::examples().map(|(verb, _)| verb).collect();
+        for (name, verb) in verbs() {
+            assert!(have.contains(name.as_str()), "{name}");
+            let end = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(end.lines().all(|line| line.chars().count() <= 80), "{end}");
+        }
     }
 }

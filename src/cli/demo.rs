@@ -1,37 +1,31 @@
 //! `stackc lab demo`: the whole path on real guests, told so that one can watch it. Every claim is checked; the first
 //! that does not hold ends the story with a failure.
 
+mod claim;
 mod http;
+mod screen;
 mod stage;
 
+use super::output;
 use crate::lab::{
-    self,
+    self, Interrupts, LabName, Place,
     workspace::{self, Change},
 };
-use anstream::{eprintln, println};
 use camino::Utf8PathBuf;
-use stage::{DemoError, Stage, check, curl, say};
-use std::{env, error::Error as _, net::IpAddr, path::Path, process::ExitCode};
+use claim::{Claim, ClaimError};
+use screen::say;
+use stage::{DemoError, Stage, check, curl};
+use std::{env, net::IpAddr, process::ExitCode};
 
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
     /// Install what the lab needs and make its guests without asking
     #[arg(long)]
     yes: bool,
-    /// Leave the lab and its workspace as they are at the end
+    /// Leave the lab and its workspace at the end, until the next demo
     #[arg(long)]
     keep: bool,
 }
-
-/// The demo's lab; others may run beside it.
-const LAB: [&str; 2] = ["--name", "demo"];
-
-/// Where the demo's guests are kept when there is room: a container's many small files are written and removed there in
-/// seconds, and on a busy disk in minutes.
-const MEMORY: &str = "/dev/shm";
-const STATE: [&str; 2] = ["--state", "/dev/shm/stackc-lab-demo"];
-/// Two guests with their packages take 1.2 GB.
-const ROOM_MIB: u64 = 3 * 1024;
 
 const BACKEND: u16 = 3001;
 const FRONTEND: u16 = 3000;
@@ -55,65 +49,61 @@ GREETING = \"hello from version 2\"
 ";
 
 /// Exit codes of README.md.
-const NOT_APPROVED: u8 = 3;
+const STOPPED: u8 = 4;
 const UNDONE: u8 = 5;
 const FAILED: u8 = 6;
 
-/// Tells the story. The lab is taken down at the end, and also when the story fails, unless `--keep` says otherwise.
-pub fn run(arguments: &DemoArgs) -> ExitCode {
+/// Where the demo's lab is, from the options of `stackc lab`.
+pub fn place(name: Option<LabName>, state: Option<Utf8PathBuf>, cache: Utf8PathBuf) -> Place {
+    claim::place(name, state, cache)
+}
+
+/// Tells the story. The lab is taken down at the end, also when the story fails or is stopped, unless `--keep` says otherwise.
+pub fn run(arguments: &DemoArgs, place: &Place) -> ExitCode {
     if !arguments.yes {
-        eprintln!(
-            "The demo installs what its lab needs, makes a bridge and two containers on this machine, and removes them \
-             again.\nTo let it: stackc lab demo --yes"
+        output::tell(
+            "The demo installs what its lab needs, makes a bridge and two containers on this machine, and removes them\n\
+             again (packages and a cached base of Debian stay). To let it: stackc lab demo --yes\n",
         );
-        return ExitCode::from(NOT_APPROVED);
+        return ExitCode::from(output::REFUSED);
     }
-    match play(arguments.keep) {
+    match play(arguments.keep, place) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(&error);
-            ExitCode::from(FAILED)
-        }
+        Err(error) => output::fail(&error, exit_code(&error)),
     }
 }
 
-fn report(error: &DemoError) {
-    eprintln!("\nThe demo failed: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprintln!("  because: {error}");
-        cause = error.source();
+fn exit_code(error: &DemoError) -> u8 {
+    match error {
+        DemoError::Claim(_) => output::REFUSED,
+        DemoError::Stopped => STOPPED,
+        _ => FAILED,
     }
 }
 
-fn play(keep: bool) -> Result<(), DemoError> {
-    let folder = tempfile::Builder::new().prefix("stackc-demo-").tempdir().map_err(|cause| {
-        DemoError::File { doing: "make a folder in", path: env::temp_dir(), cause }
-    })?;
+fn play(keep: bool, place: &Place) -> Result<(), DemoError> {
+    lab::check_root().map_err(ClaimError::Unfit)?;
+    let claim = claim::claim(place)?;
+    let interrupts = Interrupts::watch().map_err(DemoError::Interrupts)?;
     let stackc = env::current_exe().map_err(|cause| DemoError::File {
         doing: "find",
         path: "stackc".into(),
         cause,
     })?;
-    let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).map_err(DemoError::NotUtf8)?;
-    let mut stage = Stage::new(stackc, path, lab_options());
-    let told = set_up(&mut stage).and_then(|()| tell(&mut stage));
+    let mut stage = Stage::new(stackc, claim.folder.clone(), place, interrupts);
+    let told = set_up(&mut stage, place, claim).and_then(|_claim| tell(&mut stage));
+    stage.ignore_interrupts();
     if keep {
-        let _kept = folder.keep();
-        println!("\nThe lab runs on, and its workspace is {}", stage.folder);
-        println!("To remove it: stackc lab down {}", lab_options().join(" "));
+        say(&format!("\nThe lab runs on; its workspace is {}", stage.folder));
+        say(&format!("To remove both: stackc lab down{}", place.options()));
         return told;
     }
+    let removed = tear_down(&mut stage);
+    if removed.is_err() {
+        say(&format!("To remove what is left: stackc lab down{}", place.options()));
+    }
     // What went wrong first is what to report.
-    told.and(tear_down(&mut stage)).inspect(|()| stage.times())
-}
-
-/// The options that name the lab and its folder.
-fn lab_options() -> Vec<&'static str> {
-    let free = rustix::fs::statvfs(MEMORY).map_or(0, |fs| (fs.f_bavail * fs.f_frsize) >> 20);
-    // A lab that was kept there has taken some of the room.
-    let in_memory = free >= ROOM_MIB || Path::new(STATE[1]).exists();
-    if in_memory { [LAB, STATE].concat() } else { LAB.to_vec() }
+    told.and(removed).inspect(|()| stage.times())
 }
 
 /// The story between `up` and `down`.
@@ -125,22 +115,38 @@ fn tell(stage: &mut Stage) -> Result<(), DemoError> {
     roll_back(stage, shop)
 }
 
-fn set_up(stage: &mut Stage) -> Result<(), DemoError> {
+/// Makes the lab and the workspace; the claim is renewed when a lab had to go first, and its folder with it.
+fn set_up(stage: &mut Stage, place: &Place, claim: Claim) -> Result<Claim, DemoError> {
     stage.scene("A Proxmox of our own, with real Debian guests");
     let missing = lab::missing_packages();
     if !missing.is_empty() {
+        say("Some programs that a lab needs are not here yet.");
         stage.shell("apt-get", &["update", "-qq"])?;
         let install = ["install", "-qq", "-y", "--no-install-recommends"];
         stage.shell("apt-get", &[install.as_slice(), &missing].concat())?;
     }
+    stage.name_lab();
+    let claim = if claim.left { replace(stage, place)? } else { claim };
+    say(
+        "\nAn API on this machine that answers as Proxmox does. Its guests will be real: unprivileged LXC containers.",
+    );
     stage.lab("up", &[])?;
     stage.lab("workspace", &["workspace"])?;
-    stage.folder.push("workspace");
-    Ok(())
+    stage.enter("workspace");
+    Ok(claim)
+}
+
+/// Removes what a demo before left, by a kill or by `--keep`.
+fn replace(stage: &Stage, place: &Place) -> Result<Claim, DemoError> {
+    say("\nA demo before this one left its lab, which goes first.");
+    stage.lab("down", &[])?;
+    Ok(claim::claim(place)?)
 }
 
 fn tear_down(stage: &mut Stage) -> Result<(), DemoError> {
     stage.scene("Leave nothing behind");
+    // Its workspace goes with the lab.
+    stage.folder = "/".into();
     stage.lab("down", &[]).map(|_| ())
 }
 

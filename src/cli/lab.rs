@@ -3,8 +3,9 @@
 use super::{
     demo::{self, DemoArgs},
     lab_workspace::{self, WorkspaceArgs},
+    output,
 };
-use crate::lab::{self, Lab, LabError, LabName, LabState, Place, Up};
+use crate::lab::{self, GuestState, Lab, LabError, LabName, LabState, Place, Up};
 use camino::{Utf8Path, Utf8PathBuf};
 use ipnet::Ipv4Net;
 use std::{
@@ -12,14 +13,17 @@ use std::{
     process::{Command, ExitCode},
 };
 
+/// Stopped on the way: the same verb again goes on.
+const STOPPED: u8 = 4;
+
 /// Real guests on this machine behind a Proxmox-compatible API.
 #[derive(Debug, clap::Args)]
 pub struct LabArgs {
     #[command(subcommand)]
     verb: Verb,
-    /// The lab's name; several can run side by side
-    #[arg(long, global = true, default_value = "lab", value_parser = |t: &str| t.parse::<LabName>())]
-    name: LabName,
+    /// The lab's name; several can run side by side [default: lab; of the demo: demo]
+    #[arg(long, global = true, env = "STACKC_LAB_NAME", value_parser = |t: &str| t.parse::<LabName>())]
+    name: Option<LabName>,
     /// The folder of the lab's state [default: /var/lib/stackc-lab/NAME]
     #[arg(long, global = true, value_name = "DIR", env = "STACKC_LAB_STATE")]
     state: Option<Utf8PathBuf>,
@@ -89,22 +93,28 @@ struct UpArgs {
 
 /// Runs one verb. Exit codes: 0 done, 2 usage, 3 refused before anything changed, 4 stopped on the way.
 pub fn run(args: LabArgs) -> ExitCode {
-    let mut place = Place::usual(args.name);
-    place.cache = args.cache;
-    if let Some(state) = args.state {
-        place.state = state;
-    }
-    let done = match args.verb {
+    let LabArgs { verb, name, state, cache } = args;
+    let place = if let Verb::Demo(_) = verb {
+        demo::place(name, state, cache)
+    } else {
+        place(name, state, cache)
+    };
+    let done = match verb {
         Verb::Up(up) => bring_up(&place, &up),
         Verb::Down { purge_base } => take_down(&place, purge_base),
         Verb::Status { json } => show(&place, json),
         Verb::Ssh { guest, command } => log_in(&place, &guest, &command),
         Verb::PowerCut { guest, restart } => cut_power(&place, &guest, restart),
         Verb::Workspace(workspace) => return lab_workspace::run(&place, &workspace),
-        Verb::Demo(demo) => return demo::run(&demo),
+        Verb::Demo(demo) => return demo::run(&demo, &place),
         Verb::Serve => lab::serve(&place).map(|never| match never {}),
     };
     done.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+}
+
+fn place(name: Option<LabName>, state: Option<Utf8PathBuf>, cache: Utf8PathBuf) -> Place {
+    let usual = Place::usual(name.unwrap_or_default());
+    Place { state: state.unwrap_or_else(|| usual.state.clone()), cache, ..usual }
 }
 
 fn bring_up(place: &Place, up: &UpArgs) -> Result<(), LabError> {
@@ -118,37 +128,39 @@ fn bring_up(place: &Place, up: &UpArgs) -> Result<(), LabError> {
         mirror: up.mirror.as_deref(),
         program: Utf8Path::new(&program),
     };
-    let lab = lab::up(&wanted, &mut |line| anstream::println!("{line}"))?;
-    anstream::println!("lab `{}` is up", lab.name);
-    show_access(&lab);
+    let lab = lab::up(&wanted, &mut |line| output::tell(&format!("{line}\n")))?;
+    output::print(&format!("lab `{}` is up\n{}", lab.name, access(&lab)));
     Ok(())
 }
 
-fn show_access(lab: &Lab) {
-    anstream::println!(
-        "  API       {}   node {}, storage {}, bridge {}",
+fn access(lab: &Lab) -> String {
+    format!(
+        "  API       {}\n            node {}, storage {}, bridge {}\n  CA        {}\n  token     in {}/lab.json\n  \
+         template  {}\n  network   {}; you and the gateway are {} ({})\n",
         lab.url,
         lab.node,
         lab.storage,
-        lab.bridge
-    );
-    anstream::println!("  CA        {}", lab.ca_file);
-    anstream::println!("  token     in {}/lab.json", lab.state);
-    anstream::println!("  template  {}", lab.template);
-    anstream::println!(
-        "  network   {}   you and the gateway are {} ({})",
+        lab.bridge,
+        lab.ca_file,
+        lab.state,
+        lab.template,
         lab.subnet,
         lab.gateway,
         lab.host_bridge
-    );
+    )
 }
 
 fn take_down(place: &Place, purge_base: bool) -> Result<(), LabError> {
-    lab::down(place)?;
-    anstream::println!("lab `{}` is gone", place.name);
+    let name = &place.name;
+    let text = if lab::down(place)? {
+        format!("lab `{name}` is gone\n")
+    } else {
+        format!("there is no lab `{name}` in {}: nothing to remove\n", place.state)
+    };
+    output::print(&text);
     if purge_base {
         lab::remove_base(place)?;
-        anstream::println!("the base is gone too: {}", place.cache);
+        output::print(&format!("the base is gone too: {}\n", place.cache));
     }
     Ok(())
 }
@@ -156,30 +168,23 @@ fn take_down(place: &Place, purge_base: bool) -> Result<(), LabError> {
 fn show(place: &Place, json: bool) -> Result<(), LabError> {
     let state = lab::state(place)?;
     if json {
-        anstream::println!("{}", as_json(&state));
+        output::print_json(&as_json(&state));
         return Ok(());
     }
-    match state.daemon {
-        Some(pid) => anstream::println!("lab `{}` is up, served by process {pid}", state.lab.name),
-        None => anstream::println!(
-            "lab `{0}` has no API: `stackc lab up --name {0}` brings it back",
-            state.lab.name
-        ),
-    }
-    show_access(&state.lab);
-    if state.guests.is_empty() {
-        anstream::println!("  no guests");
-    }
-    for guest in &state.guests {
-        let power = if guest.running { "running" } else { "stopped" };
-        anstream::println!(
-            "  {:<9} {:<20} {:<18} {power}",
-            guest.vmid.to_string(),
-            guest.name,
-            guest.address
-        );
-    }
+    let (name, options) = (&state.lab.name, place.options());
+    let head = match state.daemon {
+        Some(pid) => format!("lab `{name}` is up, served by process {pid}\n"),
+        None => format!("lab `{name}` has no API: `stackc lab up{options}` brings it back\n"),
+    };
+    let guests: String = state.guests.iter().map(guest_line).collect();
+    let guests = if guests.is_empty() { "  no guests\n".to_owned() } else { guests };
+    output::print(&format!("{head}{}{guests}", access(&state.lab)));
     Ok(())
+}
+
+fn guest_line(guest: &GuestState) -> String {
+    let power = if guest.running { "running" } else { "stopped" };
+    format!("  {:<9} {:<20} {:<18} {power}\n", guest.vmid.to_string(), guest.name, guest.address)
 }
 
 fn as_json(state: &LabState) -> serde_json::Value {
@@ -208,20 +213,14 @@ fn log_in(place: &Place, guest: &str, command: &[String]) -> Result<(), LabError
 fn cut_power(place: &Place, guest: &str, restart: bool) -> Result<(), LabError> {
     let (lab, guest) = lab::find(place, guest)?;
     lab::power_cut(&lab, guest.vmid)?;
-    anstream::println!("{} ({}) lost its power", guest.name, guest.vmid);
+    output::print(&format!("{} ({}) lost its power\n", guest.name, guest.vmid));
     if restart {
         lab::start_again(&lab, guest.vmid)?;
-        anstream::println!("{} ({}) boots", guest.name, guest.vmid);
+        output::print(&format!("{} ({}) boots\n", guest.name, guest.vmid));
     }
     Ok(())
 }
 
 fn fail(error: &LabError) -> ExitCode {
-    anstream::eprintln!("× {error}");
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        anstream::eprintln!("  because {error}");
-        cause = error.source();
-    }
-    ExitCode::from(if error.changed_nothing() { 3 } else { 4 })
+    output::fail(error, if error.changed_nothing() { output::REFUSED } else { STOPPED })
 }

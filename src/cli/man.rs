@@ -3,18 +3,17 @@
 use super::output;
 use std::process::ExitCode;
 
-/// Print the manual page of stackc, or of a verb: `stackc man activate | man -l -`
+/// Print the manual page of stackc, or of a verb
 #[derive(Debug, clap::Args)]
 pub struct ManArgs {
-    verb: Option<String>,
+    /// A verb, or two words for one of the lab; without it the first page
+    verb: Vec<String>,
 }
 
 pub fn run(args: &ManArgs, mut command: clap::Command) -> ExitCode {
     command.build();
-    let wanted = match &args.verb {
-        None => Some(command),
-        Some(verb) => command.find_subcommand(verb).cloned(),
-    };
+    let find = |command: clap::Command, verb: &String| command.find_subcommand(verb).cloned();
+    let wanted = args.verb.iter().try_fold(command, find);
     let Some(wanted) = wanted else {
         output::tell("error: there is no such verb; `stackc --help` lists them\n");
         return ExitCode::from(output::USAGE);

@@ -13,6 +13,7 @@ pub mod demo;
 pub mod diff;
 pub mod explain;
 pub mod fleet;
+pub mod help;
 pub mod history;
 pub mod lab;
 pub mod lab_workspace;

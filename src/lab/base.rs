@@ -7,8 +7,7 @@
 
 use super::{
     LabError,
-    container::remove_if_there,
-    error::AtPath as _,
+    error::{AtPath as _, remove_if_there},
     program::{run, run_locked},
 };
 use crate::model::Digest;
@@ -68,6 +67,12 @@ const DPKG_OPTIONS: [&str; 4] = [
 /// Bootstrapping takes half a minute; a slow mirror may need long.
 const BOOTSTRAP_SECONDS: u32 = 1_800;
 
+/// Hex digits of a base's name.
+const KEY_DIGITS: usize = 16;
+
+/// Before the name of a base that is being built.
+const BUILDING: &str = "building-";
+
 /// A base, ready to be laid under guests.
 pub(super) struct Base(Utf8PathBuf);
 
@@ -109,20 +114,44 @@ pub(super) fn prepare(
     Ok(base)
 }
 
-/// Removes every base. Guests of a lab that is up lose theirs: take labs down first.
+/// Removes every base, and nothing else of the folder.
+///
+/// # Errors
+/// When a guest stands on one of them, before anything is removed.
 pub(super) fn remove_all(cache: &Utf8Path) -> Result<(), LabError> {
     if !cache.exists() {
         return Ok(());
     }
-    let _lock = lock(cache, &mut |_| {})?;
-    remove_if_there(cache, |path| fs::remove_dir_all(path))
+    let mounts = "/proc/self/mounts";
+    if fs::read_to_string(mounts).at("read", mounts)?.contains(&format!("lowerdir={cache}/")) {
+        return Err(LabError::BaseInUse { path: cache.to_owned() });
+    }
+    let lock = lock(cache, &mut |_| {})?;
+    for entry in cache.read_dir_utf8().at("list", cache)? {
+        let entry = entry.at("list", cache)?;
+        if is_base(entry.file_name()) {
+            remove_if_there(entry.path(), |path| fs::remove_dir_all(path))?;
+        }
+    }
+    drop(lock);
+    remove_if_there(&cache.join(".lock"), |path| fs::remove_file(path))?;
+    // Where somebody keeps other things too, it stays.
+    let _ = fs::remove_dir(cache);
+    Ok(())
 }
 
-/// What the base is made of, in 16 hex digits.
+/// Whether a folder of the cache is a base, finished or not.
+fn is_base(name: &str) -> bool {
+    let key = name.strip_prefix(BUILDING).unwrap_or(name);
+    key.len() == KEY_DIGITS && key.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What the base is made of, in hex digits.
 fn key(sources: &[String]) -> String {
     let recipe =
         [RECIPE, SUITE, BASE_PACKAGES, REPOSITORY_PACKAGES, &MASKED_UNITS.join(" ")].join("\n");
-    Digest::of(format!("{recipe}\n{}", sources.join("\n")).as_bytes()).to_string()[..16].to_owned()
+    Digest::of(format!("{recipe}\n{}", sources.join("\n")).as_bytes()).to_string()[..KEY_DIGITS]
+        .to_owned()
 }
 
 /// apt's own sources for the suite, as one-line entries: this machine's, or those of `mirror`.
@@ -169,7 +198,7 @@ fn lock(cache: &Utf8Path, report: &mut dyn FnMut(&str)) -> Result<File, LabError
 fn remove_unfinished(cache: &Utf8Path) -> Result<(), LabError> {
     for entry in cache.read_dir_utf8().at("list", cache)? {
         let entry = entry.at("list", cache)?;
-        if entry.file_name().starts_with("building-") {
+        if entry.file_name().starts_with(BUILDING) {
             fs::remove_dir_all(entry.path()).at("remove", entry.path())?;
         }
     }
@@ -183,7 +212,7 @@ fn build(
     report: &mut dyn FnMut(&str),
 ) -> Result<(), LabError> {
     let name = base.folder().file_name().expect("it is a key below the cache");
-    let building = format!("building-{name}");
+    let building = format!("{BUILDING}{name}");
     let building = Base::at(base.folder().with_file_name(building));
     let plain = building.folder().join("plain");
     for folder in [building.folder(), &building.packages(), &building.root()] {
@@ -271,4 +300,25 @@ fn shift_ids(from: &Utf8Path, to: &Utf8Path) -> Result<(), LabError> {
     );
     run("shift the base's ids", 300, &["bash", "-ec", &script, from.as_str(), to.as_str()])
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removing_bases_leaves_what_else_is_in_their_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = Utf8Path::from_path(folder.path()).expect("UTF-8");
+        for name in ["cbc83985d710b740/root", "building-cbc83985d710b740", "photos"] {
+            fs::create_dir_all(cache.join(name)).expect("it is ours");
+        }
+        remove_all(cache).expect("nobody stands on them");
+        let left: Vec<String> = cache
+            .read_dir_utf8()
+            .expect("it is there")
+            .map(|entry| entry.expect("it can be read").file_name().to_owned())
+            .collect();
+        assert_eq!(left, ["photos"]);
+    }
 }

@@ -13,29 +13,17 @@ use super::{
     Lab, LabError,
     base::{Base, PACKAGES_IN_GUEST, ROOT_ID},
     config::Config,
-    error::AtPath as _,
-    program::{PROGRAM_PATH, run, succeeds},
+    control_groups::limits,
+    error::{AtPath as _, remove_if_there},
+    lxc::{Lxc, POWER_SECONDS, Power},
+    program::{PROGRAM_PATH, run},
 };
 use crate::model::{Digest, Vmid};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, chown},
-    path::Path,
 };
-
-/// How long LXC may take to start or kill a container.
-const POWER_SECONDS: u32 = 30;
-
-/// Whether a container runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Power {
-    Stopped,
-    /// `init` is the guest's PID 1, seen from outside.
-    Running {
-        init: u32,
-    },
-}
 
 pub(super) struct Container {
     lxc: Lxc,
@@ -50,7 +38,7 @@ impl Container {
         // An interface name has at most 15 bytes, and a vmid up to 9 digits.
         let tag = &Digest::of(lab.name.as_str().as_bytes()).to_string()[..4];
         Self {
-            lxc: Lxc { guests: lab.guests(), name: format!("{}-{vmid}", lab.name) },
+            lxc: Lxc::at(lab.guests(), format!("{}-{vmid}", lab.name)),
             base: Base::at(&lab.base),
             host_bridge: lab.host_bridge.clone(),
             device: format!("l{tag}{vmid}"),
@@ -99,7 +87,7 @@ impl Container {
             self.base.root()
         );
         let rootfs = self.rootfs();
-        let argv = ["mount", "-t", "overlay", &self.lxc.name, rootfs.as_str(), "-o", &options];
+        let argv = ["mount", "-t", "overlay", self.lxc.name(), rootfs.as_str(), "-o", &options];
         run("lay the guest over its base", 30, &argv).map(drop)
     }
 
@@ -219,83 +207,6 @@ impl Container {
     }
 }
 
-/// A container as LXC knows it: a name below a folder. Enough to end it and to remove it.
-struct Lxc {
-    guests: Utf8PathBuf,
-    /// Unique on this machine: LXC names control groups after it.
-    name: String,
-}
-
-/// Removes the container of this name below `guests`, whatever state it is in.
-pub(super) fn remove(guests: &Utf8Path, name: &str) -> Result<(), LabError> {
-    Lxc { guests: guests.to_owned(), name: name.to_owned() }.remove()
-}
-
-impl Lxc {
-    fn folder(&self) -> Utf8PathBuf {
-        self.guests.join(&self.name)
-    }
-
-    fn rootfs(&self) -> Utf8PathBuf {
-        self.folder().join("rootfs")
-    }
-
-    fn is_mounted(&self) -> bool {
-        succeeds(10, &["mountpoint", "-q", self.rootfs().as_str()])
-    }
-
-    fn power(&self) -> Power {
-        let asked = self.run("ask whether the guest runs", 10, "lxc-info", &["-s", "-p"]);
-        let asked = asked.unwrap_or_default();
-        let field = |name: &str| asked.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
-        match (field("State:"), field("PID:").and_then(|pid| pid.parse().ok())) {
-            (Some("STOPPED") | None, _) | (_, None) => Power::Stopped,
-            (_, Some(init)) => Power::Running { init },
-        }
-    }
-
-    fn kill(&self) -> Result<(), LabError> {
-        if self.power() == Power::Stopped {
-            return Ok(());
-        }
-        let killed = self.run("kill the guest", POWER_SECONDS, "lxc-stop", &["-k"]);
-        // It may have ended by itself in between.
-        if self.power() == Power::Stopped { Ok(()) } else { killed.map(drop) }
-    }
-
-    fn remove(&self) -> Result<(), LabError> {
-        self.kill()?;
-        if self.is_mounted() {
-            run("unmount the guest's root", 30, &["umount", self.rootfs().as_str()])?;
-        }
-        self.remove_traces();
-        remove_if_there(&self.folder(), |path| fs::remove_dir_all(path))
-    }
-
-    /// What LXC leaves of a container that ended: empty control groups and a lock file. Not being there is fine.
-    fn remove_traces(&self) {
-        for controller in cgroup_roots() {
-            for group in ["lxc.payload", "lxc.monitor"] {
-                remove_empty_groups(&controller.join(format!("{group}.{}", self.name)));
-            }
-        }
-        let _ = fs::remove_file(format!("/run/lxc/lock{}/.{}", self.guests, self.name));
-    }
-
-    fn run(
-        &self,
-        doing: &str,
-        seconds: u32,
-        program: &str,
-        arguments: &[&str],
-    ) -> Result<String, LabError> {
-        let doing = format!("{doing} `{}`", self.name);
-        let mut argv = vec![program, "-P", self.guests.as_str(), "-n", &self.name];
-        argv.extend(arguments);
-        run(&doing, seconds, &argv)
-    }
-}
-
 /// What gives the guest's one interface its addresses, run outside at each of its boots. LXC could do it itself, but it remembers
 /// what was true at the first boot, and a guest that reboots by itself would fall back to that.
 fn network_script(config: &Config) -> String {
@@ -317,76 +228,4 @@ fn network_script(config: &Config) -> String {
         lines.extend(gateway.map(|gw| format!("inside route replace default via {gw} dev {name}")));
     }
     lines.join("\n") + "\n"
-}
-
-/// Removes what may be gone already.
-pub(super) fn remove_if_there(
-    path: &Utf8Path,
-    remove: impl FnOnce(&Utf8Path) -> std::io::Result<()>,
-) -> Result<(), LabError> {
-    match remove(path) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => removed.at("remove", path),
-    }
-}
-
-/// A control group's limit, in the version of control groups that this machine has.
-struct Limit {
-    unified: bool,
-    file: &'static str,
-    value: String,
-}
-
-impl Limit {
-    fn lxc_key(&self) -> String {
-        format!("lxc.{}.{}", if self.unified { "cgroup2" } else { "cgroup" }, self.file)
-    }
-}
-
-/// Microseconds of the CPU quota's period; the kernel's own default.
-const CPU_PERIOD: u64 = 100_000;
-
-/// Memory and CPU. Proxmox pins `cores` to CPUs; a quota gives the same share without fighting over CPU 0.
-fn limits(config: &Config) -> Vec<Limit> {
-    let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-    let controller = |name: &str| unified || Path::new("/sys/fs/cgroup").join(name).exists();
-    let memory = config.number("memory").filter(|_| controller("memory")).map(|mebibytes| Limit {
-        unified,
-        file: if unified { "memory.max" } else { "memory.limit_in_bytes" },
-        value: (mebibytes << 20).to_string(),
-    });
-    let here = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let cores =
-        config.number("cores").filter(|cores| *cores < here && controller("cpu")).map(|cores| {
-            Limit {
-                unified,
-                file: if unified { "cpu.max" } else { "cpu.cfs_quota_us" },
-                value: if unified {
-                    format!("{} {CPU_PERIOD}", cores * CPU_PERIOD)
-                } else {
-                    (cores * CPU_PERIOD).to_string()
-                },
-            }
-        });
-    memory.into_iter().chain(cores).collect()
-}
-
-/// The root of control groups, and of each controller in version 1.
-pub(super) fn cgroup_roots() -> Vec<Utf8PathBuf> {
-    let root = Utf8PathBuf::from("/sys/fs/cgroup");
-    let controllers = root.read_dir_utf8().into_iter().flatten().flatten();
-    let folders = controllers
-        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
-        .map(|e| e.path().to_owned());
-    folders.chain([root.clone()]).collect()
-}
-
-/// Removes a tree of control groups; the kernel refuses where something still runs.
-pub(super) fn remove_empty_groups(group: &Utf8Path) {
-    for entry in group.read_dir_utf8().into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            remove_empty_groups(entry.path());
-        }
-    }
-    let _ = fs::remove_dir(group);
 }

@@ -1,8 +1,8 @@
 //! The process that serves the API. It has no child that matters and no state that is not on disk: it may be killed at any time.
 
 use super::{
-    Lab, LabError, Place, api, certificate, error::AtPath as _, lifecycle, node::Node,
-    program::PROGRAM_PATH,
+    Lab, LabError, Place, api, certificate, error::AtPath as _, node::Node, program::PROGRAM_PATH,
+    state,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::{
@@ -27,7 +27,7 @@ const END: Duration = Duration::from_secs(5);
 
 /// Serves the lab of this place until it is told to end: what `stackc lab serve` runs.
 pub fn serve(place: &Place) -> Result<Infallible, LabError> {
-    let lab = lifecycle::read(place)?;
+    let lab = state::read(place)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Fails only for a process that leads its session already, which is as good.
     let _ = rustix::process::setsid();

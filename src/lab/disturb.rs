@@ -3,9 +3,9 @@
 use super::{
     Lab, LabError,
     container::Container,
-    lifecycle::{self, GuestState},
     node::read_config,
     program::run,
+    state::{self, GuestState},
 };
 use crate::model::Vmid;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ pub fn wait_for_ssh(lab: &Lab, vmid: Vmid, limit: Duration) -> Result<(), LabErr
     let name = config.get("hostname").unwrap_or_default().to_owned();
     let address = config.net().get("ip").cloned().unwrap_or_default();
     let guest = GuestState { vmid, name, address, running: true };
-    let arguments = lifecycle::ssh_to(lab, &guest);
+    let arguments = state::ssh_to(lab, &guest);
     let argv: Vec<&str> =
         ["ssh"].into_iter().chain(arguments.iter().map(String::as_str)).chain(["true"]).collect();
     let deadline = Instant::now() + limit;

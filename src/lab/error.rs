@@ -1,15 +1,16 @@
 use crate::model::Vmid;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use ipnet::Ipv4Net;
 use std::io;
 
 /// What keeps a lab from being made, used or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
-    #[error("the lab makes containers, mounts and a bridge: run this as root")]
+    #[error("a lab is containers, mounts and a bridge, which are root's: run this as root")]
     NotRoot,
     #[error(
-        "the lab needs programs that are not here ({}); install them:\n  apt-get install --no-install-recommends {}",
+        "the lab needs programs that are not here ({}); as root:\n  \
+         apt-get update && apt-get install --no-install-recommends {}",
         programs.join(", "),
         packages.join(" ")
     )]
@@ -34,11 +35,11 @@ pub enum LabError {
         #[source]
         cause: io::Error,
     },
-    #[error("there is no lab `{name}` (no `{path}`); make one with `stackc lab up --name {name}`")]
-    NoLab { name: String, path: Utf8PathBuf },
-    #[error("`{path}` is not a lab's description; `stackc lab down --name {name}` removes it")]
+    #[error("there is no lab `{name}` (no `{path}`); make one with `stackc lab up{options}`")]
+    NoLab { name: String, options: String, path: Utf8PathBuf },
+    #[error("`{path}` is not a lab's description; `stackc lab down{options}` removes it")]
     NotALab {
-        name: String,
+        options: String,
         path: Utf8PathBuf,
         #[source]
         cause: serde_json::Error,
@@ -56,13 +57,18 @@ pub enum LabError {
     #[error("every /24 of {range} is in use here; choose one with `--subnet`")]
     NoSubnet { range: Ipv4Net },
     #[error(
-        "the lab `{name}` exists with {what} {is}, not {wanted}; `stackc lab down --name {name}` first"
+        "the lab `{name}` exists with {what} {is}, not {wanted}; `stackc lab down{options}` first"
     )]
-    Different { name: String, what: &'static str, is: String, wanted: String },
+    Different { name: String, options: String, what: &'static str, is: String, wanted: String },
     #[error(
-        "the base `{path}` of this lab is gone; `stackc lab down --name {name}`, then up again"
+        "the base `{path}` of the lab `{name}` is gone; `stackc lab down{options}`, then up again"
     )]
-    BaseGone { name: String, path: Utf8PathBuf },
+    BaseGone { name: String, options: String, path: Utf8PathBuf },
+    #[error(
+        "there is a network device `{bridge}` that this lab did not make; choose another `--name`, or, if nothing needs it, \
+         `ip link delete {bridge}`"
+    )]
+    ForeignBridge { bridge: String },
     #[error("cannot listen on 127.0.0.1:{port} for the lab's API")]
     Listen {
         port: u16,
@@ -83,6 +89,10 @@ pub enum LabError {
         "`{path}` cannot hold a lab: use an absolute path of letters, digits, `-`, `_` and `.`"
     )]
     UnusablePath { path: Utf8PathBuf },
+    #[error("guests stand on a base in `{path}`; take their labs down first")]
+    BaseInUse { path: Utf8PathBuf },
+    #[error("`{path}` is not empty and no lab's; name another folder for the lab's state")]
+    ForeignFolder { path: Utf8PathBuf },
     #[error("the lab `{name}` has no guest {vmid}")]
     NoVmid { name: String, vmid: Vmid },
     #[error("`{guest}` did not let `ssh` in within {seconds} s")]
@@ -121,5 +131,16 @@ impl<T> AtPath<T> for io::Result<T> {
 impl<T> AtPath<T> for rustix::io::Result<T> {
     fn at(self, doing: &'static str, path: impl Into<Utf8PathBuf>) -> Result<T, LabError> {
         self.map_err(|errno| LabError::File { doing, path: path.into(), cause: errno.into() })
+    }
+}
+
+/// Removes what may be gone already.
+pub(super) fn remove_if_there(
+    path: &Utf8Path,
+    remove: impl FnOnce(&Utf8Path) -> std::io::Result<()>,
+) -> Result<(), LabError> {
+    match remove(path) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.at("remove", path),
     }
 }

@@ -1,24 +1,15 @@
-//! A lab's life: up, state, down.
+//! A lab's life: up and down.
 
 use super::{
-    Lab, LabError, Place, base, certificate,
-    container::{self, Container, Power, remove_if_there},
-    daemon,
-    error::AtPath as _,
-    network,
-    node::vmids,
-    place::USUAL_STATES,
-    prerequisites,
-    program::run,
+    Lab, LabError, Place, base, bridge::Bridge, certificate, control_groups, daemon,
+    error::AtPath as _, folder, lxc::Lxc, network, prerequisites, program::run, state::read,
 };
-use crate::model::Vmid;
 use camino::Utf8Path;
 use ipnet::Ipv4Net;
 use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{self, File},
     net::TcpListener,
-    os::unix::fs::PermissionsExt as _,
 };
 
 /// The one node, its storage for disks, its bridge and its template: what a fresh Proxmox has.
@@ -47,10 +38,9 @@ pub struct Up<'a> {
 /// Makes the lab, or brings one that lost its daemon or its bridge up again; one that is up stays as it is.
 pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
     prerequisites::check()?;
+    wanted.place.check()?;
     // Guests are other users: what is made here must let them pass.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    check_path(&wanted.place.state)?;
-    check_path(&wanted.place.cache)?;
     let lab = if wanted.place.description().exists() {
         again(wanted, read(wanted.place)?)?
     } else {
@@ -70,15 +60,6 @@ pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
     Ok(lab)
 }
 
-/// Mount options and LXC's configuration have no quoting for these.
-fn check_path(path: &Utf8Path) -> Result<(), LabError> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
-    if path.is_absolute() && path.as_str().chars().all(plain) {
-        return Ok(());
-    }
-    Err(LabError::UnusablePath { path: path.to_owned() })
-}
-
 fn lock() -> Result<File, LabError> {
     let file = File::open(LOCK).at("open", LOCK)?;
     flock(&file, FlockOperation::LockExclusive).at("lock", LOCK)?;
@@ -87,9 +68,10 @@ fn lock() -> Result<File, LabError> {
 
 /// A lab that exists: checks that it is the wanted one, and makes what a reboot of this machine took.
 fn again(wanted: &Up, lab: Lab) -> Result<Lab, LabError> {
-    let name = wanted.place.name.to_string();
+    let (name, options) = (wanted.place.name.to_string(), wanted.place.options());
     let different = |what, is: String, wanted: String| {
-        Err(LabError::Different { name: name.clone(), what, is, wanted })
+        let (name, options) = (name.clone(), options.clone());
+        Err(LabError::Different { name, options, what, is, wanted })
     };
     match (wanted.subnet, wanted.port) {
         (Some(subnet), _) if subnet.trunc() != lab.subnet => {
@@ -101,27 +83,28 @@ fn again(wanted: &Up, lab: Lab) -> Result<Lab, LabError> {
         _ => {}
     }
     if !lab.base.exists() {
-        return Err(LabError::BaseGone { name, path: lab.base });
+        return Err(LabError::BaseGone { name, options, path: lab.base });
     }
     let _lock = lock()?;
-    if !network::exists(&lab.host_bridge) {
+    let bridge = Bridge::of(&lab.name, &lab.state);
+    if !bridge.exists()? {
         network::choose_subnet(Some(lab.subnet))?;
     }
-    network::make_bridge(&lab.name, lab.subnet)?;
+    bridge.make(lab.gateway, lab.subnet)?;
     Ok(lab)
 }
 
 /// A new lab. Its description is written last: without it, the next `up` starts over.
 fn found(wanted: &Up, base: &base::Base) -> Result<Lab, LabError> {
     let Place { name, state, .. } = wanted.place;
-    // A bridge of this name without a description is what a killed `up` left.
-    network::remove_bridge(name)?;
+    let bridge = Bridge::of(name, state);
+    bridge.refuse_foreign()?;
+    // Our bridge without a description is what a killed `up` left.
+    bridge.remove()?;
     // What may be refused comes before anything is made.
     let subnet = network::choose_subnet(wanted.subnet)?;
     let port = free_port(wanted.port)?;
-    fs::create_dir_all(state).at("make", state)?;
-    // Guests' own users must be able to pass, and only to pass.
-    fs::set_permissions(state, fs::Permissions::from_mode(0o711)).at("set the mode of", state)?;
+    folder::make(wanted.place)?;
     certificate::make(state)?;
     let admin_key = state.join("admin_key");
     make_admin_key(&admin_key, name.as_str())?;
@@ -141,7 +124,7 @@ fn found(wanted: &Up, base: &base::Base) -> Result<Lab, LabError> {
         state: state.clone(),
         base: base.folder().to_owned(),
     };
-    network::make_bridge(name, subnet)?;
+    bridge.make(lab.gateway, subnet)?;
     let text = serde_json::to_vec_pretty(&lab).expect("a lab is JSON");
     certificate::write(&wanted.place.description(), &text, 0o600)?;
     Ok(lab)
@@ -169,115 +152,23 @@ fn uuid() -> Result<String, LabError> {
     fs::read_to_string(source).at("read", source).map(|text| text.trim().to_owned())
 }
 
-/// Reads the lab of this place.
-pub fn read(place: &Place) -> Result<Lab, LabError> {
-    let (name, path) = (place.name.to_string(), place.description());
-    match fs::read(&path) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-            Err(LabError::NoLab { name, path })
-        }
-        text => {
-            let text = text.at("read", &path)?;
-            serde_json::from_slice(&text).map_err(|cause| LabError::NotALab { name, path, cause })
-        }
+/// Removes the lab: guests, daemon, mounts, bridge, state. What is not there is fine, so a second call does nothing; returns
+/// whether there was anything. The base stays in the cache: [`remove_base`].
+pub fn down(place: &Place) -> Result<bool, LabError> {
+    prerequisites::check_root()?;
+    if place.state.join("guests").exists() {
+        prerequisites::check()?;
     }
-}
-
-/// A lab and its guests as they are now.
-pub struct LabState {
-    pub lab: Lab,
-    /// The process that serves the API, when one does.
-    pub daemon: Option<i32>,
-    pub guests: Vec<GuestState>,
-}
-
-/// One guest, without asking the API.
-pub struct GuestState {
-    pub vmid: Vmid,
-    pub name: String,
-    /// With its prefix length; empty when it has none.
-    pub address: String,
-    pub running: bool,
-}
-
-/// Looks at the lab from outside, so that it works without its daemon.
-pub fn state(place: &Place) -> Result<LabState, LabError> {
-    let lab = read(place)?;
-    let daemon = daemon::running(&lab.state).map(rustix::process::Pid::as_raw_pid);
-    let guests = vmids(&lab)?.into_iter().filter_map(|vmid| guest_state(&lab, vmid)).collect();
-    Ok(LabState { lab, daemon, guests })
-}
-
-/// Nothing for a guest that is only half made.
-fn guest_state(lab: &Lab, vmid: Vmid) -> Option<GuestState> {
-    let container = Container::of(lab, vmid);
-    let config = super::node::read_config(&container.folder())?;
-    Some(GuestState {
-        vmid,
-        name: config.get("hostname").unwrap_or_default().to_owned(),
-        address: config.net().get("ip").cloned().unwrap_or_default(),
-        running: container.power() != Power::Stopped,
-    })
-}
-
-/// The guest of this name or number.
-pub fn find(place: &Place, guest: &str) -> Result<(Lab, GuestState), LabError> {
-    let LabState { lab, mut guests, .. } = state(place)?;
-    match guests.iter().position(|g| g.name == guest || g.vmid.to_string() == guest) {
-        Some(found) => Ok((lab, guests.swap_remove(found))),
-        None => Err(LabError::NoGuest {
-            name: lab.name.to_string(),
-            guest: guest.to_owned(),
-            known: guests.iter().map(|g| format!("{} ({})", g.name, g.vmid)).collect(),
-        }),
-    }
-}
-
-/// The arguments of `ssh` for a guest of this name or number: root, the lab's own key, and no host key but the guest's.
-pub fn ssh_arguments(place: &Place, guest: &str) -> Result<Vec<String>, LabError> {
-    let (lab, guest) = find(place, guest)?;
-    Ok(ssh_to(&lab, &guest))
-}
-
-pub(super) fn ssh_to(lab: &Lab, guest: &GuestState) -> Vec<String> {
-    let known_hosts = Container::of(lab, guest.vmid).folder().join("known_hosts");
-    let address = guest.address.split('/').next().unwrap_or_default();
-    [
-        "-F",
-        "none",
-        "-i",
-        lab.admin_key.as_str(),
-        "-l",
-        "root",
-        "-o",
-        "IdentitiesOnly=yes",
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "StrictHostKeyChecking=yes",
-        "-o",
-        "ConnectTimeout=5",
-        "-o",
-        &format!("HostKeyAlias={}", guest.vmid),
-        "-o",
-        &format!("UserKnownHostsFile={known_hosts}"),
-        address,
-    ]
-    .map(str::to_owned)
-    .to_vec()
-}
-
-/// Removes the lab: guests, daemon, mounts, bridge, state. What is not there is fine, so a second call does nothing.
-/// The base stays in the cache: [`remove_base`].
-pub fn down(place: &Place) -> Result<(), LabError> {
-    prerequisites::check()?;
     let _lock = lock()?;
+    let bridge = Bridge::of(&place.name, &place.state);
+    let was_there = folder::exists(place) || bridge.exists()?;
+    folder::refuse_foreign(place)?;
     daemon::stop(&place.state)?;
     remove_guests(place)?;
-    network::remove_bridge(&place.name)?;
-    remove_if_there(&place.state, |path| fs::remove_dir_all(path))?;
+    bridge.remove()?;
+    folder::remove(place)?;
     remove_traces(&place.state);
-    Ok(())
+    Ok(was_there)
 }
 
 /// Goes by the folders, whatever a description says: a lab that was only half made has none.
@@ -288,7 +179,7 @@ fn remove_guests(place: &Place) -> Result<(), LabError> {
     }
     for entry in guests.read_dir_utf8().at("list", &guests)? {
         let entry = entry.at("list", &guests)?;
-        container::remove(&guests, entry.file_name())?;
+        Lxc::at(&guests, entry.file_name()).remove()?;
     }
     Ok(())
 }
@@ -296,17 +187,14 @@ fn remove_guests(place: &Place) -> Result<(), LabError> {
 /// What LXC keeps outside the lab's folders: folders of lock files by path, and a group that it moves itself through. Where another
 /// lab or container still needs them they are not empty, and stay.
 fn remove_traces(state: &Utf8Path) {
-    for controller in container::cgroup_roots() {
-        container::remove_empty_groups(&controller.join("lxc.pivot"));
+    for controller in control_groups::roots() {
+        control_groups::remove_empty(&controller.join("lxc.pivot"));
     }
     let locks = Utf8Path::new("/run/lxc/lock");
     let below = locks.join(state.strip_prefix("/").unwrap_or(state)).join("guests");
     below.ancestors().take_while(|folder| *folder != locks).for_each(|folder| {
         let _ = fs::remove_dir(folder);
     });
-    if state.parent() == Some(Utf8Path::new(USUAL_STATES)) {
-        let _ = fs::remove_dir(USUAL_STATES);
-    }
 }
 
 /// Removes every base that labs were built from. Take labs down first: their guests stand on it.

@@ -6,15 +6,20 @@
 
 mod api;
 mod base;
+mod bridge;
 mod certificate;
 mod config;
 mod container;
+mod control_groups;
 mod daemon;
 mod disturb;
 mod error;
+mod folder;
 mod guest_files;
+mod interrupts;
 mod journal;
 mod lifecycle;
+mod lxc;
 mod network;
 mod node;
 mod place;
@@ -23,13 +28,15 @@ mod prerequisites;
 mod program;
 mod property;
 mod schema;
+mod state;
 pub mod workspace;
 
 pub use daemon::serve;
 pub use disturb::{cut_network, mend_network, power_cut, start_again, wait_for_ssh};
 pub use error::LabError;
-pub use lifecycle::{
-    GuestState, LabState, Up, down, find, read, remove_base, ssh_arguments, state, up,
-};
+pub use folder::make as make_folder;
+pub use interrupts::Interrupts;
+pub use lifecycle::{Up, down, remove_base, up};
 pub use place::{Lab, LabName, ParseLabNameError, Place};
-pub use prerequisites::missing_packages;
+pub use prerequisites::{check_root, missing_packages};
+pub use state::{GuestState, LabState, find, read, ssh_arguments, state};

@@ -1,9 +1,6 @@
-//! The lab's bridge and its subnet.
+//! The lab's subnet: one that this machine has no other use for.
 
-use super::{
-    LabError, LabName,
-    program::{run, succeeds},
-};
+use super::{LabError, program::run};
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
@@ -55,31 +52,6 @@ fn parse_route(line: &str) -> Option<(Ipv4Net, String)> {
 
 fn parse_network(word: &str) -> Option<Ipv4Net> {
     word.parse().ok().or_else(|| word.parse::<Ipv4Addr>().ok().map(Ipv4Net::from))
-}
-
-/// Makes the lab's bridge, unless it is there, and gives it the operator's address.
-pub(super) fn make_bridge(name: &LabName, subnet: Ipv4Net) -> Result<(), LabError> {
-    let bridge = name.bridge();
-    let address = format!("{}/{}", gateway(subnet), subnet.prefix_len());
-    if !exists(&bridge) {
-        run("make the lab's bridge", 10, &["ip", "link", "add", &bridge, "type", "bridge"])?;
-    }
-    run("set the bridge's address", 10, &["ip", "addr", "replace", &address, "dev", &bridge])?;
-    run("bring the bridge up", 10, &["ip", "link", "set", &bridge, "up"]).map(drop)
-}
-
-/// Removes the lab's bridge, if it is there.
-pub(super) fn remove_bridge(name: &LabName) -> Result<(), LabError> {
-    let bridge = name.bridge();
-    if !exists(&bridge) {
-        return Ok(());
-    }
-    run("remove the lab's bridge", 10, &["ip", "link", "delete", &bridge]).map(drop)
-}
-
-/// Whether this machine has a network device of this name.
-pub(super) fn exists(device: &str) -> bool {
-    succeeds(10, &["ip", "link", "show", "dev", device])
 }
 
 #[cfg(test)]

@@ -1,11 +1,8 @@
 //! The node: its guests and tasks, as the API sees them. All of it is on disk, so that a new daemon goes on where a killed one stopped.
 
 use super::{
-    Lab, LabError,
-    config::Config,
-    container::{Container, Power},
-    error::AtPath as _,
-    journal::Journal,
+    Lab, LabError, config::Config, container::Container, error::AtPath as _, journal::Journal,
+    lxc::Power,
 };
 use crate::model::Vmid;
 use camino::Utf8Path;

@@ -1,5 +1,6 @@
 //! Where a lab is, and what others need to know of it.
 
+use super::LabError;
 use camino::{Utf8Path, Utf8PathBuf};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ pub struct ParseLabNameError {
 }
 
 impl LabName {
+    /// What a lab is called unless told otherwise.
+    pub const USUAL: &str = "lab";
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -27,6 +31,12 @@ impl LabName {
 
     pub(super) fn bridge(&self) -> String {
         format!("lab-{}", self.0)
+    }
+}
+
+impl Default for LabName {
+    fn default() -> Self {
+        Self(Self::USUAL.to_owned())
     }
 }
 
@@ -82,6 +92,37 @@ impl Place {
         Self { name, state, cache: "/var/cache/stackc/lab".into() }
     }
 
+    /// The environment variables that name this lab to `stackc lab`.
+    pub fn environment(&self) -> [(&'static str, String); 3] {
+        [
+            ("STACKC_LAB_NAME", self.name.to_string()),
+            ("STACKC_LAB_STATE", self.state.to_string()),
+            ("STACKC_LAB_CACHE", self.cache.to_string()),
+        ]
+    }
+
+    /// Refuses paths for which mount options and LXC's configuration have no quoting.
+    pub(super) fn check(&self) -> Result<(), LabError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
+        let usable = |path: &Utf8Path| path.is_absolute() && path.as_str().chars().all(plain);
+        match [&self.state, &self.cache].into_iter().find(|path| !usable(path)) {
+            Some(path) => Err(LabError::UnusablePath { path: path.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The options that name this lab to `stackc lab`, each with a space before it; none for the usual lab.
+    pub fn options(&self) -> String {
+        let usual = Self::usual(self.name.clone());
+        let options = [
+            ("name", self.name.as_str(), LabName::USUAL),
+            ("state", self.state.as_str(), usual.state.as_str()),
+            ("cache", self.cache.as_str(), usual.cache.as_str()),
+        ];
+        let unusual = options.into_iter().filter(|(_, is, usual)| is != usual);
+        unusual.flat_map(|(option, is, _)| [" --", option, " ", is]).collect()
+    }
+
     pub(super) fn description(&self) -> Utf8PathBuf {
         self.state.join("lab.json")
     }
@@ -127,5 +168,19 @@ impl Lab {
 
     pub(super) fn guests(&self) -> Utf8PathBuf {
         self.state.join("guests")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lab_is_named_by_the_options_that_differ_from_the_usual() {
+        let mut place = Place::usual("lab".parse().expect("a name"));
+        assert_eq!(place.options(), "");
+        place = Place::usual("demo".parse().expect("a name"));
+        place.state = "/dev/shm/x".into();
+        assert_eq!(place.options(), " --name demo --state /dev/shm/x");
     }
 }

@@ -3,10 +3,10 @@
 use super::{
     Lab, LabError,
     config::Config,
-    container::Power,
     error::AtPath as _,
     guest_files::GuestRoot,
     journal::TaskLog,
+    lxc::Power,
     node::{Guest, Node},
     program::run,
     schema,

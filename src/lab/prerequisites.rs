@@ -43,10 +43,13 @@ pub(super) fn check() -> Result<(), LabError> {
         let programs = missing.iter().map(|(program, _)| *program).collect();
         return Err(LabError::Missing { programs, packages: missing_packages() });
     }
-    if !rustix::process::geteuid().is_root() {
-        return Err(LabError::NotRoot);
-    }
+    check_root()?;
     ["/etc/subuid", "/etc/subgid"].into_iter().try_for_each(grant_id_range)
+}
+
+/// Refuses unless this is root.
+pub fn check_root() -> Result<(), LabError> {
+    if rustix::process::geteuid().is_root() { Ok(()) } else { Err(LabError::NotRoot) }
 }
 
 fn missing() -> Vec<(&'static str, &'static str)> {

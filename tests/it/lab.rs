@@ -23,8 +23,8 @@ fn missing_programs_are_one_message_with_the_command_that_installs_them() {
     };
     assert_eq!(
         error.to_string(),
-        "the lab needs programs that are not here (lxc-start, mmdebstrap); install them:\n  \
-         apt-get install --no-install-recommends lxc mmdebstrap"
+        "the lab needs programs that are not here (lxc-start, mmdebstrap); as root:\n  \
+         apt-get update && apt-get install --no-install-recommends lxc mmdebstrap"
     );
 }
 
@@ -258,7 +258,26 @@ fn a_lab_that_went_down_left_nothing() {
     assert!(Command::new("kill").args(["-9", &pid]).status().expect("kill runs").success());
     drop(lab);
     assert_eq!(self::traces(&name), Vec::<String>::new());
-    lab::down(&place).expect("a second time does nothing");
+    assert!(!lab::down(&place).expect("a second time does nothing"), "and says so");
+}
+
+#[test]
+fn a_bridge_of_the_same_name_that_the_lab_did_not_make_is_left_alone() {
+    let Some(lab) = RealLab::start("br") else { return };
+    // Another lab of this name, as it would be made from another folder.
+    let place = lab::Place { state: "/var/lib/stackc-lab/elsewhere".into(), ..lab.place.clone() };
+    let wanted = lab::Up {
+        place: &place,
+        subnet: None,
+        port: None,
+        mirror: None,
+        program: env!("CARGO_BIN_EXE_stackc").into(),
+    };
+    let refused = lab::up(&wanted, &mut |_| {}).map(|_| ());
+    assert!(matches!(refused, Err(lab::LabError::ForeignBridge { .. })), "{refused:?}");
+    assert!(!place.state.exists(), "refused before anything was made");
+    assert!(!lab::down(&place).expect("there is nothing to remove"));
+    lab.boot(101, "a1");
 }
 
 /// Everything on this machine that bears the lab's name.

@@ -10,6 +10,7 @@ mod compile_cli;
 mod compile_git;
 mod compile_laws;
 mod cut_proxy;
+mod demo;
 mod example_apps;
 mod fake;
 mod faults_judge;

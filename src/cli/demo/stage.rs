@@ -1,27 +1,27 @@
 //! What the demo is played on: it shows a command as a user would type it, its real output, and what is to be seen in it.
 
-use super::http;
-use anstream::{print, println};
-use anstyle::{AnsiColor, Style};
+use super::{claim::ClaimError, http, screen};
+use crate::lab::{Interrupts, Place};
 use camino::Utf8PathBuf;
 use std::{
     fs,
     io::{self, BufRead as _, BufReader},
     net::IpAddr,
+    os::unix::process::CommandExt as _,
     path::PathBuf,
-    process::Command,
-    time::{Duration, Instant},
+    process::{Command, Stdio},
+    time::Instant,
 };
-
-const TITLE: Style = AnsiColor::Cyan.on_default().bold();
-const PROMPT: Style = AnsiColor::Green.on_default().bold();
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default().bold();
-const QUIET: Style = Style::new().dimmed();
 
 /// Why the story ended early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DemoError {
+    #[error("it was stopped")]
+    Stopped,
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error("cannot listen for Ctrl-C")]
+    Interrupts(#[source] io::Error),
     #[error("`{command}` ended with {ended}, and {wanted} was expected")]
     Exit { command: String, ended: String, wanted: u8 },
     #[error("cannot run `{command}`")]
@@ -40,8 +40,6 @@ pub(super) enum DemoError {
     NotSo { claim: String, found: String },
     #[error("cannot change the workspace")]
     Workspace(#[from] crate::lab::workspace::WorkspaceError),
-    #[error("`{}` is not UTF-8, which a workspace's path must be", .0.display())]
-    NotUtf8(PathBuf),
     #[error("cannot {doing} `{}`", path.display())]
     File {
         doing: &'static str,
@@ -54,28 +52,48 @@ pub(super) enum DemoError {
 pub(super) struct Stage {
     /// This very binary: the demo calls verbs as a user does.
     stackc: PathBuf,
-    /// Where commands run: at first a temporary folder, then the workspace in it.
+    /// Where commands run: at first the demo's folder, then the workspace in it.
     pub folder: Utf8PathBuf,
-    /// What names the lab in each of its verbs.
-    lab: Vec<&'static str>,
+    /// What names the lab to each of its verbs.
+    lab: [(&'static str, String); 3],
+    /// What ends the story early; nothing when it is no longer listened to.
+    interrupts: Option<Interrupts>,
     started: Instant,
     scenes: Vec<(String, Instant)>,
 }
 
 impl Stage {
-    pub fn new(stackc: PathBuf, folder: Utf8PathBuf, lab: Vec<&'static str>) -> Self {
-        Self { stackc, folder, lab, started: Instant::now(), scenes: Vec::new() }
+    pub fn new(
+        stackc: PathBuf,
+        folder: Utf8PathBuf,
+        place: &Place,
+        interrupts: Interrupts,
+    ) -> Self {
+        let (lab, interrupts) = (place.environment(), Some(interrupts));
+        Self { stackc, folder, lab, interrupts, started: Instant::now(), scenes: Vec::new() }
     }
 
     /// A new part of the story.
     pub fn scene(&mut self, title: &str) {
         self.scenes.push((title.to_owned(), Instant::now()));
-        println!(
-            "\n{TITLE}━━ {}. {title} {:━<2$}{TITLE:#}",
-            self.scenes.len(),
-            "",
-            70_usize.saturating_sub(title.len())
-        );
+        screen::title(&format!("{}. {title}", self.scenes.len()));
+    }
+
+    /// From here on the story goes to its end, whoever would stop it.
+    pub fn ignore_interrupts(&mut self) {
+        self.interrupts = None;
+    }
+
+    /// What makes the lab's verbs mean this lab, as a user would say it to the shell.
+    pub fn name_lab(&self) {
+        let settings = self.lab.iter().map(|(name, value)| format!(" {name}={value}"));
+        screen::command(&format!("export{}", settings.collect::<String>()));
+    }
+
+    /// Goes on in the workspace of the demo's folder.
+    pub fn enter(&mut self, workspace: &str) {
+        self.folder.push(workspace);
+        screen::command(&format!("cd {}", self.folder));
     }
 
     /// Runs a verb in the workspace, shows it with its output, and holds it to its exit code.
@@ -87,50 +105,55 @@ impl Stage {
 
     /// Runs a verb of the lab.
     pub fn lab(&self, verb: &str, arguments: &[&str]) -> Result<String, DemoError> {
-        self.stackc(&[&["lab", verb], self.lab.as_slice(), arguments].concat(), 0)
+        self.stackc(&[&["lab", verb], arguments].concat(), 0)
     }
 
     /// Runs another program in the workspace.
     pub fn shell(&self, program: &str, arguments: &[&str]) -> Result<String, DemoError> {
         let mut command = Command::new(program);
-        command.args(arguments);
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
         self.play(command, &shown(program, arguments), 0)
     }
 
     fn play(&self, mut command: Command, shown: &str, wanted: u8) -> Result<String, DemoError> {
-        println!("\n{PROMPT}${PROMPT:#} {shown}");
+        self.go_on()?;
+        screen::command(shown);
         let started = Instant::now();
         let failed = |cause| DemoError::Run { command: shown.to_owned(), cause };
         // One pipe for both, so that lines come in the order in which they were written.
         let (output, input) = io::pipe().map_err(failed)?;
-        command.stdout(input.try_clone().map_err(failed)?).stderr(input);
-        let mut child = command.current_dir(&self.folder).spawn().map_err(failed)?;
+        command.stdin(Stdio::null()).stdout(input.try_clone().map_err(failed)?).stderr(input);
+        // In a group of its own, so that Ctrl-C comes to the demo, which decides what ends and what is still put away.
+        command.process_group(0).envs(self.lab.iter().cloned()).current_dir(&self.folder);
+        let mut child = command.spawn().map_err(failed)?;
         // It holds the writing ends; while it lives, the reading end has no end.
         drop(command);
-        let mut text = String::new();
-        for line in BufReader::new(output).lines() {
-            let line = line.map_err(failed)?;
-            println!("  {line}");
-            text.push_str(&line);
-            text.push('\n');
-        }
+        self.interrupts.iter().for_each(|interrupts| interrupts.attend(&child));
+        let text = show(output).map_err(failed);
+        self.interrupts.iter().for_each(Interrupts::release);
         let status = child.wait().map_err(failed)?;
-        println!("{QUIET}  {:.1} s{QUIET:#}", started.elapsed().as_secs_f64());
+        self.go_on()?;
+        screen::took(started.elapsed());
         if status.code() == Some(i32::from(wanted)) {
-            return Ok(text);
+            return text;
         }
-        println!("{BAD}✗{BAD:#} it ends with {status}, and {wanted} was expected");
+        screen::bad(&format!("it ends with {status}, and {wanted} was expected"));
         Err(DemoError::Exit { command: shown.to_owned(), ended: status.to_string(), wanted })
+    }
+
+    fn go_on(&self) -> Result<(), DemoError> {
+        let stopped = self.interrupts.as_ref().is_some_and(Interrupts::came);
+        if stopped { Err(DemoError::Stopped) } else { Ok(()) }
     }
 
     /// How long each scene and the whole took.
     pub fn times(&self) {
         let ends = self.scenes.iter().skip(1).map(|(_, start)| *start).chain([Instant::now()]);
-        println!("\n{TITLE}━━ Times {:━<64}{TITLE:#}", "");
-        for ((title, start), end) in self.scenes.iter().zip(ends) {
-            print_time(title, end - *start);
-        }
-        print_time("in all", self.started.elapsed());
+        let scenes = self.scenes.iter().zip(ends);
+        let mut rows: Vec<_> =
+            scenes.map(|((title, start), end)| (title.clone(), end - *start)).collect();
+        rows.push(("in all".to_owned(), self.started.elapsed()));
+        screen::times(&rows);
     }
 
     /// The address of a project's guest in `dev`, from its definition.
@@ -151,19 +174,24 @@ impl Stage {
     }
 }
 
-/// A sentence of the teller.
-pub(super) fn say(text: &str) {
-    println!("{text}");
+/// Shows what comes out of a command, line by line, and returns it.
+fn show(output: io::PipeReader) -> io::Result<String> {
+    let mut text = String::new();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        screen::output(&line);
+        text.push_str(&line);
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 /// Asks an app over HTTP and shows the answer.
 pub(super) fn curl(ip: IpAddr, port: u16) -> Result<String, DemoError> {
-    println!("\n{PROMPT}${PROMPT:#} curl -s --retry 5 --retry-connrefused http://{ip}:{port}/");
+    screen::command(&format!("curl -s --retry 5 --retry-connrefused http://{ip}:{port}/"));
     let silent = |cause| DemoError::Silent { address: format!("{ip}:{port}"), cause };
     let answer = http::get_when_ready(ip, port, "/").map_err(silent)?;
-    for line in answer.body.lines() {
-        println!("  {line}");
-    }
+    answer.body.lines().for_each(screen::output);
     check(&format!("port {port} answers with 200"), answer.status == 200, &answer.body)?;
     Ok(answer.body)
 }
@@ -171,16 +199,11 @@ pub(super) fn curl(ip: IpAddr, port: u16) -> Result<String, DemoError> {
 /// Says that something is so, or ends the story because it is not.
 pub(super) fn check(claim: &str, holds: bool, found: &str) -> Result<(), DemoError> {
     if holds {
-        println!("{GOOD}✓{GOOD:#} {claim}");
+        screen::good(claim);
         return Ok(());
     }
-    println!("{BAD}✗{BAD:#} {claim}");
+    screen::bad(claim);
     Err(DemoError::NotSo { claim: claim.to_owned(), found: found.trim().to_owned() })
-}
-
-fn print_time(title: &str, time: Duration) {
-    print!("  {title:<52}");
-    println!("{:>7.1} s", time.as_secs_f64());
 }
 
 /// A command as a person types it.

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        container::Power,
+        lxc::Power,
         node::Node,
         schema::{self, Kind, Parameters, optional},
     },

@@ -3,7 +3,7 @@
 use super::{
     super::{
         config::{self, Config, OPTIONS, Refused},
-        container::Power,
+        lxc::Power,
         node::{Guest, Node},
         power,
         program::run,

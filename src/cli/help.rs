@@ -1,0 +1,260 @@
+//! What every `--help` page ends with: examples, and the exit codes that the verb can have.
+
+use clap::{Arg, Command};
+use std::{fmt::Write as _, path::PathBuf};
+
+/// What an exit code says, in the words of README.md.
+const CODES: [(u8, &str); 8] = [
+    (0, "done, or nothing to do"),
+    (1, "a mistake in definitions"),
+    (2, "wrong use of the command line"),
+    (3, "refused before anything changed; the message says why"),
+    (4, "failed before the switch; what runs is untouched"),
+    (5, "switched and undone: whole on the old generation"),
+    (6, "not whole, or unknown: a person is needed, and the next command is printed"),
+    (10, "there are changes, and --exit-code asked for this"),
+];
+
+/// Where a code says something else: the beginning of a page's verb, the code, its meaning. The first that fits counts.
+const EXCEPTIONS: [(&str, u8, &str); 3] = [
+    ("lab demo", 4, "stopped; its lab has been taken down"),
+    ("lab demo", 6, "something was not as it should be; its lab has been taken down"),
+    ("lab", 4, "stopped on the way; the same command again goes on"),
+];
+
+/// Verbs that have no workspace, so that `-C` means nothing to them.
+const WITHOUT_WORKSPACE: [&str; 3] = ["lab", "completions", "man"];
+
+/// The end of one page.
+struct Page {
+    /// `activate`, or `lab up`; empty for the first page.
+    verb: &'static str,
+    /// Commands, each with what it is for.
+    examples: &'static [(&'static str, &'static str)],
+    codes: &'static [u8],
+}
+
+const READS: &[u8] = &[0, 1, 2, 3];
+const COMPARES: &[u8] = &[0, 1, 2, 3, 10];
+const CHANGES: &[u8] = &[0, 1, 2, 3, 4, 5, 6];
+const LAB: &[u8] = &[0, 2, 3, 4];
+
+const PAGES: &[Page] = &[
+    Page {
+        verb: "",
+        examples: &[
+            ("stackc lab demo --yes", "see it all on this machine first"),
+            ("stackc build", "compile every guest"),
+            ("stackc plan shop/dev", "what activate would do"),
+            ("stackc activate shop/dev", "do it, after a yes"),
+            ("stackc rollback shop/dev", "the generation before"),
+        ],
+        codes: &[0, 1, 2, 3, 4, 5, 6, 10],
+    },
+    Page {
+        verb: "build",
+        examples: &[
+            ("stackc build", "every guest"),
+            ("stackc build shop", "every env of one project"),
+            ("stackc build '*/dev' reports/qa", "a pattern, and one more guest"),
+        ],
+        codes: READS,
+    },
+    Page {
+        verb: "check",
+        examples: &[
+            ("stackc check", "every mistake, with file, line and column"),
+            ("stackc -C ../site check", "another workspace"),
+        ],
+        codes: &[0, 1, 2],
+    },
+    Page {
+        verb: "show",
+        examples: &[
+            ("stackc show shop/dev", "what is in the bundle"),
+            ("stackc show shop/dev --file .service", "its units"),
+        ],
+        codes: READS,
+    },
+    Page {
+        verb: "diff",
+        examples: &[
+            ("stackc diff shop/dev", "since the last build"),
+            ("stackc diff --exit-code", "for scripts: 10 when anything changed"),
+        ],
+        codes: COMPARES,
+    },
+    Page {
+        verb: "explain",
+        examples: &[("stackc explain shop/dev env_vars.APP_ENV", "which file and line won")],
+        codes: &[0, 1, 2],
+    },
+    Page {
+        verb: "lock",
+        examples: &[
+            ("stackc lock", "every branch"),
+            ("stackc lock shop/dev", "the branch of one guest"),
+        ],
+        codes: READS,
+    },
+    Page {
+        verb: "plan",
+        examples: &[
+            ("stackc plan", "every guest"),
+            ("stackc plan shop/dev --exit-code", "for scripts: 10 when something is to do"),
+        ],
+        codes: COMPARES,
+    },
+    Page {
+        verb: "activate",
+        examples: &[
+            ("stackc activate shop/dev", "shows the plan and asks"),
+            ("stackc activate '*/dev' --yes", "every dev env, unasked"),
+            ("stackc activate --all --yes", "every guest, unasked"),
+        ],
+        codes: CHANGES,
+    },
+    Page {
+        verb: "rollback",
+        examples: &[
+            ("stackc rollback shop/dev", "the generation before"),
+            ("stackc rollback shop/dev --to 3", "one of `stackc history shop/dev`"),
+        ],
+        codes: CHANGES,
+    },
+    Page {
+        verb: "status",
+        examples: &[
+            ("stackc status", "every guest, one line each"),
+            ("stackc status shop --json", "one project, for scripts"),
+        ],
+        codes: READS,
+    },
+    Page {
+        verb: "history",
+        examples: &[("stackc history shop/dev", "its generations, the live one with a star")],
+        codes: READS,
+    },
+    Page {
+        verb: "lab",
+        examples: &[
+            ("stackc lab demo --yes", "the whole path, then nothing is left"),
+            ("stackc lab up", "a lab of your own"),
+            ("stackc lab workspace my-stacks", "definitions for it, to play with"),
+            ("stackc lab down", "remove it"),
+        ],
+        codes: LAB,
+    },
+    Page {
+        verb: "lab up",
+        examples: &[
+            ("stackc lab up", "after a reboot: back again"),
+            ("stackc lab up --name b --subnet 10.213.7.0/24", "a second lab"),
+        ],
+        codes: LAB,
+    },
+    Page {
+        verb: "lab down",
+        examples: &[
+            ("stackc lab down", "the base stays, for the next"),
+            ("stackc lab down --purge-base", "nothing stays"),
+        ],
+        codes: LAB,
+    },
+    Page {
+        verb: "lab status",
+        examples: &[("stackc lab status", "works without its API too")],
+        codes: LAB,
+    },
+    Page {
+        verb: "lab ssh",
+        examples: &[
+            ("stackc lab ssh shop-dev", "a shell there"),
+            ("stackc lab ssh 101 journalctl -b", "one command; its exit code is passed on"),
+        ],
+        codes: LAB,
+    },
+    Page {
+        verb: "lab power-cut",
+        examples: &[("stackc lab power-cut shop-dev --restart", "then see `stackc status`")],
+        codes: LAB,
+    },
+    Page {
+        verb: "lab workspace",
+        examples: &[
+            ("stackc lab workspace my-stacks", "a folder with all that it takes"),
+            ("stackc -C my-stacks activate shop/dev", "make a guest of it"),
+        ],
+        codes: &[0, 2, 3],
+    },
+    Page {
+        verb: "lab demo",
+        examples: &[
+            ("stackc lab demo --yes", "about three minutes; Ctrl-C removes its lab"),
+            ("stackc lab demo --yes --keep", "look around in its lab afterwards"),
+        ],
+        codes: &[0, 2, 3, 4, 6],
+    },
+    Page {
+        verb: "completions",
+        examples: &[("stackc completions bash", "into /etc/bash_completion.d/stackc, or eval it")],
+        codes: &[0, 2],
+    },
+    Page {
+        verb: "man",
+        examples: &[
+            ("stackc man activate | man -l -", "read one verb's page"),
+            ("stackc man lab up", "a verb of the lab, as troff"),
+        ],
+        codes: &[0, 2],
+    },
+];
+
+/// Gives every page its end, and hides `-C` where there is no workspace.
+pub fn complete(command: Command) -> Command {
+    let command = PAGES.iter().fold(command, |command, page| {
+        let verb: Vec<&str> = page.verb.split_whitespace().collect();
+        end_page(command, &verb, end(page))
+    });
+    WITHOUT_WORKSPACE
+        .into_iter()
+        .fold(command, |command, verb| command.mut_subcommand(verb, hide_workspace))
+}
+
+fn end_page(command: Command, verb: &[&str], end: String) -> Command {
+    match verb {
+        [] => command.after_help(end),
+        [first, rest @ ..] => command.mut_subcommand(*first, |verb| end_page(verb, rest, end)),
+    }
+}
+
+/// An argument of the same name keeps clap from handing the global one down.
+fn hide_workspace(verb: Command) -> Command {
+    let path = Arg::new("path").short('C').long("workspace").global(true).hide(true);
+    verb.arg(path.value_parser(clap::value_parser!(PathBuf)))
+}
+
+fn end(page: &Page) -> String {
+    let width = page.examples.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    let mut text = "Examples:\n".to_owned();
+    for (command, purpose) in page.examples {
+        writeln!(text, "  {command:<width$}  {purpose}").expect("text takes it");
+    }
+    text.push_str("\nExit codes:\n");
+    for code in page.codes {
+        writeln!(text, "  {code:>2}  {}", meaning(page, *code)).expect("text takes it");
+    }
+    text.trim_end().to_owned()
+}
+
+fn meaning(page: &Page, code: u8) -> &'static str {
+    let special = EXCEPTIONS.into_iter().filter(|(verb, ..)| page.verb.starts_with(verb));
+    let meanings = special.map(|(_, code, text)| (code, text)).chain(CODES);
+    let mut fitting = meanings.filter(|(number, _)| *number == code);
+    fitting.next().map(|(_, text)| text).expect("pages name codes of the table")
+}
+
+/// Every example, by the verb that it is for.
+pub fn examples() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PAGES.iter().flat_map(|page| page.examples.iter().map(|(command, _)| (page.verb, *command)))
+}

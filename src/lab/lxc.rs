@@ -1,0 +1,106 @@
+//! A container as LXC knows it: a name below a folder. Enough to ask it, to end it and to remove it.
+
+use super::{
+    LabError, control_groups,
+    error::remove_if_there,
+    program::{run, succeeds},
+};
+use camino::Utf8PathBuf;
+use std::fs;
+
+/// How long LXC may take to start or kill a container.
+pub(super) const POWER_SECONDS: u32 = 30;
+
+/// Whether a container runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Power {
+    Stopped,
+    /// `init` is the guest's PID 1, seen from outside.
+    Running {
+        init: u32,
+    },
+}
+
+pub(super) struct Lxc {
+    guests: Utf8PathBuf,
+    /// Unique on this machine: LXC names control groups after it.
+    name: String,
+}
+
+impl Lxc {
+    /// The container of this name below `guests`, whether it is there or not.
+    pub(super) fn at(guests: impl Into<Utf8PathBuf>, name: impl Into<String>) -> Self {
+        Self { guests: guests.into(), name: name.into() }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn folder(&self) -> Utf8PathBuf {
+        self.guests.join(&self.name)
+    }
+
+    pub(super) fn rootfs(&self) -> Utf8PathBuf {
+        self.folder().join("rootfs")
+    }
+
+    pub(super) fn is_mounted(&self) -> bool {
+        succeeds(10, &["mountpoint", "-q", self.rootfs().as_str()])
+    }
+
+    /// Whether it runs; asks LXC, since a guest can also power itself off.
+    pub(super) fn power(&self) -> Power {
+        let asked = self.run("ask whether the guest runs", 10, "lxc-info", &["-s", "-p"]);
+        let asked = asked.unwrap_or_default();
+        let field = |name: &str| asked.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
+        match (field("State:"), field("PID:").and_then(|pid| pid.parse().ok())) {
+            (Some("STOPPED") | None, _) | (_, None) => Power::Stopped,
+            (_, Some(init)) => Power::Running { init },
+        }
+    }
+
+    /// Ends everything in it at once, as a power cut does. A guest that is down stays down.
+    pub(super) fn kill(&self) -> Result<(), LabError> {
+        if self.power() == Power::Stopped {
+            return Ok(());
+        }
+        let killed = self.run("kill the guest", POWER_SECONDS, "lxc-stop", &["-k"]);
+        // It may have ended by itself in between.
+        if self.power() == Power::Stopped { Ok(()) } else { killed.map(drop) }
+    }
+
+    /// Removes it whole, running or not, finished or half made.
+    pub(super) fn remove(&self) -> Result<(), LabError> {
+        self.kill()?;
+        if self.is_mounted() {
+            run("unmount the guest's root", 30, &["umount", self.rootfs().as_str()])?;
+        }
+        self.remove_traces();
+        remove_if_there(&self.folder(), |path| fs::remove_dir_all(path))
+    }
+
+    /// What LXC leaves of a container that ended: empty control groups and a lock file. Not being there is fine.
+    fn remove_traces(&self) {
+        for controller in control_groups::roots() {
+            for group in ["lxc.payload", "lxc.monitor"] {
+                control_groups::remove_empty(&controller.join(format!("{group}.{}", self.name)));
+            }
+        }
+        let _ = fs::remove_file(format!("/run/lxc/lock{}/.{}", self.guests, self.name));
+    }
+
+    /// Runs one of LXC's programs on this container. `doing` completes "cannot …", before its name.
+    pub(super) fn run(
+        &self,
+        doing: &str,
+        seconds: u32,
+        program: &str,
+        arguments: &[&str],
+    ) -> Result<String, LabError> {
+        let doing = format!("{doing} `{}`", self.name);
+        let mut argv = vec![program, "-P", self.guests.as_str(), "-n", &self.name];
+        argv.extend(arguments);
+        run(&doing, seconds, &argv)
+    }
+}
