@@ -1,7 +1,8 @@
 //! Every call to the guest's files and system made to fail, before its effect and after it, once and from then on.
 
 use crate::fake::{Fault, Faulty};
-use crate::guest_fixture::{Folder, Made, caller, identity, input, make, messages};
+use crate::guest_bundle::{Made, make};
+use crate::guest_fixture::{Folder, caller, identity, input, messages};
 use stackc::guest::{Answer, Guest, Offline, RealFs, answer};
 use stackc::model::Switch;
 use stackc::model::protocol::{BeginRequest, ConfirmRequest};

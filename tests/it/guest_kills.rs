@@ -1,8 +1,7 @@
 //! The real binary killed at its state-changing system calls: each time the guest is whole, old or new, and converges.
 
-use crate::guest_fixture::{
-    Folder, Made, caller, feed, identity, input, make, messages, name, reply,
-};
+use crate::guest_bundle::{Made, make};
+use crate::guest_fixture::{Folder, caller, feed, identity, input, messages, name, reply};
 use crate::kill_points::{Kills, Left, assert_no_leftovers, recover};
 use stackc::model::protocol::{BeginRequest, ConfirmRequest, Done, Refusal, UndoRequest};
 use stackc::model::{Ledger, Phase, Switch, TxState};

@@ -1,7 +1,8 @@
 //! The real binary killed in what it makes beside the running system, release, migration, databases, and in what it
 //! removes: nothing half-made is ever seen, nothing that runs is missed, and the same call again ends as the first.
 
-use crate::guest_fixture::{Folder, Made, caller, feed, identity, input, make, name, reply};
+use crate::guest_bundle::{Made, make};
+use crate::guest_fixture::{Folder, caller, feed, identity, input, name, reply};
 use crate::guest_prepare::{app, checkout_of, release, release_document};
 use crate::kill_points::{Kills, Left, recover};
 use stackc::model::protocol::{

@@ -1,10 +1,14 @@
 //! The whole life of a guest that is a folder, with the real binary.
 
-use crate::guest_fixture::{FOREIGN, Folder, Made, health, identity, make, name};
+use crate::guest_bundle::{Made, health, make};
+use crate::guest_fixture::{FOREIGN, Folder, caller, identity, name};
 use stackc::model::protocol::{
-    FetchReply, FetchRequest, HistoryReply, HistoryRequest, RefusalCode, UndoRequest,
+    BeginRequest, Done, FetchReply, FetchRequest, GcReply, GcRequest, HistoryReply, HistoryRequest,
+    RefusalCode, UndoRequest,
 };
-use stackc::model::{Bundle, Ledger, Outcome, Phase, Placed, Probe, Switch, TxState, layout};
+use stackc::model::{
+    Bundle, GenerationId, Ledger, Nonce, Outcome, Phase, Placed, Probe, Switch, TxState, layout,
+};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -35,11 +39,8 @@ fn guest_goes_from_bundle_to_confirmed_generation() {
 fn guest_undone_by_silence_is_as_it_was_to_the_byte() {
     let (folder, first, _) = Folder::on_first();
     let (picture, running) = (folder.picture(), folder.running());
-    let second = make(2, 60);
-    let switch = second.switch(TX2, 1, 2, &first.ledger());
-    folder.prepare(TX2, &second);
-    folder.begin(&switch).expect("it begins");
-    folder.run_switch(TX2);
+    let (second, switch) = second_after(&first);
+    folder.switch_over(&second, &switch);
     assert_eq!(folder.result(TX2).phase, Phase::AwaitingConfirm);
     assert_ne!(folder.picture(), picture);
     folder.command(&["timer-undo", TX2, "0"]).output().expect("it can be run");
@@ -56,15 +57,11 @@ fn guest_found_as_it_was_gets_its_own_files_back() {
     let folder = Folder::new();
     let before = folder.picture();
     let made = make(1, 60);
-    let switch = made.switch(TX2, 0, 1, &stackc::model::Ledger::default());
-    folder.prepare(TX2, &made);
-    folder.begin(&switch).expect("it begins");
-    folder.run_switch(TX2);
+    let switch = made.switch(TX2, 0, 1, &Ledger::default());
+    folder.switch_over(&made, &switch);
     let sshd = "/etc/ssh/sshd_config.d/10-stackc.conf";
     assert_eq!(folder.text(sshd), "# version 1\n");
-    let request = UndoRequest { identity: identity(), tx: name(TX2), who: "ops@desk".to_owned() };
-    let state: TxState = folder.call(&["undo"], &request, &[]).expect("it goes back");
-    assert_eq!(state.phase, Phase::Undone);
+    assert_eq!(folder.undo(TX2).phase, Phase::Undone);
     assert_eq!(folder.text(sshd), FOREIGN);
     assert_eq!(folder.picture(), before);
     assert_eq!(
@@ -88,22 +85,27 @@ fn guest_gives_a_found_file_back_when_a_later_generation_leaves_it() {
     assert_eq!(folder.text("/etc/ufw/ufw.conf"), "# ufw\nENABLED=no\nLOGLEVEL=low\n");
 }
 
+/// The second version, and the switch to it from the first.
+fn second_after(first: &Made) -> (Made, Switch) {
+    let second = make(2, 60);
+    let switch = second.switch(TX2, 1, 2, &first.ledger());
+    (second, switch)
+}
+
 /// A guest on a first version that listens, and the second version's switch waiting for its confirm.
 fn waiting_switch(listener: &TcpListener, start_seconds: u32) -> (Folder, Switch) {
     let port = listener.local_addr().expect("it is bound").port();
     let tcp = Probe::Tcp { port, timeout_seconds: 1 };
-    let mut health = health(60);
-    health.start_seconds = start_seconds;
-    health.probes.insert("listens".to_owned(), tcp);
+    let mut listening = health(60);
+    listening.start_seconds = start_seconds;
+    listening.probes.insert("listens".to_owned(), tcp);
     let (folder, mut first, mut second) = (Folder::new(), make(1, 60), make(2, 60));
-    first.set_health(health);
-    second.set_health(crate::guest_fixture::health(60));
+    first.set_health(listening);
+    second.set_health(health(60));
     let switch = first.switch("00000000000000a1", 0, 1, &Ledger::default());
     folder.activate(&first, &switch);
     let switch = second.switch(TX2, 1, 2, &first.ledger());
-    folder.prepare(TX2, &second);
-    folder.begin(&switch).expect("it begins");
-    folder.run_switch(TX2);
+    folder.switch_over(&second, &switch);
     assert_eq!(folder.result(TX2).phase, Phase::AwaitingConfirm);
     (folder, switch)
 }
@@ -177,8 +179,7 @@ fn guest_gives_back_keys_that_leave_and_removes_those_that_were_not_found() {
 fn guest_undoes_at_once_when_a_unit_does_not_start() {
     let (folder, first, _) = Folder::on_first();
     let picture = folder.picture();
-    let second = make(2, 60);
-    let switch = second.switch(TX2, 1, 2, &first.ledger());
+    let (second, switch) = second_after(&first);
     folder.prepare(TX2, &second);
     folder.begin(&switch).expect("it begins");
     // ssh.service is no unit that an undo must see running here: only its reload fails.
@@ -189,9 +190,7 @@ fn guest_undoes_at_once_when_a_unit_does_not_start() {
     assert!(matches!(state.phase, Phase::Inconsistent | Phase::Undone), "{state:?}");
     let failure = state.failure.expect("it says why");
     assert!(failure.what.contains("`ssh.service` did not start"), "{failure:?}");
-    let request = UndoRequest { identity: identity(), tx: name(TX2), who: "ops@desk".to_owned() };
-    let state: TxState = folder.call(&["undo"], &request, &[]).expect("it can be tried again");
-    assert_eq!(state.phase, Phase::Undone);
+    assert_eq!(folder.undo(TX2).phase, Phase::Undone);
     assert_eq!(folder.picture(), picture);
 }
 
@@ -199,11 +198,8 @@ fn guest_undoes_at_once_when_a_unit_does_not_start() {
 fn guest_that_booted_in_the_window_is_back_on_the_old_generation() {
     let (folder, first, _) = Folder::on_first();
     let picture = folder.picture();
-    let second = make(2, 60);
-    let switch = second.switch(TX2, 1, 2, &first.ledger());
-    folder.prepare(TX2, &second);
-    folder.begin(&switch).expect("it begins");
-    folder.run_switch(TX2);
+    let (second, switch) = second_after(&first);
+    folder.switch_over(&second, &switch);
     folder.boot();
     folder.command(&["recover"]).output().expect("it can be run");
     assert_eq!(folder.picture(), picture);
@@ -260,14 +256,11 @@ fn guest_refuses_what_does_not_fit() {
     assert_eq!(refusal.code, RefusalCode::Stale);
     assert_eq!(refusal.message, "the plan was made against generation 0, and generation 1 is live");
     assert_eq!(refusal.state, "generation 1 is live");
-    let mut stranger = crate::guest_fixture::caller(TX2);
+    let mut stranger = caller(TX2);
     stranger.identity.uuid = "u-2".to_owned();
     let switch = second.switch(TX2, 1, 2, &first.ledger());
-    let request =
-        stackc::model::protocol::BeginRequest { caller: stranger, switch: switch.clone() };
-    let refusal = folder
-        .call::<stackc::model::protocol::Done>(&["begin"], &request, &[])
-        .expect_err("it is another guest");
+    let request = BeginRequest { caller: stranger, switch: switch.clone() };
+    let refusal = folder.call::<Done>(&["begin"], &request, &[]).expect_err("it is another guest");
     assert_eq!(refusal.code, RefusalCode::Refused);
     assert_eq!(
         refusal.message,
@@ -298,17 +291,14 @@ fn guest_tells_an_unknown_transaction_from_a_request_that_does_not_fit() {
 #[test]
 fn guest_keeps_a_second_operator_out_while_a_switch_waits() {
     let (folder, first, _) = Folder::on_first();
-    let second = make(2, 60);
-    let switch = second.switch(TX2, 1, 2, &first.ledger());
-    folder.prepare(TX2, &second);
-    folder.begin(&switch).expect("it begins");
-    folder.run_switch(TX2);
+    let (second, switch) = second_after(&first);
+    folder.switch_over(&second, &switch);
     let other = second.switch("00000000000000b2", 1, 3, &first.ledger());
     let refusal = folder.begin(&other).expect_err("the first one waits for its confirm");
     assert_eq!(refusal.code, RefusalCode::Busy);
     assert!(refusal.message.contains("ops@desk has switched to generation 2"), "{refusal:?}");
     let mut wrong = switch.clone();
-    wrong.nonce = stackc::model::Nonce("guess".to_owned());
+    wrong.nonce = Nonce("guess".to_owned());
     assert_eq!(folder.confirm(&wrong).expect_err("a guess").code, RefusalCode::Refused);
     assert_eq!(folder.confirm(&switch).expect("the right one").phase, Phase::Confirmed);
 }
@@ -317,11 +307,8 @@ fn guest_keeps_a_second_operator_out_while_a_switch_waits() {
 fn guest_that_cannot_be_recovered_opens_the_door_and_waits_for_a_person() {
     let (folder, first, _) = Folder::on_first();
     let picture = folder.picture();
-    let second = make(2, 60);
-    let switch = second.switch(TX2, 1, 2, &first.ledger());
-    folder.prepare(TX2, &second);
-    folder.begin(&switch).expect("it begins");
-    folder.run_switch(TX2);
+    let (second, switch) = second_after(&first);
+    folder.switch_over(&second, &switch);
     // Somebody's folder where a link must come back: no rename can put it there.
     let in_the_way = folder.at("/etc/profile.d/only-1.sh");
     std::fs::create_dir(&in_the_way).expect("it can be made");
@@ -337,9 +324,7 @@ fn guest_that_cannot_be_recovered_opens_the_door_and_waits_for_a_person() {
     let refusal = refusal.expect_err("a person is needed");
     assert_eq!(refusal.code, RefusalCode::Inconsistent);
     std::fs::remove_dir(&in_the_way).expect("it is empty");
-    let request = UndoRequest { identity: identity(), tx: name(TX2), who: "ops@desk".to_owned() };
-    let state: TxState = folder.call(&["undo"], &request, &[]).expect("it goes back now");
-    assert_eq!(state.phase, Phase::Undone);
+    assert_eq!(folder.undo(TX2).phase, Phase::Undone);
     assert_eq!(folder.picture(), picture);
 }
 
@@ -353,15 +338,14 @@ fn guest_gives_up_only_what_no_kept_generation_needs() {
         let tx = format!("00000000000000c{number}");
         let from = u64::from(number);
         let mut switch = made.switch(&tx, from - 1, from, &owned);
-        switch.generation.parent = Some(stackc::model::GenerationId(from - 1));
+        switch.generation.parent = Some(GenerationId(from - 1));
         folder.activate(&made, &switch);
         owned = made.ledger();
         digests.push(made.bundle.digest);
     }
-    let caller = crate::guest_fixture::caller("00000000000000c5");
-    let request = stackc::model::protocol::GcRequest { caller, keep: 1 };
-    let reply: stackc::model::protocol::GcReply =
-        folder.call(&["gc"], &request, &[]).expect("it is done");
+    let caller = caller("00000000000000c5");
+    let request = GcRequest { caller, keep: 1 };
+    let reply: GcReply = folder.call(&["gc"], &request, &[]).expect("it is done");
     let there = |digest| folder.at(&format!("/var/lib/stackc/store/{digest}")).is_dir();
     let kept: Vec<bool> = digests.iter().map(there).collect();
     assert_eq!(kept, [false, false, true, true], "the live one and where a rollback goes stay");

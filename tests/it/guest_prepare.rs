@@ -1,9 +1,8 @@
 //! What is made ready before a switch: packages, databases, builds and migrations, and what a failed one may tell.
 
 use crate::fixture_lab::RealLab;
-use crate::guest_fixture::{
-    Folder, Made, append, caller, feed, health, messages, name, rules, seal,
-};
+use crate::guest_bundle::{Made, append, health, rules, seal};
+use crate::guest_fixture::{Folder, caller, feed, messages, name};
 use crate::guest_real::RealGuest;
 use stackc::model::protocol::{
     BundleRequest, DatabasesRequest, Done, MigrateRequest, Refusal, RefusalCode, ReleaseRequest,

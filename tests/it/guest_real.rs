@@ -1,7 +1,8 @@
 //! A real Debian guest over SSH: units, the kernel's firewall, health, the confirm's window, a reboot.
 
 use crate::fixture_lab::RealLab;
-use crate::guest_fixture::{Made, caller, feed, identity, input, messages, name, reply, seal};
+use crate::guest_bundle::{Made, seal};
+use crate::guest_fixture::{caller, feed, identity, input, messages, name, reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stackc::model::protocol::{
