@@ -21,6 +21,12 @@ pub struct Workspace {
     pub path: PathBuf,
 }
 
+/// The worked examples' key, whose private half was thrown away.
+const EXAMPLE_KEY: &str = include_str!("../../keys/ops.pub");
+
+const EXAMPLE_KEY_ADMITTED: &str = "warning: `keys/ops.pub` is the worked examples' key, whose private half nobody has\n  \
+    help: put your own public key there before you activate, or no guest lets you in\n";
+
 /// A folder of a workspace for what can be made again.
 const OUT: &str = "out";
 
@@ -31,9 +37,14 @@ impl Workspace {
         Ok(Sources { files: files.map_err(|error| unreadable(&error, format))? })
     }
 
-    /// Compiles everything; mistakes are printed.
+    /// Compiles everything; mistakes are printed, and a warning when nobody could log in.
     pub fn compile(&self, format: Format) -> Result<Compiled, ExitCode> {
-        compile::compile(&self.sources(format)?).map_err(|report| mistakes(&report, format))
+        let compiled = compile::compile(&self.sources(format)?);
+        let compiled = compiled.map_err(|report| mistakes(&report, format))?;
+        if compiled.guests.values().any(admits_example) {
+            output::tell(EXAMPLE_KEY_ADMITTED);
+        }
+        Ok(compiled)
     }
 
     /// How the site is reached, whatever else is wrong in the workspace; mistakes in it are printed.
@@ -152,9 +163,17 @@ pub fn tags(guests: &BTreeMap<Target, Bundle>) -> BTreeMap<Target, BTreeSet<Stri
 
 /// A guest's tags in Proxmox.
 pub(super) fn tags_of(bundle: &Bundle) -> BTreeSet<String> {
+    proxmox(bundle).map(|guest| guest.tags).unwrap_or_default()
+}
+
+fn admits_example(bundle: &Bundle) -> bool {
+    let is_example = |key: &String| key.trim() == EXAMPLE_KEY.trim();
+    proxmox(bundle).is_some_and(|guest| guest.ssh_public_keys.iter().any(is_example))
+}
+
+fn proxmox(bundle: &Bundle) -> Option<ProxmoxDocument> {
     let path = document::PROXMOX.parse().expect("documents have plain names");
-    let bytes = bundle.files.get(&path).map_or(&[][..], Vec::as_slice);
-    serde_json::from_slice::<ProxmoxDocument>(bytes).map(|guest| guest.tags).unwrap_or_default()
+    serde_json::from_slice(bundle.files.get(&path)?).ok()
 }
 
 #[cfg(test)]

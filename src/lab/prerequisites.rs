@@ -4,7 +4,7 @@ use super::{LabError, error::AtPath as _, program::PROGRAM_PATH};
 use std::{fs, path::Path};
 
 /// A program that the lab runs, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("lxc-start", "lxc"),
     ("newuidmap", "uidmap"),
     ("mmdebstrap", "mmdebstrap"),
@@ -17,6 +17,8 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("nsenter", "util-linux"),
     ("setsid", "util-linux"),
     ("gpg", "gpg"),
+    // For the workspace of the worked examples.
+    ("git", "git"),
 ];
 
 /// Proves what is inside Debian's archives; a file, not a program.
@@ -57,6 +59,20 @@ fn missing() -> Vec<(&'static str, &'static str)> {
         |program: &str| PROGRAM_PATH.split(':').any(|d| Path::new(d).join(program).exists());
     let programs = PROGRAMS.into_iter().filter(|(program, _)| !in_path(program));
     programs.chain([KEYRING].into_iter().filter(|(file, _)| !Path::new(file).exists())).collect()
+}
+
+/// How many inotify instances one user may have. Root of all guests is one user to this machine, and with the kernel's 128 a dozen
+/// guests are enough that the next does not boot. Source: pve-container, `/usr/lib/sysctl.d/10-pve-ct-inotify-limits.conf`.
+const INOTIFY_INSTANCES: u32 = 65_536;
+
+/// Raises the limit until the next reboot, unless it is as high.
+pub(super) fn raise_inotify_limit() -> Result<(), LabError> {
+    let file = "/proc/sys/fs/inotify/max_user_instances";
+    let text = fs::read_to_string(file).at("read", file)?;
+    if text.trim().parse::<u32>().is_ok_and(|limit| limit >= INOTIFY_INSTANCES) {
+        return Ok(());
+    }
+    fs::write(file, INOTIFY_INSTANCES.to_string()).at("raise the limit", file)
 }
 
 fn grant_id_range(file: &str) -> Result<(), LabError> {

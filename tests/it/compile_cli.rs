@@ -219,3 +219,17 @@ fn lock_runs_no_command_that_an_address_names() {
     }
     assert!(!folder.path().join("pwned").exists());
 }
+
+#[test]
+fn the_examples_key_that_would_lock_everybody_out_is_warned_of_and_only_that() {
+    let folder = workspace();
+    let told = || text(&stackc(folder.path()).arg("check").assert().success().get_output().stderr);
+    assert!(
+        told().starts_with("warning: `keys/ops.pub` is the worked examples' key"),
+        "{}",
+        told()
+    );
+    let own = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDbtRAxwEjxOAwx5pQ7xSP0lYWlYOjf7TqM1jM5OLNra me@example.org\n";
+    fs::write(folder.path().join("keys/ops.pub"), own).expect("it is ours");
+    assert_eq!(told(), "");
+}
