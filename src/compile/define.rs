@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The most bytes of a file of definitions or a template.
 pub const SOURCE_BYTES_MAX: usize = 1 << 20;
 
+/// Where the pins are.
+const LOCK_FILE: &str = "stacks/lock.toml";
+
 /// What the authors wrote.
 pub struct Definitions {
     pub site: Table,
@@ -20,6 +23,7 @@ pub struct Definitions {
     /// By folder: `templates/x/` or `builtin:x/`.
     pub kinds: BTreeMap<String, Kind>,
     pub pins: BTreeMap<Target, (At, Table)>,
+    pub lock_file: Option<FileId>,
     /// Template files by name, with their text's file.
     pub templates: BTreeMap<String, FileId>,
     /// Public files: keys and certificates.
@@ -59,6 +63,7 @@ pub fn define(
         projects: reader.projects(),
         kinds,
         pins: reader.pins(),
+        lock_file: reader.seen.get(LOCK_FILE).copied(),
         templates: reader.select(is_template_file),
         keys: reader.keys(),
     }
@@ -184,23 +189,30 @@ impl Reader<'_> {
     }
 
     fn pins(&mut self) -> BTreeMap<Target, (At, Table)> {
-        let Some(file) = self.seen.get("stacks/lock.toml").copied() else {
+        let Some(file) = self.seen.get(LOCK_FILE).copied() else {
             return BTreeMap::new();
         };
         let mut pins = BTreeMap::new();
         for (project, member) in self.parse(file, schema::LOCK) {
             let Value::Table(envs) = member.node.value else { continue };
             for (env, Member { key, node }) in envs {
-                if let (Ok(project), Ok(env), Value::Table(table)) =
-                    (project.parse(), env.parse(), node.value)
-                {
-                    pins.insert(Target { project, env }, (key, table));
+                match (project.parse(), env.parse(), node.value) {
+                    (Ok(project), Ok(env), Value::Table(table)) => {
+                        pins.insert(Target { project, env }, (key, table));
+                    }
+                    (Err(error), ..) | (_, Err(error), _) => {
+                        self.mistakes.push(Mistake::new(key, error.to_string()).help(RELOCK));
+                    }
+                    _ => {}
                 }
             }
         }
         pins
     }
 }
+
+/// What mends a lockfile.
+const RELOCK: &str = "run `stackc lock`, which writes this file";
 
 fn take_table(table: &mut Table, key: &str) -> Option<Table> {
     match table.remove(key)?.node.value {

@@ -3,11 +3,11 @@
 use super::{
     accounts,
     define::{Definitions, Project},
-    documents, files, firewall,
+    documents, files, firewall, homes,
     identity::{Identity, Written},
     lock::{self, Pinned},
     overlay::Overlay,
-    proxmox, release,
+    ports, proxmox, release,
     report::Mistake,
     seal,
     site::SiteFacts,
@@ -18,7 +18,7 @@ use super::{
     view::{Lowering, View},
 };
 use crate::model::{
-    BUNDLE_BYTES_MAX, Bundle, Digest, ENTRIES_MAX, FILE_BYTES_MAX, ReleaseDocument, Target,
+    BUNDLE_BYTES_MAX, BranchName, Bundle, Digest, ENTRIES_MAX, FILE_BYTES_MAX, ReleaseDocument, Target,
     canonical, document,
 };
 use serde_json::json;
@@ -53,7 +53,7 @@ pub struct Source<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branch {
     pub repo: String,
-    pub branch: String,
+    pub branch: BranchName,
     pub subfolder: String,
 }
 
@@ -216,7 +216,7 @@ fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
         return None;
     };
     check_repo(&project, &repo.value, repo.at);
-    let branch = env.need_text("branch")?.value;
+    let branch = env.need::<BranchName>("branch")?.value;
     let subfolder = stack.table("release").text("subfolder");
     let subfolder = subfolder.map_or_else(String::new, |text| text.value);
     Some(Branch { repo: repo.value, branch, subfolder })
@@ -264,7 +264,7 @@ fn pin(
         return None;
     };
     let pin = lock::pinned(*pin_at, table, &mut stack.lowering.mistakes.borrow_mut())?;
-    if pin.repo != branch.repo || pin.branch != branch.branch {
+    if pin.repo != branch.repo || pin.branch != branch.branch.as_str() {
         let title = format!("the pin of `{target}` is for `{}` of `{}`", pin.branch, pin.repo);
         let help = format!("run `stackc lock {target}`");
         stack.report(Mistake::new(*pin_at, title).also(at, "another is wanted").help(help));
@@ -293,13 +293,15 @@ fn bundle(
     let guest = identity.and_then(|identity| proxmox::read(stack, &identity, shared.site));
     let origin = branch.map(|branch| release::Origin {
         repo: branch.repo.clone(),
-        branch: branch.branch.clone(),
+        branch: branch.branch.to_string(),
         pin: pin(shared, source, stack, branch),
     });
     let release = release::read(stack, origin, env_file);
     let (apt, databases) = (documents::apt(stack), documents::databases(stack));
     let health = documents::health(stack);
     check(stack, &overlay);
+    ports::check(stack);
+    homes::check(stack, &overlay);
     if guest.as_ref().is_some_and(|guest| !guest.nesting) {
         units::check_nesting(stack, &overlay);
     }

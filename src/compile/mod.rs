@@ -12,11 +12,13 @@ mod explain;
 mod files;
 mod firewall;
 mod guest;
+mod homes;
 mod identity;
 mod lock;
 mod names;
 mod overlay;
 mod place;
+mod ports;
 mod proxmox;
 mod release;
 mod report;
@@ -60,6 +62,8 @@ pub struct Sources {
 pub struct Compiled {
     pub site: Site,
     pub guests: BTreeMap<Target, Bundle>,
+    /// What the author should know though everything compiles.
+    pub warnings: Option<Report>,
     definitions: Definitions,
     files: Arc<Files>,
 }
@@ -69,6 +73,9 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Report> {
     let workspace = Workspace::read(sources);
     let outcome = workspace.compile(true);
     let mut mistakes = workspace.mistakes;
+    let with_branch = outcome.guests.iter().filter(|(_, guest)| guest.branch.is_some());
+    let with_branch = with_branch.map(|(target, _)| target).collect();
+    let warnings = lock::unused(&workspace.definitions, &with_branch);
     let mut guests = BTreeMap::new();
     for (target, guest) in outcome.guests {
         mistakes.extend(guest.mistakes);
@@ -79,6 +86,7 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Report> {
         Some(site) => Ok(Compiled {
             site,
             guests,
+            warnings: Report::of_warnings(&workspace.files, warnings),
             definitions: workspace.definitions,
             files: workspace.files,
         }),
@@ -86,11 +94,12 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Report> {
     }
 }
 
-/// The branch of every guest that has an app: what `stackc lock` pins.
+/// The branch of every guest that has an app: what `stackc lock` pins. Mistakes in the pins that are there do not matter.
 pub fn branches(sources: &Sources) -> Result<BTreeMap<Target, Branch>, Report> {
     let workspace = Workspace::read(sources);
     let outcome = workspace.compile(false);
     let mut mistakes = workspace.mistakes;
+    mistakes.retain(|mistake| Some(mistake.file()) != workspace.definitions.lock_file);
     let mut branches = BTreeMap::new();
     for (target, guest) in outcome.guests {
         mistakes.extend(guest.mistakes);
@@ -100,10 +109,10 @@ pub fn branches(sources: &Sources) -> Result<BTreeMap<Target, Branch>, Report> {
     if mistakes.is_empty() { Ok(branches) } else { Err(Report::new(workspace.files, mistakes)) }
 }
 
-/// What `stacks/lock.toml` says now.
+/// What `stacks/lock.toml` says now; an error when it has a mistake.
 pub fn pins(sources: &Sources) -> Result<BTreeMap<Target, Pinned>, Report> {
-    let Workspace { definitions, files, .. } = Workspace::read(sources);
-    let mut mistakes = Vec::new();
+    let Workspace { definitions, files, mut mistakes } = Workspace::read(sources);
+    mistakes.retain(|mistake| Some(mistake.file()) == definitions.lock_file);
     let pins = lock::all(&definitions, &mut mistakes);
     if mistakes.is_empty() { Ok(pins) } else { Err(Report::new(files, mistakes)) }
 }

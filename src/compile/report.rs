@@ -77,6 +77,11 @@ impl Mistake {
         self.hides_file.then_some(self.at.file)
     }
 
+    /// The file that it is told at.
+    pub(super) fn file(&self) -> FileId {
+        self.at.file
+    }
+
     /// What is wrong, without the place.
     pub fn title(&self) -> &str {
         &self.title
@@ -99,7 +104,17 @@ impl Mistake {
 #[derive(Debug, Clone)]
 pub struct Report {
     files: Arc<Files>,
+    weight: Weight,
     mistakes: BTreeSet<Mistake>,
+}
+
+/// What follows from a report.
+#[derive(Debug, Clone, Copy)]
+enum Weight {
+    /// Nothing is built.
+    Error,
+    /// Nothing is wrong with what is built.
+    Warning,
 }
 
 impl Report {
@@ -113,7 +128,13 @@ impl Report {
             merged.entry(mistake).or_default().extend(guests);
         }
         let mistakes = merged.into_iter().map(|(mistake, guests)| Mistake { guests, ..mistake });
-        Self { files, mistakes: mistakes.collect() }
+        Self { files, weight: Weight::Error, mistakes: mistakes.collect() }
+    }
+
+    /// What the author should know though everything compiles; none when there is nothing.
+    pub(super) fn of_warnings(files: &Arc<Files>, warnings: Vec<Mistake>) -> Option<Self> {
+        let report = Self { weight: Weight::Warning, ..Self::new(Arc::clone(files), warnings) };
+        (!report.mistakes.is_empty()).then_some(report)
     }
 
     pub fn mistakes(&self) -> impl Iterator<Item = &Mistake> {
@@ -128,9 +149,11 @@ impl Report {
             text.push_str(&renderer.render(&self.groups(mistake)));
             text.push_str("\n\n");
         }
-        let count = self.mistakes.len();
-        let noun = if count == 1 { "mistake" } else { "mistakes" };
-        writeln!(text, "{count} {noun}; nothing was built").expect("text takes all");
+        if matches!(self.weight, Weight::Error) {
+            let count = self.mistakes.len();
+            let noun = if count == 1 { "mistake" } else { "mistakes" };
+            writeln!(text, "{count} {noun}; nothing was built").expect("text takes all");
+        }
         text
     }
 
@@ -138,7 +161,11 @@ impl Report {
         let mut places = vec![(mistake.at, mistake.label.as_str(), AnnotationKind::Primary)];
         let also = mistake.also.iter();
         places.extend(also.map(|(at, label)| (*at, label.as_str(), AnnotationKind::Context)));
-        let title = Level::ERROR.primary_title(mistake.title.as_str());
+        let level = match self.weight {
+            Weight::Error => Level::ERROR,
+            Weight::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(mistake.title.as_str());
         let mut group = Group::with_title(title);
         while let Some((first, ..)) = places.first() {
             let file = first.file;
