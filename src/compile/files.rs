@@ -142,7 +142,7 @@ pub fn content(view: &View<'_>, scope: &Rendering<'_>) -> Option<String> {
         }
         (Some(template), Some(text)) => {
             let title = "an entry has either `template` or `text`, not both";
-            view.report(Mistake::new(text.at, title).also(template.at, "the template").help(
+            view.lowering.report_as_written(Mistake::new(text.at, title).also(template.at, "the template").help(
                 "a stronger layer cannot swap one for the other; remove the entry with `false` and add a new one",
             ));
             None

@@ -4,28 +4,26 @@ use super::{
     accounts,
     define::{Definitions, Project},
     documents, files, firewall, homes,
-    identity::{Identity, Written},
+    identity::Written,
     lock::{self, Pinned},
     overlay::Overlay,
     ports, proxmox, release,
     report::Mistake,
+    scope::{self, Scopes, plain_table},
     seal,
     site::SiteFacts,
-    source::{At, Files, Node, Table, Value},
-    template::{Rendering, Scope, Templates},
+    source::{At, Files, Node, Table},
+    template::{Scope, Templates},
     ufw::{self, Family},
     units,
-    view::{Lowering, View},
+    view::View,
 };
 use crate::model::{
-    BUNDLE_BYTES_MAX, BranchName, Bundle, Digest, ENTRIES_MAX, FILE_BYTES_MAX, ReleaseDocument, Target,
-    canonical, document,
+    BUNDLE_BYTES_MAX, BranchName, Bundle, Digest, ENTRIES_MAX, FILE_BYTES_MAX, ReleaseDocument,
+    Target, canonical, document,
 };
 use serde_json::json;
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::{cell::RefCell, collections::BTreeMap};
 
 /// What all guests share.
 pub struct Shared<'a> {
@@ -68,141 +66,13 @@ pub struct Outcome {
 pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
     let mistakes = RefCell::new(Vec::new());
     let scopes = Scopes { shared, source, mistakes: &mistakes };
-    let secret_names = secret_names(source.stack);
+    let secret_names = scope::secret_names(source.stack);
     let scope = scopes.full(&secret_names);
     let lowering = scopes.lowering(&scope, &secret_names);
     let stack = lowering.view(source.stack);
     let branch = branch(&stack, source);
     let bundle = bundle(shared, source, &stack, &scope, branch.as_ref());
     Outcome { bundle, branch, mistakes: mistakes.into_inner() }
-}
-
-/// Builds up what templates see: each step may use what the steps before it made.
-struct Scopes<'a> {
-    shared: &'a Shared<'a>,
-    source: &'a Source<'a>,
-    mistakes: &'a RefCell<Vec<Mistake>>,
-}
-
-impl Scopes<'_> {
-    fn full(&self, secret_names: &BTreeSet<String>) -> Scope {
-        let mut scope = self.start();
-        self.step(&mut scope, secret_names, |stack| vec![("vars", vars(stack))]);
-        self.step(&mut scope, secret_names, |stack| {
-            let path = stack.table("env_file").text("path");
-            let path = path.map_or_else(String::new, |path| path.value);
-            vec![("env_vars", env_vars(stack)), ("env_file", path.into())]
-        });
-        self.step(&mut scope, secret_names, |stack| vec![("release", release_names(stack))]);
-        scope
-    }
-
-    /// Mistakes of a step are found again, and reported, by the section that the value belongs to.
-    fn step(
-        &self,
-        scope: &mut Scope,
-        secret_names: &BTreeSet<String>,
-        read: impl Fn(&View<'_>) -> Vec<(&'static str, serde_json::Value)>,
-    ) {
-        let found = read(&self.lowering(scope, secret_names).view(self.source.stack));
-        scope.extend(found.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    }
-
-    fn lowering<'b>(
-        &'b self,
-        names: &'b Scope,
-        secret_names: &'b BTreeSet<String>,
-    ) -> Lowering<'b> {
-        Lowering {
-            target: self.source.target,
-            files: self.shared.files,
-            templates: self.shared.templates,
-            rendering: Rendering::new(names, secret_names),
-            mistakes: self.mistakes,
-        }
-    }
-
-    fn start(&self) -> Scope {
-        let target = self.source.target;
-        let identity = self.source.written.identity();
-        let identity = identity.as_ref();
-        let text = |read: fn(&Identity) -> String| identity.map_or_else(String::new, read);
-        let management = self.shared.site.management.iter().map(ToString::to_string);
-        let ports = self.source.stack.table().and_then(|stack| stack.get("ports"));
-        let names = json!({
-            "project": target.project.as_str(),
-            "env": target.env.as_str(),
-            "target": target.to_string(),
-            "hostname": text(|identity| identity.name.to_string()),
-            "ip": text(|identity| identity.ip.addr().to_string()),
-            "vmid": identity.map_or(0, |identity| u32::from(identity.vmid)),
-            "management": management.collect::<Vec<_>>(),
-            "ports": ports.map_or_else(|| json!({}), |ports| plain_json(&ports.node)),
-        });
-        serde_json::from_value(names).expect("it is an object")
-    }
-}
-
-/// Variables whose values are secrets.
-fn secret_names(stack: &Node) -> BTreeSet<String> {
-    let vars = stack.table().and_then(|stack| stack.get("env_vars")?.node.table());
-    let is_secret = |(_, member): &(&String, &super::source::Member)| member.node.table().is_some();
-    let names = vars.into_iter().flatten().filter(is_secret);
-    names.map(|(name, _)| name.clone()).collect()
-}
-
-fn vars(stack: &View<'_>) -> serde_json::Value {
-    let read = |(name, _, node): (&str, At, &Node)| {
-        let value = match &node.value {
-            Value::Text(text) => stack.lowering.text(text, node.at)?.into(),
-            Value::List(items) => {
-                let text = |item: &Node| stack.lowering.text(item.text()?, item.at);
-                items.iter().filter_map(text).collect::<Vec<_>>().into()
-            }
-            _ => plain_json(node),
-        };
-        Some((name.to_owned(), value))
-    };
-    serde_json::Value::Object(stack.entries("vars").filter_map(read).collect())
-}
-
-fn env_vars(stack: &View<'_>) -> serde_json::Value {
-    let read = |(name, _, node): (&str, At, &Node)| {
-        Some((name.to_owned(), files::plain(stack.lowering, node)?.into()))
-    };
-    serde_json::Value::Object(stack.entries("env_vars").filter_map(read).collect())
-}
-
-fn release_names(stack: &View<'_>) -> serde_json::Value {
-    let view = stack.table("release");
-    let commands = |key| {
-        let commands = release::commands(&view, key).unwrap_or_default();
-        serde_json::to_value(commands).expect("commands are plain")
-    };
-    let folders: Vec<_> = view.texts("folders").into_iter().map(|text| text.value).collect();
-    json!({
-        "user": release::user(stack).map(String::from),
-        "folders": folders,
-        "build": commands("build"),
-        "migrate": commands("migrate"),
-    })
-}
-
-/// A node without its places; its texts as they were written.
-pub fn plain_json(node: &Node) -> serde_json::Value {
-    match &node.value {
-        Value::Text(text) => text.as_str().into(),
-        Value::Integer(number) => (*number).into(),
-        Value::Boolean(value) => (*value).into(),
-        Value::List(items) => items.iter().map(plain_json).collect::<Vec<_>>().into(),
-        Value::Table(table) => plain_table(table),
-        Value::Wrong => serde_json::Value::Null,
-    }
-}
-
-fn plain_table(table: &Table) -> serde_json::Value {
-    let members = table.iter().map(|(key, member)| (key.clone(), plain_json(&member.node)));
-    serde_json::Value::Object(members.collect())
 }
 
 fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {

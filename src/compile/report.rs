@@ -25,6 +25,8 @@ pub struct Mistake {
     /// The guests whose compilation showed it, where the place alone does not tell.
     guests: BTreeSet<Target>,
     hides_file: bool,
+    /// It was found where a template reads a value, and is told at the value.
+    follows: bool,
 }
 
 impl Mistake {
@@ -39,6 +41,7 @@ impl Mistake {
             help: None,
             guests: BTreeSet::new(),
             hides_file: false,
+            follows: false,
         }
     }
 
@@ -60,6 +63,22 @@ impl Mistake {
         self
     }
 
+    /// Tells it where the values were written that a template reads, if they are known, and at the template as well.
+    pub(super) fn told_at(mut self, origins: BTreeSet<At>) -> Self {
+        let mut origins = origins.into_iter().rev().filter(|at| *at != self.at);
+        if let Some(origin) = origins.next() {
+            let label = if self.label == "here" { "it reads the value" } else { &self.label };
+            self.also.insert(0, (self.at, label.to_owned()));
+            self.also.extend(origins.map(|at| (at, "and set here".to_owned())));
+            (self.at, self.label, self.follows) = (origin, "set here".to_owned(), true);
+        }
+        self
+    }
+
+    pub(super) fn at(&self) -> At {
+        self.at
+    }
+
     /// How to fix it.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -75,11 +94,6 @@ impl Mistake {
     /// The file that it hides.
     pub(super) fn hidden_file(&self) -> Option<FileId> {
         self.hides_file.then_some(self.at.file)
-    }
-
-    /// The file that it is told at.
-    pub(super) fn file(&self) -> FileId {
-        self.at.file
     }
 
     /// What is wrong, without the place.
@@ -120,8 +134,11 @@ enum Weight {
 impl Report {
     /// Mistakes that were found more than once, by guests that share a definition, count once.
     pub(super) fn new(files: Arc<Files>, mistakes: Vec<Mistake>) -> Self {
+        let wrong: BTreeSet<_> = mistakes.iter().filter(|m| !m.follows).map(|m| m.at).collect();
         let hidden: BTreeSet<_> = mistakes.iter().filter_map(Mistake::hidden_file).collect();
-        let is_told = |m: &Mistake| m.hides_file || !hidden.contains(&m.at.file);
+        // What reads a value that is told to be wrong has nothing to add.
+        let is_news = |m: &Mistake| !(m.follows && wrong.contains(&m.at));
+        let is_told = |m: &Mistake| m.hides_file || (!hidden.contains(&m.at.file) && is_news(m));
         let mut merged: BTreeMap<Mistake, BTreeSet<Target>> = BTreeMap::new();
         for mut mistake in mistakes.into_iter().filter(is_told) {
             let guests = std::mem::take(&mut mistake.guests);

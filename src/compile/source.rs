@@ -69,6 +69,11 @@ impl Files {
         start..start + next
     }
 
+    /// What stands there.
+    pub fn slice(&self, at: At) -> &str {
+        &self.text(at.file)[self.visible_range(at)]
+    }
+
     /// Line and column, both from 1; columns count characters.
     pub fn line_and_column(&self, at: At) -> (usize, usize) {
         let before = &self.text(at.file)[..self.visible_range(at).start];
