@@ -64,6 +64,10 @@ pub struct Outcome {
 
 /// Compiles a guest. A bundle comes out unless something is missing; it is worth nothing when there are mistakes.
 pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
+    if source.kind_files.is_empty() {
+        // The kind that is not there has been told; all else would only follow from that.
+        return Outcome { bundle: None, branch: None, mistakes: Vec::new() };
+    }
     let mistakes = RefCell::new(Vec::new());
     let scopes = Scopes { shared, source, mistakes: &mistakes };
     let secret_names = scope::secret_names(source.stack);
@@ -156,9 +160,7 @@ fn bundle(
     accounts::add(stack, &shared.definitions.keys, &mut overlay);
     units::add(stack, &mut overlay);
     let links = release::add_links(stack, &mut overlay);
-    // Of a kind that is not there, it is not the firewall that is to be told about.
-    let is_known = !source.kind_files.is_empty();
-    let firewall = firewall::read(stack, &shared.site.management, is_known);
+    let firewall = firewall::read(stack, &shared.site.management);
     let identity = source.written.identity();
     let guest = identity.and_then(|identity| proxmox::read(stack, &identity, shared.site));
     let origin = branch.map(|branch| release::Origin {

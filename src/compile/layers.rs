@@ -60,6 +60,10 @@ fn merge_project<'a>(
     }
     let site = &workspace.definitions.site;
     let envs = project.envs.values().map(|(_, env)| env);
+    if kind_files.is_empty() {
+        // Of a kind that is not there, nothing can be told that is missing or too much.
+        return Merged { project, stack, kind_files };
+    }
     for layer in [site, &project.table].into_iter().chain(envs) {
         check_vars(&stack, layer, mistakes);
     }
@@ -87,7 +91,9 @@ pub fn stacks<'a>(
         for (env_name, (env_at, env)) in &merged.project.envs {
             let target = Target { project: (*name).clone(), env: env_name.clone() };
             let mut stack = merged.stack.clone();
-            schema::merge(schema::LAYER, &mut stack, env, mistakes);
+            if !merged.kind_files.is_empty() {
+                schema::merge(schema::LAYER, &mut stack, env, mistakes);
+            }
             let node = Node { at: *env_at, value: Value::Table(stack) };
             stacks.insert(target, Stack { merged, env_at: *env_at, env, node });
         }

@@ -81,7 +81,8 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Report> {
     let mut mistakes = workspace.mistakes.clone();
     let with_branch = outcome.guests.iter().filter(|(_, guest)| guest.branch.is_some());
     let with_branch = with_branch.map(|(target, _)| target).collect();
-    let warnings = lock::unused(&workspace.definitions, &with_branch);
+    let mut warnings = lock::unused(&workspace.definitions, &with_branch);
+    warnings.extend(define::unread(&workspace.definitions));
     let mut guests = BTreeMap::new();
     for (target, guest) in outcome.guests {
         mistakes.extend(guest.mistakes);

@@ -35,7 +35,7 @@ impl Mistake {
         let label = "here".to_owned();
         Self {
             at,
-            title: title.into(),
+            title: one_line(&title.into()),
             label,
             also: Vec::new(),
             help: None,
@@ -102,8 +102,16 @@ impl Mistake {
     }
 }
 
+/// How many mistakes a report shows before it only counts them: nobody reads more at once.
+const SHOWN: usize = 100;
 /// How many guests a mistake names before it only counts them.
 const GUESTS_NAMED: usize = 4;
+
+/// Line feeds and escapes of what the author wrote are shown, not obeyed.
+fn one_line(title: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
+    title.chars().map(shown).collect()
+}
 
 impl Mistake {
     fn guests_named(&self) -> Option<String> {
@@ -162,14 +170,15 @@ impl Report {
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
-        for mistake in &self.mistakes {
+        for mistake in self.mistakes.iter().take(SHOWN) {
             text.push_str(&renderer.render(&self.groups(mistake)));
             text.push_str("\n\n");
         }
         if matches!(self.weight, Weight::Error) {
             let count = self.mistakes.len();
             let noun = if count == 1 { "mistake" } else { "mistakes" };
-            writeln!(text, "{count} {noun}; nothing was built").expect("text takes all");
+            let shown = if count > SHOWN { ", of which the first 100 are shown" } else { "" };
+            writeln!(text, "{count} {noun}{shown}; nothing was built").expect("text takes all");
         }
         text
     }

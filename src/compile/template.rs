@@ -23,6 +23,8 @@ pub const SECRET_MARKS: (char, char) = ('\u{f5ca0}', '\u{f5ca1}');
 pub struct Templates {
     tera: Tera,
     parsed: BTreeMap<String, Parsed>,
+    /// Those that cannot be used, which has been told.
+    broken: BTreeSet<String>,
 }
 
 struct Parsed {
@@ -48,7 +50,8 @@ impl Templates {
         texts: &BTreeMap<&str, At>,
         mistakes: &mut Vec<Mistake>,
     ) -> Self {
-        let mut templates = Self { tera: empty(), parsed: BTreeMap::new() };
+        let mut templates =
+            Self { tera: empty(), parsed: BTreeMap::new(), broken: BTreeSet::new() };
         for (name, file, text) in files {
             templates.add(name, Some(*file), text, At::start_of(*file), mistakes);
         }
@@ -78,10 +81,11 @@ impl Templates {
                 let bounded = bounds::bounded(text, &events);
                 self.parsed.insert(name.to_owned(), Parsed { file, events, bounded });
             }
-            Err(refused) => mistakes.push(
-                Mistake::new(place(refused.span), refused.message)
-                    .help("templates of stackc have variables, filters, `if`, `for` and `set`"),
-            ),
+            Err(refused) => {
+                self.broken.insert(name.to_owned());
+                let help = "templates of stackc have variables, filters, `if`, `for` and `set`";
+                mistakes.push(Mistake::new(place(refused.span), refused.message).help(help));
+            }
         }
     }
 
@@ -101,6 +105,7 @@ impl Templates {
                     let at = parsed.file.map(At::start_of).or_else(|| texts.get(&*name).copied());
                     let at = at.expect("it is a file or a text");
                     mistakes.push(mistake(&error, &parsed, at).0);
+                    self.broken.insert(name);
                 }
             }
         }
@@ -108,8 +113,9 @@ impl Templates {
         self.tera.add_raw_templates(good).expect("each of them was read a moment ago");
     }
 
+    /// Whether there is one of this name, be it usable or not.
     pub fn has(&self, name: &str) -> bool {
-        self.parsed.contains_key(name)
+        self.parsed.contains_key(name) || self.broken.contains(name)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
