@@ -241,7 +241,7 @@ impl Workspace {
         (names, secret_names): (&'a Scope, &'a BTreeSet<String>),
     ) -> Lowering<'a> {
         let rendering = Rendering::new(names, secret_names);
-        let stack = &view::EMPTY;
+        let stack = view::empty();
         Lowering { target, files: &self.files, templates, rendering, stack, mistakes }
     }
 

@@ -54,7 +54,7 @@ impl Scopes<'_> {
             files: self.shared.files,
             templates: self.shared.templates,
             rendering: Rendering::new(names, secret_names),
-            stack: self.source.stack.table().unwrap_or(&view::EMPTY),
+            stack: self.source.stack.table().unwrap_or(view::empty()),
             mistakes: self.mistakes,
         }
     }

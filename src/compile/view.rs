@@ -39,7 +39,12 @@ pub struct Located<T> {
 }
 
 /// No key at all, which is how a layer without it reads.
-pub static EMPTY: Table = Table::new();
+static EMPTY: Table = Table::new();
+
+/// A layer that says nothing.
+pub fn empty() -> &'static Table {
+    &EMPTY
+}
 
 impl<'a> Lowering<'a> {
     /// Notes what is wrong with a value. Where a template made it, it is told where the values are that the template reads.
