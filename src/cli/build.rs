@@ -29,6 +29,7 @@ pub fn run(args: &BuildArgs, workspace: &Workspace) -> ExitCode {
 
 fn build(args: &BuildArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let compiled = workspace.compile(Format::of(args.json))?;
+    workspace::warnings(&compiled, Format::of(args.json));
     let chosen = workspace::select(&args.targets, &workspace::tags(&compiled.guests))?;
     let store = workspace.store()?;
     let guests: Vec<_> =

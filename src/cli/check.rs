@@ -2,8 +2,9 @@
 
 use super::{
     output::{self, Format},
-    workspace::Workspace,
+    workspace::{self, Workspace},
 };
+use crate::compile::Report;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -18,10 +19,14 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs, workspace: &Workspace) -> ExitCode {
     match workspace.compile(Format::of(args.json)) {
         Ok(compiled) if args.json => {
-            output::print_json(&json!({ "guests": compiled.guests.len(), "mistakes": [] }));
+            let warnings = compiled.warnings.as_ref().map_or_else(Vec::new, Report::told);
+            output::print_json(&json!({
+                "guests": compiled.guests.len(), "mistakes": [], "warnings": warnings,
+            }));
             ExitCode::SUCCESS
         }
         Ok(compiled) => {
+            workspace::warnings(&compiled, Format::Text);
             output::print(&format!("{} guests, no mistakes\n", compiled.guests.len()));
             ExitCode::SUCCESS
         }

@@ -91,6 +91,13 @@ fn unreadable(error: &SourceError, format: Format) -> ExitCode {
     output::fail(error, output::MISTAKE)
 }
 
+/// Prints what the author should know though everything compiles; beside a document, nothing.
+pub fn warnings(compiled: &Compiled, format: Format) {
+    if let (Some(report), Format::Text) = (&compiled.warnings, format) {
+        output::tell(&report.render(output::stderr_has_colour()));
+    }
+}
+
 /// The guests that words mean; all of them when there is no word. A word that means none is refused.
 pub fn select(
     words: &[String],

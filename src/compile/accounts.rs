@@ -1,6 +1,7 @@
 //! `users`: accounts by sysusers.d and tmpfiles.d, keys and sudo as root's own files.
 
 use super::{
+    homes::Home,
     overlay::{Overlay, optional},
     report::Mistake,
     source::At,
@@ -36,8 +37,7 @@ fn mode(text: &str) -> Mode {
 
 /// systemd-sysusers makes the account, systemd-tmpfiles its home: neither is undone, both can be run again.
 fn add_account(view: &View<'_>, user: &Owner, overlay: &mut Overlay) {
-    let home: Option<GuestPath> =
-        optional(view, "home", || format!("/home/{user}").parse().expect("a path"));
+    let home = home(view, user);
     let shell: Option<GuestPath> = optional(view, "shell", || "/bin/bash".parse().expect("a path"));
     let comment = view.text("comment").map_or_else(|| user.to_string(), |text| text.value);
     if comment.contains(['"', '\\', ':', '\n']) {
@@ -46,15 +46,24 @@ fn add_account(view: &View<'_>, user: &Owner, overlay: &mut Overlay) {
         return;
     }
     let (Some(home), Some(shell)) = (home, shell) else { return };
-    let mut text = format!("u {user} - \"{comment}\" {home} {shell}\n");
+    let mut text = format!("u {user} - \"{comment}\" {} {shell}\n", home.path);
     for group in view.parsed_texts::<Owner>("groups") {
         writeln!(text, "m {user} {}", group.value).expect("text takes all");
     }
     let path = format!("/etc/sysusers.d/stackc-{user}.conf");
     overlay.add_text(&path, Mode::FILE, text, view.at, view);
     let path = format!("/etc/tmpfiles.d/stackc-{user}.conf");
-    let text = format!("d {home} 0750 {user} {user} -\n");
+    let text = format!("d {} 0750 {user} {user} -\n", home.path);
     overlay.add_text(&path, Mode::FILE, text, view.at, view);
+    overlay.homes.push(home);
+}
+
+fn home(view: &View<'_>, user: &Owner) -> Option<Home> {
+    if view.table.contains_key("home") {
+        let home = view.parsed("home")?;
+        return Some(Home { path: home.value, at: home.at });
+    }
+    Some(Home { path: format!("/home/{user}").parse().expect("a path"), at: view.at })
 }
 
 fn add_keys(view: &View<'_>, user: &Owner, keys: &BTreeMap<String, String>, overlay: &mut Overlay) {

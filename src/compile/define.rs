@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The most bytes of a file of definitions or a template.
 pub const SOURCE_BYTES_MAX: usize = 1 << 20;
 
+/// Where the pins are.
+const LOCK_FILE: &str = "stacks/lock.toml";
+
 /// What the authors wrote.
 pub struct Definitions {
     pub site: Table,
@@ -20,6 +23,9 @@ pub struct Definitions {
     /// By folder: `templates/x/` or `builtin:x/`.
     pub kinds: BTreeMap<String, Kind>,
     pub pins: BTreeMap<Target, (At, Table)>,
+    pub lock_file: Option<FileId>,
+    /// Files that look like definitions and are none.
+    pub unread: BTreeMap<String, FileId>,
     /// Template files by name, with their text's file.
     pub templates: BTreeMap<String, FileId>,
     /// Public files: keys and certificates.
@@ -59,6 +65,8 @@ pub fn define(
         projects: reader.projects(),
         kinds,
         pins: reader.pins(),
+        unread: reader.select(is_unread),
+        lock_file: reader.seen.get(LOCK_FILE).copied(),
         templates: reader.select(is_template_file),
         keys: reader.keys(),
     }
@@ -79,12 +87,21 @@ impl Reader<'_> {
     }
 
     fn add(&mut self, name: &str, bytes: &[u8]) {
-        let text = std::str::from_utf8(bytes);
-        let id = self.files.add(name, text.unwrap_or(""));
-        if text.is_err() {
+        let text = String::from_utf8_lossy(bytes);
+        // Editors of other systems put it first; it is no part of the text.
+        let id = self.files.add(name, text.strip_prefix('\u{feff}').unwrap_or(&text));
+        if let Err(error) = std::str::from_utf8(bytes) {
             let title = format!("`{name}` is not UTF-8");
             let help = "save it as UTF-8, or take it out of the workspace";
-            self.mistakes.push(Mistake::new(At::start_of(id), title).help(help).hides_file());
+            let start = error.valid_up_to();
+            let at = At::new(id, start..start + '\u{fffd}'.len_utf8());
+            self.mistakes.push(Mistake::new(at, title).help(help).hides_file());
+        }
+        if is_template_file(name)
+            && !name.ends_with("/kind.toml")
+            && let Some((start, c)) = source::refused_character(self.files.text(id))
+        {
+            self.mistakes.push(source::refused(At::new(id, start..start + c.len_utf8()), c));
         }
         if bytes.len() > SOURCE_BYTES_MAX {
             let title = format!("`{name}` is too big: a source has at most 1 MiB");
@@ -165,8 +182,19 @@ impl Reader<'_> {
         let mut table = self.parse(file, schema::PROJECT);
         let at = table.get("project").map_or(At::start_of(file), |member| member.key);
         let envs = take_table(&mut table, "envs").unwrap_or_default();
-        let project = take_table(&mut table, "project").unwrap_or_default();
-        Project { at, table: project, envs: self.envs(envs) }
+        let envs = self.envs(envs);
+        let project = table.remove("project").map(|member| member.node.value);
+        let table = match project {
+            Some(Value::Table(table)) => Some(table),
+            Some(_) => None,
+            None => {
+                let title = "the file has no table `[project]`";
+                let help = "add `[project]` with `kind = \"…\"`";
+                self.mistakes.push(Mistake::new(at, title).help(help));
+                None
+            }
+        };
+        Project { at, table: table.unwrap_or_else(without_kind), envs }
     }
 
     fn envs(&mut self, table: Table) -> BTreeMap<EnvName, (At, Table)> {
@@ -184,23 +212,42 @@ impl Reader<'_> {
     }
 
     fn pins(&mut self) -> BTreeMap<Target, (At, Table)> {
-        let Some(file) = self.seen.get("stacks/lock.toml").copied() else {
+        let Some(file) = self.seen.get(LOCK_FILE).copied() else {
             return BTreeMap::new();
         };
         let mut pins = BTreeMap::new();
-        for (project, member) in self.parse(file, schema::LOCK) {
+        let told = self.mistakes.len();
+        let table = self.parse(file, schema::LOCK);
+        for mistake in self.mistakes.split_off(told) {
+            self.mistakes.push(mistake.help(RELOCK));
+        }
+        for (project, member) in table {
             let Value::Table(envs) = member.node.value else { continue };
             for (env, Member { key, node }) in envs {
-                if let (Ok(project), Ok(env), Value::Table(table)) =
-                    (project.parse(), env.parse(), node.value)
-                {
-                    pins.insert(Target { project, env }, (key, table));
+                match (project.parse(), env.parse(), node.value) {
+                    (Ok(project), Ok(env), Value::Table(table)) => {
+                        pins.insert(Target { project, env }, (key, table));
+                    }
+                    (Err(error), ..) | (_, Err(error), _) => {
+                        self.mistakes.push(Mistake::new(key, error.to_string()).help(RELOCK));
+                    }
+                    _ => {}
                 }
             }
         }
         pins
     }
 }
+
+/// What stands for a project that cannot be read: its kind is wrong, and that is told.
+fn without_kind() -> Table {
+    let at = At::start_of(FileId::default());
+    let node = Node { at, value: Value::Wrong };
+    Table::from([("kind".to_owned(), Member { key: at, node })])
+}
+
+/// What mends a lockfile.
+const RELOCK: &str = "run `stackc lock`, which writes this file";
 
 fn take_table(table: &mut Table, key: &str) -> Option<Table> {
     match table.remove(key)?.node.value {
@@ -219,7 +266,7 @@ fn is_project_file(name: &str) -> bool {
 }
 
 impl Definitions {
-    /// The layers of a kind, weakest first; the folders of the chain.
+    /// The layers of a kind with their folders, weakest first; none when one of them cannot be found.
     pub fn kind_chain<'a>(
         &'a self,
         written: &'a str,
@@ -232,14 +279,14 @@ impl Definitions {
         while let Some((name, at)) = next {
             let Some((folder, kind)) = self.kind(name) else {
                 mistakes.push(self.unknown_kind(name, at));
-                break;
+                return Vec::new();
             };
             if !seen.insert(folder) {
                 let title = format!("the kind `{name}` extends itself");
                 let help =
                     "write `extends = \"builtin:…\"` to start from the built-in kind of that name";
                 mistakes.push(Mistake::new(at, title).help(help));
-                break;
+                return Vec::new();
             }
             chain.push((folder, kind));
             next = kind.extends.as_ref().map(|(name, at)| (name.as_str(), *at));
@@ -273,6 +320,23 @@ impl Definitions {
 
 fn kind_name(folder: &str) -> Option<&str> {
     folder.trim_end_matches('/').rsplit(['/', ':']).next()
+}
+
+/// Files that look like definitions and are read by nothing.
+pub fn unread(definitions: &Definitions) -> Vec<Mistake> {
+    let told = |(name, file): (&String, &FileId)| {
+        Mistake::new(At::start_of(*file), format!("nothing reads `{name}`")).label("unread").help(
+            "definitions are `stacks/NAME.toml`, in no folder below and with these very letters",
+        )
+    };
+    definitions.unread.iter().map(told).collect()
+}
+
+/// Whether a file looks like definitions, but is in a folder below `stacks` or ends in `.TOML`.
+fn is_unread(name: &str) -> bool {
+    let is_toml = name.to_lowercase().ends_with(".toml");
+    let known = ["stacks/site.toml", LOCK_FILE].contains(&name) || is_project_file(name);
+    name.starts_with("stacks/") && is_toml && !known
 }
 
 /// A table as a node, for what walks nodes.

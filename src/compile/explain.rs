@@ -1,18 +1,19 @@
 //! Which line said so: a key of a guest through all its layers.
 
 use super::{
-    Compiled,
+    Compiled, Workspace,
     define::Definitions,
-    guest::plain_json,
     schema,
+    scope::{self, plain_json},
     source::{At, Node, Table, Value},
 };
 use crate::model::Target;
+use std::cell::RefCell;
 
 /// A key's value, and every layer that says something about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// The merged value, as JSON.
+    /// The merged value as the guest gets it, with what templates make of it, as JSON.
     pub value: serde_json::Value,
     /// Weakest first.
     pub lines: Vec<Line>,
@@ -25,6 +26,7 @@ pub struct Line {
     pub layer: &'static str,
     /// `stacks/shop.toml:7:9`.
     pub place: String,
+    /// As it was written.
     pub value: serde_json::Value,
     /// Whether it is part of the merged value.
     pub wins: bool,
@@ -45,7 +47,8 @@ pub fn explain(
     target: &Target,
     key: &str,
 ) -> Result<Explanation, ExplainError> {
-    let layers = layers(&compiled.definitions, target)
+    let workspace = &compiled.workspace;
+    let layers = layers(&workspace.definitions, target)
         .ok_or_else(|| ExplainError::Target { target: target.clone() })?;
     let path = key_path(key);
     let mut merged = Table::new();
@@ -58,14 +61,25 @@ pub fn explain(
         let Some((key_at, node)) = find(table, &path) else { continue };
         let wins = winner.is_some_and(|winner| leaves(node).iter().any(|at| contains(winner, *at)));
         let at = if node.table().is_some() { key_at } else { node.at };
-        let place = compiled.files.place(at);
+        let place = workspace.files.place(at);
         lines.push(Line { layer, place, value: plain_json(node), wins });
     }
     if lines.is_empty() {
         return Err(ExplainError::Key { target: target.clone(), key: key.to_owned() });
     }
-    let value = winner.map_or(serde_json::Value::Null, plain_json);
+    let value = winner.map_or(serde_json::Value::Null, |node| workspace.rendered(target, node));
     Ok(Explanation { value, lines })
+}
+
+impl Workspace {
+    /// What the templates of a guest make of a value.
+    fn rendered(&self, target: &Target, node: &Node) -> serde_json::Value {
+        let told = RefCell::default();
+        let (_, value) = self.prepared(false, &told, |shared, sources| {
+            sources.get(target).map(|source| scope::rendered(shared, source, node))
+        });
+        value.expect("the guest has layers")
+    }
 }
 
 fn layers<'a>(

@@ -142,7 +142,7 @@ pub fn content(view: &View<'_>, scope: &Rendering<'_>) -> Option<String> {
         }
         (Some(template), Some(text)) => {
             let title = "an entry has either `template` or `text`, not both";
-            view.report(Mistake::new(text.at, title).also(template.at, "the template").help(
+            view.lowering.report_as_written(Mistake::new(text.at, title).also(template.at, "the template").help(
                 "a stronger layer cannot swap one for the other; remove the entry with `false` and add a new one",
             ));
             None
@@ -162,6 +162,12 @@ pub fn content(view: &View<'_>, scope: &Rendering<'_>) -> Option<String> {
 fn template(lowering: &Lowering<'_>, node: &Node, scope: &Rendering<'_>) -> Option<String> {
     let written = node.text()?;
     let folder = folder_of(lowering.files, node.at);
+    if written.starts_with('/') || written.split('/').any(|part| ["", ".", ".."].contains(&part)) {
+        let title = format!("`{written}` is no name of a template");
+        let help = format!("write the path of a file below `{folder}`, without `..`");
+        lowering.report(Mistake::new(node.at, title).help(help));
+        return None;
+    }
     let name = format!("{folder}{written}");
     if !lowering.templates.has(&name) {
         let known = lowering.templates.names().filter_map(|name| name.strip_prefix(&folder));

@@ -23,8 +23,8 @@ pub struct Firewall {
     pub rules: Vec<Rule>,
 }
 
-/// Reads the firewall; none when it has mistakes. Checked is whether operators still get in.
-pub fn read(stack: &View<'_>, management: &[IpNet], is_checked: bool) -> Option<Firewall> {
+/// Reads the firewall, and checks that operators still get in; none when it has mistakes.
+pub fn read(stack: &View<'_>, management: &[IpNet]) -> Option<Firewall> {
     let view = stack.table("firewall");
     let policy = |key, default: &str| {
         word(&view, key, default, &[("allow", "accept"), ("deny", "drop"), ("reject", "reject")])
@@ -42,9 +42,7 @@ pub fn read(stack: &View<'_>, management: &[IpNet], is_checked: bool) -> Option<
         routed: routed?,
     };
     let firewall = Firewall { settings, rules: rules? };
-    if is_checked {
-        check_management(&view, &firewall, management);
-    }
+    check_management(&view, &firewall, management);
     Some(firewall)
 }
 

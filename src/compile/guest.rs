@@ -3,29 +3,27 @@
 use super::{
     accounts,
     define::{Definitions, Project},
-    documents, files, firewall,
-    identity::{Identity, Written},
+    documents, files, firewall, homes,
+    identity::Written,
     lock::{self, Pinned},
     overlay::Overlay,
-    proxmox, release,
+    ports, proxmox, release,
     report::Mistake,
+    scope::{self, Scopes, plain_table},
     seal,
     site::SiteFacts,
-    source::{At, Files, Node, Table, Value},
-    template::{Rendering, Scope, Templates},
+    source::{At, Files, Node, Table},
+    template::{Scope, Templates},
     ufw::{self, Family},
     units,
-    view::{Lowering, View},
+    view::View,
 };
 use crate::model::{
-    BUNDLE_BYTES_MAX, Bundle, Digest, ENTRIES_MAX, FILE_BYTES_MAX, ReleaseDocument, Target,
-    canonical, document,
+    BUNDLE_BYTES_MAX, BranchName, Bundle, Digest, ENTRIES_MAX, FILE_BYTES_MAX, ReleaseDocument,
+    Target, canonical, document,
 };
 use serde_json::json;
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::{cell::RefCell, collections::BTreeMap};
 
 /// What all guests share.
 pub struct Shared<'a> {
@@ -53,7 +51,7 @@ pub struct Source<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branch {
     pub repo: String,
-    pub branch: String,
+    pub branch: BranchName,
     pub subfolder: String,
 }
 
@@ -66,143 +64,19 @@ pub struct Outcome {
 
 /// Compiles a guest. A bundle comes out unless something is missing; it is worth nothing when there are mistakes.
 pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
+    if source.kind_files.is_empty() {
+        // The kind that is not there has been told; all else would only follow from that.
+        return Outcome { bundle: None, branch: None, mistakes: Vec::new() };
+    }
     let mistakes = RefCell::new(Vec::new());
     let scopes = Scopes { shared, source, mistakes: &mistakes };
-    let secret_names = secret_names(source.stack);
+    let secret_names = scope::secret_names(source.stack);
     let scope = scopes.full(&secret_names);
     let lowering = scopes.lowering(&scope, &secret_names);
     let stack = lowering.view(source.stack);
     let branch = branch(&stack, source);
     let bundle = bundle(shared, source, &stack, &scope, branch.as_ref());
     Outcome { bundle, branch, mistakes: mistakes.into_inner() }
-}
-
-/// Builds up what templates see: each step may use what the steps before it made.
-struct Scopes<'a> {
-    shared: &'a Shared<'a>,
-    source: &'a Source<'a>,
-    mistakes: &'a RefCell<Vec<Mistake>>,
-}
-
-impl Scopes<'_> {
-    fn full(&self, secret_names: &BTreeSet<String>) -> Scope {
-        let mut scope = self.start();
-        self.step(&mut scope, secret_names, |stack| vec![("vars", vars(stack))]);
-        self.step(&mut scope, secret_names, |stack| {
-            let path = stack.table("env_file").text("path");
-            let path = path.map_or_else(String::new, |path| path.value);
-            vec![("env_vars", env_vars(stack)), ("env_file", path.into())]
-        });
-        self.step(&mut scope, secret_names, |stack| vec![("release", release_names(stack))]);
-        scope
-    }
-
-    /// Mistakes of a step are found again, and reported, by the section that the value belongs to.
-    fn step(
-        &self,
-        scope: &mut Scope,
-        secret_names: &BTreeSet<String>,
-        read: impl Fn(&View<'_>) -> Vec<(&'static str, serde_json::Value)>,
-    ) {
-        let found = read(&self.lowering(scope, secret_names).view(self.source.stack));
-        scope.extend(found.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    }
-
-    fn lowering<'b>(
-        &'b self,
-        names: &'b Scope,
-        secret_names: &'b BTreeSet<String>,
-    ) -> Lowering<'b> {
-        Lowering {
-            target: self.source.target,
-            files: self.shared.files,
-            templates: self.shared.templates,
-            rendering: Rendering::new(names, secret_names),
-            mistakes: self.mistakes,
-        }
-    }
-
-    fn start(&self) -> Scope {
-        let target = self.source.target;
-        let identity = self.source.written.identity();
-        let identity = identity.as_ref();
-        let text = |read: fn(&Identity) -> String| identity.map_or_else(String::new, read);
-        let management = self.shared.site.management.iter().map(ToString::to_string);
-        let ports = self.source.stack.table().and_then(|stack| stack.get("ports"));
-        let names = json!({
-            "project": target.project.as_str(),
-            "env": target.env.as_str(),
-            "target": target.to_string(),
-            "hostname": text(|identity| identity.name.to_string()),
-            "ip": text(|identity| identity.ip.addr().to_string()),
-            "vmid": identity.map_or(0, |identity| u32::from(identity.vmid)),
-            "management": management.collect::<Vec<_>>(),
-            "ports": ports.map_or_else(|| json!({}), |ports| plain_json(&ports.node)),
-        });
-        serde_json::from_value(names).expect("it is an object")
-    }
-}
-
-/// Variables whose values are secrets.
-fn secret_names(stack: &Node) -> BTreeSet<String> {
-    let vars = stack.table().and_then(|stack| stack.get("env_vars")?.node.table());
-    let is_secret = |(_, member): &(&String, &super::source::Member)| member.node.table().is_some();
-    let names = vars.into_iter().flatten().filter(is_secret);
-    names.map(|(name, _)| name.clone()).collect()
-}
-
-fn vars(stack: &View<'_>) -> serde_json::Value {
-    let read = |(name, _, node): (&str, At, &Node)| {
-        let value = match &node.value {
-            Value::Text(text) => stack.lowering.text(text, node.at)?.into(),
-            Value::List(items) => {
-                let text = |item: &Node| stack.lowering.text(item.text()?, item.at);
-                items.iter().filter_map(text).collect::<Vec<_>>().into()
-            }
-            _ => plain_json(node),
-        };
-        Some((name.to_owned(), value))
-    };
-    serde_json::Value::Object(stack.entries("vars").filter_map(read).collect())
-}
-
-fn env_vars(stack: &View<'_>) -> serde_json::Value {
-    let read = |(name, _, node): (&str, At, &Node)| {
-        Some((name.to_owned(), files::plain(stack.lowering, node)?.into()))
-    };
-    serde_json::Value::Object(stack.entries("env_vars").filter_map(read).collect())
-}
-
-fn release_names(stack: &View<'_>) -> serde_json::Value {
-    let view = stack.table("release");
-    let commands = |key| {
-        let commands = release::commands(&view, key).unwrap_or_default();
-        serde_json::to_value(commands).expect("commands are plain")
-    };
-    let folders: Vec<_> = view.texts("folders").into_iter().map(|text| text.value).collect();
-    json!({
-        "user": release::user(stack).map(String::from),
-        "folders": folders,
-        "build": commands("build"),
-        "migrate": commands("migrate"),
-    })
-}
-
-/// A node without its places; its texts as they were written.
-pub fn plain_json(node: &Node) -> serde_json::Value {
-    match &node.value {
-        Value::Text(text) => text.as_str().into(),
-        Value::Integer(number) => (*number).into(),
-        Value::Boolean(value) => (*value).into(),
-        Value::List(items) => items.iter().map(plain_json).collect::<Vec<_>>().into(),
-        Value::Table(table) => plain_table(table),
-        Value::Wrong => serde_json::Value::Null,
-    }
-}
-
-fn plain_table(table: &Table) -> serde_json::Value {
-    let members = table.iter().map(|(key, member)| (key.clone(), plain_json(&member.node)));
-    serde_json::Value::Object(members.collect())
 }
 
 fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
@@ -216,7 +90,7 @@ fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
         return None;
     };
     check_repo(&project, &repo.value, repo.at);
-    let branch = env.need_text("branch")?.value;
+    let branch = env.need::<BranchName>("branch")?.value;
     let subfolder = stack.table("release").text("subfolder");
     let subfolder = subfolder.map_or_else(String::new, |text| text.value);
     Some(Branch { repo: repo.value, branch, subfolder })
@@ -264,7 +138,7 @@ fn pin(
         return None;
     };
     let pin = lock::pinned(*pin_at, table, &mut stack.lowering.mistakes.borrow_mut())?;
-    if pin.repo != branch.repo || pin.branch != branch.branch {
+    if pin.repo != branch.repo || pin.branch != branch.branch.as_str() {
         let title = format!("the pin of `{target}` is for `{}` of `{}`", pin.branch, pin.repo);
         let help = format!("run `stackc lock {target}`");
         stack.report(Mistake::new(*pin_at, title).also(at, "another is wanted").help(help));
@@ -286,20 +160,20 @@ fn bundle(
     accounts::add(stack, &shared.definitions.keys, &mut overlay);
     units::add(stack, &mut overlay);
     let links = release::add_links(stack, &mut overlay);
-    // Of a kind that is not there, it is not the firewall that is to be told about.
-    let is_known = !source.kind_files.is_empty();
-    let firewall = firewall::read(stack, &shared.site.management, is_known);
+    let firewall = firewall::read(stack, &shared.site.management);
     let identity = source.written.identity();
     let guest = identity.and_then(|identity| proxmox::read(stack, &identity, shared.site));
     let origin = branch.map(|branch| release::Origin {
         repo: branch.repo.clone(),
-        branch: branch.branch.clone(),
+        branch: branch.branch.to_string(),
         pin: pin(shared, source, stack, branch),
     });
     let release = release::read(stack, origin, env_file);
     let (apt, databases) = (documents::apt(stack), documents::databases(stack));
     let health = documents::health(stack);
     check(stack, &overlay);
+    ports::check(stack);
+    homes::check(stack, &overlay);
     if guest.as_ref().is_some_and(|guest| !guest.nesting) {
         units::check_nesting(stack, &overlay);
     }

@@ -7,7 +7,10 @@ use super::{
     view,
 };
 use crate::model::Target;
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 /// A branch of a repository, and what it named when `stackc lock` looked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,17 @@ pub fn all(definitions: &Definitions, mistakes: &mut Vec<Mistake>) -> BTreeMap<T
     let pins = definitions.pins.iter();
     pins.filter_map(|(target, (at, table))| Some((target.clone(), pinned(*at, table, mistakes)?)))
         .collect()
+}
+
+/// Tells of pins that belong to no branch of any guest: what an env that was taken away leaves.
+pub fn unused(definitions: &Definitions, used: &BTreeSet<&Target>) -> Vec<Mistake> {
+    let pins = definitions.pins.iter().filter(|(target, _)| !used.contains(target));
+    pins.map(|(target, (at, _))| {
+        Mistake::new(*at, format!("nothing is built from the pin of `{target}`"))
+            .label("unused")
+            .help("run `stackc lock`, which removes it")
+    })
+    .collect()
 }
 
 /// The text of `stacks/lock.toml`: sorted, so that two people who lock different guests do not conflict.

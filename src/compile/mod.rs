@@ -4,23 +4,31 @@
 //! seals its bundle. Nothing stops at the first mistake: a pass reports all of them.
 
 mod accounts;
+mod bounds;
 mod builtin;
 mod define;
 mod documents;
 pub mod env_file;
 mod explain;
 mod files;
+mod filters;
 mod firewall;
 mod guest;
+mod homes;
 mod identity;
+mod layers;
 mod lock;
+mod lookup;
 mod names;
+mod origin;
 mod overlay;
 mod place;
+mod ports;
 mod proxmox;
 mod release;
 mod report;
 mod schema;
+mod scope;
 mod seal;
 mod site;
 mod source;
@@ -37,9 +45,10 @@ pub use lock::{Pinned, lock_text};
 pub use report::{Mistake, Report, Told};
 pub use survey::{Survey, site, survey};
 
-use crate::model::{Bundle, Digest, Site, Target};
-use define::{Definitions, Project, node_of};
+use crate::model::{Bundle, Site, Target};
+use define::{Definitions, node_of};
 use identity::Written;
+use layers::Stack;
 use rayon::prelude::*;
 use source::{At, Files, Node, Table};
 use std::{
@@ -60,15 +69,20 @@ pub struct Sources {
 pub struct Compiled {
     pub site: Site,
     pub guests: BTreeMap<Target, Bundle>,
-    definitions: Definitions,
-    files: Arc<Files>,
+    /// What the author should know though everything compiles.
+    pub warnings: Option<Report>,
+    workspace: Workspace,
 }
 
 /// Compiles a whole workspace: every guest, or every mistake.
 pub fn compile(sources: &Sources) -> Result<Compiled, Report> {
     let workspace = Workspace::read(sources);
     let outcome = workspace.compile(true);
-    let mut mistakes = workspace.mistakes;
+    let mut mistakes = workspace.mistakes.clone();
+    let with_branch = outcome.guests.iter().filter(|(_, guest)| guest.branch.is_some());
+    let with_branch = with_branch.map(|(target, _)| target).collect();
+    let mut warnings = lock::unused(&workspace.definitions, &with_branch);
+    warnings.extend(define::unread(&workspace.definitions));
     let mut guests = BTreeMap::new();
     for (target, guest) in outcome.guests {
         mistakes.extend(guest.mistakes);
@@ -79,18 +93,20 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Report> {
         Some(site) => Ok(Compiled {
             site,
             guests,
-            definitions: workspace.definitions,
-            files: workspace.files,
+            warnings: Report::of_warnings(&workspace.files, warnings),
+            workspace,
         }),
         None => Err(Report::new(workspace.files, mistakes)),
     }
 }
 
-/// The branch of every guest that has an app: what `stackc lock` pins.
+/// The branch of every guest that has an app: what `stackc lock` pins. Mistakes in the pins that are there do not matter.
 pub fn branches(sources: &Sources) -> Result<BTreeMap<Target, Branch>, Report> {
     let workspace = Workspace::read(sources);
     let outcome = workspace.compile(false);
     let mut mistakes = workspace.mistakes;
+    let lock_file = workspace.definitions.lock_file;
+    mistakes.retain(|mistake| Some(mistake.at().file) != lock_file);
     let mut branches = BTreeMap::new();
     for (target, guest) in outcome.guests {
         mistakes.extend(guest.mistakes);
@@ -100,10 +116,10 @@ pub fn branches(sources: &Sources) -> Result<BTreeMap<Target, Branch>, Report> {
     if mistakes.is_empty() { Ok(branches) } else { Err(Report::new(workspace.files, mistakes)) }
 }
 
-/// What `stacks/lock.toml` says now.
+/// What `stacks/lock.toml` says now; an error when it has a mistake.
 pub fn pins(sources: &Sources) -> Result<BTreeMap<Target, Pinned>, Report> {
-    let Workspace { definitions, files, .. } = Workspace::read(sources);
-    let mut mistakes = Vec::new();
+    let Workspace { definitions, files, mut mistakes } = Workspace::read(sources);
+    mistakes.retain(|mistake| Some(mistake.at().file) == definitions.lock_file);
     let pins = lock::all(&definitions, &mut mistakes);
     if mistakes.is_empty() { Ok(pins) } else { Err(Report::new(files, mistakes)) }
 }
@@ -120,13 +136,6 @@ struct Outcome {
     site: Option<Site>,
     guests: BTreeMap<Target, guest::Outcome>,
     mistakes: Vec<Mistake>,
-}
-
-/// A project with the layers below its envs merged.
-struct Merged<'a> {
-    project: &'a Project,
-    stack: Table,
-    kind_files: Vec<BTreeMap<String, Digest>>,
 }
 
 impl Workspace {
@@ -149,13 +158,28 @@ impl Workspace {
             return Outcome { site: None, guests: BTreeMap::new(), mistakes: Vec::new() };
         }
         let mistakes = RefCell::new(Vec::new());
+        let (site, guests) = self.prepared(needs_pins, &mistakes, |shared, sources| {
+            let compile = |(target, source): (&Target, &guest::Source<'_>)| {
+                (target.clone(), guest::compile(shared, source))
+            };
+            sources.par_iter().map(compile).collect::<Vec<_>>()
+        });
+        Outcome { guests: guests.into_iter().collect(), mistakes: mistakes.into_inner(), site }
+    }
+
+    /// Does something with all guests once their layers are merged.
+    fn prepared<T>(
+        &self,
+        needs_pins: bool,
+        mistakes: &RefCell<Vec<Mistake>>,
+        with: impl FnOnce(&guest::Shared<'_>, &BTreeMap<Target, guest::Source<'_>>) -> T,
+    ) -> (Option<Site>, T) {
         let templates = self.templates(&mut mistakes.borrow_mut());
-        let facts = self.site(&templates, &mistakes, site::read);
-        let merged = self.merge(&mut mistakes.borrow_mut());
-        let stacks = Self::stacks(&merged, &mut mistakes.borrow_mut());
-        let written = self.identities(&stacks, &templates, &mistakes);
+        let facts = self.site(&templates, mistakes, site::read);
+        let merged = layers::merge(self, &mut mistakes.borrow_mut());
+        let stacks = layers::stacks(&merged, &mut mistakes.borrow_mut());
+        let written = self.identities(&stacks, &templates, mistakes);
         identity::check_unique(&written, &mut mistakes.borrow_mut());
-        let mistakes = mistakes.into_inner();
         let shared = guest::Shared {
             definitions: &self.definitions,
             files: &self.files,
@@ -163,20 +187,10 @@ impl Workspace {
             site: &facts,
             needs_pins,
         };
-        let compile = |(target, stack): (&Target, &Stack<'_>)| {
-            let source = guest::Source {
-                target,
-                project: stack.merged.project,
-                kind_files: &stack.merged.kind_files,
-                env_at: stack.env_at,
-                env: stack.env,
-                stack: &stack.node,
-                written: &written[target],
-            };
-            (target.clone(), guest::compile(&shared, &source))
-        };
-        let guests: Vec<_> = stacks.par_iter().map(compile).collect();
-        Outcome { guests: guests.into_iter().collect(), mistakes, site: facts.site }
+        let source = |(target, stack)| (Target::clone(target), source(target, stack, &written));
+        let sources = stacks.iter().map(source).collect();
+        let done = with(&shared, &sources);
+        (facts.site, done)
     }
 
     /// Every template of the workspace and the built-in kinds, read once.
@@ -227,72 +241,8 @@ impl Workspace {
         (names, secret_names): (&'a Scope, &'a BTreeSet<String>),
     ) -> Lowering<'a> {
         let rendering = Rendering::new(names, secret_names);
-        Lowering { target, files: &self.files, templates, rendering, mistakes }
-    }
-
-    /// Merges kind, site and project of each project.
-    fn merge(&self, mistakes: &mut Vec<Mistake>) -> Vec<(&crate::model::ProjectName, Merged<'_>)> {
-        let projects = self.definitions.projects.iter();
-        projects.map(|(name, project)| (name, self.merge_project(project, mistakes))).collect()
-    }
-
-    fn merge_project<'a>(
-        &'a self,
-        project: &'a Project,
-        mistakes: &mut Vec<Mistake>,
-    ) -> Merged<'a> {
-        let mut stack = Table::new();
-        let mut kind_files = Vec::new();
-        match project.table.get("kind") {
-            Some(member) => {
-                let (written, at) = (member.node.text().unwrap_or(""), member.node.at);
-                let chain = if written.is_empty() {
-                    Vec::new()
-                } else {
-                    self.definitions.kind_chain(written, at, mistakes)
-                };
-                for (folder, kind) in chain {
-                    schema::merge(schema::LAYER, &mut stack, &kind.table, mistakes);
-                    kind_files.push(self.hashes(folder));
-                }
-            }
-            None => mistakes.push(view::missing(project.at, "kind")),
-        }
-        check_vars(&stack, &self.definitions.site, mistakes);
-        check_vars(&stack, &project.table, mistakes);
-        for (_, env) in project.envs.values() {
-            check_vars(&stack, env, mistakes);
-        }
-        schema::merge(schema::LAYER, &mut stack, &self.definitions.site, mistakes);
-        schema::merge(schema::LAYER, &mut stack, &project.table, mistakes);
-        Merged { project, stack, kind_files }
-    }
-
-    /// The hash of every file of a kind, by its name in the kind's folder: the same for a built-in kind and a copy of it.
-    fn hashes(&self, folder: &str) -> BTreeMap<String, Digest> {
-        let templates = self.definitions.templates.iter();
-        let hash = |file| Digest::of(self.files.text(file).as_bytes());
-        templates
-            .filter_map(|(name, file)| Some((name.strip_prefix(folder)?.to_owned(), hash(*file))))
-            .collect()
-    }
-
-    /// Lays each env over its project.
-    fn stacks<'a>(
-        merged: &'a [(&crate::model::ProjectName, Merged<'a>)],
-        mistakes: &mut Vec<Mistake>,
-    ) -> BTreeMap<Target, Stack<'a>> {
-        let mut stacks = BTreeMap::new();
-        for (name, merged) in merged {
-            for (env_name, (env_at, env)) in &merged.project.envs {
-                let target = Target { project: (*name).clone(), env: env_name.clone() };
-                let mut stack = merged.stack.clone();
-                schema::merge(schema::LAYER, &mut stack, env, mistakes);
-                let node = Node { at: *env_at, value: source::Value::Table(stack) };
-                stacks.insert(target, Stack { merged, env_at: *env_at, env, node });
-            }
-        }
-        stacks
+        let stack = view::empty();
+        Lowering { target, files: &self.files, templates, rendering, stack, mistakes }
     }
 
     fn identities(
@@ -311,33 +261,23 @@ impl Workspace {
     }
 }
 
-/// One env's merged layers.
-struct Stack<'a> {
-    merged: &'a Merged<'a>,
-    env_at: At,
-    env: &'a Table,
-    node: Node,
+fn source<'a>(
+    target: &'a Target,
+    stack: &'a Stack<'_>,
+    written: &'a BTreeMap<Target, Written>,
+) -> guest::Source<'a> {
+    guest::Source {
+        target,
+        project: stack.merged.project,
+        kind_files: &stack.merged.kind_files,
+        env_at: stack.env_at,
+        env: stack.env,
+        stack: &stack.node,
+        written: &written[target],
+    }
 }
 
 /// The site belongs to no guest; nothing of it is rendered for one.
 fn placeholder() -> Target {
     Target { project: "x".parse().expect("a project name"), env: "x".parse().expect("an env name") }
-}
-
-/// A variable that the kind does not know is a slip of the pen: nothing would read it.
-fn check_vars(kind: &Table, layer: &Table, mistakes: &mut Vec<Mistake>) {
-    let known = kind.get("vars").and_then(|vars| vars.node.table());
-    let written = layer.get("vars").and_then(|vars| vars.node.table());
-    for (name, member) in written.into_iter().flatten() {
-        if known.is_some_and(|known| known.contains_key(name)) {
-            continue;
-        }
-        let names = known.into_iter().flat_map(|known| known.keys().map(String::as_str));
-        let help = match schema::nearest(name, names) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "declare it in `vars` of the kind, with a default value".to_owned(),
-        };
-        let title = format!("the kind has no variable `{name}`");
-        mistakes.push(Mistake::new(member.key, title).label("unknown").help(help));
-    }
 }

@@ -3,8 +3,6 @@
 //! Tera itself refuses an undefined `{{ x }}`, but lets `{% if x %}` and `{{ x ~ 'a' }}` pass in silence. So the names are read
 //! here, with the loops around them, and each is looked up before anything is rendered.
 
-use super::template::Scope;
-use serde_json::Value;
 use std::ops::Range;
 
 /// What happens to names along a template.
@@ -15,9 +13,20 @@ pub enum Event {
     Loop {
         variables: Vec<String>,
         over: Option<Vec<String>>,
+        /// The whole `{% for … %}`.
+        tag: Range<usize>,
+        /// Whether it ends in `-%}`, which takes away the white space that follows.
+        trims: bool,
     },
-    LoopEnd,
-    Set(String),
+    /// Where the `{% endfor %}` begins.
+    LoopEnd {
+        at: usize,
+    },
+    /// A variable, and where its value stands.
+    Set {
+        name: String,
+        value: Range<usize>,
+    },
 }
 
 /// A name such as `ports.backend`.
@@ -72,19 +81,20 @@ pub fn read(text: &str) -> Result<Vec<Event>, Refused> {
             tokens.last().map_or(inside, |(_, span)| span.end)
         };
         if text[open..].starts_with("{%") {
-            if statement(&tokens, &mut events)? == Some("raw") {
+            if statement(open, &tokens, &mut events)? == Some("raw") {
                 position = end_of_raw(text, position);
             }
         } else {
-            expression(&tokens, &mut events);
+            expression(&tokens, &mut events)?;
         }
     }
     Ok(events)
 }
 
 fn find_open(text: &str, from: usize) -> Option<usize> {
-    let opens = ["{{", "{%", "{#"];
-    opens.iter().filter_map(|open| text[from..].find(open)).min().map(|n| from + n)
+    let opens = text.as_bytes()[from..].windows(2);
+    let is_open = |pair: &[u8]| matches!(pair, b"{{" | b"{%" | b"{#");
+    opens.into_iter().position(is_open).map(|n| from + n)
 }
 
 fn end_of_raw(text: &str, from: usize) -> usize {
@@ -151,8 +161,9 @@ fn end_of_path(bytes: &[u8], mut at: usize) -> usize {
     }
 }
 
-/// A `{% … %}`: its first word, when it is `raw`.
+/// A `{% … %}` that begins at `open`: its first word, when it is `raw`.
 fn statement(
+    open: usize,
     tokens: &[(Token<'_>, Range<usize>)],
     events: &mut Vec<Event>,
 ) -> Result<Option<&'static str>, Refused> {
@@ -162,26 +173,53 @@ fn statement(
     };
     let [(Token::Path(word), span), rest @ ..] = tokens else { return Ok(None) };
     match *word {
-        "for" => begin_loop(rest, events),
-        "endfor" => events.push(Event::LoopEnd),
-        "set" => {
-            let skip = usize::from(rest.len() > 2) * 2;
-            expression(&rest[skip..], events);
-            if let Some((Token::Path(name), _)) = rest.first() {
-                events.push(Event::Set((*name).to_owned()));
-            }
-        }
+        "for" => begin_loop(open, rest, events)?,
+        "endfor" => events.push(Event::LoopEnd { at: open }),
+        "set" => set(span, rest, events)?,
         "raw" => return Ok(Some("raw")),
         word if REFUSED.contains(&word) => {
             let message = format!("templates of stackc have no `{word}`");
             return Err(Refused { message, span: span.clone() });
         }
-        _ => expression(rest, events),
+        _ => expression(rest, events)?,
     }
     Ok(None)
 }
 
-fn begin_loop(tokens: &[(Token<'_>, Range<usize>)], events: &mut Vec<Event>) {
+/// `name = value`. A `set` around text would hide what loops in it write.
+fn set(
+    word: &Range<usize>,
+    tokens: &[(Token<'_>, Range<usize>)],
+    events: &mut Vec<Event>,
+) -> Result<(), Refused> {
+    let [(Token::Path(name), _), (Token::Sign(b'='), _), value @ ..] = tokens else {
+        let message = "`set` takes a value here: `{% set name = … %}`".to_owned();
+        return Err(Refused { message, span: word.clone() });
+    };
+    expression(value, events)?;
+    let (value, _) = without_end(value);
+    let start = value.first().map_or(word.end, |(_, span)| span.start);
+    let value = start..value.last().map_or(start, |(_, span)| span.end);
+    events.push(Event::Set { name: (*name).to_owned(), value });
+    Ok(())
+}
+
+/// The tokens before `%}`, and whether that is `-%}`.
+fn without_end<'a, 'b>(
+    tokens: &'a [(Token<'b>, Range<usize>)],
+) -> (&'a [(Token<'b>, Range<usize>)], bool) {
+    match tokens {
+        [inside @ .., (Token::Sign(b'-'), _), (Token::Sign(b'}'), _)] => (inside, true),
+        [inside @ .., (Token::Sign(b'}'), _)] => (inside, false),
+        all => (all, false),
+    }
+}
+
+fn begin_loop(
+    open: usize,
+    tokens: &[(Token<'_>, Range<usize>)],
+    events: &mut Vec<Event>,
+) -> Result<(), Refused> {
     let is_in = |(token, _): &(Token<'_>, _)| *token == Token::Path("in");
     let split = tokens.iter().position(is_in).unwrap_or(tokens.len());
     let (before, after) = tokens.split_at(split);
@@ -189,21 +227,29 @@ fn begin_loop(tokens: &[(Token<'_>, Range<usize>)], events: &mut Vec<Event>) {
         Token::Path(name) => Some((*name).to_owned()),
         _ => None,
     });
-    let over = match after.iter().map(|(token, _)| *token).collect::<Vec<_>>().as_slice() {
-        [_, Token::Path(path), Token::Sign(b'}')]
-        | [_, Token::Path(path), Token::Sign(b'-'), Token::Sign(b'}')] => {
-            Some(path.split('.').map(str::to_owned).collect())
-        }
+    let (inside, trims) = without_end(after);
+    let over = match inside {
+        [_, (Token::Path(path), _)] => Some(path.split('.').map(str::to_owned).collect()),
         _ => None,
     };
-    expression(after, events);
-    events.push(Event::Loop { variables: variables.collect(), over });
+    let end = tokens.last().map_or(open, |(_, span)| span.end);
+    expression(after, events)?;
+    events.push(Event::Loop { variables: variables.collect(), over, tag: open..end, trims });
+    Ok(())
 }
 
 /// Collects the names of an expression; filters, tests, functions and names of arguments are none.
-fn expression(tokens: &[(Token<'_>, Range<usize>)], events: &mut Vec<Event>) {
+/// A list made by `for` would be a loop that nothing counts.
+fn expression(
+    tokens: &[(Token<'_>, Range<usize>)],
+    events: &mut Vec<Event>,
+) -> Result<(), Refused> {
     for (n, (token, span)) in tokens.iter().enumerate() {
         let Token::Path(path) = token else { continue };
+        if *path == "for" {
+            let message = "templates of stackc have no `for` within brackets".to_owned();
+            return Err(Refused { message, span: span.clone() });
+        }
         let before = n.checked_sub(1).map(|n| tokens[n].0);
         let after = tokens.get(n + 1).map(|(token, _)| *token);
         let later = tokens.get(n + 2).map(|(token, _)| *token);
@@ -220,96 +266,15 @@ fn expression(tokens: &[(Token<'_>, Range<usize>)], events: &mut Vec<Event>) {
             events.push(Event::Name(Name { path: (*path).to_owned(), span: span.clone() }));
         }
     }
-}
-
-/// A variable of a loop or of `set`: the values that it may have, when they are known.
-struct Local<'a> {
-    name: &'a str,
-    values: Option<Vec<&'a Value>>,
-}
-
-/// The names that do not exist.
-pub fn unknown(events: &[Event], scope: &Scope) -> Vec<Name> {
-    let mut locals: Vec<Vec<Local<'_>>> = vec![Vec::new()];
-    let mut unknown = Vec::new();
-    for event in events {
-        match event {
-            Event::Name(name) => {
-                let path: Vec<_> = name.path.split('.').collect();
-                if look_up(&path, &locals, scope).is_err() {
-                    unknown.push(name.clone());
-                }
-            }
-            Event::Loop { variables, over } => {
-                let values = over.as_ref().and_then(|path| {
-                    let path: Vec<_> = path.iter().map(String::as_str).collect();
-                    look_up(&path, &locals, scope).ok().flatten()
-                });
-                locals.push(bind(variables, values));
-            }
-            Event::LoopEnd => {
-                locals.pop();
-            }
-            Event::Set(name) => {
-                if let Some(inner) = locals.last_mut() {
-                    inner.push(Local { name, values: None });
-                }
-            }
-        }
-    }
-    unknown
-}
-
-fn bind<'a>(variables: &'a [String], over: Option<Vec<&'a Value>>) -> Vec<Local<'a>> {
-    let elements = over.map(|values| {
-        values
-            .into_iter()
-            .flat_map(|value| match value {
-                Value::Array(items) => items.iter().collect::<Vec<_>>(),
-                Value::Object(map) => map.values().collect(),
-                _ => Vec::new(),
-            })
-            .collect()
-    });
-    let mut locals: Vec<_> = variables.iter().map(|name| Local { name, values: None }).collect();
-    if let Some(last) = locals.last_mut() {
-        last.values = elements;
-    }
-    locals
-}
-
-/// The values of a path, when they are known; an error when it does not exist.
-fn look_up<'a>(
-    path: &[&str],
-    locals: &[Vec<Local<'a>>],
-    scope: &'a Scope,
-) -> Result<Option<Vec<&'a Value>>, ()> {
-    let (root, rest) = path.split_first().ok_or(())?;
-    let local = locals.iter().rev().flatten().find(|local| local.name == *root);
-    let roots = match local {
-        Some(Local { values: None, .. }) => return Ok(None),
-        Some(Local { values: Some(values), .. }) => values.clone(),
-        None => vec![scope.get(*root).ok_or(())?],
-    };
-    let below = |value: &'a Value| rest.iter().try_fold(value, |value, key| value.get(key));
-    roots.into_iter().map(|value| below(value).ok_or(())).collect::<Result<_, _>>().map(Some)
-}
-
-/// Every path of a scope, for suggestions.
-pub fn paths(scope: &Scope) -> Vec<String> {
-    let mut found = Vec::new();
-    for (name, value) in scope {
-        found.push(name.clone());
-        if let Value::Object(map) = value {
-            found.extend(map.keys().map(|key| format!("{name}.{key}")));
-        }
-    }
-    found
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{lookup::unknown, template::Scope},
+        *,
+    };
 
     fn unknown_in(text: &str) -> Vec<String> {
         let scope = serde_json::json!({
@@ -372,5 +337,18 @@ mod tests {
     fn a_template_that_takes_in_another_is_refused() {
         let refused = read("a {% include 'x' %}").expect_err("include is refused");
         assert_eq!(refused.span, 5..12);
+    }
+
+    #[test]
+    fn what_would_loop_without_being_counted_is_refused() {
+        for text in [
+            "{% set x %}{% for a in users %}{% endfor %}{% endset %}",
+            "{% set x | upper %}a{% endset %}",
+            "{{ [a for a in users] }}",
+            "{% set x = [a for a in users] %}",
+            "{% for b in [a for a in users] %}{% endfor %}",
+        ] {
+            read(text).expect_err(text);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What will stand on a guest: gathered section by section, checked as it comes.
 
 use super::{
+    homes::Home,
     place,
     report::Mistake,
     source::At,
@@ -36,6 +37,8 @@ pub struct Overlay {
     pub units: BTreeMap<UnitName, GuestPath>,
     pub restart: BTreeMap<UnitName, BTreeSet<GuestPath>>,
     pub reload: BTreeMap<UnitName, BTreeSet<GuestPath>>,
+    /// What users own and no bundle holds.
+    pub homes: Vec<Home>,
 }
 
 impl Overlay {

@@ -119,6 +119,38 @@ pub fn refusal(path: &GuestPath) -> Option<(String, String)> {
     named_badly(path)
 }
 
+/// Folders that every guest has and others live in: systemd-tmpfiles would give them to the user.
+const SHARED: [&str; 13] = [
+    "/etc",
+    "/home",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/srv",
+    "/usr",
+    "/usr/local",
+    "/var",
+    "/var/cache",
+    "/var/lib",
+    "/var/log",
+    "/var/spool",
+];
+
+/// Why a path cannot be a user's home.
+pub fn home_refusal(path: &GuestPath) -> Option<&'static str> {
+    let text = path.as_str();
+    let foreign = FOREIGN.iter().filter(|(folder, _)| *folder != "/home");
+    let taken = |folder: &&str| is_at_or_below(text, folder) || is_at_or_below(folder, text);
+    let mut taken_by = foreign.filter(|(folder, _)| taken(folder)).map(|(_, why)| *why);
+    if SHARED.contains(&text) {
+        Some("others live in this folder")
+    } else if MERGED.iter().any(|folder| is_at_or_below(text, folder)) {
+        Some("it lies behind a link")
+    } else {
+        taken_by.next()
+    }
+}
+
 /// Folders whose readers skip files in silence for their names.
 fn named_badly(path: &GuestPath) -> Option<(String, String)> {
     let (text, name) = (path.as_str(), path.file_name());
@@ -132,7 +164,7 @@ fn named_badly(path: &GuestPath) -> Option<(String, String)> {
     })
 }
 
-fn is_at_or_below(path: &str, folder: &str) -> bool {
+pub fn is_at_or_below(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

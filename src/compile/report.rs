@@ -25,6 +25,8 @@ pub struct Mistake {
     /// The guests whose compilation showed it, where the place alone does not tell.
     guests: BTreeSet<Target>,
     hides_file: bool,
+    /// It was found where a template reads a value, and is told at the value.
+    follows: bool,
 }
 
 impl Mistake {
@@ -33,12 +35,13 @@ impl Mistake {
         let label = "here".to_owned();
         Self {
             at,
-            title: title.into(),
+            title: one_line(&title.into()),
             label,
             also: Vec::new(),
             help: None,
             guests: BTreeSet::new(),
             hides_file: false,
+            follows: false,
         }
     }
 
@@ -58,6 +61,22 @@ impl Mistake {
     pub(super) fn also(mut self, at: At, label: impl Into<String>) -> Self {
         self.also.push((at, label.into()));
         self
+    }
+
+    /// Tells it where the values were written that a template reads, if they are known, and at the template as well.
+    pub(super) fn told_at(mut self, origins: BTreeSet<At>) -> Self {
+        let mut origins = origins.into_iter().rev().filter(|at| *at != self.at);
+        if let Some(origin) = origins.next() {
+            let label = if self.label == "here" { "it reads the value" } else { &self.label };
+            self.also.insert(0, (self.at, label.to_owned()));
+            self.also.extend(origins.map(|at| (at, "and set here".to_owned())));
+            (self.at, self.label, self.follows) = (origin, "set here".to_owned(), true);
+        }
+        self
+    }
+
+    pub(super) fn at(&self) -> At {
+        self.at
     }
 
     /// How to fix it.
@@ -83,8 +102,16 @@ impl Mistake {
     }
 }
 
+/// How many mistakes a report shows before it only counts them: nobody reads more at once.
+const SHOWN: usize = 100;
 /// How many guests a mistake names before it only counts them.
 const GUESTS_NAMED: usize = 4;
+
+/// Line feeds and escapes of what the author wrote are shown, not obeyed.
+fn one_line(title: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
+    title.chars().map(shown).collect()
+}
 
 impl Mistake {
     fn guests_named(&self) -> Option<String> {
@@ -99,21 +126,40 @@ impl Mistake {
 #[derive(Debug, Clone)]
 pub struct Report {
     files: Arc<Files>,
+    weight: Weight,
     mistakes: BTreeSet<Mistake>,
+}
+
+/// What follows from a report.
+#[derive(Debug, Clone, Copy)]
+enum Weight {
+    /// Nothing is built.
+    Error,
+    /// Nothing is wrong with what is built.
+    Warning,
 }
 
 impl Report {
     /// Mistakes that were found more than once, by guests that share a definition, count once.
     pub(super) fn new(files: Arc<Files>, mistakes: Vec<Mistake>) -> Self {
+        let wrong: BTreeSet<_> = mistakes.iter().filter(|m| !m.follows).map(|m| m.at).collect();
         let hidden: BTreeSet<_> = mistakes.iter().filter_map(Mistake::hidden_file).collect();
-        let is_told = |m: &Mistake| m.hides_file || !hidden.contains(&m.at.file);
+        // What reads a value that is told to be wrong has nothing to add.
+        let is_news = |m: &Mistake| !(m.follows && wrong.contains(&m.at));
+        let is_told = |m: &Mistake| m.hides_file || (!hidden.contains(&m.at.file) && is_news(m));
         let mut merged: BTreeMap<Mistake, BTreeSet<Target>> = BTreeMap::new();
         for mut mistake in mistakes.into_iter().filter(is_told) {
             let guests = std::mem::take(&mut mistake.guests);
             merged.entry(mistake).or_default().extend(guests);
         }
         let mistakes = merged.into_iter().map(|(mistake, guests)| Mistake { guests, ..mistake });
-        Self { files, mistakes: mistakes.collect() }
+        Self { files, weight: Weight::Error, mistakes: mistakes.collect() }
+    }
+
+    /// What the author should know though everything compiles; none when there is nothing.
+    pub(super) fn of_warnings(files: &Arc<Files>, warnings: Vec<Mistake>) -> Option<Self> {
+        let report = Self { weight: Weight::Warning, ..Self::new(Arc::clone(files), warnings) };
+        (!report.mistakes.is_empty()).then_some(report)
     }
 
     pub fn mistakes(&self) -> impl Iterator<Item = &Mistake> {
@@ -124,13 +170,16 @@ impl Report {
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
-        for mistake in &self.mistakes {
+        for mistake in self.mistakes.iter().take(SHOWN) {
             text.push_str(&renderer.render(&self.groups(mistake)));
             text.push_str("\n\n");
         }
-        let count = self.mistakes.len();
-        let noun = if count == 1 { "mistake" } else { "mistakes" };
-        writeln!(text, "{count} {noun}; nothing was built").expect("text takes all");
+        if matches!(self.weight, Weight::Error) {
+            let count = self.mistakes.len();
+            let noun = if count == 1 { "mistake" } else { "mistakes" };
+            let shown = if count > SHOWN { ", of which the first 100 are shown" } else { "" };
+            writeln!(text, "{count} {noun}{shown}; nothing was built").expect("text takes all");
+        }
         text
     }
 
@@ -138,7 +187,11 @@ impl Report {
         let mut places = vec![(mistake.at, mistake.label.as_str(), AnnotationKind::Primary)];
         let also = mistake.also.iter();
         places.extend(also.map(|(at, label)| (*at, label.as_str(), AnnotationKind::Context)));
-        let title = Level::ERROR.primary_title(mistake.title.as_str());
+        let level = match self.weight {
+            Weight::Error => Level::ERROR,
+            Weight::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(mistake.title.as_str());
         let mut group = Group::with_title(title);
         while let Some((first, ..)) = places.first() {
             let file = first.file;

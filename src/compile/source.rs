@@ -17,7 +17,7 @@ pub struct Files {
 }
 
 /// A file that was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileId(u32);
 
 /// A stretch of a file, in bytes.
@@ -67,6 +67,11 @@ impl Files {
         }
         let next = text[start..].chars().next().map_or(0, char::len_utf8);
         start..start + next
+    }
+
+    /// What stands there.
+    pub fn slice(&self, at: At) -> &str {
+        &self.text(at.file)[self.visible_range(at)]
     }
 
     /// Line and column, both from 1; columns count characters.
@@ -147,18 +152,45 @@ pub fn parse(file: FileId, text: &str, mistakes: &mut Vec<Mistake>) -> Table {
         .iter()
         .map(|error| {
             let span = error.span().unwrap_or(0..0);
-            let help = match text.get(span.clone()) {
-                Some(word) if is_bare(word) && !error.message().contains("key") => {
-                    format!("put text in quotes: \"{word}\"")
-                }
-                _ => "this is not TOML; see https://toml.io".to_owned(),
-            };
-            let title = error.message().trim().to_owned();
+            let (title, help) = syntax(error.message().trim(), text.get(span.clone()));
             Mistake::new(At::new(file, span), title).help(help).hides_file()
         })
         .collect();
     mistakes.extend(lines);
     table(file, document.get_ref(), mistakes)
+}
+
+/// What the parser says, in words for those who do not know it, and what to do.
+fn syntax(message: &str, word: Option<&str>) -> (String, String) {
+    match word {
+        Some(word) if message == "duplicate key" => {
+            (format!("`{word}` is there already"), "take one of the two out".to_owned())
+        }
+        _ if message.contains("recurs") => {
+            ("this nests too deep".to_owned(), "no definition needs such depth".to_owned())
+        }
+        Some(word) if is_bare(word) && !message.contains("key") => {
+            (message.to_owned(), format!("put text in quotes: \"{word}\""))
+        }
+        _ => (message.to_owned(), "this is not TOML; see https://toml.io".to_owned()),
+    }
+}
+
+/// A character that no text of a definition or template may have: NUL, which ends texts elsewhere; those that show a text in
+/// another order than it is read (bidirectional controls), or show nothing; and those that stackc marks places with.
+pub fn refused_character(text: &str) -> Option<(usize, char)> {
+    let refused = |c: char| {
+        matches!(c, '\0' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{feff}' | '\u{f5ca0}'..='\u{f5ca3}')
+    };
+    text.char_indices().find(|(_, c)| refused(*c))
+}
+
+/// The mistake of having one.
+pub fn refused(at: At, c: char) -> Mistake {
+    let code = u32::from(c);
+    Mistake::new(at, format!("a text cannot have the character U+{code:04X}"))
+        .help("it would be invisible, or read as another text than it looks like: take it out")
 }
 
 /// Whether this looks like text that was to be a value, and has no quotes.
@@ -186,7 +218,13 @@ fn node(
 ) -> Node {
     let at = At::new(file, spanned.span());
     let value = match spanned.get_ref() {
-        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::String(text) => match refused_character(text) {
+            Some((_, c)) => {
+                mistakes.push(refused(at, c));
+                Value::Wrong
+            }
+            None => Value::Text(text.to_string()),
+        },
         DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Integer(number) => {
             if let Ok(number) = i64::from_str_radix(number.as_str(), number.radix()) {

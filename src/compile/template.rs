@@ -1,11 +1,16 @@
 //! Templates: read once, rendered for every guest, and strict about every name in them.
 
 use super::{
+    bounds::{self, Bounded},
+    filters, lookup,
     names::{self, Event},
     report::Mistake,
     source::{At, FileId, Node, Value},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 use tera::{ErrorKind, Tera};
 
 /// What templates see: names in byte order, so that loops have one order.
@@ -18,12 +23,24 @@ pub const SECRET_MARKS: (char, char) = ('\u{f5ca0}', '\u{f5ca1}');
 pub struct Templates {
     tera: Tera,
     parsed: BTreeMap<String, Parsed>,
+    /// Those that cannot be used, which has been told.
+    broken: BTreeSet<String>,
 }
 
 struct Parsed {
     /// Where mistakes in it are; none when the text is a value of a definition.
     file: Option<FileId>,
     events: Vec<Event>,
+    bounded: Bounded,
+}
+
+/// Something wrong with a template.
+#[derive(Debug)]
+pub enum TemplateFault {
+    /// It names what does not exist.
+    Missing { mistake: Mistake, path: String },
+    /// It cannot do what it says with the values that it reads there, by their paths.
+    Unusable { mistake: Mistake, reads: Vec<String> },
 }
 
 impl Templates {
@@ -33,59 +50,62 @@ impl Templates {
         texts: &BTreeMap<&str, At>,
         mistakes: &mut Vec<Mistake>,
     ) -> Self {
-        let mut templates = Self { tera: empty(), parsed: BTreeMap::new() };
-        let mut raw = Vec::new();
+        let mut templates =
+            Self { tera: empty(), parsed: BTreeMap::new(), broken: BTreeSet::new() };
         for (name, file, text) in files {
-            templates.add(name, Some(*file), text, At::start_of(*file), mistakes, &mut raw);
+            templates.add(name, Some(*file), text, At::start_of(*file), mistakes);
         }
         for (text, at) in texts {
-            templates.add(text, None, text, *at, mistakes, &mut raw);
+            templates.add(text, None, text, *at, mistakes);
         }
+        let bounded =
+            |(name, parsed): (&String, &Parsed)| (name.clone(), parsed.bounded.text.clone());
+        let raw: Vec<_> = templates.parsed.iter().map(bounded).collect();
         if templates.tera.add_raw_templates(raw.clone()).is_err() {
-            templates.report_each(&raw, texts, mistakes);
+            templates.report_each(raw, texts, mistakes);
         }
         templates
     }
 
-    fn add<'a>(
+    fn add(
         &mut self,
-        name: &'a str,
+        name: &str,
         file: Option<FileId>,
-        text: &'a str,
+        text: &str,
         at: At,
         mistakes: &mut Vec<Mistake>,
-        raw: &mut Vec<(&'a str, &'a str)>,
     ) {
         let place = |span| file.map_or(at, |file| At::new(file, span));
         match names::read(text) {
             Ok(events) => {
-                self.parsed.insert(name.to_owned(), Parsed { file, events });
-                raw.push((name, text));
+                let bounded = bounds::bounded(text, &events);
+                self.parsed.insert(name.to_owned(), Parsed { file, events, bounded });
             }
-            Err(refused) => mistakes.push(
-                Mistake::new(place(refused.span), refused.message)
-                    .help("templates of stackc have variables, filters, `if`, `for` and `set`"),
-            ),
+            Err(refused) => {
+                self.broken.insert(name.to_owned());
+                let help = "templates of stackc have variables, filters, `if`, `for` and `set`";
+                mistakes.push(Mistake::new(place(refused.span), refused.message).help(help));
+            }
         }
     }
 
     /// One at a time, so that each template with a mistake is told.
     fn report_each(
         &mut self,
-        raw: &[(&str, &str)],
+        raw: Vec<(String, String)>,
         texts: &BTreeMap<&str, At>,
         mistakes: &mut Vec<Mistake>,
     ) {
         let mut good = Vec::new();
         for (name, text) in raw {
-            match empty().add_raw_template(name, text) {
-                Ok(()) => good.push((*name, *text)),
+            match empty().add_raw_template(&name, &text) {
+                Ok(()) => good.push((name, text)),
                 Err(error) => {
-                    let parsed = self.parsed.remove(*name);
-                    let file = parsed.and_then(|parsed| parsed.file);
-                    let at = texts.get(name).copied();
-                    let at = at.unwrap_or_else(|| At::start_of(file.expect("it is a file")));
-                    mistakes.push(mistake(&error, file, at));
+                    let parsed = self.parsed.remove(&name).expect("all of them were parsed");
+                    let at = parsed.file.map(At::start_of).or_else(|| texts.get(&*name).copied());
+                    let at = at.expect("it is a file or a text");
+                    mistakes.push(mistake(&error, &parsed, at).0);
+                    self.broken.insert(name);
                 }
             }
         }
@@ -93,8 +113,9 @@ impl Templates {
         self.tera.add_raw_templates(good).expect("each of them was read a moment ago");
     }
 
+    /// Whether there is one of this name, be it usable or not.
     pub fn has(&self, name: &str) -> bool {
-        self.parsed.contains_key(name)
+        self.parsed.contains_key(name) || self.broken.contains(name)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -107,16 +128,29 @@ impl Templates {
         name: &str,
         scope: &Rendering<'_>,
         at: At,
-    ) -> Result<String, Vec<Mistake>> {
+    ) -> Result<String, Vec<TemplateFault>> {
         let parsed = self.parsed.get(name).ok_or_else(Vec::new)?;
-        let unknown = names::unknown(&parsed.events, scope.names);
+        let unknown = lookup::unknown(&parsed.events, scope.names);
         if !unknown.is_empty() {
-            let place = |span| parsed.file.map_or(at, |file| At::new(file, span));
-            let told = unknown.into_iter();
-            return Err(told.map(|name| undefined(&name.path, place(name.span), scope)).collect());
+            let fault = |name: names::Name| TemplateFault::Missing {
+                mistake: undefined(&name.path, parsed.place(name.span, at), scope),
+                path: name.path,
+            };
+            return Err(unknown.into_iter().map(fault).collect());
         }
-        let text = self.tera.render(name, &scope.context);
-        text.map_err(|error| vec![mistake(&error, parsed.file, at)])
+        match parsed.bounded.render(&self.tera, name, &scope.context) {
+            Ok(Ok(text)) => Ok(text),
+            Ok(Err(stopped)) => {
+                let at = stopped.at.map_or(at, |span| parsed.place(span, at));
+                let help = "a file of a guest needs far less: shorten what the loops walk";
+                let mistake = Mistake::new(at, stopped.why).help(help);
+                Err(vec![TemplateFault::Unusable { mistake, reads: Vec::new() }])
+            }
+            Err(error) => {
+                let (mistake, reads) = mistake(&error, parsed, at);
+                Err(vec![TemplateFault::Unusable { mistake, reads }])
+            }
+        }
     }
 }
 
@@ -135,8 +169,16 @@ impl<'a> Rendering<'a> {
     }
 }
 
+impl Parsed {
+    /// A stretch of the template; `at` when it is a text of a definition, whose quotes and escapes are not in the stretch.
+    fn place(&self, span: Range<usize>, at: At) -> At {
+        self.file.map_or(at, |file| At::new(file, span))
+    }
+}
+
 fn empty() -> Tera {
     let mut tera = Tera::default();
+    filters::register(&mut tera);
     tera.autoescape_on(Vec::<&str>::new());
     tera
 }
@@ -146,7 +188,14 @@ fn undefined(path: &str, at: At, scope: &Rendering<'_>) -> Mistake {
         return Mistake::new(at, format!("`{name}` is a secret, and no template sees its value"))
             .help("give the file `secrets = { name = { secret = \"…\" } }` and write {{ secrets.name }}");
     }
-    let known = names::paths(scope.names);
+    if let Some((table @ ("vars" | "env_vars"), _)) = path.split_once('.')
+        && !scope.names.contains_key(table)
+    {
+        let title = format!("`{path}` is not known yet where this text is read");
+        let help = "`vars` cannot name one another, nor can `env_vars`: write the text twice";
+        return Mistake::new(at, title).help(help);
+    }
+    let known = lookup::paths(scope.names);
     let help = match super::schema::nearest(path, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "declare it in `vars` of the kind, with a default value".to_owned(),
@@ -154,18 +203,21 @@ fn undefined(path: &str, at: At, scope: &Rendering<'_>) -> Mistake {
     Mistake::new(at, format!("the template names `{path}`, which does not exist")).help(help)
 }
 
-fn mistake(error: &tera::Error, file: Option<FileId>, at: At) -> Mistake {
+/// What Tera finds wrong, and the paths that the template reads there.
+fn mistake(error: &tera::Error, parsed: &Parsed, at: At) -> (Mistake, Vec<String>) {
     let (message, span) = match error.kind() {
         ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => {
-            (report.message().to_owned(), Some(report.span().range.clone()))
+            let span = parsed.bounded.written(report.span().range.clone());
+            (report.message().to_owned(), Some(span))
         }
         other => (other.to_string(), None),
     };
-    let at = match (file, span) {
-        (Some(file), Some(span)) => At::new(file, span),
-        _ => at,
-    };
-    Mistake::new(at, format!("the template cannot be used: {}", message.to_lowercase_first()))
+    let is_rendering = matches!(error.kind(), ErrorKind::RenderingError(_));
+    let read = span.as_ref().filter(|_| is_rendering);
+    let reads = read.map_or_else(Vec::new, |span| lookup::within(&parsed.events, span));
+    let at = span.map_or(at, |span| parsed.place(span, at));
+    let title = format!("the template cannot be used: {}", message.to_lowercase_first());
+    (Mistake::new(at, title), reads)
 }
 
 trait LowercaseFirst {

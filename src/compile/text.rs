@@ -49,7 +49,9 @@ pub fn readme(bundle: &Bundle) -> String {
         "{target}\nbundle   {}\npayload  {}\nsecrets  {secrets} (named here; no value is in a bundle)\n\n{}\n\
          {} lists every file with its hash; the bundle's digest is that file's SHA-256.\n\
          rootfs/ is laid over the guest's root. Class A: a link through /var/lib/stackc/current; B: a copy;\n\
-         S: put together from secrets at activation; D: a directory.\n",
+         S: put together from secrets at activation; D: a directory.\n\n\
+         To compare two bundles: `stackc diff`, or `diff -r --no-dereference OLD NEW`. The links of rootfs/ are the guest's:\n\
+         here they lead nowhere, or to files of this machine.\n",
         bundle.digest,
         bundle.manifest.payload,
         entries(bundle),

@@ -120,29 +120,38 @@ fn directives(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// A cron table of its own: `/etc/cron.d/<name>`.
 fn add_cron(name: &str, view: &View<'_>, overlay: &mut Overlay) {
-    let schedule = view.need_text("schedule");
+    let schedule = cron_schedule(view);
     let user = view.need::<crate::model::Owner>("user");
-    let run = view.need_text("run");
+    let run = view.need_text("run").filter(|run| {
+        let is_line = !run.value.contains('\n');
+        if !is_line {
+            let title = "a cron job is one line";
+            view.report(Mistake::new(run.at, title).help("put it into a script"));
+        }
+        is_line
+    });
     let (Some(schedule), Some(user), Some(run)) = (schedule, user, run) else { return };
-    let fields = schedule.value.split_whitespace().count();
-    let named = ["@reboot", "@hourly", "@daily", "@weekly", "@monthly", "@yearly"];
-    if fields != 5 && !named.contains(&schedule.value.as_str()) {
-        let title = format!("`{}` is no schedule of cron", schedule.value);
-        let help = "write five fields, such as \"15 3 * * *\", or @daily";
-        view.report(Mistake::new(schedule.at, title).help(help));
-        return;
-    }
-    if run.value.contains('\n') {
-        view.report(Mistake::new(run.at, "a cron job is one line").help("put it into a script"));
-        return;
-    }
     // A bare `%` ends the command for cron: crontab(5).
     let command = run.value.replace('%', "\\%");
     let text = format!(
-        "SHELL=/bin/sh\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n{} {} {command}\n",
-        schedule.value, user.value
+        "SHELL=/bin/sh\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n{schedule} {} {command}\n",
+        user.value
     );
     overlay.add_text(&format!("/etc/cron.d/{name}"), Mode::FILE, text, view.at, view);
+}
+
+fn cron_schedule(view: &View<'_>) -> Option<String> {
+    let schedule = view.need_text("schedule")?;
+    let fields = schedule.value.split_whitespace().count();
+    let named = ["@reboot", "@hourly", "@daily", "@weekly", "@monthly", "@yearly"];
+    let is_line = !schedule.value.contains('\n');
+    if is_line && (fields == 5 || named.contains(&schedule.value.as_str())) {
+        return Some(schedule.value);
+    }
+    let title = format!("`{}` is no schedule of cron", schedule.value);
+    let help = "write five fields, such as \"15 3 * * *\", or @daily";
+    view.report(Mistake::new(schedule.at, title).help(help));
+    None
 }
 
 /// What each unit of the overlay reads: a change there restarts or reloads it (design.md §9).

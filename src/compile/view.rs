@@ -1,9 +1,10 @@
 //! Typed reading of a merged table: what is missing or wrong is noted, and reading goes on.
 
 use super::{
+    origin,
     report::Mistake,
     source::{At, Files, Node, Table, Value},
-    template::{Rendering, Templates, is_template},
+    template::{Rendering, Scope, TemplateFault, Templates, is_template},
 };
 use crate::model::Target;
 use std::{cell::RefCell, fmt::Display, ops::RangeInclusive, str::FromStr};
@@ -14,6 +15,8 @@ pub struct Lowering<'a> {
     pub files: &'a Files,
     pub templates: &'a Templates,
     pub rendering: Rendering<'a>,
+    /// The merged layers, for the places of what templates read.
+    pub stack: &'a Table,
     pub mistakes: &'a RefCell<Vec<Mistake>>,
 }
 
@@ -38,8 +41,20 @@ pub struct Located<T> {
 /// No key at all, which is how a layer without it reads.
 static EMPTY: Table = Table::new();
 
+/// A layer that says nothing.
+pub fn empty() -> &'static Table {
+    &EMPTY
+}
+
 impl<'a> Lowering<'a> {
+    /// Notes what is wrong with a value. Where a template made it, it is told where the values are that the template reads.
     pub fn report(&self, mistake: Mistake) {
+        let origins = origin::of_text(mistake.at(), self.stack, self.files);
+        self.report_as_written(mistake.told_at(origins));
+    }
+
+    /// The same of what was written, not of the value.
+    pub fn report_as_written(&self, mistake: Mistake) {
         self.mistakes.borrow_mut().push(mistake);
     }
 
@@ -56,12 +71,31 @@ impl<'a> Lowering<'a> {
     pub fn template(&self, name: &str, at: At, scope: &Rendering<'_>) -> Option<String> {
         match self.templates.render(name, scope, at) {
             Ok(text) => Some(text),
-            Err(mistakes) => {
-                let told = mistakes.into_iter().map(|mistake| mistake.in_guest(self.target));
-                self.mistakes.borrow_mut().extend(told);
+            Err(faults) => {
+                for fault in faults {
+                    self.report_fault(fault, scope.names);
+                }
                 None
             }
         }
+    }
+
+    fn report_fault(&self, fault: TemplateFault, names: &Scope) {
+        let mistake = match fault {
+            TemplateFault::Missing { mistake, path } => {
+                // A value that was written and is not in its table has a mistake itself, which is told where it stands.
+                let has_table = path.split('.').next().is_some_and(|root| names.contains_key(root));
+                if has_table && origin::is_written(&path, self.stack) {
+                    return;
+                }
+                mistake
+            }
+            TemplateFault::Unusable { mistake, reads } => {
+                let origins = origin::of_paths(&reads, mistake.at(), self.stack, self.files);
+                mistake.told_at(origins)
+            }
+        };
+        self.report_as_written(mistake.in_guest(self.target));
     }
 
     /// Reads a value by its own rule.

@@ -33,8 +33,8 @@ pub use manifest::{
 };
 pub use mode::{Mode, ParseModeError};
 pub use name::{
-    DatabaseName, EnvName, GuestName, KindName, NodeName, Owner, PackageName, ParseNameError,
-    ProjectName, SecretName, Target, UnitName,
+    BranchName, DatabaseName, EnvName, GuestName, KindName, NodeName, Owner, PackageName,
+    ParseNameError, ProjectName, SecretName, Target, UnitName,
 };
 #[cfg(feature = "operator")]
 pub use observed::{Container, HostKey, Mark, Network, Setting};

@@ -89,6 +89,10 @@ names! {
     UnitName, "unit name", "use letters, digits or `:-_.@`, then one of .service .socket .timer .path .target .mount .slice",
     |t| word(t, 255, ":-_.@") && starts_with_letter(t)
         && [".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice"].iter().any(|s| t.ends_with(s));
+    /// A branch of a git repository. Source: git-check-ref-format(1), `--branch`.
+    BranchName, "branch name",
+    "git takes no spaces, control characters, `~^:?*[\\`, `..` or `@{`, no part that is empty, begins with `.` or ends in `.lock`, and no `-` first",
+    branch;
     /// A secret: words joined by `/`, by custom `project/env/name`.
     SecretName, "secret name", "use words of letters, digits, `-` or `_`, joined by `/`",
     |t| t.len() <= 128 && !t.is_empty() && t.split('/').all(|w| word(w, 64, "-_"));
@@ -97,10 +101,27 @@ names! {
     |t| word(t, 63, "_") && starts_with_letter(t) && lower(t);
 }
 
+/// The longest branch name: a file of that name must fit below `refs/heads`.
+const BRANCH_BYTES_MAX: usize = 200;
+
 fn word(text: &str, max: usize, also: &str) -> bool {
     !text.is_empty()
         && text.len() <= max
         && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
+}
+
+fn branch(text: &str) -> bool {
+    let refused = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
+    let part = |part: &str| {
+        !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none()
+    };
+    text.len() <= BRANCH_BYTES_MAX
+        && !text.contains(refused)
+        && !["..", "@{"].iter().any(|pair| text.contains(pair))
+        && !["@", "HEAD"].contains(&text)
+        && !text.starts_with('-')
+        && !text.ends_with('.')
+        && text.split('/').all(part)
 }
 
 fn starts_with_letter(text: &str) -> bool {
@@ -122,5 +143,25 @@ pub struct Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.project, self.env)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_name_is_one_that_git_takes() {
+        for text in ["main", "feature/x-1", "v1.2", "a@b", "\u{fc}ber", "x.lock.y", "#1"] {
+            assert!(text.parse::<BranchName>().is_ok(), "{text}");
+        }
+        let refused = [
+            "", "-x", "a b", "a..b", "a@{1}", "@", "HEAD", "a.", ".a", "a/.b", "a//b", "/a", "a/",
+            "x.lock", "x.lock/y", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "a\nb", "a\u{7f}",
+        ];
+        for text in refused {
+            assert!(text.parse::<BranchName>().is_err(), "{text:?}");
+        }
+        assert!("x".repeat(BRANCH_BYTES_MAX + 1).parse::<BranchName>().is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 mod tree;
 
-use crate::model::Digest;
+use crate::model::{BranchName, Digest};
 use std::{
     fs,
     io::{self, Write},
@@ -19,8 +19,6 @@ pub enum GitError {
         "`{repo}` is no repository address: write https://…, ssh://…, or a folder of the workspace without `..`"
     )]
     Address { repo: String },
-    #[error("`{branch}` is no branch name")]
-    Branch { branch: String },
     #[error("the folder `{path}` is not there; it is to hold the repository `{repo}`")]
     NoFolder { repo: String, path: PathBuf },
     #[error("cannot {act} of `{repo}`: git says: {message}")]
@@ -59,10 +57,9 @@ pub fn pin(
     workspace: &Path,
     cache: &Path,
     repo: &str,
-    branch: &str,
+    branch: &BranchName,
     subfolder: &str,
 ) -> Result<Pin, GitError> {
-    check_branch(branch)?;
     let checkout = Checkout::open(workspace, cache, repo)?;
     if is_remote(repo) {
         checkout.fetch(&format!("+refs/heads/{branch}:refs/heads/{branch}"))?;
@@ -209,22 +206,4 @@ fn check_address(repo: &str) -> Result<(), GitError> {
     } else {
         Err(GitError::Address { repo: repo.to_owned() })
     }
-}
-
-/// The rules of git-check-ref-format(1) for a branch.
-fn check_branch(branch: &str) -> Result<(), GitError> {
-    let bad = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
-    let component = |c: &str| {
-        !c.is_empty()
-            && !c.starts_with('.')
-            && c.rsplit_once('.').is_none_or(|(_, end)| end != "lock")
-    };
-    let valid = !branch.starts_with('-')
-        && !branch.contains(bad)
-        && !branch.contains("..")
-        && !branch.contains("@{")
-        && !branch.ends_with('.')
-        && branch != "@"
-        && branch.split('/').all(component);
-    if valid { Ok(()) } else { Err(GitError::Branch { branch: branch.to_owned() }) }
 }

@@ -10,7 +10,7 @@ use stackc::{
 };
 use std::{collections::BTreeMap, fs, path::Path, path::PathBuf, process::Command};
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -18,15 +18,15 @@ fn cases() -> PathBuf {
     root().join("tests/cases")
 }
 
-fn sources(workspace: &Path) -> Sources {
+pub fn sources(workspace: &Path) -> Sources {
     Sources { files: store::read_sources(workspace).expect("the workspace is readable") }
 }
 
-fn compiled(sources: &Sources) -> Compiled {
+pub fn compiled(sources: &Sources) -> Compiled {
     compile::compile(sources).unwrap_or_else(|report| panic!("{report}"))
 }
 
-fn rejected(sources: &Sources) -> Report {
+pub fn rejected(sources: &Sources) -> Report {
     match compile::compile(sources) {
         Ok(_) => panic!("these definitions are to be rejected"),
         Err(report) => report,
@@ -91,7 +91,7 @@ fn rejected_definitions_are_told_with_place_and_remedy() {
     }
 }
 
-fn with_project(text: &[u8]) -> Sources {
+pub fn with_project(text: &[u8]) -> Sources {
     let mut sources = sources(&cases().join("node_app"));
     sources.files.remove("stacks/web.toml");
     sources.files.remove("stacks/lock.toml");
@@ -327,4 +327,50 @@ fn explain_says_which_line_won() {
     assert_eq!(lines, [("site", false), ("env", true)]);
     assert!(explanation.lines[1].place.starts_with("stacks/shop.toml:"));
     assert!(compile::explain(&compiled, target, "guest.nothing").is_err());
+}
+
+#[test]
+fn explain_shows_what_a_template_makes_beside_what_was_written() {
+    let compiled = compiled(&sources(root()));
+    let explain = |target: &str, key: &str| {
+        let target = compiled.guests.keys().find(|t| t.to_string() == target).expect("it is there");
+        compile::explain(&compiled, target, key).expect("it is set")
+    };
+    let app_env = explain("shop/dev", "env_vars.APP_ENV");
+    assert_eq!(app_env.value, "dev");
+    assert_eq!(app_env.lines[0].value, "{{ env }}");
+    assert_eq!(explain("shop/qa", "firewall.rules.backend").value["port"], "3001");
+    let script = explain("reports/dev", "files.backup_database.text").value;
+    assert!(script.as_str().expect("a text").contains(". /srv/app/.env.dev\n"), "{script}");
+}
+
+#[test]
+fn a_template_that_loops_and_sets_makes_what_it_made_without_limits() {
+    let text = "{% for a in [1, 2] -%}  \n {{ a }}\n{%- endfor %}|{% for a in [1] %} {{ a }} {% endfor %}|\
+                {%- set x = 1 if env == 'dev' else 2 -%} {{ x }}|{% set y = [x, 'b'] | join(sep='-') %}{{ y }}|\
+                {{ 'a\n\nb' | indent(width=2) }}|{{ 'aXa' | replace(from='a', to='bb') }}";
+    let mut sources = sources(root());
+    let unit = format!("[Service]\n# {text}\n");
+    sources.files.insert("templates/node-app/backend.service.tera".to_owned(), unit.into());
+    let compiled = compiled(&sources);
+    let (_, shop) =
+        compiled.guests.iter().find(|(t, _)| t.to_string() == "shop/dev").expect("there");
+    let path = "rootfs/etc/systemd/system/app-backend.service".parse().expect("a path");
+    let made = String::from_utf8_lossy(&shop.files[&path]).into_owned();
+    assert_eq!(made, "[Service]\n# 12| 1 |1|1-b|a\n\n  b|bbXbb\n");
+}
+
+#[test]
+fn a_pin_that_no_env_uses_is_told_and_stops_nothing() {
+    let mut sources = sources(root());
+    assert!(compiled(&sources).warnings.is_none());
+    let gone = "[shop.gone]\nrepo = \"repos/shop\"\nbranch = \"gone\"\n";
+    sources.files.get_mut("stacks/lock.toml").expect("it is there").extend(gone.as_bytes());
+    let warnings = compiled(&sources).warnings.expect("one warning").to_string();
+    assert!(
+        warnings.starts_with("warning: nothing is built from the pin of `shop/gone`"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("stacks/lock.toml:38:7"), "{warnings}");
+    assert!(!warnings.contains("nothing was built"), "{warnings}");
 }

@@ -190,6 +190,53 @@ fn lock_pins_branches_of_a_folder_of_the_workspace() {
     let again = stackc(folder.path()).arg("lock").assert().success();
     assert!(text(&again.get_output().stdout).lines().all(|line| line.ends_with("unchanged")));
     stackc(folder.path()).arg("build").assert().success();
+    only_whole_pins_that_an_env_uses_stay(folder.path(), &locked);
+}
+
+fn only_whole_pins_that_an_env_uses_stay(folder: &Path, locked: &str) {
+    let lock_file = folder.join("stacks/lock.toml");
+    let unused = locked.replace("[shop.qa]", "[shop.gone]");
+    fs::write(
+        &lock_file,
+        format!("{unused}\n[shop.qa]\n{}", unused.rsplit_once("]\n").expect("one").1),
+    )
+    .expect("written");
+    let check = stackc(folder).arg("check").assert().success();
+    assert!(text(&check.get_output().stderr).contains("the pin of `shop/gone`"));
+    let removes = stackc(folder).args(["lock", "shop/dev"]).assert().success();
+    let removes = text(&removes.get_output().stdout);
+    assert!(removes.contains("shop/gone  removed"), "{removes}");
+    assert_eq!(fs::read_to_string(&lock_file).expect("it is there"), locked);
+    fs::write(&lock_file, format!("<<<<<<< ours\n{locked}>>>>>>> theirs\n")).expect("written");
+    let one = stackc(folder).args(["lock", "shop/dev"]).assert().code(1);
+    assert!(text(&one.get_output().stderr).contains("without naming guests"));
+    stackc(folder).arg("lock").assert().success();
+    assert_eq!(fs::read_to_string(&lock_file).expect("it is there"), locked);
+}
+
+#[test]
+fn lock_without_the_repositories_of_the_examples_says_how_to_get_them() {
+    let folder = workspace();
+    let refused = stackc(folder.path()).arg("lock").assert().code(3);
+    let told = text(&refused.get_output().stderr);
+    assert!(told.contains("repos/reports") && told.contains("stackc lab workspace DIR"), "{told}");
+}
+
+#[test]
+fn a_bundles_readme_names_a_comparison_that_follows_no_link() {
+    let folder = workspace();
+    stackc(folder.path()).args(["build", "shop"]).assert().success();
+    let store = folder.path().join("out/store");
+    let readmes: Vec<_> =
+        files_below(&store).into_iter().filter(|f| f.ends_with("README.txt")).collect();
+    assert_eq!(readmes.len(), 3);
+    let readme = fs::read_to_string(&readmes[0]).expect("it is readable");
+    assert!(readme.contains("diff -r --no-dereference"), "{readme}");
+    let mut compare = Command::new("diff");
+    compare.args(["-r", "--no-dereference"]);
+    compare.args(readmes.iter().take(2).map(|file| file.parent().expect("a bundle")));
+    let told = compare.assert().code(1);
+    assert_eq!(text(&told.get_output().stderr), "", "no link leads diff astray");
 }
 
 fn git(folder: &Path, arguments: &[&str]) {

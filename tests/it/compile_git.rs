@@ -61,7 +61,8 @@ impl App {
     }
 
     fn pin(&self, subfolder: &str) -> Pin {
-        git::pin(self.workspace.path(), Path::new("unused"), REPO, "main", subfolder)
+        let main = "main".parse().expect("a branch name");
+        git::pin(self.workspace.path(), Path::new("unused"), REPO, &main, subfolder)
             .expect("the branch is there")
     }
 
