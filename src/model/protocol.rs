@@ -198,7 +198,7 @@ pub struct SecretsRequest {
 }
 
 /// One secret file, whole. Readable by the owner and the group at most.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretFile {
     pub access: super::Access,
