@@ -7,19 +7,22 @@ use super::{
 use crate::model::protocol::Line;
 use openssh::Stdio;
 use serde::de::DeserializeOwned;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 /// The most of a line that is kept; `observe` of a large guest has some megabytes.
 const STDERR_BYTES: u64 = 16 << 10;
 
 /// What is sent with one call.
+#[derive(Clone, Copy)]
 pub(super) struct Message<'a> {
     pub(super) verb: &'static str,
     /// One line of JSON.
     pub(super) request: &'a [u8],
     pub(super) payload: &'a [u8],
+    /// What the call may take in all, and when that is over.
     pub(super) limit: Duration,
+    pub(super) until: Instant,
 }
 
 /// Runs one verb of `stackc-guest` and returns its reply.
@@ -30,7 +33,7 @@ pub(super) async fn call<T: DeserializeOwned>(
     progress: &dyn Fn(&str, &str),
 ) -> Result<T, RemoteError> {
     let whole = exchange(door, login, message, progress);
-    tokio::time::timeout(message.limit, whole).await.unwrap_or_else(|_| {
+    tokio::time::timeout_at(message.until.into(), whole).await.unwrap_or_else(|_| {
         let seconds = message.limit.as_secs();
         Err(RemoteError::Slow { address: door.address, verb: message.verb, seconds })
     })

@@ -5,6 +5,7 @@ use crate::activate::{
     ActivateError, Failed,
     confirm::wait_for_end,
     look::{check, door, observe_request},
+    waits::Waits,
 };
 use crate::model::{
     TxId,
@@ -51,9 +52,9 @@ impl Run<'_, '_> {
         };
         let text = format!("another run of yours, transaction {}, is not over", pending.tx);
         (self.seams.progress)("wait", &text);
-        let health = &self.job.documents.health;
+        let waits = Waits(&self.job.documents.health);
         let connection = self.connection.as_mut().expect("a transaction was seen over it");
-        let ended = wait_for_end(connection.as_mut(), &pending, health);
+        let ended = wait_for_end(connection.as_mut(), &pending, waits);
         let settled = match ended {
             Ok(true) => self.observe().map(|guest| self.guest = Some(guest)),
             Ok(false) => self.undo(&pending.tx),

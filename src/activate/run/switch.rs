@@ -1,7 +1,7 @@
 //! The switch, its confirm, and what follows an undo.
 
 use super::Run;
-use crate::activate::{ActivateError, Failed, Stage, confirm::Switching, time};
+use crate::activate::{ActivateError, Failed, Stage, confirm::Switching, time, waits::Waits};
 use crate::model::{
     GenerationId,
     protocol::{BeginRequest, ObservedGuest},
@@ -50,12 +50,10 @@ impl Run<'_, '_> {
         work: impl FnOnce(&Switching<'_>, &mut dyn Connection) -> Result<T, Failed>,
     ) -> Result<T, Failed> {
         let identity = self.caller().identity;
-        let vmid = self.job.documents.proxmox.vmid;
+        let container = self.container.as_ref().expect("a guest that switches was found");
+        let (vmid, node) = (container.vmid, container.node.clone());
         let proxmox = RefCell::new(&mut *self.seams.proxmox);
-        let is_off = || {
-            let found = proxmox.borrow_mut().container(vmid);
-            matches!(found, Ok(Some(container)) if !container.running)
-        };
+        let is_off = || proxmox.borrow_mut().is_off(&node, vmid).unwrap_or(false);
         let switching = Switching {
             target: &self.job.bundle.manifest.target,
             identity: &identity,
@@ -63,8 +61,9 @@ impl Run<'_, '_> {
             nonce: &self.nonce,
             who: &self.job.who,
             from: self.begun_from.unwrap_or(GenerationId::FOUND),
-            health: &self.job.documents.health,
+            waits: Waits(&self.job.documents.health),
             is_off: &is_off,
+            progress: self.seams.progress,
         };
         let connection = self.connection.as_mut().expect("a switch began over it");
         work(&switching, connection.as_mut())
