@@ -245,8 +245,12 @@ impl System for Debian {
         run(self, &init("start")).map(drop)
     }
 
-    fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
-        child::run(command)
+    fn run_aloud(
+        &mut self,
+        command: &Command,
+        said: &mut dyn FnMut(&str),
+    ) -> Result<Output, SystemError> {
+        child::run(command, said)
     }
 
     fn end_all_in(&mut self, folder: &str) -> Result<(), SystemError> {

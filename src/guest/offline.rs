@@ -226,13 +226,17 @@ impl System for Offline {
     }
 
     /// Only programs that the folder itself has are run, as whoever runs us.
-    fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
+    fn run_aloud(
+        &mut self,
+        command: &Command,
+        said: &mut dyn FnMut(&str),
+    ) -> Result<Output, SystemError> {
         let program = self.find(command)?;
         let below = |path: &str| self.below(path).display().to_string();
         let mut inside = Command { user: None, ..command.clone() };
         inside.argv[0] = below(&program);
         inside.folder = command.folder.as_deref().map(below);
-        child::run(&inside)
+        child::run(&inside, said)
     }
 
     fn end_all_in(&mut self, folder: &str) -> Result<(), SystemError> {

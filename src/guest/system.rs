@@ -36,7 +36,15 @@ pub trait System {
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError>;
 
     /// Runs a command to its end.
-    fn run(&mut self, command: &Command) -> Result<Output, SystemError>;
+    fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
+        self.run_aloud(command, &mut |_| {})
+    }
+    /// The same; `said` is given the last whole line of its output, twice a second at most.
+    fn run_aloud(
+        &mut self,
+        command: &Command,
+        said: &mut dyn FnMut(&str),
+    ) -> Result<Output, SystemError>;
     /// Kills whatever still runs in this folder or below, and waits until it is gone.
     fn end_all_in(&mut self, folder: &str) -> Result<(), SystemError>;
     /// The path of this very program, for units that call it.

@@ -4,7 +4,7 @@ use super::{
     RemoteError, binary,
     session::{Door, Login, chain},
 };
-use crate::model::protocol::Line;
+use crate::model::protocol::{Line, News};
 use openssh::Stdio;
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub(super) async fn call<T: DeserializeOwned>(
     door: &Door,
     login: &Login,
     message: &Message<'_>,
-    progress: &dyn Fn(&str, &str),
+    progress: &dyn Fn(News<'_>),
 ) -> Result<T, RemoteError> {
     let whole = exchange(door, login, message, progress);
     tokio::time::timeout_at(message.until.into(), whole).await.unwrap_or_else(|_| {
@@ -43,7 +43,7 @@ async fn exchange<T: DeserializeOwned>(
     door: &Door,
     login: &Login,
     message: &Message<'_>,
-    progress: &dyn Fn(&str, &str),
+    progress: &dyn Fn(News<'_>),
 ) -> Result<T, RemoteError> {
     let (address, verb) = (door.address, message.verb);
     let lost = || RemoteError::Lost { address, verb };
@@ -97,18 +97,19 @@ async fn exchange<T: DeserializeOwned>(
     }
 }
 
-/// Reads lines until the reply; events go to the progress display as they come.
+/// Reads lines until the reply; news go to the progress display as they come.
 async fn replies<T: DeserializeOwned>(
     door: &Door,
     verb: &'static str,
     stdout: impl tokio::io::AsyncRead + Unpin,
-    progress: &dyn Fn(&str, &str),
+    progress: &dyn Fn(News<'_>),
 ) -> Result<Option<Line<T>>, RemoteError> {
     let mut lines = BufReader::new(stdout).lines();
     let mut last = None;
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str::<Line<T>>(&line) {
-            Ok(Line::Event { step, text }) => progress(&step, &text),
+            Ok(Line::Event { step, text }) => progress(News::Event { step: &step, text: &text }),
+            Ok(Line::Output(line)) => progress(News::Output(&line)),
             Ok(end) => last = Some(end),
             Err(error) => {
                 let line: String = line.chars().take(200).collect();

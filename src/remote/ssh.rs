@@ -10,8 +10,9 @@ use crate::model::{
     TxState,
     protocol::{
         BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
-        FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest,
-        ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
+        FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, News, ObserveRequest,
+        ObservedGuest, ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply,
+        UndoRequest,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -39,8 +40,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// not, as behind a jump host that hangs.
 const LOGIN_LIMIT: Duration = Duration::from_secs(25);
 
-/// Is told each event of a call: its step and its text.
-pub type Progress = Box<dyn Fn(&str, &str) + Send>;
+/// Is told what a call is at.
+pub type Progress = Box<dyn Fn(News<'_>) + Send>;
 
 /// A guest over SSH.
 pub struct SshConnection {
@@ -51,7 +52,7 @@ pub struct SshConnection {
 }
 
 impl SshConnection {
-    /// Prepares a connection; the first call opens it. `progress` is told each event: its step and its text.
+    /// Prepares a connection; the first call opens it. `progress` is told what each is at.
     pub fn new(door: Door, runtime: Handle, progress: Progress) -> Self {
         Self { door, runtime, login: None, progress }
     }
@@ -78,7 +79,8 @@ impl SshConnection {
             let Err(error) = answer else { return answer };
             let Some(pause) = trouble.pause(&error, Instant::now()) else { return Err(error) };
             if trouble.is_new(&error) {
-                (self.progress)("connection", &trouble.text(&error));
+                let text = trouble.text(&error);
+                (self.progress)(News::Event { step: "connection", text: &text });
             }
             thread::sleep(pause);
         }
@@ -99,21 +101,23 @@ impl SshConnection {
         }
     }
 
+    fn log_in(&self, limit: Duration) -> Result<Login, RemoteError> {
+        self.runtime.block_on(Login::open(&self.door, limit.min(LOGIN_LIMIT)))
+    }
+
     /// One call; the guest's binary is installed when the call shows that it is missing.
     fn once<T: DeserializeOwned>(&mut self, message: &Message<'_>) -> Result<T, RemoteError> {
         let login = match self.login.take() {
             Some(login) => login,
-            None => {
-                let limit = LOGIN_LIMIT.min(message.limit);
-                self.runtime.block_on(Login::open(&self.door, limit))?
-            }
+            None => self.log_in(message.limit)?,
         };
         let login = self.login.insert(login);
         let (door, progress) = (&self.door, &*self.progress);
         self.runtime.block_on(async {
             match call(door, login, message, progress).await {
                 Err(RemoteError::NotInstalled { .. }) => {
-                    progress("install", binary::guest_binary_version());
+                    let text = format!("stackc-guest {}", binary::guest_binary_version());
+                    progress(News::Event { step: "install", text: &text });
                     binary::install(door, login).await?;
                     let until = Instant::now() + message.limit;
                     call(door, login, &Message { until, ..*message }, progress).await
