@@ -62,6 +62,13 @@ impl System for Debian {
         std::thread::sleep(time);
     }
 
+    fn is_going_down(&mut self) -> bool {
+        // Its exit code is no success for a guest that is degraded; what it prints is in systemctl(1).
+        let asked = self.run(&Command::new(&["systemctl", "is-system-running"], ASK_LIMIT));
+        asked
+            .map_or(true, |output| matches!(output.text.trim(), "stopping" | "offline" | "unknown"))
+    }
+
     fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError> {
         if names.is_empty() {
             return Ok(BTreeMap::new());

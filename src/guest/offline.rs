@@ -34,6 +34,9 @@ pub struct State {
     /// Units whose next starts fail.
     #[serde(default)]
     pub failing: BTreeSet<UnitName>,
+    /// The folder is being "shut down".
+    #[serde(default)]
+    pub going_down: bool,
     #[serde(default)]
     pub rules: Rules,
     #[serde(default)]
@@ -122,6 +125,10 @@ impl System for Offline {
 
     fn sleep(&mut self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn is_going_down(&mut self) -> bool {
+        self.state().is_ok_and(|state| state.going_down)
     }
 
     fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError> {

@@ -13,6 +13,9 @@ pub trait System {
     fn uptime(&mut self) -> Duration;
     fn sleep(&mut self, time: Duration);
 
+    /// Whether the guest is being shut down, or its service manager is gone: then units fail for no fault of theirs.
+    fn is_going_down(&mut self) -> bool;
+
     /// What the service manager says of these units, in one call.
     fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError>;
     /// Runs one job and waits for its result.

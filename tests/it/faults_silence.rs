@@ -49,6 +49,11 @@ fn guest_that_loses_its_power_in_a_switch_is_told_within_seconds() {
     assert!(said.contains(&format!("stackc activate {}", tiny.target())), "{said}");
     change.finish(&tiny).expect_done();
     assert_eq!(tiny.settle(), State::Live(2));
+    // It may have lost its power before the switch began: then nothing was undone.
+    let history = tiny.on_guest("cat /var/lib/stackc/history/*.json", "").lines.concat();
+    let undone = history.matches(r#""phase":"undone""#).count();
+    let reason = "the guest went down before the switch was confirmed";
+    assert_eq!(history.matches(reason).count(), undone, "{history}");
 }
 
 #[test]

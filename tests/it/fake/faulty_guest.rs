@@ -139,6 +139,9 @@ impl<T: System> System for Faulty<T> {
     }
     /// Time does not pass: what waits, waits in vain.
     fn sleep(&mut self, _time: Duration) {}
+    fn is_going_down(&mut self) -> bool {
+        self.inner.is_going_down()
+    }
     fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError> {
         self.effect(system_error, |system| system.units(names))
     }
