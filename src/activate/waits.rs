@@ -18,6 +18,9 @@ const HANG: Duration = Duration::from_secs(180);
 const UNDO: Duration = Duration::from_secs(15);
 /// What a transaction may take from its journal to the start of its switch.
 const BEGIN: Duration = Duration::from_secs(10);
+/// What a guest may take from its start until it lets somebody in. A first boot makes its host keys; four at once on a
+/// machine that was busy took a minute.
+pub(super) const BOOT: Duration = Duration::from_secs(150);
 /// The least that a login and an answer are given.
 const CONFIRM_TRY_MIN: Duration = Duration::from_secs(5);
 

@@ -67,9 +67,16 @@ impl Trouble {
         self.told.replace(error.is_busy()) != Some(error.is_busy())
     }
 
-    /// What is wrong and what is done about it, as a sentence.
+    /// What is wrong and what is done about it, as a sentence. A guest that has just been started lets nobody in for some
+    /// seconds: ssh's own words come when it stays so.
     pub(super) fn text(&self, error: &RemoteError) -> String {
-        format!("{error}; trying again for up to {} s", self.patience(error).as_secs())
+        let seconds = self.patience(error).as_secs();
+        match error {
+            RemoteError::Connect { address, .. } => {
+                format!("{address} lets nobody in yet; trying for up to {seconds} s")
+            }
+            other => format!("{other}; trying again for up to {seconds} s"),
+        }
     }
 }
 

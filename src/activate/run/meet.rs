@@ -5,14 +5,16 @@ use crate::activate::{
     ActivateError, Failed,
     confirm::wait_for_end,
     look::{check, door, observe_request},
-    waits::Waits,
+    waits::{BOOT, PAUSE, Waits},
 };
 use crate::model::{
-    TxId,
+    Container, TxId,
     protocol::{Caller, ObservedGuest, UndoRequest},
 };
 use crate::plan::{Plan, plan};
 use crate::proxmox::ProxmoxError;
+use crate::remote::{Connection, RemoteError};
+use std::{thread, time::Instant};
 
 impl Run<'_, '_> {
     /// Opens the first connection of a guest that came up just now.
@@ -24,11 +26,32 @@ impl Run<'_, '_> {
         let door = door(self.seams, &container)
             .ok_or_else(|| failed(ProxmoxError::Gone { vmid, node }.into()))?;
         let mut connection = (self.seams.open)(door);
-        let observed = connection.observe(&observe_request(self.job, &container));
+        let observed = self.first_look(connection.as_mut(), &container);
         self.guest = Some(observed.map_err(|error| failed(error.into()))?);
         self.connection = Some(connection);
         self.settle_pending()?;
         self.refuse_drift()
+    }
+
+    /// A connection tries for a while by itself; a guest that boots may take longer, for as long as it runs.
+    fn first_look(
+        &mut self,
+        connection: &mut dyn Connection,
+        container: &Container,
+    ) -> Result<ObservedGuest, RemoteError> {
+        let (request, started) = (observe_request(self.job, container), Instant::now());
+        loop {
+            match connection.observe(&request) {
+                Err(error) if error.is_lost() && started.elapsed() < BOOT => {
+                    let proxmox = &mut self.seams.proxmox;
+                    if proxmox.is_off(&container.node, container.vmid).unwrap_or(false) {
+                        return Err(error);
+                    }
+                    thread::sleep(PAUSE);
+                }
+                observed => return observed,
+            }
+        }
     }
 
     pub(super) fn replan(&self) -> Result<Plan, Failed> {
