@@ -1,9 +1,11 @@
 //! From the start of a switch to its end: waiting, confirming, and telling the truth when the connection is lost.
 
-use super::{ActivateError, Failed, Stage};
-use crate::model::Nonce;
+use super::{
+    ActivateError, Failed, Stage,
+    waits::{LOOK_SECONDS, PAUSE, Waits},
+};
 use crate::model::{
-    GenerationId, HealthDocument, Phase, Target, TxId, TxState,
+    GenerationId, Nonce, Phase, Target, TxId, TxState,
     protocol::{BeginRequest, ConfirmRequest, Identity, PendingTx, ResultRequest, UndoRequest},
 };
 use crate::remote::{Connection, RemoteError};
@@ -12,18 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One look at a switch; the connection is used again for the next.
-const LOOK_SECONDS: u32 = 15;
-/// What stopping and starting units may take on top of the probes' own limits: systemd's stop timeout, twice.
-const UNITS_LIMIT: Duration = Duration::from_secs(200);
-/// Pause before trying again to reach a guest that does not answer.
-const PAUSE: Duration = Duration::from_millis(500);
-
 /// How often `begin` is asked for while no answer comes; each try reconnects for as long as a reboot takes.
 const BEGIN_TRIES: u32 = 3;
-
-/// What a transaction may take from its journal to the start of its switch.
-const BEGIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// One switch under way.
 pub(super) struct Switching<'a> {
@@ -33,9 +25,11 @@ pub(super) struct Switching<'a> {
     pub(super) nonce: &'a Nonce,
     pub(super) who: &'a str,
     pub(super) from: GenerationId,
-    pub(super) health: &'a HealthDocument,
+    pub(super) waits: Waits<'a>,
     /// Whether Proxmox has the guest as stopped.
     pub(super) is_off: &'a dyn Fn() -> bool,
+    /// Is told what is being waited for.
+    pub(super) progress: &'a dyn Fn(&str, &str),
 }
 
 impl Switching<'_> {
@@ -50,6 +44,7 @@ impl Switching<'_> {
             tries_left -= 1;
             match connection.begin(request) {
                 Ok(_) => return Ok(()),
+                Err(error) if error.is_lost() && (self.is_off)() => return Err(self.stopped(error)),
                 Err(error) if !error.is_answer() && tries_left > 0 => thread::sleep(PAUSE),
                 // An earlier try of this very call may hold the guest.
                 Err(error) if !error.is_answer() || error.is_busy() => {
@@ -88,7 +83,8 @@ impl Switching<'_> {
 
     /// Waits until the guest is healthy and asks to be confirmed.
     pub(super) fn wait(&self, connection: &mut dyn Connection) -> Result<(), Failed> {
-        let state = self.follow(connection, |phase| phase == Phase::AwaitingConfirm)?;
+        let silence = self.waits.silence();
+        let state = self.follow(connection, silence, |phase| phase == Phase::AwaitingConfirm)?;
         if state.phase == Phase::AwaitingConfirm { Ok(()) } else { self.judge(state).map(drop) }
     }
 
@@ -96,47 +92,68 @@ impl Switching<'_> {
     pub(super) fn confirm(&self, connection: &mut dyn Connection) -> Result<TxState, Failed> {
         let (identity, tx, nonce) = (self.identity.clone(), self.tx.clone(), self.nonce.clone());
         let request = ConfirmRequest { identity, tx, nonce };
-        let (started, deadline) =
-            (Instant::now(), Duration::from_secs(self.health.confirm_seconds.into()));
+        let (started, deadline) = (Instant::now(), self.waits.confirm());
+        let mut lost = 0;
         while started.elapsed() < deadline {
-            match connection.confirm(&request) {
+            let limit = self.waits.confirm_try().min(deadline.saturating_sub(started.elapsed()));
+            match connection.confirm(&request, limit) {
                 Ok(state) => return self.judge(state),
-                Err(error) if error.is_lost() && (self.is_off)() => return Err(self.stopped(error)),
-                Err(error) if !error.is_answer() || error.is_busy() => thread::sleep(PAUSE),
-                Err(error) => return Err(self.unknown(error)),
+                Err(error) if error.is_answer() && !error.is_busy() => {
+                    return Err(self.unknown(error));
+                }
+                // The deadline is running: Proxmox is asked only when a second try has not come through either.
+                Err(error) if lost > 0 && (self.is_off)() => return Err(self.stopped(error)),
+                Err(error) => {
+                    if lost == 0 {
+                        self.tell_retry(&error, deadline.saturating_sub(started.elapsed()));
+                    }
+                    lost += 1;
+                    thread::sleep(PAUSE);
+                }
             }
         }
         // The guest has gone back, or is about to.
-        let state = self.follow(connection, |_| false)?;
+        let state = self.follow(connection, self.waits.undone(), |_| false)?;
         self.judge(state)
     }
 
-    /// Reads the state until it is over or what is waited for; a lost connection only means to look again.
+    /// Reads the state until it is over or what is waited for. A lost connection only means to look again, for as long as
+    /// `silence`: by then the guest has decided by itself.
     fn follow(
         &self,
         connection: &mut dyn Connection,
+        silence: Duration,
         awaited: impl Fn(Phase) -> bool,
     ) -> Result<TxState, Failed> {
         let request = ResultRequest { tx: self.tx.clone(), wait_seconds: LOOK_SECONDS };
-        let health = self.health;
-        let seconds = health.start_seconds + health.window_seconds + health.confirm_seconds;
-        let (started, limit) = (Instant::now(), Duration::from_secs(seconds.into()) + UNITS_LIMIT);
+        let started = Instant::now();
+        let mut silent_since = None;
         loop {
             match connection.result(&request) {
                 Ok(state) if state.phase.is_final() || awaited(state.phase) => return Ok(state),
-                Ok(state) if started.elapsed() > limit => {
-                    return self.judge(state);
+                Ok(state) if started.elapsed() > self.waits.end() => return self.judge(state),
+                Ok(_) => silent_since = None,
+                Err(error) if error.is_answer() && !error.is_busy() => {
+                    return Err(self.unknown(error));
                 }
-                Ok(_) => {}
                 Err(error) if error.is_lost() && (self.is_off)() => return Err(self.stopped(error)),
-                Err(error)
-                    if (!error.is_answer() || error.is_busy()) && started.elapsed() < limit =>
-                {
+                Err(error) => {
+                    let since = *silent_since.get_or_insert_with(|| {
+                        self.tell_retry(&error, silence);
+                        Instant::now()
+                    });
+                    if since.elapsed() >= silence {
+                        return Err(self.unknown(error));
+                    }
                     thread::sleep(PAUSE);
                 }
-                Err(error) => return Err(self.unknown(error)),
             }
         }
+    }
+
+    fn tell_retry(&self, error: &RemoteError, limit: Duration) {
+        let text = format!("{error}; asking again for up to {} s", limit.as_secs());
+        (self.progress)("connection", &text);
     }
 
     fn judge(&self, state: TxState) -> Result<TxState, Failed> {
@@ -180,20 +197,18 @@ fn refused_to_begin(error: ActivateError) -> Failed {
 pub(super) fn wait_for_end(
     connection: &mut dyn Connection,
     pending: &PendingTx,
-    health: &HealthDocument,
+    waits: Waits<'_>,
 ) -> Result<bool, RemoteError> {
     let request = ResultRequest { tx: pending.tx.clone(), wait_seconds: LOOK_SECONDS };
-    let seconds = health.start_seconds + health.window_seconds + health.confirm_seconds;
     let started = Instant::now();
+    let mut heard = started;
     loop {
-        let state = connection.result(&request)?;
-        let limit = match state.phase {
-            Phase::Begun => BEGIN_LIMIT,
-            Phase::AwaitingConfirm => Duration::from_secs(seconds.into()),
-            _ => Duration::from_secs(seconds.into()) + UNITS_LIMIT,
-        };
-        if state.phase.is_final() || started.elapsed() > limit {
-            return Ok(state.phase.is_final());
+        match connection.result(&request) {
+            Ok(state) if state.phase.is_final() => return Ok(true),
+            Ok(state) if started.elapsed() > waits.end_from(state.phase) => return Ok(false),
+            Ok(_) => heard = Instant::now(),
+            Err(error) if error.is_lost() && heard.elapsed() < waits.undone() => {}
+            Err(error) => return Err(error),
         }
         // A transaction that awaits its confirm answers at once.
         thread::sleep(PAUSE);

@@ -14,6 +14,7 @@ mod release;
 mod rollback;
 mod run;
 mod time;
+mod waits;
 
 pub use error::{ActivateError, Failed, Stage};
 pub use job::{Job, SecretsOfJob, secret_names, who};

@@ -126,18 +126,13 @@ pub fn run_jobs(fleet: &Fleet, jobs: Vec<Job<'_>>, options: &RunOptions) -> Exit
 
 fn plan_one<'a>(fleet: &Fleet, job: Job<'a>) -> Result<Planned<'a>, Failed> {
     let target = job.bundle.manifest.target.clone();
-    fleet.with_seams(&progress(&target), |seams| {
+    fleet.with_seams(&fleet.progress(&target), |seams| {
         let found = look(seams, &job)?;
         let found = settle(seams, &job, found)?;
         let plan = found.plan(&job).map_err(Failed::refused)?;
         preflight(seams, &job, &found, &plan).map_err(Failed::refused)?;
         Ok(Planned { job, found, plan })
     })
-}
-
-/// A line for each step of a target.
-pub(super) fn progress(target: &Target) -> impl Fn(&str, &str) + Sync + '_ {
-    move |step, text| anstream::println!("{target}  {step:<10} {text}")
 }
 
 fn approved(options: &RunOptions, guests: usize) -> bool {
@@ -161,16 +156,16 @@ fn approved(options: &RunOptions, guests: usize) -> bool {
 
 fn run_one(fleet: &Fleet, planned: Planned<'_>) -> u8 {
     let target = planned.job.bundle.manifest.target.clone();
-    let result = fleet.with_seams(&progress(&target), |seams| {
-        activate(seams, &planned.job, planned.found, &planned.plan)
-    });
-    match result {
+    let progress = fleet.progress(&target);
+    let result = fleet
+        .with_seams(&progress, |seams| activate(seams, &planned.job, planned.found, &planned.plan));
+    progress.around(|| match result {
         Ok(activated) => {
             show_success(&target, &activated, planned.plan.digest.short().as_str());
             0
         }
         Err(failed) => show_failure(&target, &failed),
-    }
+    })
 }
 
 fn show_success(target: &Target, activated: &Activated, digest: &str) {

@@ -1,6 +1,10 @@
 //! What the verbs that look at guests share: the workspace, the targets, a client, one line per event.
 
-use super::{output, workspace::Workspace};
+use super::{
+    output,
+    progress::{Board, Progress},
+    workspace::Workspace,
+};
 use crate::{
     activate::{Failed, Fetch, Seams},
     compile,
@@ -43,6 +47,7 @@ pub struct Fleet {
     access: GuestAccess,
     client: ProxmoxClient,
     runtime: Runtime,
+    board: Board,
     secrets: Mutex<Option<Secrets>>,
 }
 
@@ -59,7 +64,8 @@ impl Fleet {
         let client = ProxmoxClient::new(site, token, runtime.handle().clone());
         let client = client.map_err(|error| refuse(&error))?;
         let (workspace, access) = (workspace.clone(), site.access.clone());
-        Ok(Self { store, workspace, access, client, runtime, secrets: Mutex::new(Some(secrets)) })
+        let (board, secrets) = (Board::on_stderr(), Mutex::new(Some(secrets)));
+        Ok(Self { store, workspace, access, client, runtime, board, secrets })
     }
 
     /// The secrets, read again when they were taken before.
@@ -74,16 +80,18 @@ impl Fleet {
         Ok(guests.filter_map(|guest| Some((guest.mark?.target, guest.vmid))).collect())
     }
 
-    /// Works on one guest through the real Proxmox and SSH. `progress` is told each step.
-    pub fn with_seams<T>(
-        &self,
-        progress: &(dyn Fn(&str, &str) + Sync),
-        work: impl FnOnce(&mut Seams<'_>) -> T,
-    ) -> T {
+    /// Where a guest shows what it is at.
+    pub fn progress(&self, target: &Target) -> Progress {
+        self.board.progress(target)
+    }
+
+    /// Works on one guest through the real Proxmox and SSH. `progress` is told each step, and what the guest says of it.
+    pub fn with_seams<T>(&self, progress: &Progress, work: impl FnOnce(&mut Seams<'_>) -> T) -> T {
         let mut client = self.client.clone();
         let open = |door: Door| -> Box<dyn Connection> {
             let handle = self.runtime.handle().clone();
-            Box::new(SshConnection::new(door, handle, Box::new(|_, _| {})))
+            let told = progress.clone();
+            Box::new(SshConnection::new(door, handle, Box::new(move |news| told.news(news))))
         };
         let fetch: Fetch<'_> = &|document| self.fetch(document);
         let mut seams = Seams {
@@ -92,10 +100,12 @@ impl Fleet {
             fetch,
             access: self.access.clone(),
             workspace: self.workspace.path().to_owned(),
-            progress: &|step, text| progress(step, text),
+            progress: &|step, text| progress.step(step, text),
             answers: &address_answers,
         };
-        work(&mut seams)
+        let done = work(&mut seams);
+        progress.rest();
+        done
     }
 
     /// Keeps a bundle in `out`, as `stackc build` does.

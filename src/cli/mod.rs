@@ -21,6 +21,7 @@ pub mod lock;
 pub mod man;
 pub mod output;
 pub mod plan;
+pub mod progress;
 pub mod reach;
 pub mod rollback;
 pub mod show;

@@ -74,5 +74,6 @@ fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
 }
 
 fn plan_of(fleet: &Fleet, job: &Job<'_>) -> Result<Plan, Failed> {
-    fleet.with_seams(&|_, _| {}, |seams| look(seams, job)?.plan(job).map_err(Failed::refused))
+    let progress = fleet.progress(&job.bundle.manifest.target);
+    fleet.with_seams(&progress, |seams| look(seams, job)?.plan(job).map_err(Failed::refused))
 }

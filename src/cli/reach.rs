@@ -59,7 +59,8 @@ impl Sought {
     pub fn look(&self, fleet: &Fleet) -> Result<Found, Failed> {
         match self.place {
             Place::Said(vmid) => {
-                fleet.with_seams(&|_, _| {}, |seams| find(seams, &self.target, vmid))
+                let progress = fleet.progress(&self.target);
+                fleet.with_seams(&progress, |seams| find(seams, &self.target, vmid))
             }
             Place::Nowhere => Ok(Found { container: None, guest: None, connection: None }),
         }

@@ -2,7 +2,7 @@
 //! on what the definitions say now.
 
 use super::{
-    activate::{RunOptions, progress, run_jobs},
+    activate::{RunOptions, run_jobs},
     fleet::{Fleet, Targets, refuse, show_failure},
     output::{self, Format},
     reach::{Sought, seek},
@@ -68,5 +68,5 @@ fn find_way(fleet: &Fleet, sought: &Sought, to: Option<GenerationId>) -> Result<
         who: who(),
         kept: &|digest| fleet.store.get(digest).ok(),
     };
-    fleet.with_seams(&progress(&sought.target), |seams| way_back(seams, &back))
+    fleet.with_seams(&fleet.progress(&sought.target), |seams| way_back(seams, &back))
 }

@@ -2,7 +2,7 @@
 
 use super::error::GuestError;
 use super::{Debian, Guest, Offline, RealFs, System, generation, journal, redact, verbs};
-use crate::model::protocol::{Line, Refusal};
+use crate::model::protocol::{Line, News, Refusal};
 use serde::Serialize;
 use serde_json::Value;
 use std::io::{BufRead, Write};
@@ -36,10 +36,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     };
     match open(root) {
         Ok((mut fs, mut system)) => {
-            let mut events = |step: &str, text: &str| {
-                say_line(&Line::<Value>::Event { step: step.to_owned(), text: text.to_owned() });
-            };
-            let mut guest = Guest { fs: &mut fs, system: system.as_mut(), events: &mut events };
+            let mut guest = Guest { fs: &mut fs, system: system.as_mut(), news: &mut tell };
             let stdin = &mut std::io::stdin().lock();
             finish(answer(&mut guest, words, stdin))
         }
@@ -69,6 +66,13 @@ fn finish(answer: Answer) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn tell(news: News<'_>) {
+    say_line(&match news {
+        News::Event { step, text } => Line::Event { step: step.to_owned(), text: text.to_owned() },
+        News::Output(line) => Line::Output(line.to_owned()),
+    });
 }
 
 fn say_line(line: &Line<Value>) {

@@ -17,8 +17,12 @@ const LINGER: Duration = Duration::from_millis(300);
 /// How long a killed one may take to leave: it may be in the kernel, waiting for a disk.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
-/// Runs a command in its own process group, and kills all of the group at the limit.
-pub fn run(command: &Command) -> Result<Output, SystemError> {
+/// Between two lines that are told of a command's output.
+const TELL_ROUND: Duration = Duration::from_millis(500);
+
+/// Runs a command in its own process group, and kills all of the group at the limit. `said` is given the last whole line
+/// of its output from time to time.
+pub fn run(command: &Command, said: &mut dyn FnMut(&str)) -> Result<Output, SystemError> {
     let mut argv = command.argv.clone();
     if let Some(user) = &command.user {
         let as_user = ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--"];
@@ -34,7 +38,8 @@ pub fn run(command: &Command) -> Result<Output, SystemError> {
     let (mut child, reader) = spawned.map_err(|cause| spawn_error(&argv[0], cause))?;
     feed(&mut child, &command.input);
     let lines = collect(reader);
-    wait(&mut child, &lines, command.limit).map_err(|cause| spawn_error(&argv[0], cause))
+    let ended = wait(&mut child, &lines, command.limit, said);
+    ended.map_err(|cause| spawn_error(&argv[0], cause))
 }
 
 fn spawn_error(program: &str, cause: std::io::Error) -> SystemError {
@@ -62,13 +67,22 @@ fn collect(mut reader: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     receiver
 }
 
-fn wait(child: &mut Child, chunks: &Receiver<Vec<u8>>, limit: Duration) -> std::io::Result<Output> {
+fn wait(
+    child: &mut Child,
+    chunks: &Receiver<Vec<u8>>,
+    limit: Duration,
+    said: &mut dyn FnMut(&str),
+) -> std::io::Result<Output> {
     let started = Instant::now();
+    let (mut told, mut is_new) = (started, false);
     let mut bytes = Vec::new();
     let mut closed = false;
     let status = loop {
         match chunks.recv_timeout(Duration::from_millis(10)) {
-            Ok(chunk) => keep(&mut bytes, &chunk),
+            Ok(chunk) => {
+                keep(&mut bytes, &chunk);
+                is_new = true;
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) if closed => {
                 std::thread::sleep(Duration::from_millis(2));
@@ -77,6 +91,10 @@ fn wait(child: &mut Child, chunks: &Receiver<Vec<u8>>, limit: Duration) -> std::
         }
         if let Some(status) = child.try_wait()? {
             break Some(status);
+        }
+        if is_new && told.elapsed() >= TELL_ROUND {
+            last_line(&bytes).inspect(|line| said(line));
+            (told, is_new) = (Instant::now(), false);
         }
         if started.elapsed() > limit {
             kill_group(child);
@@ -90,6 +108,14 @@ fn wait(child: &mut Child, chunks: &Receiver<Vec<u8>>, limit: Duration) -> std::
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
     Ok(Output { code: status.and_then(|status| status.code()), text })
+}
+
+/// The last whole line that says something. Progress bars end theirs with a carriage return.
+fn last_line(bytes: &[u8]) -> Option<String> {
+    let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let whole = &bytes[..bytes.iter().rposition(is_end)?];
+    let mut lines = whole.rsplit(is_end).map(|line| String::from_utf8_lossy(line));
+    lines.find(|line| !line.trim().is_empty()).map(std::borrow::Cow::into_owned)
 }
 
 fn keep(bytes: &mut Vec<u8>, chunk: &[u8]) {

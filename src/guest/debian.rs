@@ -62,6 +62,13 @@ impl System for Debian {
         std::thread::sleep(time);
     }
 
+    fn is_going_down(&mut self) -> bool {
+        // Its exit code is no success for a guest that is degraded; what it prints is in systemctl(1).
+        let asked = self.run(&Command::new(&["systemctl", "is-system-running"], ASK_LIMIT));
+        asked
+            .map_or(true, |output| matches!(output.text.trim(), "stopping" | "offline" | "unknown"))
+    }
+
     fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError> {
         if names.is_empty() {
             return Ok(BTreeMap::new());
@@ -245,8 +252,12 @@ impl System for Debian {
         run(self, &init("start")).map(drop)
     }
 
-    fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
-        child::run(command)
+    fn run_aloud(
+        &mut self,
+        command: &Command,
+        said: &mut dyn FnMut(&str),
+    ) -> Result<Output, SystemError> {
+        child::run(command, said)
     }
 
     fn end_all_in(&mut self, folder: &str) -> Result<(), SystemError> {

@@ -45,6 +45,9 @@ mod units;
 mod unpack;
 mod validate;
 mod verbs;
+mod watch;
+
+use crate::model::protocol::News;
 
 pub use call::{Answer, answer, run};
 pub use debian::Debian;
@@ -58,6 +61,5 @@ pub use system::{Alarm, Command, Load, Output, Rules, System, SystemError, UnitJ
 pub struct Guest<'g> {
     pub fs: &'g mut dyn GuestFs,
     pub system: &'g mut dyn System,
-    /// Takes a step's name and a line of text.
-    pub events: &'g mut dyn FnMut(&str, &str),
+    pub news: &'g mut dyn FnMut(News<'_>),
 }

@@ -34,6 +34,9 @@ pub struct State {
     /// Units whose next starts fail.
     #[serde(default)]
     pub failing: BTreeSet<UnitName>,
+    /// The folder is being "shut down".
+    #[serde(default)]
+    pub going_down: bool,
     #[serde(default)]
     pub rules: Rules,
     #[serde(default)]
@@ -122,6 +125,10 @@ impl System for Offline {
 
     fn sleep(&mut self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn is_going_down(&mut self) -> bool {
+        self.state().is_ok_and(|state| state.going_down)
     }
 
     fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError> {
@@ -226,13 +233,17 @@ impl System for Offline {
     }
 
     /// Only programs that the folder itself has are run, as whoever runs us.
-    fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
+    fn run_aloud(
+        &mut self,
+        command: &Command,
+        said: &mut dyn FnMut(&str),
+    ) -> Result<Output, SystemError> {
         let program = self.find(command)?;
         let below = |path: &str| self.below(path).display().to_string();
         let mut inside = Command { user: None, ..command.clone() };
         inside.argv[0] = below(&program);
         inside.folder = command.folder.as_deref().map(below);
-        child::run(&inside)
+        child::run(&inside, said)
     }
 
     fn end_all_in(&mut self, folder: &str) -> Result<(), SystemError> {

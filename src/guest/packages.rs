@@ -5,7 +5,8 @@ use super::error::GuestError;
 use super::fs::{FsError, GuestFs, Sync, mkdir_all, replace, split};
 use super::store;
 use super::system::{Command, Output};
-use crate::model::protocol::Done;
+use super::watch;
+use crate::model::protocol::{Done, News};
 use crate::model::{AptDocument, Digest, PackageName, document};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -93,21 +94,25 @@ pub fn install(guest: &mut Guest, digest: &Digest) -> Result<Done, GuestError> {
 
 fn repair_and_install(guest: &mut Guest, half: bool, missing: &[String]) -> Result<(), GuestError> {
     if half {
-        (guest.events)("packages", "an earlier installation was interrupted: finishing it");
+        tell(guest, "an earlier installation was interrupted: finishing it");
         apt(guest, &["dpkg", "--configure", "-a", "--force-confold"])?;
     }
     if missing.is_empty() {
         return Ok(());
     }
     let lock = "DPkg::Lock::Timeout=60";
-    (guest.events)("packages", "reading the package lists");
+    tell(guest, "reading the package lists");
     apt(guest, &["apt-get", "-q", "-o", lock, "update"])?;
-    (guest.events)("packages", &format!("installing {}", missing.join(" ")));
+    tell(guest, &format!("installing {}", missing.join(" ")));
     let mut argv = vec!["apt-get", "-q", "-y", "--no-install-recommends", "-o", lock];
     argv.extend(["-o", "Dpkg::Options::=--force-confdef"]);
     argv.extend(["-o", "Dpkg::Options::=--force-confold", "install", "--"]);
     argv.extend(missing.iter().map(String::as_str));
     apt(guest, &argv)
+}
+
+fn tell(guest: &mut Guest, text: &str) {
+    (guest.news)(News::Event { step: "packages", text });
 }
 
 fn apt(guest: &mut Guest, argv: &[&str]) -> Result<(), GuestError> {
@@ -117,7 +122,7 @@ fn apt(guest: &mut Guest, argv: &[&str]) -> Result<(), GuestError> {
     {
         command.environment.insert(key.to_owned(), value.to_owned());
     }
-    let output = guest.system.run(&command)?;
+    let output = watch::run(guest, &command)?;
     // `apt-get update` warns, and succeeds, when a source could not be read: then its packages are the old ones.
     let unread = argv.ends_with(&["update"]) && output.text.contains("\nW: Failed to fetch");
     if output.code == Some(0) && !unread {

@@ -22,7 +22,7 @@ pub fn ask(probe: &Probe) -> Result<(), String> {
         }
         Probe::Command { argv, timeout_seconds } => {
             let words: Vec<&str> = argv.iter().map(String::as_str).collect();
-            let output = child::run(&Command::new(&words, seconds(*timeout_seconds)));
+            let output = child::run(&Command::new(&words, seconds(*timeout_seconds)), &mut |_| {});
             let output = output.map_err(|error| error.to_string())?;
             match output.code {
                 Some(0) => Ok(()),

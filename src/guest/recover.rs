@@ -7,7 +7,7 @@ use super::fs::{mkdir_all, replace, split};
 use super::journal::{self, Decision};
 use super::system::{Alarm, UnitJob, UnitReport};
 use super::{close, generation, place, sweep, undo};
-use crate::model::{Failure, Ledger, Phase, Switch, TxId, UnitName};
+use crate::model::{Ledger, Phase, Switch, TxId, UnitName};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ fn go_back(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gu
     let tx = &switch.tx;
     match journal::decide(guest.fs, tx, Decision::Undone)? {
         Decision::Confirmed => return close::confirmed(guest, tx),
-        Decision::Undone => journal::note_failure(guest.fs, tx, &rebooted())?,
+        Decision::Undone => journal::note_failure(guest.fs, tx, &undo::went_down())?,
     }
     journal::set_phase(guest.fs, tx, Phase::Undoing)?;
     place::back(guest.fs, switch, before)?;
@@ -123,11 +123,6 @@ fn go_back(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gu
         drop(guest.system.job(UnitJob::StartLater, &unit));
     }
     close::undone(guest, switch)
-}
-
-fn rebooted() -> Failure {
-    let what = "the guest booted again before the switch was confirmed".to_owned();
-    Failure { what, evidence: Vec::new() }
 }
 
 /// Units that the old generation's own links want, and those that it ran and the switch touched.

@@ -35,7 +35,7 @@ fn manifests(fs: &mut dyn GuestFs) -> Result<Vec<Manifest>, GuestError> {
 }
 
 /// Every value in every secret file of the guest, of whatever version.
-fn values(fs: &mut dyn GuestFs) -> Result<SecretValues, GuestError> {
+pub fn values(fs: &mut dyn GuestFs) -> Result<SecretValues, GuestError> {
     let manifests = manifests(fs)?;
     let mut secrets = SecretValues::default();
     for version in fs.list(&format!("{STATE}/secrets"))? {

@@ -7,8 +7,9 @@ use super::fs::{GuestFs, Ids, Kind, Sync, mkdir_all, remove_tree, replace, split
 use super::generation::{release_path, secrets_path};
 use super::store;
 use super::system::{Command, Output, UnitJob, succeed};
+use super::watch;
 use crate::model::layout::STATE;
-use crate::model::protocol::{Done, ToolsReply};
+use crate::model::protocol::{Done, News, ToolsReply};
 use crate::model::{
     Digest, Entry, EntryPath, GuestPath, ReleaseCommand, ReleaseDocument, ReleaseId,
     SecretsVersion, UnitName, canonical, document,
@@ -88,7 +89,8 @@ pub fn receive(
     for path in &document.shared {
         share(guest.fs, &folder, path, ids)?;
     }
-    (guest.events)("release", &format!("building {}", release.0.short()));
+    let text = format!("building {}", release.0.short());
+    (guest.news)(News::Event { step: "release", text: &text });
     let output = script(guest, digest, &document, &folder, "build", BTreeMap::new())?;
     if let Some((command, output)) = output {
         let log = format!("{folder}.log");
@@ -223,7 +225,7 @@ fn script(
     command.environment.extend(document.build_env.clone());
     command.environment.insert("STACKC_RELEASE_DIR".to_owned(), folder.to_owned());
     command.environment.extend(more);
-    let output = guest.system.run(&command)?;
+    let output = watch::run(guest, &command)?;
     Ok(Some((command, output)))
 }
 

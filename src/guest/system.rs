@@ -13,6 +13,9 @@ pub trait System {
     fn uptime(&mut self) -> Duration;
     fn sleep(&mut self, time: Duration);
 
+    /// Whether the guest is being shut down, or its service manager is gone: then units fail for no fault of theirs.
+    fn is_going_down(&mut self) -> bool;
+
     /// What the service manager says of these units, in one call.
     fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError>;
     /// Runs one job and waits for its result.
@@ -36,7 +39,15 @@ pub trait System {
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError>;
 
     /// Runs a command to its end.
-    fn run(&mut self, command: &Command) -> Result<Output, SystemError>;
+    fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
+        self.run_aloud(command, &mut |_| {})
+    }
+    /// The same; `said` is given the last whole line of its output, twice a second at most.
+    fn run_aloud(
+        &mut self,
+        command: &Command,
+        said: &mut dyn FnMut(&str),
+    ) -> Result<Output, SystemError>;
     /// Kills whatever still runs in this folder or below, and waits until it is gone.
     fn end_all_in(&mut self, folder: &str) -> Result<(), SystemError>;
     /// The path of this very program, for units that call it.

@@ -29,7 +29,8 @@ pub fn undo(guest: &mut Guest, tx: &TxId, failure: &Failure) -> Result<TxState, 
     match journal::decide(guest.fs, tx, Decision::Undone)? {
         Decision::Confirmed => close::confirmed(guest, tx)?,
         Decision::Undone => {
-            journal::note_failure(guest.fs, tx, failure)?;
+            let failure = true_failure(guest, failure);
+            journal::note_failure(guest.fs, tx, &failure)?;
             go_back(guest, tx)?;
         }
     }
@@ -46,6 +47,22 @@ pub fn after_switch(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
         (None, Phase::AwaitingConfirm) => Ok(()),
         _ => undo(guest, tx, &ended_early()).map(drop),
     }
+}
+
+/// What fails while the guest goes down fails because of that; the boot that follows finds the reason noted.
+fn true_failure(guest: &mut Guest, failure: &Failure) -> Failure {
+    if !guest.system.is_going_down() {
+        return failure.clone();
+    }
+    let mut evidence = vec![failure.what.clone()];
+    evidence.extend(failure.evidence.iter().cloned());
+    Failure { evidence, ..went_down() }
+}
+
+/// The reason for every switch that a reboot or a power cut ended.
+pub fn went_down() -> Failure {
+    let what = "the guest went down before the switch was confirmed".to_owned();
+    Failure { what, evidence: Vec::new() }
 }
 
 fn ended_early() -> Failure {

@@ -21,8 +21,19 @@ pub enum Line<T> {
         step: String,
         text: String,
     },
+    /// What a command that runs for long has said last; secret values are hidden in it.
+    Output(String),
     Reply(T),
     Refused(Refusal),
+}
+
+/// What a call tells while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News<'n> {
+    /// Something begins: a step's name and a sentence.
+    Event { step: &'n str, text: &'n str },
+    /// A line of a command's output.
+    Output(&'n str),
 }
 
 /// The guest's no.
@@ -198,7 +209,7 @@ pub struct SecretsRequest {
 }
 
 /// One secret file, whole. Readable by the owner and the group at most.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretFile {
     pub access: super::Access,

@@ -11,6 +11,8 @@ use tokio::runtime::Handle;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// pveproxy gives up on its daemon after 30 s (AnyEvent.pm).
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
+/// For a question beside a wait: a node that is well answers in milliseconds.
+const GLANCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// pveproxy closes idle connections after 5 s, without a word.
 const POOL_IDLE: Duration = Duration::from_secs(3);
 /// Pauses between tries of a GET; together less than a worker's own 30 s.
@@ -47,7 +49,6 @@ impl Api {
             .https_only(true)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE)
             .default_headers(authorization(token)?);
         let builder = match trust {
@@ -67,13 +68,18 @@ impl Api {
     pub(super) fn get(&self, path: &str) -> Result<Value, ProxmoxError> {
         let mut pauses = GET_PAUSES.into_iter();
         loop {
-            match self.send(Method::GET, path, &Parameters::new()) {
+            match self.send(Method::GET, path, &Parameters::new(), REQUEST_TIMEOUT) {
                 Err(error) if error.outcome_unknown() && !is_untrusted(&error) => {
                     thread::sleep(pauses.next().ok_or(error)?);
                 }
                 answer => return answer,
             }
         }
+    }
+
+    /// Reads, once and soon over.
+    pub(super) fn glance(&self, path: &str) -> Result<Value, ProxmoxError> {
+        self.send(Method::GET, path, &Parameters::new(), GLANCE_TIMEOUT)
     }
 
     /// Changes something: once. Only a held lock is waited for, for it means that nothing was changed.
@@ -85,7 +91,7 @@ impl Api {
     ) -> Result<Value, ProxmoxError> {
         let mut pauses = GET_PAUSES.into_iter();
         loop {
-            match self.send(method.clone(), path, parameters) {
+            match self.send(method.clone(), path, parameters, REQUEST_TIMEOUT) {
                 Err(error) if error.is_lock_contention() => {
                     thread::sleep(pauses.next().ok_or(error)?);
                 }
@@ -99,10 +105,11 @@ impl Api {
         method: Method,
         path: &str,
         parameters: &Parameters,
+        limit: Duration,
     ) -> Result<Value, ProxmoxError> {
         let verb = verb(&method);
         let silent = |cause| ProxmoxError::Silent { method: verb, path: path.to_owned(), cause };
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).timeout(limit);
         if verb != "GET" {
             request = request.form(parameters);
         }

@@ -202,6 +202,11 @@ impl Proxmox for ProxmoxClient {
         }
     }
 
+    fn is_off(&mut self, node: &NodeName, vmid: Vmid) -> Result<bool, ProxmoxError> {
+        let status = self.api.glance(&format!("/nodes/{node}/lxc/{vmid}/status/current"))?;
+        Ok(status["status"] == "stopped")
+    }
+
     fn start(&mut self, node: &NodeName, vmid: Vmid) -> Result<(), ProxmoxError> {
         let path = format!("/nodes/{node}/lxc/{vmid}/status/start");
         match self.run(

@@ -46,6 +46,9 @@ pub trait Proxmox {
     /// Grows the root disk to this size. Never shrinks.
     fn grow(&mut self, container: &Container, disk_gib: u32) -> Result<(), ProxmoxError>;
 
+    /// Whether the guest does not run. Asked once and soon over, for who has something else to wait for.
+    fn is_off(&mut self, node: &NodeName, vmid: Vmid) -> Result<bool, ProxmoxError>;
+
     /// Starts the guest, or finds it running.
     fn start(&mut self, node: &NodeName, vmid: Vmid) -> Result<(), ProxmoxError>;
 }

@@ -26,27 +26,38 @@ pub(super) fn path() -> String {
     format!("{}/{}/stackc-guest", layout::BINARIES, guest_binary_version())
 }
 
-/// Installs the binary: a temporary file first, so that a half-written one never has its name.
+/// Installs the binary: a temporary file first, so that a half-written one never has its name. After a connection that
+/// broke the whole can be done again.
 pub(super) async fn install(door: &Door, login: &Login) -> Result<(), RemoteError> {
-    let failed = |what: String| RemoteError::Install { address: door.address, what };
-    let steps = async {
-        let staged = stage(door, login).await.map_err(|error| failed(chain(&error)))?;
-        let folder = format!("{}/{}", layout::BINARIES, guest_binary_version());
-        // One short script: make the folder, and give the file its name in one step.
-        let script = format!(
-            "set -eu; umask 022; mkdir -p {folder}; install -m 0755 {staged} {folder}/.new-{n}; \
-             sync {folder}/.new-{n}; mv -f {folder}/.new-{n} {folder}/stackc-guest; sync {folder}; rm -f {staged}",
-            n = staged.rsplit('.').next().unwrap_or("0"),
-        );
-        let mut command = login.session.raw_command(super::call::as_root(door, &script));
-        let output = command.output().await.map_err(|error| failed(chain(&error)))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    let address = door.address;
+    let what = match tokio::time::timeout(INSTALL_LIMIT, upload(door, login)).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(what)) => what,
+        Err(_) => format!("it took more than {} s", INSTALL_LIMIT.as_secs()),
     };
-    let slow = || failed(format!("it took more than {} s", INSTALL_LIMIT.as_secs()));
-    tokio::time::timeout(INSTALL_LIMIT, steps).await.unwrap_or_else(|_| Err(slow()))
+    // Only the connection itself knows whether it is what failed: SFTP's errors are the same either way.
+    match login.session.check().await {
+        Ok(()) => Err(RemoteError::Install { address, what }),
+        Err(_) => Err(RemoteError::InstallLost { address, what }),
+    }
+}
+
+/// Uploads the binary and gives it its name; what was in the way otherwise.
+async fn upload(door: &Door, login: &Login) -> Result<(), String> {
+    let staged = stage(door, login).await.map_err(|error| chain(&error))?;
+    let folder = format!("{}/{}", layout::BINARIES, guest_binary_version());
+    // One short script: make the folder, and give the file its name in one step.
+    let script = format!(
+        "set -eu; umask 022; mkdir -p {folder}; install -m 0755 {staged} {folder}/.new-{n}; \
+         sync {folder}/.new-{n}; mv -f {folder}/.new-{n} {folder}/stackc-guest; sync {folder}; rm -f {staged}",
+        n = staged.rsplit('.').next().unwrap_or("0"),
+    );
+    let mut command = login.session.raw_command(super::call::as_root(door, &script));
+    let output = command.output().await.map_err(|error| chain(&error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
 
 /// Uploads the binary by SFTP into the user's home, where every user may write, and returns its name.

@@ -4,22 +4,25 @@ use super::{
     RemoteError, binary,
     session::{Door, Login, chain},
 };
-use crate::model::protocol::Line;
+use crate::model::protocol::{Line, News};
 use openssh::Stdio;
 use serde::de::DeserializeOwned;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 /// The most of a line that is kept; `observe` of a large guest has some megabytes.
 const STDERR_BYTES: u64 = 16 << 10;
 
 /// What is sent with one call.
+#[derive(Clone, Copy)]
 pub(super) struct Message<'a> {
     pub(super) verb: &'static str,
     /// One line of JSON.
     pub(super) request: &'a [u8],
     pub(super) payload: &'a [u8],
+    /// What the call may take in all, and when that is over.
     pub(super) limit: Duration,
+    pub(super) until: Instant,
 }
 
 /// Runs one verb of `stackc-guest` and returns its reply.
@@ -27,10 +30,10 @@ pub(super) async fn call<T: DeserializeOwned>(
     door: &Door,
     login: &Login,
     message: &Message<'_>,
-    progress: &dyn Fn(&str, &str),
+    progress: &dyn Fn(News<'_>),
 ) -> Result<T, RemoteError> {
     let whole = exchange(door, login, message, progress);
-    tokio::time::timeout(message.limit, whole).await.unwrap_or_else(|_| {
+    tokio::time::timeout_at(message.until.into(), whole).await.unwrap_or_else(|_| {
         let seconds = message.limit.as_secs();
         Err(RemoteError::Slow { address: door.address, verb: message.verb, seconds })
     })
@@ -40,7 +43,7 @@ async fn exchange<T: DeserializeOwned>(
     door: &Door,
     login: &Login,
     message: &Message<'_>,
-    progress: &dyn Fn(&str, &str),
+    progress: &dyn Fn(News<'_>),
 ) -> Result<T, RemoteError> {
     let (address, verb) = (door.address, message.verb);
     let lost = || RemoteError::Lost { address, verb };
@@ -94,18 +97,19 @@ async fn exchange<T: DeserializeOwned>(
     }
 }
 
-/// Reads lines until the reply; events go to the progress display as they come.
+/// Reads lines until the reply; news go to the progress display as they come.
 async fn replies<T: DeserializeOwned>(
     door: &Door,
     verb: &'static str,
     stdout: impl tokio::io::AsyncRead + Unpin,
-    progress: &dyn Fn(&str, &str),
+    progress: &dyn Fn(News<'_>),
 ) -> Result<Option<Line<T>>, RemoteError> {
     let mut lines = BufReader::new(stdout).lines();
     let mut last = None;
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str::<Line<T>>(&line) {
-            Ok(Line::Event { step, text }) => progress(&step, &text),
+            Ok(Line::Event { step, text }) => progress(News::Event { step: &step, text: &text }),
+            Ok(Line::Output(line)) => progress(News::Output(&line)),
             Ok(end) => last = Some(end),
             Err(error) => {
                 let line: String = line.chars().take(200).collect();

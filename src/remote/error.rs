@@ -23,6 +23,8 @@ pub enum RemoteError {
     NotInstalled { address: IpAddr },
     #[error("cannot install stackc-guest on {address}: {what}")]
     Install { address: IpAddr, what: String },
+    #[error("the connection to {address} broke while stackc-guest was being installed: {what}")]
+    InstallLost { address: IpAddr, what: String },
     #[error("stackc-guest on {address} ended in the middle of `{verb}` ({status}): {stderr}")]
     Ended { address: IpAddr, verb: &'static str, status: String, stderr: String },
     #[error(
@@ -36,7 +38,12 @@ pub enum RemoteError {
 impl RemoteError {
     /// Whether the same call over a new connection may do better.
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Lost { .. })
+        matches!(self, Self::Connect { .. } | Self::Lost { .. } | Self::InstallLost { .. })
+    }
+
+    /// Whether a connection stood, and broke: the network is there, and the next try may well get through.
+    pub(super) fn is_break(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::InstallLost { .. })
     }
 
     /// Whether the guest itself said no. After any other error nobody knows if the call had its effect.

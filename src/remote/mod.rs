@@ -9,6 +9,7 @@ mod call;
 mod error;
 mod session;
 mod ssh;
+mod trouble;
 
 pub use binary::guest_binary_version;
 pub use error::RemoteError;
@@ -21,6 +22,7 @@ use crate::model::protocol::{
     HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest,
     ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
 };
+use std::time::Duration;
 
 /// What the operator asks of a guest: the protocol's verbs. Each call is one round trip and can be made again.
 pub trait Connection: Send {
@@ -36,9 +38,15 @@ pub trait Connection: Send {
     fn migrate(&mut self, request: &MigrateRequest) -> Result<Done, RemoteError>;
     /// Starts the switch on the guest, which then needs nobody.
     fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError>;
+    /// Where a transaction stands. Tried once: whoever asks has Proxmox to ask too when the guest is silent.
     fn result(&mut self, request: &ResultRequest) -> Result<TxState, RemoteError>;
-    /// Keeps the switch. Comes over a connection of its own, so that it proves that operators still get in.
-    fn confirm(&mut self, request: &ConfirmRequest) -> Result<TxState, RemoteError>;
+    /// Keeps the switch. Comes over a connection of its own, so that it proves that operators still get in. Tried once,
+    /// login and answer within `limit`: a deadline is running.
+    fn confirm(
+        &mut self,
+        request: &ConfirmRequest,
+        limit: Duration,
+    ) -> Result<TxState, RemoteError>;
     /// Goes back now; decided already, it tells how.
     fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError>;
     /// A bundle that the guest still has.

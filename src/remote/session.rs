@@ -37,8 +37,20 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// Connects anew: TCP, key exchange, authentication.
-    pub(super) async fn open(door: &Door) -> Result<Self, RemoteError> {
+    /// Connects anew within `limit`: TCP, key exchange, authentication. An ssh that is given up ends by its own limits,
+    /// and finds no folder for its socket should it get in after all.
+    pub(super) async fn open(door: &Door, limit: Duration) -> Result<Self, RemoteError> {
+        tokio::time::timeout(limit, Self::connect(door)).await.unwrap_or_else(|_| {
+            let log = format!("no answer within {} s", limit.as_secs());
+            Err(RemoteError::Connect {
+                address: door.address,
+                user: door.access.user.to_string(),
+                log,
+            })
+        })
+    }
+
+    async fn connect(door: &Door) -> Result<Self, RemoteError> {
         let prepare = |cause| RemoteError::Prepare { address: door.address, cause };
         let files = files(door).map_err(prepare)?;
         let config = files.path().join("config");

@@ -4,13 +4,15 @@ use super::{
     Connection, RemoteError, binary,
     call::{Message, call},
     session::{Door, Login},
+    trouble::{Terms, Trouble},
 };
 use crate::model::{
     TxState,
     protocol::{
         BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
-        FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest,
-        ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
+        FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, News, ObserveRequest,
+        ObservedGuest, ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply,
+        UndoRequest,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,24 +22,26 @@ use std::{
 };
 use tokio::runtime::Handle;
 
+/// A reboot of a container takes some seconds, its first boot on a busy machine half a minute.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// Verbs that read or write a little.
-const SHORT: Duration = Duration::from_secs(60);
-/// A confirm is read and decided at once. A connection that swallows it must leave time for another before the guest
-/// goes back, which definitions allow after 15 s; ssh itself notices a dead connection only then.
-const CONFIRM: Duration = Duration::from_secs(4);
+const SHORT: Terms = Terms { limit: Duration::from_secs(60), patience: PATIENCE };
 /// Installing packages and building a release; their own steps have their own, shorter limits on the guest.
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Terms = Terms { limit: Duration::from_secs(3600), patience: PATIENCE };
 /// Going back stops and starts units, and waits for a switch at work to notice.
-const UNDO: Duration = Duration::from_secs(300);
-/// How long a lost connection or a busy guest is worth trying: a reboot of a container takes some seconds.
-const RECONNECT_LIMIT: Duration = Duration::from_secs(45);
-/// A first call of this operator that still runs on the guest may take as long as the verb itself.
-const BUSY_PAUSE: Duration = Duration::from_secs(2);
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+const UNDO: Terms = Terms { limit: Duration::from_secs(300), patience: PATIENCE };
+/// Whoever begins a switch tries again too, and asks Proxmox in between whether the guest still runs.
+const BEGIN: Terms = Terms { patience: Duration::from_secs(10), ..SHORT };
+/// What an answer about a transaction may take beyond the time that the guest was asked to wait: it is one file read.
+/// ssh itself would notice a dead connection only after 15 s.
+const ANSWER: Duration = Duration::from_secs(5);
 
-/// Is told each event of a call: its step and its text.
-pub type Progress = Box<dyn Fn(&str, &str) + Send>;
+/// What a login may take. ssh gives up after 5 s of key exchange and 15 s of authentication; this is for when it does
+/// not, as behind a jump host that hangs.
+const LOGIN_LIMIT: Duration = Duration::from_secs(25);
+
+/// Is told what a call is at.
+pub type Progress = Box<dyn Fn(News<'_>) + Send>;
 
 /// A guest over SSH.
 pub struct SshConnection {
@@ -45,67 +49,78 @@ pub struct SshConnection {
     runtime: Handle,
     login: Option<Login>,
     progress: Progress,
-    /// How long to try again before a lost connection is an error.
-    patience: Duration,
 }
 
 impl SshConnection {
-    /// Prepares a connection; the first call opens it. `progress` is told each event: its step and its text.
+    /// Prepares a connection; the first call opens it. `progress` is told what each is at.
     pub fn new(door: Door, runtime: Handle, progress: Progress) -> Self {
-        Self { door, runtime, login: None, progress, patience: RECONNECT_LIMIT }
+        Self { door, runtime, login: None, progress }
     }
 
-    /// The same, with another time for which a guest that does not answer is tried again.
-    #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
-    }
-
+    /// Calls a verb until there is an answer, or nobody has the patience for another try.
     fn ask<Q: Serialize, T: DeserializeOwned>(
         &mut self,
         verb: &'static str,
         request: &Q,
         payload: &[u8],
-        limit: Duration,
+        terms: Terms,
     ) -> Result<T, RemoteError> {
         let mut line = serde_json::to_vec(request).expect("the protocol serialises to JSON");
         line.push(b'\n');
-        let message = Message { verb, request: &line, payload, limit };
-        let (started, mut pause) = (Instant::now(), FIRST_PAUSE);
+        let mut trouble = Trouble::new(terms);
         loop {
+            let until = Instant::now() + terms.limit;
+            let message = Message { verb, request: &line, payload, limit: terms.limit, until };
             let answer = self.once(&message);
             if answer.as_ref().is_err_and(|error| !error.is_answer()) {
                 // What broke or hangs is not used for the next call.
                 self.login = None;
             }
-            match answer {
-                Err(error) if error.is_lost() && started.elapsed() < self.patience => {
-                    thread::sleep(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Err(error) if error.is_busy() && started.elapsed() < self.patience => {
-                    thread::sleep(BUSY_PAUSE);
-                }
-                answer => return answer,
+            let Err(error) = answer else { return answer };
+            let Some(pause) = trouble.pause(&error, Instant::now()) else { return Err(error) };
+            if trouble.is_new(&error) {
+                let text = trouble.text(&error);
+                (self.progress)(News::Event { step: "connection", text: &text });
             }
+            thread::sleep(pause);
         }
+    }
+
+    /// One try, for those who have other questions to ask before the next: silence is as bad as a connection that broke.
+    fn ask_once<Q: Serialize, T: DeserializeOwned>(
+        &mut self,
+        verb: &'static str,
+        request: &Q,
+        limit: Duration,
+    ) -> Result<T, RemoteError> {
+        match self.ask(verb, request, &[], Terms { limit, patience: Duration::ZERO }) {
+            Err(RemoteError::Slow { address, verb, .. }) => {
+                Err(RemoteError::Lost { address, verb })
+            }
+            answer => answer,
+        }
+    }
+
+    fn log_in(&self, limit: Duration) -> Result<Login, RemoteError> {
+        self.runtime.block_on(Login::open(&self.door, limit.min(LOGIN_LIMIT)))
     }
 
     /// One call; the guest's binary is installed when the call shows that it is missing.
     fn once<T: DeserializeOwned>(&mut self, message: &Message<'_>) -> Result<T, RemoteError> {
         let login = match self.login.take() {
             Some(login) => login,
-            None => self.runtime.block_on(Login::open(&self.door))?,
+            None => self.log_in(message.limit)?,
         };
         let login = self.login.insert(login);
         let (door, progress) = (&self.door, &*self.progress);
         self.runtime.block_on(async {
             match call(door, login, message, progress).await {
                 Err(RemoteError::NotInstalled { .. }) => {
-                    progress("install", binary::guest_binary_version());
+                    let text = format!("stackc-guest {}", binary::guest_binary_version());
+                    progress(News::Event { step: "install", text: &text });
                     binary::install(door, login).await?;
-                    call(door, login, message, progress).await
+                    let until = Instant::now() + message.limit;
+                    call(door, login, &Message { until, ..*message }, progress).await
                 }
                 answer => answer,
             }
@@ -163,23 +178,22 @@ impl Connection for SshConnection {
     }
 
     fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError> {
-        self.ask("begin", request, &[], SHORT)
+        self.ask("begin", request, &[], BEGIN)
     }
 
     fn result(&mut self, request: &ResultRequest) -> Result<TxState, RemoteError> {
-        let wait = Duration::from_secs(request.wait_seconds.into());
-        self.ask("result", request, &[], wait + SHORT)
+        let limit = Duration::from_secs(request.wait_seconds.into()) + ANSWER;
+        self.ask_once("result", request, limit)
     }
 
-    fn confirm(&mut self, request: &ConfirmRequest) -> Result<TxState, RemoteError> {
+    fn confirm(
+        &mut self,
+        request: &ConfirmRequest,
+        limit: Duration,
+    ) -> Result<TxState, RemoteError> {
         // A connection that stood before the switch proves nothing about the firewall and sshd after it.
         self.login = None;
-        match self.ask("confirm", request, &[], CONFIRM) {
-            Err(RemoteError::Slow { address, verb, .. }) => {
-                Err(RemoteError::Lost { address, verb })
-            }
-            answer => answer,
-        }
+        self.ask_once("confirm", request, limit)
     }
 
     fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError> {

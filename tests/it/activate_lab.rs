@@ -9,7 +9,7 @@ use stackc::{
     lab::{self, Lab, Place},
     model::{
         Bundle, GenerationId, GuestAccess, SecretValue, Site, Trust,
-        protocol::{FetchRequest, Identity},
+        protocol::{FetchRequest, Identity, News},
     },
     plan::text,
     proxmox::ProxmoxClient,
@@ -92,7 +92,7 @@ impl Operator {
     }
 
     fn open(&self, door: Door) -> Box<dyn Connection> {
-        let progress = Box::new(|step: &str, text: &str| eprintln!("    {step}: {text}"));
+        let progress = Box::new(|news: News<'_>| eprintln!("    {news:?}"));
         Box::new(SshConnection::new(door, self.runtime.handle().clone(), progress))
     }
 

@@ -23,8 +23,7 @@ use std::{
 
 /// The guest's confirm deadline (kind.toml), its undo, and a slow machine.
 const QUIET_LIMIT: Duration = Duration::from_secs(60);
-/// A whole first activation with its packages on a machine that does other things too; and, when the network stays
-/// away, the 226 s for which an operator asks what became of a switch, after 15 s of confirming.
+/// A whole first activation with its packages on a machine that does other things too.
 pub const RUN_LIMIT: Duration = Duration::from_secs(300);
 
 /// A page of one line, on this machine.
@@ -223,6 +222,15 @@ impl<'lab> Tiny<'lab> {
         };
         let answer = ask().unwrap_or_else(|error| format!("no answer: {error}"));
         answer.split_once("\r\n\r\n").map_or(answer.clone(), |(_, body)| body.to_owned())
+    }
+
+    /// Takes the guest off the network: nobody is told.
+    pub fn pull_cable(&self) {
+        lab::cut_network(&self.lab.info, self.vmid()).expect("the guest runs");
+    }
+
+    pub fn plug_cable(&self) {
+        lab::mend_network(&self.lab.info, self.vmid()).expect("the guest runs");
     }
 
     /// Takes the power from the guest.

@@ -38,7 +38,7 @@ fn call(folder: &Folder, words: &[&str], bytes: &[u8], fault: &Fault) -> bool {
     let system = Offline::open(root).expect("the folder is there");
     let mut fs = Faulty { inner: fs, fault: fault.clone() };
     let mut system = Faulty { inner: system, fault: fault.clone() };
-    let mut guest = Guest { fs: &mut fs, system: &mut system, events: &mut |_, _| {} };
+    let mut guest = Guest { fs: &mut fs, system: &mut system, news: &mut |_| {} };
     let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
     matches!(answer(&mut guest, &words, &mut &bytes[..]), Answer::Reply(_))
 }

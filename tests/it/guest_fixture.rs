@@ -265,7 +265,7 @@ pub fn reply<T: DeserializeOwned>(output: &[u8]) -> Option<Result<T, Refusal>> {
     match line {
         Line::Reply(reply) => Some(Ok(reply)),
         Line::Refused(refusal) => Some(Err(refusal)),
-        Line::Event { .. } => None,
+        Line::Event { .. } | Line::Output(_) => None,
     }
 }
 

@@ -216,6 +216,25 @@ fn guest_that_booted_in_the_window_is_back_on_the_old_generation() {
 }
 
 #[test]
+fn guest_that_goes_down_in_a_switch_gives_that_as_the_reason_and_not_the_units_that_fell_with_it() {
+    let (folder, first, _) = Folder::on_first();
+    let second = make(2, 60);
+    let switch = second.switch(TX2, 1, 2, &first.ledger());
+    folder.prepare(TX2, &second);
+    folder.change_system(|state| {
+        state.going_down = true;
+        state.failing.extend([name("app.service")]);
+    });
+    folder.begin(&switch).expect("it begins");
+    folder.run_switch(TX2);
+    folder.boot();
+    folder.command(&["recover"]).output().expect("it can be run");
+    let failure = folder.result(TX2).failure.expect("it says why");
+    assert_eq!(failure.what, "the guest went down before the switch was confirmed");
+    assert!(failure.evidence[0].contains("`app.service` did not start"), "{failure:?}");
+}
+
+#[test]
 fn guest_rolls_back_by_a_new_generation_of_the_older_bundle() {
     let (folder, first, _) = Folder::on_first();
     let first_picture = folder.picture();

@@ -18,6 +18,7 @@ mod faults_judge;
 mod faults_network;
 mod faults_operator;
 mod faults_process;
+mod faults_silence;
 mod faults_tally;
 mod faults_tiny;
 mod faults_workspace;

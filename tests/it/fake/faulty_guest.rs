@@ -139,6 +139,9 @@ impl<T: System> System for Faulty<T> {
     }
     /// Time does not pass: what waits, waits in vain.
     fn sleep(&mut self, _time: Duration) {}
+    fn is_going_down(&mut self) -> bool {
+        self.inner.is_going_down()
+    }
     fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError> {
         self.effect(system_error, |system| system.units(names))
     }
@@ -172,8 +175,12 @@ impl<T: System> System for Faulty<T> {
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError> {
         self.effect(system_error, |system| system.set_ufw(enabled))
     }
-    fn run(&mut self, command: &Command) -> Result<Output, SystemError> {
-        self.effect(system_error, |system| system.run(command))
+    fn run_aloud(
+        &mut self,
+        command: &Command,
+        said: &mut dyn FnMut(&str),
+    ) -> Result<Output, SystemError> {
+        self.effect(system_error, |system| system.run_aloud(command, said))
     }
     fn end_all_in(&mut self, folder: &str) -> Result<(), SystemError> {
         self.effect(system_error, |system| system.end_all_in(folder))

@@ -22,6 +22,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -258,7 +259,7 @@ impl Connection for World {
     fn result(&mut self, request: &ResultRequest) -> Result<TxState, RemoteError> {
         self.inside().state(&request.tx)
     }
-    fn confirm(&mut self, request: &ConfirmRequest) -> Result<TxState, RemoteError> {
+    fn confirm(&mut self, request: &ConfirmRequest, _: Duration) -> Result<TxState, RemoteError> {
         let mut inside = self.inside();
         if inside.state(&request.tx)?.phase == Phase::AwaitingConfirm {
             assert_eq!(inside.switches[&request.tx].0.nonce, request.nonce);
@@ -334,6 +335,9 @@ impl Proxmox for World {
     }
     fn grow(&mut self, read: &Container, disk_gib: u32) -> Result<(), ProxmoxError> {
         self.inside().change(read, |container| container.disk_gib = disk_gib)
+    }
+    fn is_off(&mut self, _: &NodeName, _: Vmid) -> Result<bool, ProxmoxError> {
+        Ok(self.inside().container.as_ref().is_none_or(|container| !container.running))
     }
     fn start(&mut self, _: &NodeName, _: Vmid) -> Result<(), ProxmoxError> {
         self.inside().container.as_mut().expect("it was created").running = true;
@@ -502,8 +506,12 @@ impl<T: Connection> Connection for Faulty<T> {
     fn result(&mut self, request: &ResultRequest) -> Result<TxState, RemoteError> {
         self.guest("result", |inner| inner.result(request))
     }
-    fn confirm(&mut self, request: &ConfirmRequest) -> Result<TxState, RemoteError> {
-        self.guest("confirm", |inner| inner.confirm(request))
+    fn confirm(
+        &mut self,
+        request: &ConfirmRequest,
+        limit: Duration,
+    ) -> Result<TxState, RemoteError> {
+        self.guest("confirm", |inner| inner.confirm(request, limit))
     }
     fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError> {
         self.guest("undo", |inner| inner.undo(request))
@@ -537,6 +545,9 @@ impl<T: Proxmox> Proxmox for Faulty<T> {
     }
     fn grow(&mut self, container: &Container, disk_gib: u32) -> Result<(), ProxmoxError> {
         self.node("grow", |inner| inner.grow(container, disk_gib))
+    }
+    fn is_off(&mut self, node: &NodeName, vmid: Vmid) -> Result<bool, ProxmoxError> {
+        self.node("is_off", |inner| inner.is_off(node, vmid))
     }
     fn start(&mut self, node: &NodeName, vmid: Vmid) -> Result<(), ProxmoxError> {
         self.node("start", |inner| inner.start(node, vmid))

@@ -1,0 +1,103 @@
+//! What is found on the guest: the first look at one that came up just now, and what is open there.
+
+use super::Run;
+use crate::activate::{
+    ActivateError, Failed,
+    confirm::wait_for_end,
+    look::{check, door, observe_request},
+    waits::{BOOT, PAUSE, Waits},
+};
+use crate::model::{
+    Container, TxId,
+    protocol::{Caller, ObservedGuest, UndoRequest},
+};
+use crate::plan::{Plan, plan};
+use crate::proxmox::ProxmoxError;
+use crate::remote::{Connection, RemoteError};
+use std::{thread, time::Instant};
+
+impl Run<'_, '_> {
+    /// Opens the first connection of a guest that came up just now.
+    pub(super) fn meet(&mut self) -> Result<(), Failed> {
+        let stage = self.stage;
+        let failed = |error: ActivateError| Failed { stage, error };
+        let container = self.container().map_err(failed)?;
+        let (vmid, node) = (container.vmid, container.node.clone());
+        let door = door(self.seams, &container)
+            .ok_or_else(|| failed(ProxmoxError::Gone { vmid, node }.into()))?;
+        let mut connection = (self.seams.open)(door);
+        let observed = self.first_look(connection.as_mut(), &container);
+        self.guest = Some(observed.map_err(|error| failed(error.into()))?);
+        self.connection = Some(connection);
+        self.settle_pending()?;
+        self.refuse_drift()
+    }
+
+    /// A connection tries for a while by itself; a guest that boots may take longer, for as long as it runs.
+    fn first_look(
+        &mut self,
+        connection: &mut dyn Connection,
+        container: &Container,
+    ) -> Result<ObservedGuest, RemoteError> {
+        let (request, started) = (observe_request(self.job, container), Instant::now());
+        loop {
+            match connection.observe(&request) {
+                Err(error) if error.is_lost() && started.elapsed() < BOOT => {
+                    let proxmox = &mut self.seams.proxmox;
+                    if proxmox.is_off(&container.node, container.vmid).unwrap_or(false) {
+                        return Err(error);
+                    }
+                    thread::sleep(PAUSE);
+                }
+                observed => return observed,
+            }
+        }
+    }
+
+    pub(super) fn replan(&self) -> Result<Plan, Failed> {
+        let (wanted, documents) = (self.job.wanted(), &self.job.documents);
+        plan(&wanted, documents, self.container.as_ref(), self.guest.as_ref())
+            .map_err(|error| Failed { stage: self.stage, error: error.into() })
+    }
+
+    pub(super) fn observe(&mut self) -> Result<ObservedGuest, ActivateError> {
+        let request = observe_request(self.job, &self.container()?);
+        Ok(self.connection().observe(&request)?)
+    }
+
+    /// Waits for the end of an unfinished transaction of this operator's name. Another run of theirs may be about to
+    /// confirm it; one that died cannot, since its nonce died with it, and the guest goes back by itself. Undoing it
+    /// here would take a good switch from the first run.
+    pub(super) fn settle_pending(&mut self) -> Result<(), Failed> {
+        let pending = self.guest.as_ref().and_then(|guest| guest.pending.clone());
+        let Some(pending) = pending.filter(|p| p.by == self.job.who && !p.phase.is_final()) else {
+            return Ok(());
+        };
+        let text = format!("another run of yours, transaction {}, is not over", pending.tx);
+        (self.seams.progress)("wait", &text);
+        let waits = Waits(&self.job.documents.health);
+        let connection = self.connection.as_mut().expect("a transaction was seen over it");
+        let ended = wait_for_end(connection.as_mut(), &pending, waits);
+        let settled = match ended {
+            Ok(true) => self.observe().map(|guest| self.guest = Some(guest)),
+            Ok(false) => self.undo(&pending.tx),
+            Err(error) => Err(error.into()),
+        };
+        let stage = self.stage;
+        settled.map_err(|error| Failed { stage, error })
+    }
+
+    /// Ends a transaction that nobody works on any more.
+    fn undo(&mut self, tx: &TxId) -> Result<(), ActivateError> {
+        let Caller { identity, who, .. } = self.caller();
+        let request = UndoRequest { identity, tx: tx.clone(), who };
+        self.connection().undo(&request)?;
+        self.guest = Some(self.observe()?);
+        Ok(())
+    }
+
+    pub(super) fn refuse_drift(&self) -> Result<(), Failed> {
+        let Some(guest) = &self.guest else { return Ok(()) };
+        check(self.job, guest).map_err(|error| Failed { stage: self.stage, error })
+    }
+}

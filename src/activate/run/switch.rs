@@ -1,0 +1,114 @@
+//! The switch, its confirm, and what follows an undo.
+
+use super::Run;
+use crate::activate::{ActivateError, Failed, Stage, confirm::Switching, time, waits::Waits};
+use crate::model::{
+    GenerationId,
+    protocol::{BeginRequest, ObservedGuest},
+};
+use crate::plan::{Live, NewGeneration, Plan, setting_name, switch};
+use crate::proxmox::ProxmoxError;
+use crate::remote::Connection;
+use std::cell::RefCell;
+
+impl Run<'_, '_> {
+    /// Looks once more, puts the switch together, starts it, and waits until the guest asks to be confirmed.
+    pub(super) fn switch(&mut self, approved: &Plan) -> Result<(), Failed> {
+        let stage = self.stage;
+        let observed = self.observe().map_err(|error| Failed { stage, error })?;
+        self.refuse_stale(approved, &observed)?;
+        let (wanted, documents) = (self.job.wanted(), &self.job.documents);
+        let kept = Live::of(&observed, self.job.bundle).kept_release(&wanted, documents);
+        let new = NewGeneration {
+            tx: self.tx.clone(),
+            nonce: self.nonce.clone(),
+            release: self.release.or(kept),
+            cause: self.job.cause,
+            parent: self.job.parent(),
+            by: self.job.who.clone(),
+            at: time::now(),
+        };
+        let switch = switch(&wanted, documents, &observed, new);
+        let (from, number) = (switch.from, switch.generation.number);
+        let request = BeginRequest { caller: self.caller(), switch };
+        self.begun_from = Some(from);
+        self.switching(|switching, connection| switching.begin(connection, &request))?;
+        self.stage = Stage::Unknown;
+        self.activated.generation = Some(number);
+        self.switching(|switching, connection| switching.wait(connection))
+    }
+
+    pub(super) fn confirm(&mut self) -> Result<(), Failed> {
+        let state = self.switching(|switching, connection| switching.confirm(connection))?;
+        self.stage = Stage::AfterConfirm;
+        self.activated.state = Some(state);
+        Ok(())
+    }
+
+    fn switching<T>(
+        &mut self,
+        work: impl FnOnce(&Switching<'_>, &mut dyn Connection) -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
+        let identity = self.caller().identity;
+        let container = self.container.as_ref().expect("a guest that switches was found");
+        let (vmid, node) = (container.vmid, container.node.clone());
+        let proxmox = RefCell::new(&mut *self.seams.proxmox);
+        let is_off = || proxmox.borrow_mut().is_off(&node, vmid).unwrap_or(false);
+        let switching = Switching {
+            target: &self.job.bundle.manifest.target,
+            identity: &identity,
+            tx: &self.tx,
+            nonce: &self.nonce,
+            who: &self.job.who,
+            from: self.begun_from.unwrap_or(GenerationId::FOUND),
+            waits: Waits(&self.job.documents.health),
+            is_off: &is_off,
+            progress: self.seams.progress,
+        };
+        let connection = self.connection.as_mut().expect("a switch began over it");
+        work(&switching, connection.as_mut())
+    }
+
+    fn refuse_stale(&self, approved: &Plan, observed: &ObservedGuest) -> Result<(), Failed> {
+        let found = observed.live.as_ref().map(|live| live.number);
+        if found == approved.from {
+            return Ok(());
+        }
+        let error = ActivateError::Stale {
+            target: self.job.bundle.manifest.target.clone(),
+            planned: approved.from.unwrap_or(GenerationId::FOUND),
+            found: found.unwrap_or(GenerationId::FOUND),
+        };
+        Err(Failed { stage: self.stage, error })
+    }
+
+    /// After a switch that was undone the guest's settings in Proxmox go back too. A disk that has grown stays.
+    pub(super) fn put_back(&mut self, failed: Failed) -> Failed {
+        if failed.stage != Stage::Undone || self.settings_before.is_empty() {
+            return failed;
+        }
+        let names: Vec<_> = self.settings_before.iter().map(setting_name).collect();
+        (self.seams.progress)("settings", &format!("{} go back too", names.join(", ")));
+        let restored = match self.restore_settings() {
+            // Whether it was done or not: the same again does it.
+            Err(error) if error.outcome_unknown() => self.restore_settings(),
+            restored => restored,
+        };
+        match (restored, failed.error) {
+            (Err(cause), ActivateError::Undone { target, from, what, state }) => {
+                let error = ActivateError::SettingsLeft { target, from, what, state, cause };
+                Failed { stage: Stage::SettingsLeft, error }
+            }
+            (_, error) => Failed { stage: failed.stage, error },
+        }
+    }
+
+    fn restore_settings(&mut self) -> Result<(), ProxmoxError> {
+        let (vmid, node) =
+            (self.job.documents.proxmox.vmid, self.job.documents.proxmox.node.clone());
+        // Read again, for the digest that a change has to carry.
+        let found = self.seams.proxmox.container(vmid)?;
+        let found = found.ok_or(ProxmoxError::Gone { vmid, node })?;
+        self.seams.proxmox.set(&found, &self.settings_before)
+    }
+}
