@@ -221,9 +221,13 @@ pub fn complete(command: Command) -> Command {
         .fold(command, |command, verb| command.mut_subcommand(verb, hide_workspace))
 }
 
+/// What a verb itself has to say comes before its examples.
 fn end_page(command: Command, verb: &[&str], end: String) -> Command {
     match verb {
-        [] => command.after_help(end),
+        [] => {
+            let own = command.get_after_help().map(|own| format!("{own}\n\n")).unwrap_or_default();
+            command.after_help(own + &end)
+        }
         [first, rest @ ..] => command.mut_subcommand(*first, |verb| end_page(verb, rest, end)),
     }
 }

@@ -15,6 +15,10 @@ use std::process::ExitCode;
 
 /// Show the generations of guests, as the guests themselves tell them; definitions need not compile
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "`*` is live. A target without a guest has no generations. With --json, `live` is a number or null, and \
+                  `transactions` are the switches that were undone, with their evidence."
+)]
 pub struct HistoryArgs {
     /// project/env, a project, a pattern such as '*/dev', or @tag
     #[arg(value_name = "TARGET", required = true)]
@@ -57,6 +61,9 @@ fn show(args: &HistoryArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode>
 
 fn ask(fleet: &Fleet, sought: &Sought) -> Result<HistoryReply, Failed> {
     let mut found = sought.look(fleet)?;
+    if found.container.is_none() {
+        return Ok(HistoryReply { generations: Vec::new(), transactions: Vec::new(), live: None });
+    }
     history(&sought.target, &mut found)
 }
 
@@ -70,6 +77,9 @@ fn json(sought: &Sought, reply: &HistoryReply) -> Value {
 }
 
 fn text(sought: &Sought, reply: &HistoryReply) -> String {
+    if reply.generations.is_empty() {
+        return format!("{}\n   no generation\n", sought.target);
+    }
     let head = ["", "GEN", "DIGEST", "WHEN", "BY", "WHY", "RESULT"].map(str::to_owned);
     let rows = reply.generations.iter().map(|generation| cells(generation, reply));
     format!("{}\n{}", sought.target, table(std::iter::once(head).chain(rows)))

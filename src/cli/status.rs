@@ -110,7 +110,7 @@ fn row(sought: Sought, found: &Found) -> Row {
     if state.is_empty() {
         state.push("current".to_owned());
     }
-    let vmid = found.container.as_ref().map(|container| container.vmid).or(sought.vmid());
+    let vmid = found.container.as_ref().map(|container| container.vmid);
     Row { target: sought.target, vmid, live, definition: sought.definition, state }
 }
 

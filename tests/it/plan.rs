@@ -4,11 +4,13 @@ use crate::handmade::{Stack, bundle, name};
 use stackc::{
     model::{
         Bundle, Container, Digest, FirewallAction, Generation, GenerationCause, GenerationId,
-        GuestPath, HostKey, Mark, Network, Nonce, Outcome, Phase, Placed, SecretTags,
-        SecretsVersion,
+        GuestPath, HostKey, Mark, Network, Nonce, Outcome, Phase, Placed, PostgresDatabase,
+        SecretTags, SecretsVersion, document,
         protocol::{ObservedGuest, PendingTx, Recorded, UnitState},
     },
-    plan::{Documents, Live, NewGeneration, Plan, Wanted, ledger, placement, plan, switch, text},
+    plan::{
+        Documents, Live, NewGeneration, Plan, Step, Wanted, ledger, placement, plan, switch, text,
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -194,6 +196,31 @@ fn a_plan_over_an_open_transaction_tells_it_and_never_that_there_is_nothing_to_d
     assert!(!plan.is_empty());
     assert_eq!(plan.summary(), "pending");
     insta::assert_snapshot!(text(&plan));
+}
+
+/// Whether a plan has the step for databases: live and wanted bundle differ in `databases.json` and perhaps in its password.
+fn ensures_databases(goes_back: bool, live_password: &str, wanted_password: &str) -> bool {
+    let stack = Stack::default();
+    let (live, wanted) = (bundle(&stack), bundle(&stack.version("two")));
+    let mut documents = Documents::of(&wanted).expect("the bundle is whole");
+    let database =
+        PostgresDatabase { owner: name("shop"), password: Some(name("shop/dev/password")) };
+    documents.databases.postgresql.insert(name("shop"), database);
+    let mut guest = guest(&live, &wanted, &tags(live_password));
+    let recorded = guest.recorded.as_mut().expect("another bundle is live");
+    recorded.documents.insert(document::DATABASES.to_owned(), "others".to_owned());
+    let tags = tags(wanted_password);
+    let secrets = SecretsVersion::of(&tags, &wanted.manifest);
+    let wanted = Wanted { bundle: &wanted, tags: &tags, secrets, release: None, goes_back };
+    let plan = plan(&wanted, &documents, Some(&container(&stack)), Some(&guest));
+    plan.expect("it can be planned").steps.iter().any(|planned| planned.step == Step::Databases)
+}
+
+#[test]
+fn going_back_touches_databases_only_for_another_password() {
+    assert!(!ensures_databases(true, "a", "a"), "what was live before has its databases");
+    assert!(ensures_databases(true, "b", "a"), "the role has the new password");
+    assert!(ensures_databases(false, "a", "a"), "a new bundle may have new databases");
 }
 
 #[test]
