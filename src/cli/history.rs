@@ -13,12 +13,14 @@ use crate::{
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
+const MARKS: &str = "\
+`*` is live. A target without a guest has no generations. With --json, `live` is
+a number or null, and `transactions` are the switches that were undone, with
+their evidence.";
+
 /// Show the generations of guests, as the guests themselves tell them; definitions need not compile
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "`*` is live. A target without a guest has no generations. With --json, `live` is a number or null, and \
-                  `transactions` are the switches that were undone, with their evidence."
-)]
+#[command(after_help = MARKS)]
 pub struct HistoryArgs {
     /// project/env, a project, a pattern such as '*/dev', or @tag
     #[arg(value_name = "TARGET", required = true)]

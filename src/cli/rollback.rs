@@ -14,13 +14,15 @@ use crate::{
 };
 use std::process::ExitCode;
 
+const WHAT_IT_NEEDS: &str = "\
+Going back works whatever the definitions say now: only `proxmox` and `access`
+of stacks/site.toml, and the API token, are needed. The bundle comes from out/
+or from the guest; secrets come from the guest, and are asked for only when it
+has lost them or a database's password has changed since.";
+
 /// Make an earlier generation live again, whole: files, secrets, firewall, release, Proxmox options
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Going back works whatever the definitions say now: only `proxmox` and `access` of stacks/site.toml, and \
-                  the API token, are needed. The bundle comes from out/ or from the guest; secrets come from the guest, and \
-                  are asked for only when it has lost them or a database's password has changed since."
-)]
+#[command(after_help = WHAT_IT_NEEDS)]
 pub struct RollbackArgs {
     #[command(flatten)]
     targets: Targets,

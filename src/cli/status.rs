@@ -29,15 +29,17 @@ pub struct StatusArgs {
     jobs: usize,
 }
 
-const STATES: &str = "Without a target: every guest that is defined, and every guest in Proxmox that stackc has made.
+const STATES: &str = "\
+Without a target: every guest that is defined, and every guest in Proxmox that
+stackc has made.
 
 STATE says:
   current                       what is live is what the definitions say
   definitions say DIGEST        they have changed since; `stackc plan` shows how
-  definition is broken: …       it does not compile, for this mistake; what is live runs on
-  in no definition              its env was taken out of stacks/; it can still be rolled back
+  definition is broken: …       it does not compile; what is live runs on
+  in no definition              its env is gone from stacks/; rollback works
   not created                   no guest in Proxmox has the target's mark
-  not fully created             its creation was cut short; `stackc activate` goes on with it
+  not fully created             its creation was cut short; `activate` goes on
   stopped                       so it cannot be asked
   never activated               it runs, and nothing on it is stackc's
   transaction …                 a switch is not over
