@@ -179,7 +179,13 @@ impl Link<'_> {
                     let _ = to.shutdown(Shutdown::Write);
                     return;
                 }
-                Ok(count) if to.write_all(&buffer[..count]).is_ok() => self.add(direction, count),
+                Ok(count) => {
+                    // Counted first: an answer must not overtake its question.
+                    self.add(direction, count);
+                    if to.write_all(&buffer[..count]).is_err() {
+                        self.ended.store(true, Ordering::SeqCst);
+                    }
+                }
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 _ => self.ended.store(true, Ordering::SeqCst),
             }
