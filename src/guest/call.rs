@@ -1,11 +1,12 @@
 //! One call: a verb, a request on stdin, events and one reply on stdout.
 
 use super::error::GuestError;
+use super::input::{Impatient, SILENCE};
 use super::{Debian, Guest, Offline, RealFs, System, generation, journal, redact, verbs};
 use crate::model::protocol::{Line, News, Refusal};
 use serde::Serialize;
 use serde_json::Value;
-use std::io::{BufRead, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -37,8 +38,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
     match open(root) {
         Ok((mut fs, mut system)) => {
             let mut guest = Guest { fs: &mut fs, system: system.as_mut(), news: &mut tell };
-            let stdin = &mut std::io::stdin().lock();
-            finish(answer(&mut guest, words, stdin))
+            let input = Impatient { from: std::io::stdin(), limit: SILENCE };
+            finish(answer(&mut guest, words, &mut BufReader::new(input)))
         }
         Err(error) => finish(Answer::Refused(error.refusal("nothing has changed"))),
     }

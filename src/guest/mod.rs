@@ -19,6 +19,7 @@ mod fs;
 mod gc;
 mod generation;
 mod health;
+mod input;
 mod journal;
 mod keys;
 mod lease;

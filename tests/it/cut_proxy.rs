@@ -1,12 +1,12 @@
-//! A TCP proxy that counts what passes and cuts it at a chosen byte, and the rule that leads a guest's SSH through it.
+//! A TCP proxy that notes what passes and cuts it at a chosen byte.
 
+use crate::cut_traffic::{Cut, Direction, How, Scope, Traffic};
 use rustix::net::{AddressFamily, SocketType, bind, connect, ipproto, socket, sockopt};
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
-    process::{Command, Stdio},
+    net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicBool, AtomicU16, Ordering},
     },
     thread::{self, JoinHandle},
@@ -14,68 +14,16 @@ use std::{
 };
 
 /// The proxy's own connections leave from these ports, and `Redirect` leaves them alone: otherwise it would meet itself.
-const OWN_PORTS: (u16, u16) = (20_000, 29_999);
+pub const OWN_PORTS: (u16, u16) = (20_000, 29_999);
 /// How often a waiting thread looks whether its connection was cut by the other one.
 const GLANCE: Duration = Duration::from_millis(10);
+/// What comes later than this after the bytes before is a message of its own: whoever sent it did something in between.
+const PAUSE: Duration = Duration::from_millis(20);
 
-/// Which way bytes go: `Up` from the client to the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Direction {
-    Up,
-    Down,
-}
-
-/// What both ends see of a cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum How {
-    /// RST to both.
-    Reset,
-    /// FIN to both.
-    Close,
-    /// Nothing ever again.
-    BlackHole,
-}
-
-/// What a cut takes down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// That connection; the others live on, and new ones come through.
-    Connection,
-    /// The network, for this long: every connection, and new ones too. What was cut stays cut.
-    Network(Duration),
-}
-
-/// A cut: connection number `connection` (0 is the first) ends after exactly `after` of its bytes in that direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cut {
-    pub connection: usize,
-    pub direction: Direction,
-    pub after: u64,
-    pub how: How,
-    pub scope: Scope,
-}
-
-/// Bytes that one connection carried.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    pub up: u64,
-    pub down: u64,
-}
-
-impl Traffic {
-    pub fn in_direction(self, direction: Direction) -> u64 {
-        match direction {
-            Direction::Up => self.up,
-            Direction::Down => self.down,
-        }
-    }
-
-    fn add(&mut self, direction: Direction, bytes: u64) {
-        match direction {
-            Direction::Up => self.up += bytes,
-            Direction::Down => self.down += bytes,
-        }
-    }
+/// What a connection carried, and when it last did.
+struct Passed {
+    traffic: Traffic,
+    last: Instant,
 }
 
 /// A running proxy. Dropped: every connection through it is reset.
@@ -88,7 +36,7 @@ pub struct CutProxy {
 struct Shared {
     target: SocketAddr,
     cut: Option<Cut>,
-    traffic: Mutex<Vec<Traffic>>,
+    passed: Mutex<Vec<Passed>>,
     /// When the cut happened.
     cut_at: OnceLock<Instant>,
     over: AtomicBool,
@@ -102,7 +50,7 @@ impl CutProxy {
         let shared = Arc::new(Shared {
             target,
             cut,
-            traffic: Mutex::default(),
+            passed: Mutex::default(),
             cut_at: OnceLock::new(),
             over: AtomicBool::new(false),
         });
@@ -119,7 +67,7 @@ impl CutProxy {
 
     /// What each connection has carried so far, in the order in which they came.
     pub fn traffic(&self) -> Vec<Traffic> {
-        self.shared.traffic.lock().expect("no thread panics with it").clone()
+        self.shared.passed().iter().map(|passed| passed.traffic.clone()).collect()
     }
 
     /// Whether the cut has happened.
@@ -144,6 +92,17 @@ impl Shared {
         self.over.load(Ordering::SeqCst)
     }
 
+    fn passed(&self) -> MutexGuard<'_, Vec<Passed>> {
+        self.passed.lock().expect("no thread panics with it")
+    }
+
+    /// The number of a connection that now begins.
+    fn begin(&self) -> usize {
+        let mut passed = self.passed();
+        passed.push(Passed { traffic: Traffic::default(), last: Instant::now() });
+        passed.len() - 1
+    }
+
     fn has_cut(&self) -> bool {
         self.cut_at.get().is_some()
     }
@@ -164,12 +123,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         let Ok(client) = client else { continue };
         let shared = Arc::clone(shared);
-        let number = {
-            let mut traffic = shared.traffic.lock().expect("no thread panics with it");
-            traffic.push(Traffic::default());
-            traffic.len() - 1
-        };
-        threads.push(thread::spawn(move || serve(number, client, &shared)));
+        threads.push(thread::spawn(move || serve(client, &shared)));
     }
     for thread in threads {
         thread.join().expect("serving does not panic");
@@ -178,7 +132,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 /// One connection, until it ends, is cut, or the proxy is over.
 struct Link<'a> {
-    number: usize,
+    /// None when the server could not be reached: then nothing passes.
+    number: Option<usize>,
     shared: &'a Shared,
     /// This connection was cut or has broken: neither direction goes on.
     ended: AtomicBool,
@@ -186,9 +141,16 @@ struct Link<'a> {
     cut: AtomicBool,
 }
 
-fn serve(number: usize, client: TcpStream, shared: &Shared) {
-    let link = Link { number, shared, ended: AtomicBool::new(false), cut: AtomicBool::new(false) };
-    let server = if link.must_stop() { None } else { open(shared.target) };
+/// A server that does not answer yet, because its guest still boots, makes no connection that counts.
+fn serve(client: TcpStream, shared: &Shared) {
+    let server = if shared.network_is_down() { None } else { open(shared.target) };
+    let number = server.is_some().then(|| shared.begin());
+    let link = Link {
+        number,
+        shared,
+        ended: AtomicBool::new(false),
+        cut: AtomicBool::new(shared.network_is_down()),
+    };
     if let Some(server) = &server {
         thread::scope(|scope| {
             scope.spawn(|| link.pump(Direction::Up, &client, server));
@@ -217,7 +179,13 @@ impl Link<'_> {
                     let _ = to.shutdown(Shutdown::Write);
                     return;
                 }
-                Ok(count) if to.write_all(&buffer[..count]).is_ok() => self.add(direction, count),
+                Ok(count) => {
+                    // Counted first: an answer must not overtake its question.
+                    self.add(direction, count);
+                    if to.write_all(&buffer[..count]).is_err() {
+                        self.ended.store(true, Ordering::SeqCst);
+                    }
+                }
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 _ => self.ended.store(true, Ordering::SeqCst),
             }
@@ -225,17 +193,22 @@ impl Link<'_> {
     }
 
     fn planned(&self, direction: Direction) -> Option<Cut> {
-        self.shared.cut.filter(|c| c.connection == self.number && c.direction == direction)
+        self.shared.cut.filter(|c| Some(c.connection) == self.number && c.direction == direction)
+    }
+
+    fn open_number(&self) -> usize {
+        self.number.expect("bytes pass between two open ends only")
     }
 
     fn passed(&self, direction: Direction) -> u64 {
-        let traffic = self.shared.traffic.lock().expect("no thread panics with it");
-        traffic[self.number].in_direction(direction)
+        self.shared.passed()[self.open_number()].traffic.bytes(direction)
     }
 
     fn add(&self, direction: Direction, count: usize) {
-        let mut traffic = self.shared.traffic.lock().expect("no thread panics with it");
-        traffic[self.number].add(direction, count as u64);
+        let passed = &mut self.shared.passed()[self.open_number()];
+        let after_pause = passed.last.elapsed() > PAUSE;
+        passed.traffic.add(direction, count as u64, after_pause);
+        passed.last = Instant::now();
     }
 
     /// How many bytes may be read before the cut.
@@ -313,154 +286,4 @@ fn open(target: SocketAddr) -> Option<TcpStream> {
         }
     }
     None
-}
-
-/// Leads this machine's connections to a guest's SSH through a proxy, until dropped. Needs root and nft.
-pub struct Redirect {
-    table: String,
-}
-
-impl Redirect {
-    pub fn install(guest: IpAddr, proxy: SocketAddr) -> Self {
-        static NUMBER: AtomicU16 = AtomicU16::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::SeqCst);
-        let table = format!("stackc_cut_{}_{number}", std::process::id());
-        let (low, high) = OWN_PORTS;
-        nft(&format!(
-            "table ip {table} {{\n chain output {{\n  type nat hook output priority -100; policy accept;\n  \
-             ip daddr {guest} tcp dport 22 tcp sport != {low}-{high} dnat to {proxy}\n }}\n}}\n"
-        ));
-        Self { table }
-    }
-}
-
-impl Drop for Redirect {
-    fn drop(&mut self) {
-        nft(&format!("delete table ip {}\n", self.table));
-    }
-}
-
-fn nft(rules: &str) {
-    let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn();
-    let nft = nft.as_mut().expect("nft is installed (apt-get install nftables)");
-    let mut stdin = nft.stdin.take().expect("it is piped");
-    stdin.write_all(rules.as_bytes()).expect("nft reads its rules");
-    drop(stdin);
-    assert!(nft.wait().expect("nft is a child").success(), "nft refuses:\n{rules}");
-}
-
-/// Answers each connection with what it receives, in capitals.
-fn capitals() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has ports");
-    let address = listener.local_addr().expect("it is bound");
-    thread::spawn(move || {
-        for mut client in listener.incoming().flatten() {
-            thread::spawn(move || {
-                let mut buffer = [0; 64];
-                while let Ok(count @ 1..) = client.read(&mut buffer) {
-                    buffer[..count].make_ascii_uppercase();
-                    if client.write_all(&buffer[..count]).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-    });
-    address
-}
-
-/// Says `word` and returns the first `count` bytes of the answer, or how the connection ended.
-fn say(mut stream: &TcpStream, word: &str, count: usize) -> Result<String, ErrorKind> {
-    stream.set_read_timeout(Some(Duration::from_millis(300))).expect("not zero");
-    stream.write_all(word.as_bytes()).map_err(|e| e.kind())?;
-    let mut answer = vec![0; count];
-    stream.read_exact(&mut answer).map_err(|e| e.kind())?;
-    Ok(String::from_utf8(answer).expect("capitals are text"))
-}
-
-fn dial(proxy: &CutProxy) -> TcpStream {
-    TcpStream::connect(proxy.address()).expect("the proxy listens")
-}
-
-fn cut(direction: Direction, after: u64, how: How) -> Cut {
-    Cut { connection: 0, direction, after, how, scope: Scope::Connection }
-}
-
-#[test]
-fn cut_proxy_counts_both_directions_of_each_connection() {
-    let proxy = CutProxy::start(capitals(), None);
-    let (first, second) = (dial(&proxy), dial(&proxy));
-    assert_eq!(say(&first, "hello", 5), Ok("HELLO".to_owned()));
-    assert_eq!(say(&second, "you", 3), Ok("YOU".to_owned()));
-    // An answer is counted just after it was sent.
-    thread::sleep(Duration::from_millis(50));
-    assert_eq!(proxy.traffic(), [Traffic { up: 5, down: 5 }, Traffic { up: 3, down: 3 }]);
-    assert!(!proxy.has_cut());
-}
-
-#[test]
-fn cut_proxy_cuts_after_the_very_byte_in_either_direction() {
-    let up = CutProxy::start(capitals(), Some(cut(Direction::Up, 3, How::Close)));
-    let stream = dial(&up);
-    assert_eq!(say(&stream, "hello", 4), Err(ErrorKind::UnexpectedEof));
-    assert!(up.has_cut());
-    assert_eq!(up.traffic()[0].up, 3, "the other bytes never reached the server");
-
-    let down = CutProxy::start(capitals(), Some(cut(Direction::Down, 3, How::Close)));
-    let stream = dial(&down);
-    assert_eq!(say(&stream, "hello", 3), Ok("HEL".to_owned()));
-    assert_eq!(say(&stream, "", 1), Err(ErrorKind::UnexpectedEof));
-    assert_eq!(down.traffic(), [Traffic { up: 5, down: 3 }]);
-}
-
-#[test]
-fn cut_proxy_resets_or_goes_silent_as_asked() {
-    let reset = CutProxy::start(capitals(), Some(cut(Direction::Up, 0, How::Reset)));
-    let stream = dial(&reset);
-    thread::sleep(Duration::from_millis(100));
-    assert_eq!(say(&stream, "", 1), Err(ErrorKind::ConnectionReset));
-
-    let silent = CutProxy::start(capitals(), Some(cut(Direction::Up, 2, How::BlackHole)));
-    let stream = dial(&silent);
-    assert_eq!(say(&stream, "hello", 5), Err(ErrorKind::WouldBlock));
-    assert!(silent.has_cut());
-    drop(silent);
-    assert_eq!(say(&stream, "", 1), Err(ErrorKind::ConnectionReset), "over: nothing stays open");
-}
-
-#[test]
-fn cut_proxy_takes_one_connection_or_the_whole_network() {
-    let one = CutProxy::start(capitals(), Some(cut(Direction::Up, 1, How::Reset)));
-    let (first, second) = (dial(&one), dial(&one));
-    assert!(say(&first, "hello", 5).is_err());
-    assert_eq!(say(&second, "hello", 5), Ok("HELLO".to_owned()));
-    assert_eq!(say(&dial(&one), "hello", 5), Ok("HELLO".to_owned()));
-
-    let down = Duration::from_millis(400);
-    let network = Cut { scope: Scope::Network(down), ..cut(Direction::Up, 1, How::Reset) };
-    let all = CutProxy::start(capitals(), Some(network));
-    let (first, second) = (dial(&all), dial(&all));
-    assert!(say(&first, "hello", 5).is_err());
-    thread::sleep(Duration::from_millis(100));
-    assert!(say(&second, "hello", 5).is_err());
-    assert!(say(&dial(&all), "hello", 5).is_err());
-    thread::sleep(down);
-    assert_eq!(say(&dial(&all), "hello", 5), Ok("HELLO".to_owned()), "the network is back");
-    assert!(say(&second, "hello", 5).is_err(), "what was cut stays cut");
-}
-
-#[test]
-fn redirect_leads_ssh_through_the_proxy_and_is_gone_afterwards() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root may redirect connections");
-        return;
-    }
-    // A documentation address (RFC 5737): nobody answers there unless the redirect stands.
-    let guest: SocketAddr = "192.0.2.222:22".parse().expect("it is an address");
-    let reachable = || TcpStream::connect_timeout(&guest, Duration::from_millis(300));
-    let proxy = CutProxy::start(capitals(), None);
-    let redirect = Redirect::install(guest.ip(), proxy.address());
-    assert_eq!(say(&reachable().expect("led astray"), "hello", 5), Ok("HELLO".to_owned()));
-    drop(redirect);
-    assert!(reachable().is_err());
 }

@@ -1,7 +1,9 @@
 //! A guest that falls silent: the operator is told soon, tries again while it may help, and no longer.
 
 use crate::{
-    cut_proxy::{Cut, CutProxy, Direction, How, Redirect, Scope, Traffic},
+    cut_proxy::CutProxy,
+    cut_redirect::Redirect,
+    cut_traffic::{Cut, Direction, How, Scope, Traffic},
     faults_process::{Ended, Operator},
     faults_tiny::{Run, State, Tiny},
     fixture_lab::RealLab,
@@ -85,7 +87,7 @@ fn black_hole_in_the_login_of_a_confirm_costs_no_good_generation() {
     ended.expect_done();
     let last = traffic.len() - 1;
     for (version, quarter) in (3..).zip(0..4) {
-        let after = traffic[last].up * quarter / 4;
+        let after = traffic[last].bytes(Direction::Up) * quarter / 4;
         let (direction, how) = (Direction::Up, How::BlackHole);
         let cut = Cut { connection: last, direction, after, how, scope: Scope::Connection };
         let change = tiny.activate(version);

@@ -11,7 +11,7 @@ use stackc::{
     model::{Digest, Vmid},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
@@ -22,8 +22,9 @@ use std::{
 };
 
 /// The guest's confirm deadline (kind.toml), its undo, and a slow machine.
-const QUIET_LIMIT: Duration = Duration::from_secs(60);
-/// A whole first activation with its packages on a machine that does other things too.
+const QUIET_LIMIT: Duration = Duration::from_secs(180);
+/// A whole first activation with its packages on a machine that does other things too; and, when the network stays
+/// away, the minutes for which an operator asks what became of a switch, after 15 s of confirming.
 pub const RUN_LIMIT: Duration = Duration::from_secs(300);
 
 /// A page of one line, on this machine.
@@ -47,9 +48,7 @@ pub struct Tiny<'lab> {
     address: Ipv4Addr,
     versions: BTreeMap<u32, Digest>,
     /// Links and files that some version places.
-    paths: Vec<String>,
-    /// Where stackc is told that the API is.
-    api: SocketAddr,
+    paths: BTreeSet<String>,
 }
 
 /// What `whole.py` found.
@@ -75,9 +74,8 @@ impl<'lab> Tiny<'lab> {
         let [a, b, c, _] = lab.info.gateway.octets();
         let host = u8::try_from(vmid % 200 + 20).expect("it is at most 219");
         let (env, address) = (format!("e{vmid}"), Ipv4Addr::new(a, b, c, host));
-        let (versions, paths) = (BTreeMap::new(), Vec::new());
-        let api = api_of(lab);
-        Self { lab, folder, vmid, env, address, versions, paths, api }
+        let (versions, paths) = (BTreeMap::new(), BTreeSet::new());
+        Self { lab, folder, vmid, env, address, versions, paths }
     }
 
     pub fn target(&self) -> String {
@@ -89,17 +87,15 @@ impl<'lab> Tiny<'lab> {
     }
 
     pub fn lab_api(&self) -> SocketAddr {
-        api_of(self.lab)
+        let address = self.lab.info.url.strip_prefix("https://").and_then(|a| a.parse().ok());
+        address.expect("the lab's API is https://127.0.0.1:PORT")
     }
 
-    /// Has stackc call the API at another address from now on: a proxy's.
-    pub fn use_api(&mut self, address: SocketAddr) {
-        self.api = address;
-        for &version in self.versions.keys() {
-            let site = self.wanted(version).site(&format!("https://{address}"));
-            let path = self.workspace(version).join("stacks/site.toml");
-            fs::write(path, site).expect("the folder is ours");
-        }
+    /// Has stackc call the API at another address when it works with this version: a proxy's.
+    pub fn use_api(&self, version: u32, address: SocketAddr) {
+        let site = self.wanted(version).site(&format!("https://{address}"));
+        let path = self.workspace(version).join("stacks/site.toml");
+        fs::write(path, site).expect("the folder is ours");
     }
 
     /// `activate` of a version, whose workspace is made when it is new.
@@ -128,7 +124,6 @@ impl<'lab> Tiny<'lab> {
         let name = built.file_name().expect("it has a name").to_string_lossy();
         self.versions.insert(version, name.parse().expect("a bundle's name is its digest"));
         self.paths.extend(placed_by(&built));
-        self.use_api(self.api);
     }
 
     pub fn workspace(&self, version: u32) -> PathBuf {
@@ -145,18 +140,23 @@ impl<'lab> Tiny<'lab> {
     /// # Panics
     /// When the guest is not whole: neither untouched nor on one version in all its parts.
     pub fn settle(&self) -> State {
+        self.settle_on().0
+    }
+
+    /// The same, with the live generation's number.
+    pub fn settle_on(&self) -> (State, Option<u64>) {
         if !self.is_running() {
-            return State::Untouched;
+            return (State::Untouched, None);
         }
         self.wait_until_quiet();
         let look = self.look();
         assert!(look.problems.is_empty(), "the guest is torn:\n  {}", look.problems.join("\n  "));
-        let Some(digest) = look.digest else { return State::Untouched };
+        let Some(digest) = look.digest else { return (State::Untouched, None) };
         let found = self.versions.iter().find(|(_, known)| **known == digest);
         let (&version, _) = found.expect("only these bundles were ever sent");
         let page = Wanted::page(version);
         assert_eq!(self.page(), page, "what answers is not generation {:?}", look.generation);
-        State::Live(version)
+        (State::Live(version), look.generation)
     }
 
     /// Judges the guest as it is now.
@@ -233,6 +233,37 @@ impl<'lab> Tiny<'lab> {
         lab::mend_network(&self.lab.info, self.vmid()).expect("the guest runs");
     }
 
+    /// Takes the guest away, in whatever state it is, so that the next activation is the first one.
+    ///
+    /// # Panics
+    /// When the lab still holds it after a while.
+    pub fn destroy(&self) {
+        let path = format!("/nodes/pve/lxc/{}", self.vmid);
+        let deadline = Instant::now() + QUIET_LIMIT;
+        loop {
+            let asked = self.lab.call("DELETE", &path, &[("force", "1")]);
+            if asked.status == 200 && self.lab.task(&asked).0 == "OK" {
+                return;
+            }
+            let config = self.lab.call("GET", &format!("{path}/config"), &[]);
+            if config.status != 200 {
+                return;
+            }
+            // A killed operator's create or start may still be at work.
+            assert!(Instant::now() < deadline, "the guest stays: {asked:?}");
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// What the guest has written down of what happened on it.
+    pub fn evidence(&self) -> Ended {
+        let script = "journalctl -b --no-pager -o short-precise | tail -400; \
+                      ls -lR --time-style=full-iso /var/lib/stackc/tx /var/lib/stackc/generations /var/lib/stackc/current; \
+                      for file in /var/lib/stackc/tx/*/*.json /var/lib/stackc/tx/*/journal /var/lib/stackc/lease; do \
+                      echo \"== $file\"; cat \"$file\"; done 2>&1";
+        self.on_guest(script, "")
+    }
+
     /// Takes the power from the guest.
     pub fn switch_off(&self) {
         lab::power_cut(&self.lab.info, self.vmid()).expect("the guest runs");
@@ -251,9 +282,4 @@ impl Run {
     pub fn finish(&self, tiny: &Tiny<'_>) -> Ended {
         self.start(tiny).finish(RUN_LIMIT)
     }
-}
-
-fn api_of(lab: &RealLab) -> SocketAddr {
-    let address = lab.info.url.strip_prefix("https://").and_then(|a| a.parse().ok());
-    address.expect("the lab's API is https://127.0.0.1:PORT")
 }
