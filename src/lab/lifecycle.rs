@@ -39,7 +39,7 @@ pub struct Up<'a> {
 pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
     prerequisites::check()?;
     wanted.place.check()?;
-    prerequisites::raise_inotify_limit()?;
+    prerequisites::raise_limits()?;
     // Guests are other users: what is made here must let them pass.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let lab = if wanted.place.description().exists() {

@@ -61,18 +61,25 @@ fn missing() -> Vec<(&'static str, &'static str)> {
     programs.chain([KEYRING].into_iter().filter(|(file, _)| !Path::new(file).exists())).collect()
 }
 
-/// How many inotify instances one user may have. Root of all guests is one user to this machine, and with the kernel's 128 a dozen
-/// guests are enough that the next does not boot. Source: pve-container, `/usr/lib/sysctl.d/10-pve-ct-inotify-limits.conf`.
-const INOTIFY_INSTANCES: u32 = 65_536;
+/// What the kernel lets one user have, by its file in /proc/sys. Root of every guest is the same user to this machine: with the
+/// kernel's 128 inotify instances a dozen guests are enough that the next does not boot, and with its 200 keys, of which systemd
+/// makes one for each service, that sshd does not start. Sources: pve-container, `10-pve-ct-inotify-limits.conf`; keyrings(7).
+const LIMITS: [(&str, u32); 3] = [
+    ("fs/inotify/max_user_instances", 65_536),
+    ("kernel/keys/maxkeys", 20_000),
+    ("kernel/keys/maxbytes", 2_000_000),
+];
 
-/// Raises the limit until the next reboot, unless it is as high.
-pub(super) fn raise_inotify_limit() -> Result<(), LabError> {
-    let file = "/proc/sys/fs/inotify/max_user_instances";
-    let text = fs::read_to_string(file).at("read", file)?;
-    if text.trim().parse::<u32>().is_ok_and(|limit| limit >= INOTIFY_INSTANCES) {
-        return Ok(());
+/// Raises the limits until the next reboot, where they are not as high.
+pub(super) fn raise_limits() -> Result<(), LabError> {
+    for (name, wanted) in LIMITS {
+        let file = format!("/proc/sys/{name}");
+        let text = fs::read_to_string(&file).at("read", &file)?;
+        if !text.trim().parse::<u32>().is_ok_and(|limit| limit >= wanted) {
+            fs::write(&file, wanted.to_string()).at("raise the limit", &file)?;
+        }
     }
-    fs::write(file, INOTIFY_INSTANCES.to_string()).at("raise the limit", file)
+    Ok(())
 }
 
 fn grant_id_range(file: &str) -> Result<(), LabError> {

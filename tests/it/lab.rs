@@ -283,9 +283,12 @@ fn a_bridge_of_the_same_name_that_the_lab_did_not_make_is_left_alone() {
 #[test]
 fn a_lab_lets_more_guests_boot_than_the_kernels_limit_for_one_user_would() {
     let Some(_lab) = RealLab::start("many") else { return };
-    let limit =
-        fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").expect("Linux has it");
-    assert!(limit.trim().parse::<u32>().expect("a number") >= 65_536, "{limit}");
+    for (name, least) in
+        [("fs/inotify/max_user_instances", 65_536), ("kernel/keys/maxkeys", 20_000)]
+    {
+        let limit = fs::read_to_string(format!("/proc/sys/{name}")).expect("Linux has it");
+        assert!(limit.trim().parse::<u32>().expect("a number") >= least, "{name}: {limit}");
+    }
 }
 
 /// Everything on this machine that bears the lab's name.
