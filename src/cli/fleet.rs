@@ -156,16 +156,18 @@ pub fn refuse(error: &dyn Error) -> ExitCode {
 
 /// Prints a failed activation: what, evidence, state, and the command to go on with. Returns its exit code.
 pub fn show_failure(target: &Target, failed: &Failed) -> u8 {
-    anstream::eprintln!("error: {target}: {}", failed.error);
-    anstream::eprint!("{}", output::because(&failed.error));
-    for line in failed.error.evidence() {
-        anstream::eprintln!("    │ {line}");
-    }
-    anstream::eprintln!("  state: {}", failed.state());
-    if let Some(next) = failed.error.next() {
-        anstream::eprintln!("  next:  {next}");
-    }
+    anstream::eprint!("{}", failure_text(target, failed));
     failed.exit_code()
+}
+
+/// What guests and their programs say must not move the cursor, nor set a clipboard.
+fn failure_text(target: &Target, failed: &Failed) -> String {
+    let evidence = failed.error.evidence().into_iter().map(|line| format!("    │ {line}\n"));
+    let evidence = evidence.collect::<Vec<_>>().concat();
+    let next = failed.error.next().map(|next| format!("  next:  {next}\n")).unwrap_or_default();
+    let (because, state) = (output::because(&failed.error), failed.state());
+    format!("error: {target}: {}\n{because}{evidence}  state: {state}\n{next}", failed.error)
+        .replace(|c: char| c.is_control() && c != '\n', " ")
 }
 
 /// The same for programs.
@@ -210,6 +212,25 @@ pub fn ask(question: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activate::{ActivateError, Stage};
+    use crate::model::{Failure, GenerationId, Phase, TxState};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_log_that_is_shown_cannot_steer_the_terminal() {
+        let what = "it crashed".to_owned();
+        let evidence = vec!["app: \u{1b}]52;c;cm0=\u{7}\u{1b}[2J\ttext".to_owned()];
+        let failure = Some(Failure { what: what.clone(), evidence });
+        let tx = "00000000000000a1".parse().expect("it is a transaction's name");
+        let (phase, downtime_ms) = (Phase::Undone, BTreeMap::new());
+        let state = Box::new(TxState { tx, phase, failure, downtime_ms, switch_ms: 0 });
+        let (project, env) = ("shop".parse().expect("a name"), "dev".parse().expect("a name"));
+        let target = Target { project, env };
+        let from = GenerationId(1);
+        let error = ActivateError::Undone { target: target.clone(), from, what, state };
+        let text = failure_text(&target, &Failed { stage: Stage::Undone, error });
+        assert!(text.contains("    │ app:  ]52;c;cm0=  [2J text\n"), "{text}");
+    }
 
     #[test]
     fn parallel_work_keeps_the_order_of_its_items() {

@@ -16,7 +16,7 @@ use crate::model::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Take};
 use std::time::Duration;
 
 /// The bundle's own script that builds and migrates; the live one may be another.
@@ -72,7 +72,7 @@ pub fn receive(
     guest: &mut Guest,
     digest: &Digest,
     release: ReleaseId,
-    archive: &mut dyn Read,
+    archive: &mut Take<impl Read>,
 ) -> Result<Done, GuestError> {
     if is_built(guest.fs, release)? {
         return Ok(Done { already: true });
@@ -83,6 +83,7 @@ pub fn receive(
     clear(guest, release)?;
     guest.fs.mkdir(&folder, 0o755)?;
     unpack(guest.fs, &folder, archive)?;
+    check_end(archive)?;
     let user = Accounts::read(guest.fs)?.user(&document.user)?.clone();
     let ids = Ids { uid: user.uid, gid: user.gid, mode: 0o755 };
     own(guest.fs, &folder, ids)?;
@@ -158,6 +159,15 @@ fn unpack(fs: &mut dyn GuestFs, folder: &str, archive: &mut dyn Read) -> Result<
         }
     }
     Ok(())
+}
+
+/// Refuses an archive that its sender did not finish: one that ends between two members reads as a whole one.
+fn check_end(archive: &mut Take<impl Read>) -> Result<(), GuestError> {
+    std::io::copy(archive, &mut std::io::sink()).map_err(GuestError::ArchiveRead)?;
+    match archive.limit() {
+        0 => Ok(()),
+        missing => Err(GuestError::Archive(format!("its last {missing} bytes did not come"))),
+    }
 }
 
 /// Gives a folder and all in it to a user; modes stay.

@@ -7,7 +7,7 @@ use super::journal::{self, Decision};
 use super::system::{Alarm, UnitReport};
 use super::units::{self, Downtime};
 use super::{close, firewall, health, place, sweep};
-use crate::model::{Failure, Phase, Switch, TxId, TxState, UnitName};
+use crate::model::{Failure, Generation, Phase, Switch, TxId, TxState, UnitName};
 use std::time::Duration;
 
 /// Going back is tried this often at once; then it waits for the next boot, the timer, or a person.
@@ -81,23 +81,27 @@ pub fn give_up(guest: &mut Guest, tx: &TxId, error: &GuestError) -> Result<(), G
 pub fn settle(guest: &mut Guest) -> Result<(), GuestError> {
     sweep::sweep(guest)?;
     for tx in journal::pending(guest.fs)? {
-        let phase = journal::phase(guest.fs, &tx)?;
-        let decided = journal::decision(guest.fs, &tx)?.is_some();
-        let switch = journal::switch(guest.fs, &tx)?;
-        match phase {
-            Phase::AwaitingConfirm if !decided => {
-                let holder = format!(
-                    "{} has switched to generation {} in transaction `{tx}`, which waits for its confirm",
-                    switch.generation.by, switch.generation.number
-                );
-                return Err(GuestError::Busy { holder });
-            }
+        refuse_beside(guest, &tx)?;
+        match journal::phase(guest.fs, &tx)? {
             Phase::Inconsistent => return Err(not_whole(&tx)),
             // We hold the lock, so no switch runs: it has not started yet, or it died.
             _ => after_switch(guest, &tx)?,
         }
     }
     Ok(())
+}
+
+/// Refuses work beside a transaction that waits for its confirm, which needs the lock while its deadline runs.
+pub fn refuse_beside(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+    let waits = journal::phase(guest.fs, tx)? == Phase::AwaitingConfirm;
+    if !waits || journal::decision(guest.fs, tx)?.is_some() {
+        return Ok(());
+    }
+    let Generation { by, number, .. } = journal::switch(guest.fs, tx)?.generation;
+    let holder = format!(
+        "{by} has switched to generation {number} in transaction `{tx}`, which waits for its confirm"
+    );
+    Err(GuestError::Busy { holder })
 }
 
 fn not_whole(tx: &TxId) -> GuestError {

@@ -1,7 +1,7 @@
 //! The verbs: each reads its request, takes the lock or the lease, and has the work done.
 
 use super::error::GuestError;
-use super::system::UnitJob;
+use super::system::{Alarm, UnitJob};
 use super::{
     Guest, begin, confirm, database, gc, journal, lease, observe, packages, recover, release,
     secrets, store, switch, sysusers, undo, validate,
@@ -24,6 +24,8 @@ const REQUEST_BYTES_MAX: u64 = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A switch that holds the lock ends by its own alarm; who undoes it must outwait that.
 const LONG_PATIENCE: Duration = Duration::from_secs(240);
+/// When the deadline's alarm comes back to a guest that is busy.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
 const RESULT_ROUND: Duration = Duration::from_millis(20);
 
 pub type Called = Result<Value, GuestError>;
@@ -105,6 +107,10 @@ fn entered<T>(
     // Who is somebody else's guest must not even get its lock file.
     lease::check_identity(guest.fs, &caller.identity)?;
     locked(guest, PATIENCE, |guest| {
+        // The lease alone would let in another run of the same person, and anybody when the switch took its time.
+        for tx in journal::pending(guest.fs)?.iter().filter(|tx| **tx != caller.tx) {
+            undo::refuse_beside(guest, tx)?;
+        }
         lease::enter(guest, caller)?;
         release::end_migration(guest, UnitJob::Start)?;
         work(guest)
@@ -226,13 +232,18 @@ fn timer_undo(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
         return Ok(());
     }
     guest.system.end_switch(tx)?;
-    locked(guest, LONG_PATIENCE, |guest| {
+    let undone = locked(guest, PATIENCE, |guest| {
         if !journal::is_pending(guest.fs, tx)? {
             return Ok(());
         }
         let what = "nobody confirmed the switch in time".to_owned();
         undo::undo(guest, tx, &Failure { what, evidence: Vec::new() }).map(drop)
-    })
+    });
+    if let Err(GuestError::Busy { .. }) = undone {
+        // This alarm rings once, and nobody else undoes the switch.
+        guest.system.arm(tx, Alarm::Retry, RETRY_AFTER)?;
+    }
+    undone
 }
 
 fn recover_call(guest: &mut Guest) -> Result<(), GuestError> {

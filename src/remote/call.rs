@@ -7,10 +7,14 @@ use super::{
 use crate::model::protocol::{Line, News};
 use openssh::Stdio;
 use serde::de::DeserializeOwned;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 
-/// The most of a line that is kept; `observe` of a large guest has some megabytes.
+/// The most that a guest may say in one call: `fetch` writes the 64 MiB of the largest bundle as numbers, of four
+/// characters each with their comma.
+const STDOUT_BYTES_MAX: u64 = 288 << 20;
+/// What is kept of a complaint.
 const STDERR_BYTES: u64 = 16 << 10;
 
 /// What is sent with one call.
@@ -71,7 +75,11 @@ async fn exchange<T: DeserializeOwned>(
     let complain = async {
         let _ = stderr.take(STDERR_BYTES).read_to_string(&mut complaint).await;
     };
-    let (reply, (), ()) = tokio::join!(replies::<T>(door, verb, stdout, progress), send, complain);
+    let (reply, (), ()) = tokio::join!(
+        replies::<T>(address, verb, stdout.take(STDOUT_BYTES_MAX), progress),
+        send,
+        complain
+    );
     let ended = child.wait().await;
     match (reply?, ended) {
         (Some(Line::Reply(reply)), _) => Ok(reply),
@@ -99,9 +107,9 @@ async fn exchange<T: DeserializeOwned>(
 
 /// Reads lines until the reply; news go to the progress display as they come.
 async fn replies<T: DeserializeOwned>(
-    door: &Door,
+    address: IpAddr,
     verb: &'static str,
-    stdout: impl tokio::io::AsyncRead + Unpin,
+    stdout: Take<impl AsyncRead + Unpin>,
     progress: &dyn Fn(News<'_>),
 ) -> Result<Option<Line<T>>, RemoteError> {
     let mut lines = BufReader::new(stdout).lines();
@@ -114,7 +122,7 @@ async fn replies<T: DeserializeOwned>(
             Err(error) => {
                 let line: String = line.chars().take(200).collect();
                 let what = format!("{error}, in: {line}");
-                return Err(RemoteError::Unreadable { address: door.address, verb, what });
+                return Err(RemoteError::Unreadable { address, verb, what });
             }
         }
     }
@@ -128,5 +136,21 @@ pub(super) fn as_root(door: &Door, script: &str) -> String {
         format!("/bin/sh -c '{quoted}'")
     } else {
         format!("sudo -n /bin/sh -c '{quoted}'")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::protocol::Done;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_guest_whose_line_has_no_end_is_not_listened_to_for_ever() {
+        let endless = tokio::io::repeat(b'x').take(1 << 20);
+        let heard = replies::<Done>(Ipv4Addr::LOCALHOST.into(), "observe", endless, &|_| {});
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let heard = runtime.expect("it needs nothing").block_on(heard);
+        assert!(matches!(heard, Err(RemoteError::Unreadable { .. })));
     }
 }

@@ -3,8 +3,8 @@
 use crate::guest_bundle::{Made, health, make};
 use crate::guest_fixture::{FOREIGN, Folder, caller, identity, name};
 use stackc::model::protocol::{
-    BeginRequest, Done, FetchReply, FetchRequest, GcReply, GcRequest, HistoryReply, HistoryRequest,
-    RefusalCode, UndoRequest,
+    BeginRequest, BundleRequest, Done, FetchReply, FetchRequest, GcReply, GcRequest, HistoryReply,
+    HistoryRequest, RefusalCode, UndoRequest,
 };
 use stackc::model::{
     Bundle, GenerationId, Ledger, Nonce, Outcome, Phase, Placed, Probe, Switch, TxState, layout,
@@ -316,10 +316,29 @@ fn guest_keeps_a_second_operator_out_while_a_switch_waits() {
     let refusal = folder.begin(&other).expect_err("the first one waits for its confirm");
     assert_eq!(refusal.code, RefusalCode::Busy);
     assert!(refusal.message.contains("ops@desk has switched to generation 2"), "{refusal:?}");
+    let beside = BundleRequest { caller: caller("00000000000000b2"), digest: second.bundle.digest };
+    let refusal = folder.call::<Done>(&["packages"], &beside, &[]);
+    let refusal = refusal.expect_err("a long call would take the lock from the confirm");
+    assert_eq!(refusal.code, RefusalCode::Busy);
     let mut wrong = switch.clone();
     wrong.nonce = Nonce("guess".to_owned());
     assert_eq!(folder.confirm(&wrong).expect_err("a guess").code, RefusalCode::Refused);
     assert_eq!(folder.confirm(&switch).expect("the right one").phase, Phase::Confirmed);
+}
+
+#[test]
+fn guest_whose_alarm_finds_it_busy_sets_another() {
+    let (folder, first, _) = Folder::on_first();
+    let (second, switch) = second_after(&first);
+    folder.switch_over(&second, &switch);
+    let lock = std::fs::File::open(folder.at("/var/lib/stackc/lock")).expect("it is there");
+    lock.lock().expect("nobody else has it");
+    let output = folder.command(&["timer-undo", TX2, "0"]).output().expect("it can be run");
+    assert!(!output.status.success(), "it cannot undo anything now");
+    assert!(folder.system().alarms.contains(&format!("{TX2} retry")), "{:?}", folder.system());
+    drop(lock);
+    folder.command(&["timer-undo", TX2, "0"]).output().expect("it can be run");
+    assert_eq!(folder.result(TX2).phase, Phase::Undone);
 }
 
 #[test]

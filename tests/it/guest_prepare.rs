@@ -102,6 +102,21 @@ fn a_failed_build_does_not_tell_what_the_secret_files_hold() {
     assert_eq!(folder.text(&log), format!("token {CANARY}\n"), "the guest's own log is whole");
 }
 
+#[test]
+fn a_checkout_that_was_cut_off_between_two_files_is_not_built() {
+    let folder = Folder::new();
+    let made = app("root");
+    folder.prepare(TX, &made);
+    let archive = checkout("echo built", "");
+    // A header and a block of text: the first file is whole, and nothing says that there is a second.
+    let cut = folder.call::<Done>(&["release"], &release(&made, &archive), &archive[..1024]);
+    let refusal = cut.expect_err("the rest did not come");
+    assert!(refusal.message.contains("did not come"), "{refusal:?}");
+    assert!(folder.observe(made.bundle.digest).releases.is_empty());
+    let whole = folder.call::<Done>(&["release"], &release(&made, &archive), &archive);
+    assert!(!whole.expect("all of it came").already);
+}
+
 /// Stands for systemd-tmpfiles: a folder is there before it has its mode.
 const TMPFILES: &str = r#"#!/bin/sh
 set -eu
