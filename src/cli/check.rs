@@ -27,7 +27,11 @@ pub fn run(args: &CheckArgs, workspace: &Workspace) -> ExitCode {
         }
         Ok(compiled) => {
             workspace::warnings(&compiled, Format::Text);
-            output::print(&format!("{} guests, no mistakes\n", compiled.guests.len()));
+            let guests = match compiled.guests.len() {
+                1 => "1 guest".to_owned(),
+                count => format!("{count} guests"),
+            };
+            output::print(&format!("{guests}, no mistakes\n"));
             ExitCode::SUCCESS
         }
         Err(code) => code,

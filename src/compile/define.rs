@@ -309,6 +309,7 @@ impl Definitions {
             return Mistake::new(at, error.to_string());
         }
         let mut known: Vec<_> = self.kinds.keys().filter_map(|f| kind_name(f)).collect();
+        known.sort_unstable();
         known.dedup();
         let help = match schema::nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),

@@ -18,6 +18,13 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
     for (_, view) in stack.tables("directories") {
         let access = overlay::access(&view, Mode::DIRECTORY);
         if let (Some(path), Some(access)) = (view.need::<GuestPath>("path"), access) {
+            if place::is_shared(&path.value) {
+                let title = format!("`{}` is a folder that others live in", path.value);
+                view.report(
+                    Mistake::new(path.at, title).help("declare a folder of your own in it"),
+                );
+                continue;
+            }
             overlay.add(path.value, Item::Directory { access }, path.at, &view);
         }
     }
@@ -51,6 +58,14 @@ fn note_readers(view: &View<'_>, path: &GuestPath, overlay: &mut Overlay) {
 }
 
 fn file(view: &View<'_>, scope: &Scope, path: Option<&GuestPath>) -> Option<Item> {
+    let written = ["template", "text"].iter().find_map(|key| view.node(key));
+    if let (Some(secret), Some(written)) = (view.node("secret"), written) {
+        let title = "an entry that is a secret has no `template` or `text`";
+        let help = "take one of the two out; a text with a secret in it has `secrets`";
+        let mistake = Mistake::new(written.at, title).also(secret.at, "the secret").help(help);
+        view.lowering.report_as_written(mistake);
+        return None;
+    }
     if let Some(secret) = view.parsed::<SecretName>("secret") {
         let access = overlay::access(view, Mode::PRIVATE)?;
         let parts = vec![Part::Secret(secret.value)];

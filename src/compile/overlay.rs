@@ -76,7 +76,7 @@ impl Overlay {
         }
     }
 
-    /// Reports what lies below a file or a link, and names that differ in case only.
+    /// Reports what lies below a file, a link or a folder that is not root's alone, and names that differ in case only.
     pub fn check_tree(&self, report: &mut Vec<Mistake>) {
         let mut folded: BTreeMap<String, (&GuestPath, At)> = BTreeMap::new();
         for (path, (_, at)) in &self.items {
@@ -86,13 +86,31 @@ impl Overlay {
             }
             for parent in parents(path) {
                 let Some((item, above)) = self.items.get(&parent) else { continue };
-                if !matches!(item, Item::Directory { .. }) {
-                    let title = format!("`{path}` lies below `{parent}`, which is no directory");
-                    report.push(Mistake::new(*at, title).also(*above, "made here"));
-                }
+                let mistake = match item {
+                    Item::Directory { access } if is_roots_alone(access) => continue,
+                    Item::Directory { .. } => below_anothers_folder(path, &parent, *at),
+                    _ => {
+                        let title =
+                            format!("`{path}` lies below `{parent}`, which is no directory");
+                        let help = "give one of the two another path";
+                        Mistake::new(*at, title).help(help)
+                    }
+                };
+                report.push(mistake.also(*above, "made here"));
             }
         }
     }
+}
+
+fn is_roots_alone(access: &Access) -> bool {
+    access.owner == root() && !access.mode.is_shared()
+}
+
+/// Whoever may write to a folder can put a link in the place of what root keeps in it (design.md §7).
+fn below_anothers_folder(path: &GuestPath, folder: &GuestPath, at: At) -> Mistake {
+    let title = format!("`{path}` lies in `{folder}`, whose users could replace it");
+    let help = "put it elsewhere, or make the folder root's, with a mode such as 0755";
+    Mistake::new(at, title).help(help)
 }
 
 fn parents(path: &GuestPath) -> impl Iterator<Item = GuestPath> {

@@ -35,14 +35,17 @@ const COPIED: [&str; 17] = [
 const ACCOUNTS: &str = "all accounts of the guest are in it; declare yours in `users`";
 
 /// Where nothing of a bundle belongs, with the reason.
-const FOREIGN: [(&str, &str); 22] = [
+const FOREIGN: [(&str, &str); 25] = [
     ("/var/lib/stackc", "it is stackc's own state"),
     ("/usr/local/lib/stackc", "it is stackc's own state"),
     ("/proc", "it is the kernel's"),
     ("/sys", "it is the kernel's"),
     ("/dev", "it is the kernel's"),
     ("/run", "it is empty after each boot; declare a tmpfiles.d file"),
+    ("/var/run", "it is `/run`, empty after each boot; declare a tmpfiles.d file"),
+    ("/var/lock", "it is in `/run`, empty after each boot; declare a tmpfiles.d file"),
     ("/tmp", "it is emptied by others"),
+    ("/etc/mtab", "it is the kernel's"),
     ("/boot", "it is the boot loader's"),
     ("/root", "it is root's home; put keys into `access.admin_keys`"),
     ("/etc/passwd", ACCOUNTS),
@@ -86,6 +89,10 @@ pub fn refusal(path: &GuestPath) -> Option<(String, String)> {
     if let Some((_, why)) = FOREIGN.iter().find(|(folder, _)| is_at_or_below(text, folder)) {
         return refuse("cannot be part of a bundle", why);
     }
+    if text.starts_with("/etc/ssh/ssh_host_") {
+        let why = "the guest makes its own, by which operators know it";
+        return refuse("cannot be part of a bundle", why);
+    }
     if let Some(folder) = MERGED.iter().find(|folder| is_at_or_below(text, folder)) {
         return refuse(
             "lies behind a link",
@@ -119,7 +126,7 @@ pub fn refusal(path: &GuestPath) -> Option<(String, String)> {
     named_badly(path)
 }
 
-/// Folders that every guest has and others live in: systemd-tmpfiles would give them to the user.
+/// Folders that every guest has and others live in: no entry's, and no user's home.
 const SHARED: [&str; 13] = [
     "/etc",
     "/home",
@@ -136,13 +143,18 @@ const SHARED: [&str; 13] = [
     "/var/spool",
 ];
 
+/// Whether a folder is not a bundle's to own.
+pub fn is_shared(path: &GuestPath) -> bool {
+    SHARED.contains(&path.as_str())
+}
+
 /// Why a path cannot be a user's home.
 pub fn home_refusal(path: &GuestPath) -> Option<&'static str> {
     let text = path.as_str();
     let foreign = FOREIGN.iter().filter(|(folder, _)| *folder != "/home");
     let taken = |folder: &&str| is_at_or_below(text, folder) || is_at_or_below(folder, text);
     let mut taken_by = foreign.filter(|(folder, _)| taken(folder)).map(|(_, why)| *why);
-    if SHARED.contains(&text) {
+    if is_shared(path) {
         Some("others live in this folder")
     } else if MERGED.iter().any(|folder| is_at_or_below(text, folder)) {
         Some("it lies behind a link")
@@ -203,6 +215,10 @@ mod tests {
             "/home/x/y",
             "/etc/passwd",
             "/etc/ld.so.preload",
+            "/etc/mtab",
+            "/etc/ssh/ssh_host_ed25519_key",
+            "/var/run/x",
+            "/var/lock/x",
             "/usr/bin/systemctl",
             "/etc/systemd/system/ssh.service",
             "/etc/systemd/system/stackc-recover.service",

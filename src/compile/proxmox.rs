@@ -1,7 +1,15 @@
 //! `guest`: what Proxmox is asked for.
 
-use super::{identity::Identity, report::Mistake, site::SiteFacts, source::At, view::View};
-use crate::model::{GuestKind, NodeName, ProxmoxDocument};
+use super::{
+    identity::Identity,
+    report::Mistake,
+    site::SiteFacts,
+    source::At,
+    view::{Located, View},
+};
+use crate::model::{
+    BridgeName, GuestKind, NodeName, PoolName, ProxmoxDocument, StorageName, TemplateVolume,
+};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// Reads the guest; none when something is missing or wrong.
@@ -12,39 +20,54 @@ pub fn read(stack: &View<'_>, identity: &Identity, site: &SiteFacts) -> Option<P
         Some(node) => Some(node.value),
         None => site.node.clone(),
     };
-    let template = guest.need_text("template");
-    let (storage, bridge) = (guest.need_text("storage"), guest.need_text("bridge"));
+    let template = guest.need::<TemplateVolume>("template");
+    let storage = guest.need::<StorageName>("storage");
+    let bridge = guest.need::<BridgeName>("bridge");
+    let pool = guest.parsed::<PoolName>("pool");
     let disk = guest.need_number("disk_gib", 1..=65_536);
     let cores = guest.need_number("cores", 1..=8192);
     let memory = guest.need_number("memory_mib", 16..=16_777_216);
     let swap = guest.number_or("swap_mib", 0..=16_777_216, 0);
-    let gateway = guest.parsed::<IpAddr>("gateway");
+    let gateway = address(&guest, "gateway");
     if let Some(gateway) = &gateway {
         check_gateway(&guest, identity, gateway.value, gateway.at);
     }
-    let nameserver = guest.parsed::<IpAddr>("nameserver");
+    let nameserver = address(&guest, "nameserver");
     Some(ProxmoxDocument {
         kind: GuestKind::Lxc,
         vmid: identity.vmid,
         node: node?,
         hostname: identity.name.clone(),
-        template: template?.value,
-        storage: storage?.value,
+        template: template?.value.into(),
+        storage: storage?.value.into(),
         disk_gib: disk?.value,
         cores: cores?.value,
         memory_mib: memory?.value,
         swap_mib: swap?,
-        bridge: bridge?.value,
+        bridge: bridge?.value.into(),
         ip: identity.ip,
         gateway: gateway.map(|gateway| gateway.value),
         nameserver: nameserver.map(|nameserver| nameserver.value),
         nesting: guest.boolean("nesting").unwrap_or(true),
         onboot: guest.boolean("onboot").unwrap_or(true),
         protection: guest.boolean("protection").unwrap_or(false),
-        pool: guest.text("pool").map(|pool| pool.value),
+        pool: pool.map(|pool| pool.value.into()),
         tags: tags(&guest),
         ssh_public_keys: site.admin_keys.clone(),
     })
+}
+
+fn address(guest: &View<'_>, key: &str) -> Option<Located<IpAddr>> {
+    let text = guest.text(key)?;
+    let Ok(value) = text.value.parse() else {
+        let title = format!("`{}` is no address of a {key}", text.value);
+        guest.report(
+            Mistake::new(text.at, title)
+                .help("write it without a prefix length, such as 10.0.10.1"),
+        );
+        return None;
+    };
+    Some(Located { value, at: text.at })
 }
 
 fn check_kind(guest: &View<'_>) {

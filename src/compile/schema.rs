@@ -331,7 +331,7 @@ fn unknown(shape: Shape, key: &str, member: &Member) -> Mistake {
     let known: Vec<_> = shape.fields().iter().map(|field| field.0).collect();
     let help = match nearest(key, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => match place_of(key) {
+        None => match place_of(shape, key) {
             Some(place) => format!("`{key}` stands in the table `{place}`"),
             None => format!("the keys known here are {}", known.join(", ")),
         },
@@ -339,10 +339,11 @@ fn unknown(shape: Shape, key: &str, member: &Member) -> Mistake {
     Mistake::new(member.key, format!("the key `{key}` is unknown here")).label("unknown").help(help)
 }
 
-/// The table of a stack that has this key.
-fn place_of(key: &str) -> Option<&'static str> {
+/// The table that has this key: one that may stand here, or one of a stack.
+fn place_of(shape: Shape, key: &str) -> Option<&'static str> {
     let has = |field: &&Field| matches!(field.1, Record(_)) && field.1.child(key).is_some();
-    STACK.iter().find(has).map(|field| field.0)
+    let mut known = shape.fields().into_iter().chain(STACK);
+    known.find(has).map(|field| field.0)
 }
 
 /// The most similar of the known words, when one is similar enough to be meant.

@@ -5,7 +5,7 @@ use super::{
     define::Definitions,
     firewall,
     report::Mistake,
-    source::Node,
+    source::{Node, Value},
     view::{Lowering, View},
 };
 use crate::model::{Digest, GuestAccess, NodeName, SecretName, Site, Trust};
@@ -87,7 +87,13 @@ fn trust(proxmox: &View<'_>, definitions: &Definitions) -> Option<Trust> {
         }
         (None, Some(fingerprint)) => {
             let hex = fingerprint.value.replace(':', "").to_lowercase();
-            proxmox.lowering.parse::<Digest>(&hex, fingerprint.at).map(Trust::Fingerprint)
+            let Ok(digest) = hex.parse::<Digest>() else {
+                let title = format!("`{}` is no SHA-256 of a certificate", fingerprint.value);
+                let help = "write 32 pairs of hex digits, as Proxmox shows them: \"AB:CD:…\"";
+                proxmox.report(Mistake::new(fingerprint.at, title).help(help));
+                return None;
+            };
+            Some(Trust::Fingerprint(digest))
         }
         (Some(ca), Some(fingerprint)) => {
             let title = "the API is trusted by `ca` or by `fingerprint`, not by both";
@@ -112,9 +118,10 @@ fn management(access: &View<'_>) -> Vec<IpNet> {
         .filter_map(|text| firewall::parse_network(access, &text.value, text.at))
         .collect();
     if networks.is_empty()
-        && !access.table.get("management").is_some_and(
-            |m| matches!(&m.node.value, super::source::Value::List(items) if !items.is_empty()),
-        )
+        && !access
+            .table
+            .get("management")
+            .is_some_and(|m| matches!(&m.node.value, Value::List(items) if !items.is_empty()))
     {
         let title = "nobody says where operators come from";
         access.report(Mistake::new(access.at, title).help("add `management = [\"10.0.10.0/24\"]`"));
@@ -123,8 +130,13 @@ fn management(access: &View<'_>) -> Vec<IpNet> {
 }
 
 fn admin_keys(access: &View<'_>, definitions: &Definitions) -> Vec<String> {
-    access.need_node("admin_keys");
     let files = access.texts("admin_keys");
+    if let Some(Node { at, value: Value::List(items) }) = access.need_node("admin_keys")
+        && items.is_empty()
+    {
+        let help = "name a file of the workspace's folder `keys`, such as \"keys/ops.pub\"";
+        access.report(Mistake::new(*at, "no key lets an operator in").help(help));
+    }
     let keys = files
         .iter()
         .filter_map(|file| accounts::public_keys(access, &file.value, file.at, &definitions.keys));

@@ -188,6 +188,10 @@ fn undefined(path: &str, at: At, scope: &Rendering<'_>) -> Mistake {
         return Mistake::new(at, format!("`{name}` is a secret, and no template sees its value"))
             .help("give the file `secrets = { name = { secret = \"…\" } }` and write {{ secrets.name }}");
     }
+    if scope.names.is_empty() {
+        let title = format!("`{path}` is not known where this text is read");
+        return Mistake::new(at, title).help("write the text itself: it takes no template");
+    }
     if let Some((table @ ("vars" | "env_vars"), _)) = path.split_once('.')
         && !scope.names.contains_key(table)
     {
@@ -210,7 +214,7 @@ fn mistake(error: &tera::Error, parsed: &Parsed, at: At) -> (Mistake, Vec<String
             let span = parsed.bounded.written(report.span().range.clone());
             (report.message().to_owned(), Some(span))
         }
-        other => (other.to_string(), None),
+        other => unknown_words(&other.to_string(), &parsed.bounded),
     };
     let is_rendering = matches!(error.kind(), ErrorKind::RenderingError(_));
     let read = span.as_ref().filter(|_| is_rendering);
@@ -218,6 +222,30 @@ fn mistake(error: &tera::Error, parsed: &Parsed, at: At) -> (Mistake, Vec<String
     let at = span.map_or(at, |span| parsed.place(span, at));
     let title = format!("the template cannot be used: {}", message.to_lowercase_first());
     (Mistake::new(at, title), reads)
+}
+
+/// Tera tells filters, tests and functions that it does not know as a report of several lines: what each of them is, and
+/// where the first is.
+fn unknown_words(report: &str, bounded: &Bounded) -> (String, Option<Range<usize>>) {
+    let titles = report.lines().filter_map(|line| line.strip_prefix("error: "));
+    let titles: Vec<_> = titles.map(LowercaseFirst::to_lowercase_first).collect();
+    if titles.is_empty() {
+        return (report.to_owned(), None);
+    }
+    let place = report.lines().find_map(|line| line.trim_start().strip_prefix("--> "));
+    let place = place.and_then(|place| {
+        let (rest, column) = place.rsplit_once(':')?;
+        let line = rest.rsplit_once(':')?.1;
+        offset(&bounded.text, line.parse().ok()?, column.parse().ok()?)
+    });
+    (titles.join(", "), place.map(|at| bounded.written(at..at)))
+}
+
+/// Where a line and a column, both counted from 1, are in a text.
+fn offset(text: &str, line: usize, column: usize) -> Option<usize> {
+    let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let at = before + column.checked_sub(1)?;
+    text.is_char_boundary(at).then_some(at)
 }
 
 trait LowercaseFirst {

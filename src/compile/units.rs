@@ -123,7 +123,7 @@ fn add_cron(name: &str, view: &View<'_>, overlay: &mut Overlay) {
     let schedule = cron_schedule(view);
     let user = view.need::<crate::model::Owner>("user");
     let run = view.need_text("run").filter(|run| {
-        let is_line = !run.value.contains('\n');
+        let is_line = !run.value.contains('\n') && !run.value.trim().is_empty();
         if !is_line {
             let title = "a cron job is one line";
             view.report(Mistake::new(run.at, title).help("put it into a script"));
@@ -142,16 +142,47 @@ fn add_cron(name: &str, view: &View<'_>, overlay: &mut Overlay) {
 
 fn cron_schedule(view: &View<'_>) -> Option<String> {
     let schedule = view.need_text("schedule")?;
-    let fields = schedule.value.split_whitespace().count();
     let named = ["@reboot", "@hourly", "@daily", "@weekly", "@monthly", "@yearly"];
     let is_line = !schedule.value.contains('\n');
-    if is_line && (fields == 5 || named.contains(&schedule.value.as_str())) {
+    if is_line && (is_cron(&schedule.value) || named.contains(&schedule.value.as_str())) {
         return Some(schedule.value);
     }
     let title = format!("`{}` is no schedule of cron", schedule.value);
     let help = "write five fields, such as \"15 3 * * *\", or @daily";
     view.report(Mistake::new(schedule.at, title).help(help));
     None
+}
+
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+
+/// Whether cron can read five fields: for one that it cannot, it leaves the whole table out, and says so in its log only.
+/// Source: crontab(5).
+fn is_cron(schedule: &str) -> bool {
+    let ranges = [(0, 59, &[][..]), (0, 23, &[]), (1, 31, &[]), (1, 12, &MONTHS), (0, 7, &DAYS)];
+    let fields: Vec<_> = schedule.split_whitespace().collect();
+    let is_field = |(field, (low, high, names)): (&&str, (u32, u32, &[&str]))| {
+        field.split(',').all(|part| is_cron_part(part, low, high, names))
+    };
+    fields.len() == ranges.len() && fields.iter().zip(ranges).all(is_field)
+}
+
+/// One of a field's parts: `*`, a value or a range, with or without a step.
+fn is_cron_part(part: &str, low: u32, high: u32, names: &[&str]) -> bool {
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let number = |text: &str| is_number(text).then(|| text.parse::<u32>().ok()).flatten();
+    let value = |text: &str| {
+        let named = names.iter().position(|name| text.eq_ignore_ascii_case(name));
+        let named = named.and_then(|n| u32::try_from(n).ok()).map(|n| n + low);
+        named.or_else(|| number(text)).filter(|value| (low..=high).contains(value))
+    };
+    let (values, step) = part.split_once('/').map_or((part, None), |(v, step)| (v, Some(step)));
+    let is_range = match values.split_once('-') {
+        Some((from, to)) => value(from).zip(value(to)).is_some_and(|(from, to)| from <= to),
+        None => values == "*" || step.is_none() && value(values).is_some(),
+    };
+    is_range && step.is_none_or(|step| number(step).is_some_and(|step| (1..=high).contains(&step)))
 }
 
 /// What each unit of the overlay reads: a change there restarts or reloads it (design.md §9).

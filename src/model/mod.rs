@@ -33,8 +33,9 @@ pub use manifest::{
 };
 pub use mode::{Mode, ParseModeError};
 pub use name::{
-    BranchName, DatabaseName, EnvName, GuestName, KindName, NodeName, Owner, PackageName,
-    ParseNameError, ProjectName, SecretName, Target, UnitName,
+    BranchName, BridgeName, DatabaseName, EnvName, GuestName, KindName, NodeName, Owner,
+    PackageName, ParseNameError, PoolName, ProjectName, SecretName, StorageName, Target,
+    TemplateVolume, UnitName,
 };
 #[cfg(feature = "operator")]
 pub use observed::{Container, HostKey, Mark, Network, Setting};

@@ -31,6 +31,11 @@ impl Mode {
         self.0 & 0o111 != 0
     }
 
+    /// Whether users other than the owner may write to it.
+    pub fn is_shared(self) -> bool {
+        self.0 & 0o022 != 0
+    }
+
     /// Whether users other than the owner and the group may read it.
     pub fn is_world_readable(self) -> bool {
         self.0 & 0o004 != 0

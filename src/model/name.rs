@@ -79,6 +79,18 @@ names! {
     /// A Proxmox host.
     NodeName, "node name", "use 1 to 63 letters, digits or `-`, with a letter or digit at both ends",
     |t| word(t, 63, "-") && !t.starts_with('-') && !t.ends_with('-');
+    /// A storage of Proxmox. Source: `pve-storage-id` in pve-common, `PVE/JSONSchema.pm`.
+    StorageName, "storage of Proxmox", "use 2 or more letters, digits, `-`, `_` or `.`, first a letter, last a letter or digit",
+    storage;
+    /// A container template: a volume of a storage. Source: `ostemplate` in pve-container, `PVE/API2/LXC.pm`.
+    TemplateVolume, "container template", "write STORAGE:vztmpl/FILE, as `pveam list STORAGE` shows it",
+    |t| t.split_once(":vztmpl/").is_some_and(|(s, file)| storage(s) && word(file, 255, "-_.+~"));
+    /// A bridge of a Proxmox host; nothing in it ends the option that it is put into. Source: `pve-bridge-id`, as above.
+    BridgeName, "bridge", "write its name, such as vmbr0: 1 to 15 letters, digits, `-`, `_` or `.`",
+    |t| word(t, 15, "-_.");
+    /// A resource pool of Proxmox. Source: `pve-poolid` in pve-access-control, `PVE/AccessControl.pm`.
+    PoolName, "pool of Proxmox", "use letters, digits, `-`, `_` or `.`; a pool in a pool is written PARENT/CHILD",
+    |t| t.split('/').count() <= 3 && t.split('/').all(|part| word(part, 128, "-_."));
     /// A user or group on a guest. Source: adduser(8), `NAME_REGEX`.
     Owner, "user or group name", "use a lower-case letter or `_`, then up to 31 lower-case letters, digits, `-` or `_`",
     |t| word(t, 32, "-_") && lower(t) && t.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
@@ -108,6 +120,13 @@ fn word(text: &str, max: usize, also: &str) -> bool {
     !text.is_empty()
         && text.len() <= max
         && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
+}
+
+fn storage(text: &str) -> bool {
+    text.len() >= 2
+        && word(text, 128, "-_.")
+        && starts_with_letter(text)
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 fn branch(text: &str) -> bool {

@@ -40,6 +40,23 @@ fn bytes_that_are_no_text_are_told_where_they_are() {
 }
 
 #[test]
+fn a_filter_that_does_not_exist_is_told_at_its_line() {
+    let (told, count) = rejected_with("base", &[("templates/a.tera", b"one\n{{ env | shout }}\n")]);
+    assert!(told.contains("templates/a.tera:2:10") && told.contains("`shout`"), "{told}");
+    assert_eq!(count, 1, "{told}");
+}
+
+#[test]
+fn a_site_whose_keys_let_nobody_in_is_told() {
+    let mut sources = sources(root());
+    let site = String::from_utf8(sources.files["stacks/site.toml"].clone()).expect("UTF-8");
+    let site = site.replace("admin_keys = [\"keys/ops.pub\"]", "admin_keys = []");
+    sources.files.insert("stacks/site.toml".to_owned(), site.into());
+    let report = rejected(&sources).to_string();
+    assert!(report.contains("no key lets an operator in"), "{report}");
+}
+
+#[test]
 fn a_broken_template_is_not_told_to_be_missing_as_well() {
     let (told, count) = rejected_with("base", &[("templates/a.tera", b"{{ env")]);
     assert!(told.contains("templates/a.tera:1:"), "{told}");
