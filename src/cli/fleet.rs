@@ -165,9 +165,20 @@ fn failure_text(target: &Target, failed: &Failed) -> String {
     let evidence = failed.error.evidence().into_iter().map(|line| format!("    │ {line}\n"));
     let evidence = evidence.collect::<Vec<_>>().concat();
     let next = failed.error.next().map(|next| format!("  next:  {next}\n")).unwrap_or_default();
+    let what = named(target, &failed.error.to_string());
     let (because, state) = (output::because(&failed.error), failed.state());
-    format!("error: {target}: {}\n{because}{evidence}  state: {state}\n{next}", failed.error)
+    format!("error: {what}\n{because}{evidence}  state: {state}\n{next}")
         .replace(|c: char| c.is_control() && c != '\n', " ")
+}
+
+/// A message with its guest's name, once: among several guests a reader has to know which one is meant.
+fn named(target: &Target, message: &str) -> String {
+    let name = target.to_string();
+    let mut words = message.split(|c: char| c.is_whitespace() || ",;:`".contains(c));
+    if words.any(|word| word == name) {
+        return message.to_owned();
+    }
+    format!("{name}: {message}")
 }
 
 /// The same for programs.
@@ -230,6 +241,19 @@ mod tests {
         let error = ActivateError::Undone { target: target.clone(), from, what, state };
         let text = failure_text(&target, &Failed { stage: Stage::Undone, error });
         assert!(text.contains("    │ app:  ]52;c;cm0=  [2J text\n"), "{text}");
+    }
+
+    #[test]
+    fn a_failure_names_its_guest_once() {
+        let target = Target {
+            project: "shop".parse().expect("a project"),
+            env: "dev".parse().expect("an env"),
+        };
+        let named = |message| named(&target, message);
+        assert_eq!(named("shop/dev went back"), "shop/dev went back");
+        assert_eq!(named("files of shop/dev: two"), "files of shop/dev: two");
+        assert_eq!(named("shop/dev2 is busy"), "shop/dev: shop/dev2 is busy");
+        assert_eq!(named("no route"), "shop/dev: no route");
     }
 
     #[test]

@@ -173,9 +173,9 @@ fn is_cron_part(part: &str, low: u32, high: u32, names: &[&str]) -> bool {
     let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let number = |text: &str| is_number(text).then(|| text.parse::<u32>().ok()).flatten();
     let value = |text: &str| {
-        let named = names.iter().position(|name| text.eq_ignore_ascii_case(name));
-        let named = named.and_then(|n| u32::try_from(n).ok()).map(|n| n + low);
-        named.or_else(|| number(text)).filter(|value| (low..=high).contains(value))
+        let position = names.iter().position(|name| text.eq_ignore_ascii_case(name));
+        let by_name = position.and_then(|n| u32::try_from(n).ok()).map(|n| n + low);
+        by_name.or_else(|| number(text)).filter(|value| (low..=high).contains(value))
     };
     let (values, step) = part.split_once('/').map_or((part, None), |(v, step)| (v, Some(step)));
     let is_range = match values.split_once('-') {

@@ -17,4 +17,8 @@ pub enum PlanError {
         "{target} cannot become what its definition says without being created anew: {reasons}; destroy guest {vmid} first, or take the change back"
     )]
     Recreation { target: Target, vmid: crate::model::Vmid, reasons: String },
+    #[error(
+        "{target} would give the database role {roles} another password while the running app still logs in with the one that it has; put its secret back, name and value, as the live generation has it"
+    )]
+    Password { target: Target, roles: String },
 }

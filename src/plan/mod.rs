@@ -5,6 +5,7 @@ mod documents;
 mod error;
 mod firewall;
 mod live;
+mod passwords;
 mod placement;
 mod settings;
 mod steps;

@@ -2,7 +2,7 @@
 
 use super::{
     Documents, FileChange, Live, PlanError, SettingChange, UnitChange, UnitDecision, When,
-    setting_changes,
+    passwords, setting_changes,
     switch::{file_changes, unit_changes},
 };
 use crate::model::{
@@ -117,6 +117,7 @@ pub fn plan(
         pending: guest.and_then(|g| g.pending.clone()),
     };
     let network = provision(&mut plan, documents, container)?;
+    passwords::refuse_others(wanted, documents, &live)?;
     if guest_changes(wanted, &live, &plan) {
         prepare(&mut plan, wanted, documents, &live, guest);
     }

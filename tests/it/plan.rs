@@ -3,13 +3,14 @@
 use crate::handmade::{Stack, bundle, name};
 use stackc::{
     model::{
-        Bundle, Container, Digest, FirewallAction, Generation, GenerationCause, GenerationId,
-        GuestPath, HostKey, Mark, Network, Nonce, Outcome, Phase, Placed, PostgresDatabase,
-        SecretTags, SecretsVersion, document,
+        Bundle, Container, DatabasesDocument, Digest, FirewallAction, Generation, GenerationCause,
+        GenerationId, GuestPath, HostKey, Mark, Network, Nonce, Outcome, Phase, Placed,
+        PostgresDatabase, SecretTags, SecretsVersion, canonical, document,
         protocol::{ObservedGuest, PendingTx, Recorded, UnitState},
     },
     plan::{
-        Documents, Live, NewGeneration, Plan, Step, Wanted, ledger, placement, plan, switch, text,
+        Documents, Live, NewGeneration, Plan, PlanError, Step, Wanted, ledger, placement, plan,
+        switch, text,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -198,29 +199,59 @@ fn a_plan_over_an_open_transaction_tells_it_and_never_that_there_is_nothing_to_d
     insta::assert_snapshot!(text(&plan));
 }
 
-/// Whether a plan has the step for databases: live and wanted bundle differ in `databases.json` and perhaps in its password.
-fn ensures_databases(goes_back: bool, live_password: &str, wanted_password: &str) -> bool {
+/// A plan for a bundle whose `databases.json` has a role with a password, over a live one with these databases.
+fn plan_databases(
+    goes_back: bool,
+    live: (&DatabasesDocument, &str),
+    wanted_password: &str,
+) -> Result<Plan, PlanError> {
     let stack = Stack::default();
-    let (live, wanted) = (bundle(&stack), bundle(&stack.version("two")));
+    let wanted = bundle(&stack.version("two"));
     let mut documents = Documents::of(&wanted).expect("the bundle is whole");
-    let database =
-        PostgresDatabase { owner: name("shop"), password: Some(name("shop/dev/password")) };
-    documents.databases.postgresql.insert(name("shop"), database);
-    let mut guest = guest(&live, &wanted, &tags(live_password));
+    documents.databases = databases_of("shop");
+    let mut guest = guest(&bundle(&stack), &wanted, &tags(live.1));
     let recorded = guest.recorded.as_mut().expect("another bundle is live");
-    recorded.documents.insert(document::DATABASES.to_owned(), "others".to_owned());
+    let text = String::from_utf8(canonical::to_bytes(live.0)).expect("JSON is text");
+    recorded.documents.insert(document::DATABASES.to_owned(), text);
     let tags = tags(wanted_password);
     let secrets = SecretsVersion::of(&tags, &wanted.manifest);
     let wanted = Wanted { bundle: &wanted, tags: &tags, secrets, release: None, goes_back };
-    let plan = plan(&wanted, &documents, Some(&container(&stack)), Some(&guest));
-    plan.expect("it can be planned").steps.iter().any(|planned| planned.step == Step::Databases)
+    plan(&wanted, &documents, Some(&container(&stack)), Some(&guest))
+}
+
+fn databases_of(owner: &str) -> DatabasesDocument {
+    let database =
+        PostgresDatabase { owner: name(owner), password: Some(name("shop/dev/password")) };
+    DatabasesDocument { postgresql: BTreeMap::from([(name(owner), database)]) }
+}
+
+fn ensures_databases(goes_back: bool, live: (&DatabasesDocument, &str), wanted: &str) -> bool {
+    let plan = plan_databases(goes_back, live, wanted).expect("it can be planned");
+    plan.steps.iter().any(|planned| planned.step == Step::Databases)
 }
 
 #[test]
 fn going_back_touches_databases_only_for_another_password() {
-    assert!(!ensures_databases(true, "a", "a"), "what was live before has its databases");
-    assert!(ensures_databases(true, "b", "a"), "the role has the new password");
-    assert!(ensures_databases(false, "a", "a"), "a new bundle may have new databases");
+    let others = databases_of("blog");
+    assert!(
+        !ensures_databases(true, (&databases_of("shop"), "a"), "a"),
+        "what was live has its databases"
+    );
+    assert!(ensures_databases(true, (&others, "b"), "a"), "the role has the new password");
+    assert!(ensures_databases(false, (&others, "a"), "a"), "a new bundle may have new databases");
+}
+
+#[test]
+fn a_password_that_the_running_app_logs_in_with_is_not_changed_beside_it() {
+    let refused =
+        plan_databases(false, (&databases_of("shop"), "a"), "b").expect_err("it is in use");
+    insta::assert_snapshot!(refused.to_string());
+    plan_databases(true, (&databases_of("shop"), "a"), "b")
+        .expect_err("going back would break it as well");
+    let mut renamed = databases_of("shop");
+    let role = renamed.postgresql.values_mut().next().expect("there is one");
+    role.password = Some(name("shop/dev/other"));
+    plan_databases(false, (&renamed, "a"), "a").expect_err("another secret is another password");
 }
 
 #[test]
