@@ -21,7 +21,7 @@ const STOPPED: u8 = 4;
 pub struct LabArgs {
     #[command(subcommand)]
     verb: Verb,
-    /// The lab's name; several can run side by side [default: lab; of the demo: demo]
+    /// The lab's name; several can run side by side [default: that of the lab in --state, or lab; of the demo: demo]
     #[arg(long, global = true, env = "STACKC_LAB_NAME", value_parser = |t: &str| t.parse::<LabName>())]
     name: Option<LabName>,
     /// The folder of the lab's state [default: /var/lib/stackc-lab/NAME]
@@ -112,7 +112,9 @@ pub fn run(args: LabArgs) -> ExitCode {
     done.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
 }
 
+/// Without a name, the lab in a folder that was named is meant.
 fn place(name: Option<LabName>, state: Option<Utf8PathBuf>, cache: Utf8PathBuf) -> Place {
+    let name = name.or_else(|| state.as_deref().and_then(lab::name_in));
     let usual = Place::usual(name.unwrap_or_default());
     Place { state: state.unwrap_or_else(|| usual.state.clone()), cache, ..usual }
 }

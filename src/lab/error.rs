@@ -44,6 +44,11 @@ pub enum LabError {
         #[source]
         cause: serde_json::Error,
     },
+    #[error(
+        "`{path}` is the state of the lab `{is}`, not of `{wanted}`; name that lab, as in `stackc lab status{options}`, or \
+         another folder with `--state`"
+    )]
+    OtherLab { path: Utf8PathBuf, is: String, wanted: String, options: String },
     #[error("the lab `{name}` has no guest `{guest}`; it has {}", listed(known))]
     NoGuest { name: String, guest: String, known: Vec<String> },
     #[error(

@@ -1,9 +1,9 @@
 //! The folder of a lab's state. A mark in it says whose it is: only such a folder is ever filled or removed, whatever `--state` names.
 
 use super::{
-    LabError, Place,
+    Lab, LabError, LabName, Place,
     error::{AtPath as _, remove_if_there},
-    place::USUAL_STATES,
+    place::{DESCRIPTION, USUAL_STATES},
     prerequisites,
 };
 use camino::Utf8Path;
@@ -12,7 +12,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
 };
 
-/// Made first and removed last, so that a killed `up` or `down` leaves a folder that is known.
+/// Holds the lab's name. Made first and removed last, so that a killed `up` or `down` leaves a folder that is known.
 const MARK: &str = "stackc-lab";
 
 /// Makes the folder with its mark, unless it is there.
@@ -28,7 +28,28 @@ pub fn make(place: &Place) -> Result<(), LabError> {
     let state = &place.state;
     fs::create_dir_all(state).at("make", state)?;
     fs::set_permissions(state, Permissions::from_mode(0o711)).at("set the mode of", state)?;
-    fs::write(state.join(MARK), "").at("write", state.join(MARK))
+    fs::write(state.join(MARK), place.name.as_str()).at("write", state.join(MARK))
+}
+
+/// The name of the lab whose state is in this folder; none when there is no lab, or nothing that tells its name.
+pub fn name_in(state: &Utf8Path) -> Option<LabName> {
+    let description = fs::read(state.join(DESCRIPTION)).ok();
+    let lab = description.and_then(|text| serde_json::from_slice::<Lab>(&text).ok());
+    let marked = || fs::read_to_string(state.join(MARK)).ok()?.parse().ok();
+    lab.map(|lab| lab.name).or_else(marked)
+}
+
+/// Refuses a folder that is the state of a lab with another name, which would be used, or removed, by mistake.
+pub(super) fn refuse_other(place: &Place) -> Result<(), LabError> {
+    match name_in(&place.state) {
+        Some(is) if is != place.name => Err(LabError::OtherLab {
+            path: place.state.clone(),
+            wanted: place.name.to_string(),
+            options: Place { name: is.clone(), ..place.clone() }.options(),
+            is: is.to_string(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the folder is there.
@@ -68,8 +89,9 @@ fn remove_whatever(path: &Utf8Path) -> Result<(), LabError> {
     )
 }
 
-/// Refuses a folder that holds something, but no lab.
+/// Refuses a folder that holds something, but no lab, or another.
 pub(super) fn refuse_foreign(place: &Place) -> Result<(), LabError> {
+    refuse_other(place)?;
     let marked = place.state.join(MARK).exists() || place.description().exists();
     let empty = !exists(place)
         || place.state.read_dir_utf8().is_ok_and(|mut entries| entries.next().is_none());
@@ -93,6 +115,25 @@ mod tests {
         let place = Place { state: state.clone(), ..Place::usual("lab".parse().expect("a name")) };
         assert!(matches!(remove(&place), Err(LabError::ForeignFolder { .. })));
         assert!(state.join("thesis.odt").exists());
+    }
+
+    #[test]
+    fn a_folder_of_another_lab_is_never_removed_nor_taken_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = Utf8PathBuf::from_path_buf(folder.path().join("state")).expect("UTF-8");
+        fs::create_dir_all(state.join("guests/lab-101")).expect("it is ours");
+        // All that a killed `up` or `down` leaves.
+        fs::write(state.join(MARK), "kept").expect("it is ours");
+        let of = |name: &str| Place {
+            state: state.clone(),
+            ..Place::usual(name.parse().expect("a name"))
+        };
+        let refused = remove(&of("nope")).expect_err("it is another lab's").to_string();
+        assert!(refused.contains(&format!("--name kept --state {state}")), "{refused}");
+        assert!(state.join("guests/lab-101").exists());
+        assert_eq!(name_in(&state), Some(of("kept").name));
+        remove(&of("kept")).expect("it is its own");
+        assert!(!state.exists());
     }
 
     #[test]

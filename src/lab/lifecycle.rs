@@ -37,6 +37,7 @@ pub struct Up<'a> {
 
 /// Makes the lab, or brings one that lost its daemon or its bridge up again; one that is up stays as it is.
 pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
+    folder::refuse_other(wanted.place)?;
     prerequisites::check()?;
     wanted.place.check()?;
     prerequisites::raise_limits()?;
@@ -155,7 +156,11 @@ fn uuid() -> Result<String, LabError> {
 
 /// Removes the lab: guests, daemon, mounts, bridge, state. What is not there is fine, so a second call does nothing; returns
 /// whether there was anything. The base stays in the cache: [`remove_base`].
+///
+/// # Errors
+/// When the folder is another lab's or nobody's: it stays as it is. When something of the lab cannot be removed.
 pub fn down(place: &Place) -> Result<bool, LabError> {
+    folder::refuse_foreign(place)?;
     prerequisites::check_root()?;
     if place.state.join("guests").exists() {
         prerequisites::check()?;

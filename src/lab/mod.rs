@@ -34,7 +34,7 @@ pub mod workspace;
 pub use daemon::serve;
 pub use disturb::{cut_network, mend_network, power_cut, start_again, wait_for_ssh};
 pub use error::LabError;
-pub use folder::make as make_folder;
+pub use folder::{make as make_folder, name_in};
 pub use interrupts::Interrupts;
 pub use lifecycle::{Up, down, remove_base, up};
 pub use place::{Lab, LabName, ParseLabNameError, Place};

@@ -75,6 +75,9 @@ impl fmt::Display for LabName {
 /// Where labs are, each in a folder of its name.
 pub(super) const USUAL_STATES: &str = "/var/lib/stackc-lab";
 
+/// The file in a lab's state that describes it.
+pub(super) const DESCRIPTION: &str = "lab.json";
+
 /// The folders of a lab. Guests' root is uid 100000 outside, so every parent must let others pass (mode `o+x`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -124,7 +127,7 @@ impl Place {
     }
 
     pub(super) fn description(&self) -> Utf8PathBuf {
-        self.state.join("lab.json")
+        self.state.join(DESCRIPTION)
     }
 }
 

@@ -1,13 +1,18 @@
 //! A lab and its guests as they are now, and the way into them.
 
 use super::{
-    Lab, LabError, Place, container::Container, daemon, error::AtPath as _, lxc::Power, node::vmids,
+    Lab, LabError, Place, container::Container, daemon, error::AtPath as _, folder, lxc::Power,
+    node::vmids,
 };
 use crate::model::Vmid;
 use std::{fs, io};
 
 /// Reads the lab of this place.
+///
+/// # Errors
+/// When there is none, when it cannot be read, and when the folder is another lab's.
 pub fn read(place: &Place) -> Result<Lab, LabError> {
+    folder::refuse_other(place)?;
     let (name, options, path) = (place.name.to_string(), place.options(), place.description());
     match fs::read(&path) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {

@@ -47,6 +47,7 @@ mod guest_real;
 mod handmade;
 mod kill_points;
 mod lab;
+mod lab_names;
 mod plan;
 mod plan_units;
 mod proxmox_client;
