@@ -11,6 +11,7 @@ use crate::{
     },
     model::{Bundle, Target},
     plan::{Plan, text},
+    remote::require_ssh,
 };
 use std::{collections::BTreeSet, process::ExitCode};
 
@@ -116,6 +117,10 @@ pub fn run_jobs(fleet: &Fleet, jobs: Vec<Job<'_>>, options: &RunOptions) -> Exit
     }
     if to_run.is_empty() {
         return ExitCode::from(code);
+    }
+    // A guest that does not exist yet was planned without ssh.
+    if let Err(missing) = require_ssh() {
+        return fleet::refuse(&missing);
     }
     if !approved(options, to_run.len()) {
         return ExitCode::from(code.max(3));

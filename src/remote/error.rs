@@ -11,6 +11,8 @@ pub enum RemoteError {
         #[source]
         cause: io::Error,
     },
+    #[error("ssh is not installed: apt-get install openssh-client")]
+    NoSsh,
     #[error("cannot log in to {address} as `{user}`: {log}")]
     Connect { address: IpAddr, user: String, log: String },
     #[error(

@@ -13,7 +13,7 @@ mod trouble;
 
 pub use binary::guest_binary_version;
 pub use error::RemoteError;
-pub use session::Door;
+pub use session::{Door, require_ssh};
 pub use ssh::{Progress, SshConnection};
 
 use crate::model::TxState;

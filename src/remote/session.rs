@@ -8,6 +8,7 @@ use std::{
     net::IpAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -66,12 +67,27 @@ impl Login {
             .connect_timeout(CONNECT_TIMEOUT)
             .server_alive_interval(ALIVE_INTERVAL);
         let session = builder.connect_mux(door.address.to_string()).await;
-        let session = session.map_err(|error| RemoteError::Connect {
-            address: door.address,
-            user: door.access.user.to_string(),
-            log: chain(&error),
-        })?;
+        let session = session.map_err(|error| not_connected(door, &error))?;
         Ok(Self { session: Arc::new(session), _files: files })
+    }
+}
+
+fn not_connected(door: &Door, error: &openssh::Error) -> RemoteError {
+    let (address, user) = (door.address, door.access.user.to_string());
+    let refused = RemoteError::Connect { address, user, log: chain(error) };
+    require_ssh().err().unwrap_or(refused)
+}
+
+/// Starts the ssh program, which then ends at once.
+///
+/// # Errors
+/// When it is not there, which no second try mends.
+pub fn require_ssh() -> Result<(), RemoteError> {
+    let mut ssh = Command::new("ssh");
+    ssh.arg("-V").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    match ssh.status() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(RemoteError::NoSsh),
+        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,6 @@
 //! `stackc activate` as it is called where nobody can be asked: exit codes and texts.
 
 use crate::fake::pve::{Answer, Call, Pve};
-use assert_cmd::Command;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use stackc::{
@@ -10,12 +9,12 @@ use stackc::{
     lab::{Lab, workspace},
     store,
 };
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Command};
 
 const TEMPLATE: &str = "local:vztmpl/debian-12.tar.zst";
 
 /// A cluster with nothing on it, for a token that may do everything.
-fn empty_cluster(call: &Call) -> Answer {
+pub fn empty_cluster(call: &Call) -> Answer {
     let all: Value = [
         "VM.Allocate",
         "VM.Audit",
@@ -72,8 +71,19 @@ pub fn made(pve: &Pve) -> (tempfile::TempDir, Utf8PathBuf) {
 }
 
 pub fn stackc(workspace: &Utf8Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = Command::cargo_bin("stackc").expect("it is built");
-    let output = command.arg("-C").arg(workspace).args(arguments).output().expect("it runs");
+    stackc_with(workspace, arguments, |_| {})
+}
+
+/// The same in surroundings that a test changes.
+pub fn stackc_with(
+    workspace: &Utf8Path,
+    arguments: &[&str],
+    change: impl FnOnce(&mut Command),
+) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stackc"));
+    command.arg("-C").arg(workspace).args(arguments);
+    change(&mut command);
+    let output = command.output().expect("it runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
