@@ -39,7 +39,9 @@ fn command() -> clap::Command {
 fn main() -> std::process::ExitCode {
     let parsed = Arguments::from_arg_matches(&command().get_matches());
     let Arguments { workspace, verb } = parsed.unwrap_or_else(|error| error.exit());
-    match verb {
+    let only_prints =
+        !matches!(verb, Verb::Lock(_) | Verb::Activate(_) | Verb::Rollback(_) | Verb::Lab(_));
+    let code = match verb {
         Verb::Build(args) => cli::build::run(&args, &workspace),
         Verb::Check(args) => cli::check::run(&args, &workspace),
         Verb::Show(args) => cli::show::run(&args, &workspace),
@@ -54,7 +56,8 @@ fn main() -> std::process::ExitCode {
         Verb::Lab(args) => cli::lab::run(args),
         Verb::Completions(args) => cli::completions::run(&args, command()),
         Verb::Man(args) => cli::man::run(&args, command()),
-    }
+    };
+    if only_prints { cli::output::printed(code) } else { code }
 }
 
 #[cfg(test)]

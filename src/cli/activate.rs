@@ -51,7 +51,7 @@ pub fn run(args: &ActivateArgs, workspace: &Workspace) -> ExitCode {
         (false, true) => "--all means every guest: name some, or say --all, not both",
         _ => return activate_all(args, workspace).unwrap_or_else(|code| code),
     };
-    anstream::eprintln!("error: {wrong}");
+    output::tell(&format!("error: {wrong}\n"));
     ExitCode::from(output::USAGE)
 }
 
@@ -109,7 +109,7 @@ pub fn run_jobs(fleet: &Fleet, jobs: Vec<Job<'_>>, options: &RunOptions) -> Exit
     for planned in planned {
         match planned {
             Ok(planned) => {
-                anstream::print!("{}", text(&planned.plan));
+                output::print_coloured(&text(&planned.plan));
                 to_run.extend((!planned.plan.is_empty()).then_some(planned));
             }
             Err((target, failed)) => code = code.max(show_failure(&target, &failed)),
@@ -145,8 +145,8 @@ fn approved(options: &RunOptions, guests: usize) -> bool {
         return true;
     }
     if !can_ask() {
-        anstream::eprintln!(
-            "error: not approved: nobody can be asked here; read the plan, then use --yes"
+        output::tell(
+            "error: not approved: nobody can be asked here; read the plan, then use --yes\n",
         );
         return false;
     }
@@ -154,7 +154,7 @@ fn approved(options: &RunOptions, guests: usize) -> bool {
         if guests == 1 { "this guest".to_owned() } else { format!("these {guests} guests") };
     let yes = ask(&format!("Do this to {guests}?"));
     if !yes {
-        anstream::eprintln!("not approved; nothing has changed");
+        output::tell("not approved; nothing has changed\n");
     }
     yes
 }
@@ -175,7 +175,7 @@ fn run_one(fleet: &Fleet, planned: Planned<'_>) -> u8 {
 
 fn show_success(target: &Target, activated: &Activated, digest: &str) {
     let (Some(number), Some(state)) = (activated.generation, &activated.state) else {
-        anstream::println!("✓ {target}  done");
+        output::print(&format!("✓ {target}  done\n"));
         return;
     };
     let down: Vec<String> =
@@ -185,8 +185,8 @@ fn show_success(target: &Target, activated: &Activated, digest: &str) {
     } else {
         format!("; restarts took {}", down.join(", "))
     };
-    anstream::println!(
-        "✓ {target}  generation {number} ({digest}) is live and confirmed; switched in {} ms{down}",
+    output::print(&format!(
+        "✓ {target}  generation {number} ({digest}) is live and confirmed; switched in {} ms{down}\n",
         state.switch_ms
-    );
+    ));
 }

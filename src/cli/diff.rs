@@ -28,15 +28,12 @@ pub struct DiffArgs {
     exit_code: bool,
 }
 
-/// There are changes (design.md §11).
-const CHANGES: u8 = 10;
-
 pub fn run(args: &DiffArgs, workspace: &Workspace) -> ExitCode {
     match diff(args, workspace) {
         Ok(text) if text.is_empty() => ExitCode::SUCCESS,
         Ok(text) => {
             output::print(&text);
-            ExitCode::from(if args.exit_code { CHANGES } else { 0 })
+            ExitCode::from(if args.exit_code { output::CHANGES } else { 0 })
         }
         Err(code) => code,
     }

@@ -156,7 +156,7 @@ pub fn refuse(error: &dyn Error) -> ExitCode {
 
 /// Prints a failed activation: what, evidence, state, and the command to go on with. Returns its exit code.
 pub fn show_failure(target: &Target, failed: &Failed) -> u8 {
-    anstream::eprint!("{}", failure_text(target, failed));
+    output::tell(&failure_text(target, failed));
     failed.exit_code()
 }
 
@@ -215,7 +215,7 @@ pub fn can_ask() -> bool {
 
 /// Asks for a yes; anything else is a no.
 pub fn ask(question: &str) -> bool {
-    anstream::eprint!("{question} [y/N] ");
+    output::tell(&format!("{question} [y/N] "));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "yes" | "Y")
 }

@@ -66,7 +66,7 @@ const PAGES: &[Page] = &[
             ("stackc check", "every mistake, with file, line and column"),
             ("stackc -C ../site check", "another workspace"),
         ],
-        codes: &[0, 1, 2],
+        codes: READS,
     },
     Page {
         verb: "show",
@@ -87,7 +87,7 @@ const PAGES: &[Page] = &[
     Page {
         verb: "explain",
         examples: &[("stackc explain shop/dev env_vars.APP_ENV", "which file and line won")],
-        codes: &[0, 1, 2],
+        codes: READS,
     },
     Page {
         verb: "lock",
@@ -198,7 +198,7 @@ const PAGES: &[Page] = &[
     Page {
         verb: "completions",
         examples: &[("stackc completions bash", "into /etc/bash_completion.d/stackc, or eval it")],
-        codes: &[0, 2],
+        codes: &[0, 2, 3],
     },
     Page {
         verb: "man",
@@ -206,7 +206,7 @@ const PAGES: &[Page] = &[
             ("stackc man activate | man -l -", "read one verb's page"),
             ("stackc man lab up", "a verb of the lab, as troff"),
         ],
-        codes: &[0, 2],
+        codes: &[0, 2, 3],
     },
 ];
 

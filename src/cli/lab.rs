@@ -102,14 +102,14 @@ pub fn run(args: LabArgs) -> ExitCode {
     let done = match verb {
         Verb::Up(up) => bring_up(&place, &up),
         Verb::Down { purge_base } => take_down(&place, purge_base),
-        Verb::Status { json } => show(&place, json),
+        Verb::Status { json } => return output::printed(exit_code(show(&place, json))),
         Verb::Ssh { guest, command } => log_in(&place, &guest, &command),
         Verb::PowerCut { guest, restart } => cut_power(&place, &guest, restart),
         Verb::Workspace(workspace) => return lab_workspace::run(&place, &workspace),
         Verb::Demo(demo) => return demo::run(&demo, &place),
         Verb::Serve => lab::serve(&place).map(|never| match never {}),
     };
-    done.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+    exit_code(done)
 }
 
 /// Without a name, the lab in a folder that was named is meant.
@@ -223,6 +223,10 @@ fn cut_power(place: &Place, guest: &str, restart: bool) -> Result<(), LabError> 
     Ok(())
 }
 
-fn fail(error: &LabError) -> ExitCode {
-    output::fail(error, if error.changed_nothing() { output::REFUSED } else { STOPPED })
+fn exit_code(done: Result<(), LabError>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.changed_nothing() => output::fail(&error, output::REFUSED),
+        Err(error) => output::fail(&error, STOPPED),
+    }
 }

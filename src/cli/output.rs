@@ -2,8 +2,9 @@
 
 use std::{
     error::Error,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write},
     process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// A mistake in definitions (design.md §11).
@@ -28,13 +29,35 @@ impl Format {
     }
 }
 
-/// Prints to stdout. A reader that has gone away, such as `head`, is no failure.
+/// There are changes, and `--exit-code` asked for this.
+pub const CHANGES: u8 = 10;
+
+/// Whether something could not be printed.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Prints to stdout. A reader that has gone away, such as `head`, is no failure; any other is told once on stderr, and the
+/// verb goes on: what it does to guests must not end halfway because a disk is full.
 pub fn print(text: &str) {
-    let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    if let Err(error) = written {
-        std::process::exit(i32::from(error.kind() != io::ErrorKind::BrokenPipe));
+    print_to(&mut io::stdout().lock(), text);
+}
+
+/// Prints text with colours to stdout, which shows them when it is a terminal and nobody asked for none.
+pub fn print_coloured(text: &str) {
+    print_to(&mut anstream::stdout().lock(), text);
+}
+
+fn print_to(out: &mut impl Write, text: &str) {
+    let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) else { return };
+    let is_failure = error.kind() != io::ErrorKind::BrokenPipe;
+    if is_failure && !LOST.swap(true, Ordering::Relaxed) {
+        tell(&format!("error: cannot write to stdout\n  because: {error}\n"));
     }
+}
+
+/// The exit code of a verb that only prints: nothing is well, nor compared, when nobody could read it.
+pub fn printed(code: ExitCode) -> ExitCode {
+    let good = code == ExitCode::SUCCESS || code == ExitCode::from(CHANGES);
+    if good && LOST.load(Ordering::Relaxed) { ExitCode::from(REFUSED) } else { code }
 }
 
 /// Prints one JSON document.

@@ -29,9 +29,6 @@ pub struct PlanArgs {
     jobs: usize,
 }
 
-/// Exit code of `--exit-code` when a plan is not empty.
-const CHANGES: u8 = 10;
-
 pub fn run(args: &PlanArgs, workspace: &Workspace) -> ExitCode {
     plans(args, workspace).unwrap_or_else(|code| code)
 }
@@ -64,11 +61,11 @@ fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
         output::print_json(&json!({ "plans": documents, "failures": failures }));
     } else {
         for plan in &plans {
-            anstream::print!("{}", text(plan));
+            output::print_coloured(&text(plan));
         }
     }
     if code == 0 && args.exit_code && plans.iter().any(|plan| !plan.is_empty()) {
-        code = CHANGES;
+        code = output::CHANGES;
     }
     Ok(ExitCode::from(code))
 }

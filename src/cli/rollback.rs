@@ -35,7 +35,7 @@ pub struct RollbackArgs {
 
 pub fn run(args: &RollbackArgs, workspace: &Workspace) -> ExitCode {
     if args.targets.targets.is_empty() {
-        anstream::eprintln!("error: name the guests to roll back");
+        output::tell("error: name the guests to roll back\n");
         return ExitCode::from(output::USAGE);
     }
     roll_back(args, workspace).unwrap_or_else(|code| code)

@@ -5,7 +5,12 @@ use crate::{
     fake::pve::{Answer, Call, Pve},
 };
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
 
 /// One guest that runs, as Proxmox has it; nothing listens at its address.
 fn one_guest_that_runs(call: &Call) -> Answer {
@@ -57,4 +62,60 @@ fn without_ssh_no_guest_is_created_that_nobody_could_log_in_to() {
     let told = "error: ssh is not installed: apt-get install openssh-client\n";
     assert_eq!((code, errors.as_str()), (Some(3), told));
     assert_eq!(pve.changes(), 0, "nothing was changed");
+}
+
+/// The exit code and stderr of a verb whose stdout goes there.
+fn printing_to(stdout: impl Into<Stdio>, pve: &Pve, verb: &[&str]) -> (Option<i32>, String) {
+    let (_dir, workspace) = made(pve);
+    stackc(&workspace, &["build"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stackc"));
+    command.arg("-C").arg(&workspace).args(verb).stdout(stdout).stderr(Stdio::piped());
+    let output = command.spawn().and_then(Child::wait_with_output).expect("it runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// What takes no byte: a disk that is full.
+fn full() -> File {
+    OpenOptions::new().write(true).open("/dev/full").expect("Linux has it")
+}
+
+const LOST: &str =
+    "error: cannot write to stdout\n  because: No space left on device (os error 28)\n";
+
+#[test]
+fn a_verb_that_only_prints_fails_without_panic_when_its_output_is_lost() {
+    let pve = Pve::start(empty_cluster);
+    let verbs: [&[&str]; 8] = [
+        &["plan", "shop/dev", "reports/dev"],
+        &["plan", "shop/dev", "--exit-code"],
+        &["plan", "shop/dev", "--json"],
+        &["show", "shop/dev"],
+        &["status"],
+        &["history", "shop"],
+        &["explain", "shop/dev", "env_vars.APP_ENV"],
+        &["check"],
+    ];
+    for verb in verbs {
+        assert_eq!(printing_to(full(), &pve, verb), (Some(3), LOST.to_owned()), "{verb:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let pve = Pve::start(empty_cluster);
+    for verb in [&["plan", "shop/dev"][..], &["status"], &["show", "shop/dev"]] {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        assert_eq!(printing_to(writer, &pve, verb), (Some(0), String::new()), "{verb:?}");
+    }
+}
+
+#[test]
+fn an_activation_whose_output_is_lost_goes_on_to_its_own_end() {
+    let pve = Pve::start(empty_cluster);
+    let verb = ["activate", "shop/dev", "--yes", "--allow-ip-conflicts"];
+    let (code, errors) = printing_to(full(), &pve, &verb);
+    assert_eq!(errors.matches(LOST).count(), 1, "{errors}");
+    assert!(errors.contains("shop/dev  create "), "it went on: {errors}");
+    assert_eq!((code, errors.contains("panicked")), (Some(4), false), "{errors}");
 }
