@@ -1,6 +1,7 @@
 //! A real lab for a test, gone when the test ends, also by a panic.
 #![expect(clippy::print_stderr, reason = "a skipped test must say so")]
 
+use crate::cut_redirect::remove_rules_of_the_dead;
 use camino::Utf8Path;
 use reqwest::Method;
 use serde_json::Value;
@@ -42,6 +43,7 @@ impl RealLab {
             return None;
         }
         sweep(name);
+        remove_rules_of_the_dead();
         let name = format!("{name}-{:x}", std::process::id());
         let place =
             Place::usual(name.parse::<LabName>().expect("the test's name for its lab is short"));
