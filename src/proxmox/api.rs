@@ -1,7 +1,7 @@
 //! Requests and answers: the envelope, the texts of errors, retries of what may be retried.
 
 use super::{ProxmoxError, tls};
-use crate::model::{SecretValue, Trust};
+use crate::model::{SecretName, SecretValue, Site, Trust};
 use reqwest::{Certificate, Client, Method, Response, header};
 use serde_json::Value;
 use std::{error::Error, io, thread, time::Duration};
@@ -30,19 +30,21 @@ pub(super) type Parameters = Vec<(String, String)>;
 pub(super) struct Api {
     http: Client,
     base: String,
+    /// The name of the secret that the token is.
+    token: SecretName,
     runtime: Handle,
 }
 
 impl Api {
     pub(super) fn new(
-        url: &str,
-        trust: &Trust,
+        site: &Site,
         token: &SecretValue,
         runtime: Handle,
     ) -> Result<Self, ProxmoxError> {
+        let url = &site.url;
         // Another part of the program may have been first; either way one provider stands.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let setup = |cause| ProxmoxError::Setup { url: url.to_owned(), cause };
+        let setup = |cause| ProxmoxError::Setup { url: url.clone(), cause };
         let builder = Client::builder()
             .no_proxy()
             .http1_only()
@@ -51,7 +53,7 @@ impl Api {
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE)
             .default_headers(authorization(token)?);
-        let builder = match trust {
+        let builder = match &site.trust {
             Trust::Ca(pem) => {
                 let authorities = Certificate::from_pem_bundle(pem.as_bytes());
                 builder.tls_certs_only(authorities.map_err(|error| setup(error.into()))?)
@@ -61,7 +63,8 @@ impl Api {
             ),
         };
         let http = builder.build().map_err(|error| setup(error.into()))?;
-        Ok(Self { http, base: format!("{}/api2/json", url.trim_end_matches('/')), runtime })
+        let base = format!("{}/api2/json", url.trim_end_matches('/'));
+        Ok(Self { http, base, token: site.token.clone(), runtime })
     }
 
     /// Reads; tried again while nobody answers.
@@ -125,8 +128,13 @@ impl Api {
                 .and_then(|mut v| v.get_mut("data").map(Value::take))
                 .ok_or_else(unreadable);
         }
-        let text = error_text(parsed.as_ref(), &reason);
-        Err(ProxmoxError::Refused { method: verb, path: path.to_owned(), status, text })
+        let (path, text) = (path.to_owned(), error_text(parsed.as_ref(), &reason));
+        Err(match status {
+            401 => {
+                ProxmoxError::Unauthorized { method: verb, path, text, token: self.token.clone() }
+            }
+            _ => ProxmoxError::Refused { method: verb, path, status, text },
+        })
     }
 }
 

@@ -21,7 +21,7 @@ pub struct ProxmoxClient {
 impl ProxmoxClient {
     /// Sets up the client; no request is made yet.
     pub fn new(site: &Site, token: &SecretValue, runtime: Handle) -> Result<Self, ProxmoxError> {
-        Ok(Self { api: Api::new(&site.url, &site.trust, token, runtime)? })
+        Ok(Self { api: Api::new(site, token, runtime)? })
     }
 
     /// Where a guest is and what it is; none when the cluster has no such number.

@@ -1,6 +1,6 @@
 //! What can go wrong between the operator and Proxmox.
 
-use crate::model::{NodeName, Vmid};
+use crate::model::{NodeName, SecretName, Vmid};
 
 /// A call to Proxmox that did not do what it was for.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,11 @@ pub enum ProxmoxError {
     },
     #[error("Proxmox refused {method} {path}: {text} (status {status})")]
     Refused { method: &'static str, path: String, status: u16, text: String },
+    #[error(
+        "Proxmox refused {method} {path}: {text} (status 401); the API token is the secret `{token}` in \
+         `stacks/secrets.local.toml`: put there one that Proxmox knows and that has not expired"
+    )]
+    Unauthorized { method: &'static str, path: String, text: String, token: SecretName },
     #[error("Proxmox answered {path} with something that stackc cannot read: {what}")]
     Unreadable { path: String, what: String },
     #[error("Proxmox could not {what}: {exit} (task {upid})")]

@@ -119,3 +119,18 @@ fn an_activation_whose_output_is_lost_goes_on_to_its_own_end() {
     assert!(errors.contains("shop/dev  create "), "it went on: {errors}");
     assert_eq!((code, errors.contains("panicked")), (Some(4), false), "{errors}");
 }
+
+#[test]
+fn a_token_that_proxmox_does_not_know_is_told_with_the_place_that_it_came_from() {
+    let pve = Pve::start(|_| Answer::Reason(401, "Authentication failed!"));
+    let (_dir, workspace) = made(&pve);
+    stackc(&workspace, &["build"]);
+    for verb in ["plan", "status"] {
+        let (code, _, errors) = stackc(&workspace, &[verb, "shop/dev"]);
+        assert_eq!(code, Some(3), "{errors}");
+        let told = "Proxmox refused GET /cluster/resources?type=vm: Authentication failed! (status 401); the API token is the \
+                    secret `proxmox/token` in `stacks/secrets.local.toml`: put there one";
+        assert!(errors.contains(told), "{errors}");
+        assert!(!errors.contains("00000000-0000"), "its value is not shown: {errors}");
+    }
+}
