@@ -87,7 +87,11 @@ impl<'lab> Disturbed<'lab> {
     fn ready_for(&mut self, verb: Verb, making: &Mutex<()>) -> Run {
         let makes = !self.exists && verb != Verb::FirstActivation;
         let _alone = makes.then(|| making.lock().unwrap_or_else(PoisonError::into_inner));
-        catch_unwind(AssertUnwindSafe(|| self.ready(verb))).unwrap_or_else(|_| {
+        catch_unwind(AssertUnwindSafe(|| self.ready(verb))).unwrap_or_else(|panic| {
+            eprintln!(
+                "faults: a guest is made anew, undisturbed it was not ready: {}",
+                text_of(&*panic)
+            );
             self.destroy();
             self.ready(verb)
         })
