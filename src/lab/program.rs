@@ -56,8 +56,11 @@ fn output(
     argv: &[&str],
     stdin: Stdio,
 ) -> Result<Output, LabError> {
-    // timeout(1) is part of coreutils, which is essential. In the foreground, Ctrl-C ends the program too.
-    Command::new("timeout")
+    // setpriv(1) and timeout(1) are in essential packages. A daemon that is killed takes its programs with it: one
+    // that lived on would write into what the next daemon makes at the same place. In the foreground, Ctrl-C ends
+    // the program too.
+    Command::new("setpriv")
+        .args(["--pdeathsig", "TERM", "timeout"])
         .args(["--foreground", "--kill-after=5", &limit_seconds.to_string()])
         .args(argv)
         .env("LC_ALL", "C.UTF-8")
@@ -68,7 +71,7 @@ fn output(
 }
 
 fn unrunnable(doing: &str, cause: std::io::Error) -> LabError {
-    LabError::Unrunnable { doing: doing.to_owned(), program: "timeout".to_owned(), cause }
+    LabError::Unrunnable { doing: doing.to_owned(), program: "setpriv".to_owned(), cause }
 }
 
 fn last_lines(text: &str, count: usize) -> String {

@@ -121,6 +121,16 @@ impl RealLab {
         }
     }
 
+    /// Waits until a task's log says `text`.
+    pub fn wait_for_log(&self, started: &Answer, text: &str) {
+        let upid = started.body["data"].as_str().unwrap_or_else(|| panic!("no task: {started:?}"));
+        let path = format!("/nodes/pve/tasks/{upid}/log");
+        let deadline = Instant::now() + TASK;
+        while !self.call("GET", &path, &[("limit", "500")]).body.to_string().contains(text) {
+            assert!(Instant::now() < deadline, "{upid} does not say {text}");
+        }
+    }
+
     /// Runs a call to the end of its task, which must be well.
     pub fn done(&self, method: &str, path: &str, parameters: &[(&str, &str)]) -> Vec<String> {
         let (exit, log) = self.task(&self.call(method, path, parameters));

@@ -213,13 +213,24 @@ fn a_guest_whose_making_was_cut_short_is_gone_afterwards() {
             ("hostname", "half"),
         ],
     );
+    lab.wait_for_log(&created, "ssh_host_rsa_key");
     let pid = fs::read_to_string(lab.info.state.join("daemon.pid")).expect("the daemon has a pid");
     assert!(Command::new("kill").args(["-9", &pid]).status().expect("kill runs").success());
     lab.up_again();
+    assert_eq!(programs_in(lab.info.state.as_str()), Vec::<String>::new());
     let (exit, _) = lab.task(&created);
     assert_eq!(exit, "unexpected status");
     assert_eq!(lab.call("GET", "/cluster/nextid", &[("vmid", "101")]).status, 200);
     lab.create(101, "whole");
+}
+
+/// What runs of the programs that a daemon calls, by their place on disk; one that outlived its daemon would write into
+/// what the next one makes there.
+fn programs_in(folder: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").expect("processes are listed").flatten();
+    let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains("ssh-keygen") && line.contains(folder)).collect()
 }
 
 #[test]
