@@ -1,11 +1,10 @@
 //! Which line said so: a key of a guest through all its layers.
 
 use super::{
-    Compiled, Workspace,
-    define::Definitions,
-    schema,
-    scope::{self, plain_json},
+    Compiled, Workspace, schema,
+    source::define::Definitions,
     source::{At, Node, Table, Value},
+    template::scope::{self, plain_json},
 };
 use crate::model::Target;
 use std::cell::RefCell;

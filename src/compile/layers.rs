@@ -2,9 +2,9 @@
 
 use super::{
     Workspace,
-    define::Project,
     report::Mistake,
     schema,
+    source::define::Project,
     source::{At, Member, Node, Table, Value},
     template, view,
 };

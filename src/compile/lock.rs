@@ -1,8 +1,8 @@
 //! `stacks/lock.toml`: branches resolved to commits.
 
 use super::{
-    define::Definitions,
     report::Mistake,
+    source::define::Definitions,
     source::{At, Table},
     view,
 };

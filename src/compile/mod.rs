@@ -3,54 +3,38 @@
 //! `define` reads and checks every file, the layers are merged, `guest` renders one guest after the other (in parallel) and
 //! seals its bundle. Nothing stops at the first mistake: a pass reports all of them.
 
-mod accounts;
-mod bounds;
-mod builtin;
-mod define;
-mod documents;
-pub mod env_file;
 mod explain;
-mod files;
-mod filters;
-mod firewall;
 mod guest;
-mod homes;
-mod identity;
 mod layers;
 mod lock;
-mod lookup;
-mod names;
-mod origin;
-mod overlay;
-mod place;
-mod ports;
-mod proxmox;
-mod release;
 mod report;
 mod schema;
-mod scope;
 mod seal;
-mod site;
+mod sections;
 mod source;
 mod survey;
 mod template;
 pub mod text;
-mod ufw;
-mod units;
 mod view;
 
 pub use explain::{ExplainError, Explanation, Line, explain};
 pub use guest::Branch;
 pub use lock::{Pinned, lock_text};
 pub use report::{Mistake, Report, Told};
+pub use sections::env_file;
 pub use survey::{Survey, site, survey};
 
 use crate::model::{Bundle, Site, Target};
-use define::{Definitions, node_of};
-use identity::Written;
 use layers::Stack;
 use rayon::prelude::*;
-use source::{At, Files, Node, Table};
+use sections::{
+    identity::{self, Written},
+    site,
+};
+use source::{
+    At, Files, Node, Table,
+    define::{self, Definitions, node_of},
+};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},

@@ -1,6 +1,6 @@
 //! Overlay and documents → Bundle: every entry with its hash, the manifest with its digest.
 
-use super::overlay::{Item, Overlay};
+use super::sections::overlay::{Item, Overlay};
 use crate::model::{
     Bundle, Bytes, Digest, Entry, EntryPath, GuestPath, Manifest, Part, SecretName, Target,
     UnitInputs, canonical,

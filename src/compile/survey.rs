@@ -2,9 +2,9 @@
 
 use super::{
     Mistake, Report, Sources, Workspace,
-    define::{self, Definitions},
-    site as site_file,
+    sections::site as site_file,
     source::Files,
+    source::define::{self, Definitions},
 };
 use crate::model::{Bundle, Site, Target};
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};

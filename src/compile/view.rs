@@ -1,9 +1,9 @@
 //! Typed reading of a merged table: what is missing or wrong is noted, and reading goes on.
 
 use super::{
-    origin,
     report::Mistake,
     source::{At, Files, Node, Table, Value},
+    template::origin,
     template::{Rendering, Scope, TemplateFault, Templates, is_template},
 };
 use crate::model::Target;

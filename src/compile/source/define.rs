@@ -1,12 +1,13 @@
 //! Sources → Definitions: every file read, checked against the schema, and put in its place.
 
-use super::{
-    builtin,
-    report::Mistake,
-    schema::{self, Shape},
-    source::{self, At, FileId, Files, Member, Node, Table, Value},
+use super::{At, FileId, Files, Member, Node, Table, Value, builtin};
+use crate::{
+    compile::{
+        report::Mistake,
+        schema::{self, Shape},
+    },
+    model::{EnvName, KindName, ProjectName, Target},
 };
-use crate::model::{EnvName, KindName, ProjectName, Target};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most bytes of a file of definitions or a template.
@@ -99,9 +100,9 @@ impl Reader<'_> {
         }
         if is_template_file(name)
             && !name.ends_with("/kind.toml")
-            && let Some((start, c)) = source::refused_character(self.files.text(id))
+            && let Some((start, c)) = super::refused_character(self.files.text(id))
         {
-            self.mistakes.push(source::refused(At::new(id, start..start + c.len_utf8()), c));
+            self.mistakes.push(super::refused(At::new(id, start..start + c.len_utf8()), c));
         }
         if bytes.len() > SOURCE_BYTES_MAX {
             let title = format!("`{name}` is too big: a source has at most 1 MiB");
@@ -126,7 +127,7 @@ impl Reader<'_> {
 
     /// Reads these keys of a file and leaves the others unchecked.
     fn parse_some(&mut self, file: FileId, shape: Shape, wanted: impl Fn(&str) -> bool) -> Table {
-        let mut table = source::parse(file, self.files.text(file), self.mistakes);
+        let mut table = super::parse(file, self.files.text(file), self.mistakes);
         table.retain(|key, _| wanted(key));
         schema::check_table(shape, &mut table, self.mistakes);
         table

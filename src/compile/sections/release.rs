@@ -1,13 +1,15 @@
 //! `release`: the app's checkout, how it is built, and its links in `/srv/app`.
 
-use super::{
-    lock::Pinned,
-    overlay::{Item, Overlay, optional},
-    report::Mistake,
-    source::At,
-    view::{Located, View},
+use super::overlay::{Item, Overlay, optional};
+use crate::{
+    compile::{
+        lock::Pinned,
+        report::Mistake,
+        source::At,
+        view::{Located, View},
+    },
+    model::{Access, GuestPath, Mode, Owner, ReleaseCommand, ReleaseDocument, layout},
 };
-use crate::model::{Access, GuestPath, Mode, Owner, ReleaseCommand, ReleaseDocument, layout};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where the app's folders are linked.

@@ -4,11 +4,11 @@
 use super::{
     overlay::{self, Item, Overlay},
     place,
-    report::Mistake,
-    source::At,
-    view::View,
 };
-use crate::model::GuestPath;
+use crate::{
+    compile::{report::Mistake, source::At, view::View},
+    model::GuestPath,
+};
 
 /// The home of a user, and where it was written.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! The names of a template, looked up in what the template sees.
 
 use super::{
+    Scope,
     names::{Event, Name},
-    template::Scope,
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, ops::Range};

@@ -1,9 +1,11 @@
 //! `apt`, `packages`, `databases`, `health` and `probes`.
 
-use super::{report::Mistake, source::Value, view::View};
-use crate::model::{
-    AptDocument, DatabaseName, DatabasesDocument, HealthDocument, PackageName, PostgresDatabase,
-    Probe, SecretName, UnitName,
+use crate::{
+    compile::{report::Mistake, source::Value, view::View},
+    model::{
+        AptDocument, DatabaseName, DatabasesDocument, HealthDocument, PackageName,
+        PostgresDatabase, Probe, SecretName, UnitName,
+    },
 };
 use std::collections::BTreeMap;
 
@@ -33,7 +35,7 @@ pub fn apt(stack: &View<'_>) -> AptDocument {
     AptDocument { packages: packages(stack), sources, may_start }
 }
 
-fn is_deb822(view: &View<'_>, text: &str, at: super::source::At) -> bool {
+fn is_deb822(view: &View<'_>, text: &str, at: crate::compile::source::At) -> bool {
     let has = |field: &str| text.lines().any(|line| line.starts_with(field));
     let valid = ["Types:", "URIs:", "Suites:"].iter().all(|field| has(field));
     if !valid {

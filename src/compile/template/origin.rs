@@ -1,10 +1,10 @@
 //! Where the values that a template reads were written. A value that cannot be used is told there, for there it is mended.
 
 use super::{
+    is_template,
     names::{self, Event},
-    source::{At, Files, Node, Table, Value},
-    template::is_template,
 };
+use crate::compile::source::{At, Files, Node, Table, Value};
 use std::collections::BTreeSet;
 
 /// The places of all values that a text of the definitions names, where it is a template; none of those that no layer wrote.

@@ -3,10 +3,14 @@
 use super::{
     files,
     overlay::{Item, Overlay},
-    report::Mistake,
-    view::{Located, View},
 };
-use crate::model::{Digest, GuestPath, Mode, UnitInputs, UnitName, canonical, layout};
+use crate::{
+    compile::{
+        report::Mistake,
+        view::{Located, View},
+    },
+    model::{Digest, GuestPath, Mode, UnitInputs, UnitName, canonical, layout},
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where units of the administrator are.
@@ -221,7 +225,7 @@ fn note(overlay: &Overlay, path: &GuestPath, inputs: &mut UnitInputs, reload: bo
     let digest = match overlay.items.get(path) {
         Some((Item::File { bytes, .. }, _)) => Digest::of(bytes),
         Some((Item::Secret { encoder, parts, .. }, _)) => {
-            inputs.secrets.extend(super::seal::secrets_of(parts));
+            inputs.secrets.extend(crate::compile::seal::secrets_of(parts));
             Digest::of(&canonical::to_bytes(&(encoder, parts)))
         }
         _ => return,

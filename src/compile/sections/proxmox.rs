@@ -1,14 +1,15 @@
 //! `guest`: what Proxmox is asked for.
 
-use super::{
-    identity::Identity,
-    report::Mistake,
-    site::SiteFacts,
-    source::At,
-    view::{Located, View},
-};
-use crate::model::{
-    BridgeName, GuestKind, NodeName, PoolName, ProxmoxDocument, StorageName, TemplateVolume,
+use super::{identity::Identity, site::SiteFacts};
+use crate::{
+    compile::{
+        report::Mistake,
+        source::At,
+        view::{Located, View},
+    },
+    model::{
+        BridgeName, GuestKind, NodeName, PoolName, ProxmoxDocument, StorageName, TemplateVolume,
+    },
 };
 use std::{collections::BTreeSet, net::IpAddr};
 

@@ -1,12 +1,14 @@
 //! `firewall`: ufw's settings and rules, and the promise that operators can still log in.
 
-use super::{
-    report::Mistake,
-    source::At,
-    ufw::{self, Action, Direction, Ports, Protocol, Rule},
-    view::{Located, View},
+use super::ufw::{self, Action, Direction, Ports, Protocol, Rule};
+use crate::{
+    compile::{
+        report::Mistake,
+        source::At,
+        view::{Located, View},
+    },
+    model::UfwDocument,
 };
-use crate::model::UfwDocument;
 use ipnet::IpNet;
 use std::net::IpAddr;
 

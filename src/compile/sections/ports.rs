@@ -1,6 +1,6 @@
 //! `ports`: what the services of a guest listen on.
 
-use super::{
+use crate::compile::{
     report::Mistake,
     source::{At, Value},
     view::View,

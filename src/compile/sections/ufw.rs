@@ -449,14 +449,14 @@ mod tests {
     fn the_files_are_those_that_ufw_writes_itself() {
         let rules = as_on_the_guest();
         let v4 = rules_file(Family::V4, &settings("drop"), &rules);
-        assert_eq!(v4, include_str!("../../tests/cases/ufw/user.rules"));
+        assert_eq!(v4, include_str!("../../../tests/cases/ufw/user.rules"));
         let v6 = rules_file(Family::V6, &settings("drop"), &rules);
-        assert_eq!(v6, include_str!("../../tests/cases/ufw/user6.rules"));
+        assert_eq!(v6, include_str!("../../../tests/cases/ufw/user6.rules"));
     }
 
     #[test]
     fn log_levels_and_policies_are_written_as_ufw_does() {
-        let expected = include_str!("../../tests/cases/ufw/logging-medium.rules");
+        let expected = include_str!("../../../tests/cases/ufw/logging-medium.rules");
         let settings = UfwDocument {
             logging: "medium".to_owned(),
             incoming: "reject".to_owned(),

@@ -1,12 +1,18 @@
 //! Templates: read once, rendered for every guest, and strict about every name in them.
 
-use super::{
-    bounds::{self, Bounded},
-    filters, lookup,
-    names::{self, Event},
+mod bounds;
+mod filters;
+pub(super) mod lookup;
+mod names;
+pub(super) mod origin;
+pub(super) mod scope;
+
+use crate::compile::{
     report::Mistake,
     source::{At, FileId, Node, Value},
 };
+use bounds::Bounded;
+use names::Event;
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
@@ -200,7 +206,7 @@ fn undefined(path: &str, at: At, scope: &Rendering<'_>) -> Mistake {
         return Mistake::new(at, title).help(help);
     }
     let known = lookup::paths(scope.names);
-    let help = match super::schema::nearest(path, known.iter().map(String::as_str)) {
+    let help = match crate::compile::schema::nearest(path, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "declare it in `vars` of the kind, with a default value".to_owned(),
     };

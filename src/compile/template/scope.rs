@@ -1,13 +1,13 @@
 //! What the templates of one guest see.
 
-use super::{
-    files,
+use super::{Rendering, Scope};
+use crate::compile::{
     guest::{Shared, Source},
-    identity::Identity,
-    release,
     report::Mistake,
+    sections::files,
+    sections::identity::Identity,
+    sections::release,
     source::{At, Member, Node, Table, Value},
-    template::{Rendering, Scope},
     view::{self, Lowering, View},
 };
 use serde_json::json;

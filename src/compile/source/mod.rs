@@ -1,6 +1,9 @@
 //! Files of definitions, and TOML read into a tree that knows where each value stands.
 
-use super::report::Mistake;
+mod builtin;
+pub(super) mod define;
+
+use crate::compile::report::Mistake;
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,

@@ -272,7 +272,7 @@ fn expression(
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{lookup::unknown, template::Scope},
+        super::{Scope, lookup::unknown},
         *,
     };
 

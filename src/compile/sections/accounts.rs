@@ -3,11 +3,11 @@
 use super::{
     homes::Home,
     overlay::{Overlay, optional},
-    report::Mistake,
-    source::At,
-    view::View,
 };
-use crate::model::{GuestPath, Mode, Owner};
+use crate::{
+    compile::{report::Mistake, source::At, view::View},
+    model::{GuestPath, Mode, Owner},
+};
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// Names of accounts that Debian itself makes.

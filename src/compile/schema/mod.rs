@@ -1,6 +1,6 @@
 //! Which keys a definition may have, and what they may hold.
 
-use super::{
+use crate::compile::{
     report::Mistake,
     source::{At, Member, Node, Table, Value},
 };

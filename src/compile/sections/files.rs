@@ -4,13 +4,17 @@ use super::{
     env_file,
     overlay::{self, Item, Overlay},
     place,
-    report::Mistake,
-    schema,
-    source::{At, Files, Node, Value},
-    template::{Rendering, SECRET_MARKS, Scope},
-    view::{Lowering, View},
 };
-use crate::model::{Encoder, FileClass, GuestPath, Mode, Part, SecretName, UnitName};
+use crate::{
+    compile::{
+        report::Mistake,
+        schema,
+        source::{At, Files, Node, Value},
+        template::{Rendering, SECRET_MARKS, Scope},
+        view::{Lowering, View},
+    },
+    model::{Encoder, FileClass, GuestPath, Mode, Part, SecretName, UnitName},
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Adds what the author declared file by file.
@@ -149,7 +153,7 @@ pub fn content(view: &View<'_>, scope: &Rendering<'_>) -> Option<String> {
         (Some(node), None) => template(view.lowering, node, scope),
         (None, Some(node)) => {
             let text = node.text()?;
-            if super::template::is_template(text) {
+            if crate::compile::template::is_template(text) {
                 view.lowering.template(text, node.at, scope)
             } else {
                 Some(text.to_owned())

@@ -1,11 +1,13 @@
 //! What makes a guest this guest: name, number and address. No two envs share one.
 
-use super::{
-    report::Mistake,
-    source::{At, Node, Value},
-    view::View,
+use crate::{
+    compile::{
+        report::Mistake,
+        source::{At, Node, Value},
+        view::View,
+    },
+    model::{GuestName, Target, Vmid},
 };
-use crate::model::{GuestName, Target, Vmid};
 use ipnet::IpNet;
 use std::{collections::BTreeMap, net::IpAddr};
 

@@ -1,13 +1,14 @@
 //! What will stand on a guest: gathered section by section, checked as it comes.
 
-use super::{
-    homes::Home,
-    place,
-    report::Mistake,
-    source::At,
-    view::{Located, View},
+use super::{homes::Home, place};
+use crate::{
+    compile::{
+        report::Mistake,
+        source::At,
+        view::{Located, View},
+    },
+    model::{Access, Encoder, FileClass, GuestPath, Mode, Owner, Part, UnitName},
 };
-use crate::model::{Access, Encoder, FileClass, GuestPath, Mode, Owner, Part, UnitName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One thing of the overlay.

@@ -1,14 +1,15 @@
 //! `site.toml`: Proxmox, and how operators get in.
 
-use super::{
-    accounts,
-    define::Definitions,
-    firewall,
-    report::Mistake,
-    source::{Node, Value},
-    view::{Lowering, View},
+use super::{accounts, firewall};
+use crate::{
+    compile::{
+        report::Mistake,
+        source::define::Definitions,
+        source::{Node, Value},
+        view::{Lowering, View},
+    },
+    model::{Digest, GuestAccess, NodeName, SecretName, Site, Trust},
 };
-use crate::model::{Digest, GuestAccess, NodeName, SecretName, Site, Trust};
 use ipnet::IpNet;
 
 /// What every guest takes from its site.
