@@ -2,7 +2,7 @@
 
 use super::{
     lock::{self, Pinned},
-    report::Mistake,
+    report::{Code, Mistake},
     seal,
     sections::accounts,
     sections::documents,
@@ -90,7 +90,10 @@ fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
     let Some(repo) = project.text("repo") else {
         if let Some(branch) = env.node("branch") {
             let title = "a branch of no repository";
-            env.report(Mistake::new(branch.at, title).help("add `repo` to `[project]`"));
+            env.report(
+                Mistake::new(Code::BranchWithoutRepo, branch.at, title)
+                    .help("add `repo` to `[project]`"),
+            );
         }
         return None;
     };
@@ -116,11 +119,11 @@ fn check_repo(project: &View<'_>, repo: &str, at: At) {
     if has_password {
         let title = "a repository's address must not have a password";
         let help = "let git take it from a credential helper or an SSH key";
-        project.report(Mistake::new(at, title).help(help));
+        project.report(Mistake::new(Code::PasswordInAddress, at, title).help(help));
     } else if !remote && !folder {
         let title = format!("`{repo}` is no repository that stackc reads");
         let help = "write https://…, ssh://…, or a folder of the workspace without `..`";
-        project.report(Mistake::new(at, title).help(help));
+        project.report(Mistake::new(Code::BadRepo, at, title).help(help));
     }
 }
 
@@ -139,14 +142,18 @@ fn pin(
     let Some((pin_at, table)) = shared.definitions.pins.get(target) else {
         let title =
             format!("the branch `{}` of `{target}` is not pinned to a commit", branch.branch);
-        stack.report(Mistake::new(at, title).help(format!("run `stackc lock {target}`")));
+        stack.report(
+            Mistake::new(Code::NotPinned, at, title).help(format!("run `stackc lock {target}`")),
+        );
         return None;
     };
     let pin = lock::pinned(*pin_at, table, &mut stack.lowering.mistakes.borrow_mut())?;
     if pin.repo != branch.repo || pin.branch != branch.branch.as_str() {
         let title = format!("the pin of `{target}` is for `{}` of `{}`", pin.branch, pin.repo);
         let help = format!("run `stackc lock {target}`");
-        stack.report(Mistake::new(*pin_at, title).also(at, "another is wanted").help(help));
+        stack.report(
+            Mistake::new(Code::StalePin, *pin_at, title).also(at, "another is wanted").help(help),
+        );
         return None;
     }
     Some(pin)
@@ -207,12 +214,12 @@ fn check(stack: &View<'_>, overlay: &Overlay) {
         total += size;
         if size > FILE_BYTES_MAX {
             let title = format!("`{path}` has {size} bytes; a file of a bundle has at most 1 MiB");
-            stack.report(Mistake::new(*at, title));
+            stack.report(Mistake::new(Code::FileTooBig, *at, title));
         }
     }
     if total > BUNDLE_BYTES_MAX || overlay.items.len() > ENTRIES_MAX {
         let title = format!("the bundle is too big: at most 64 MiB and {ENTRIES_MAX} entries");
-        stack.report(Mistake::new(stack.at, title));
+        stack.report(Mistake::new(Code::BundleTooBig, stack.at, title));
     }
 }
 

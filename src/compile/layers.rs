@@ -2,7 +2,7 @@
 
 use super::{
     Workspace,
-    report::Mistake,
+    report::{Code, Mistake},
     schema,
     source::define::Project,
     source::{At, Member, Node, Table, Value},
@@ -121,7 +121,7 @@ fn unknown(name: &str, known: Option<&Table>, member: &Member) -> Mistake {
         None => "declare it in `vars` of the kind, with a default value".to_owned(),
     };
     let title = format!("the kind has no variable `{name}`");
-    Mistake::new(member.key, title).label("unknown").help(help)
+    Mistake::new(Code::UnknownVariable, member.key, title).label("unknown").help(help)
 }
 
 /// What a template makes is text, whatever it is made of.
@@ -134,6 +134,7 @@ fn wrong_type(name: &str, default: &Node, written: &Node) -> Option<Mistake> {
     }
     let (wanted, found) = (default.value.noun(), written.value.noun());
     let title = format!("the kind's variable `{name}` is {wanted}, not {found}");
-    let mistake = Mistake::new(written.at, title).label(format!("this is {found}"));
+    let mistake =
+        Mistake::new(Code::WrongType, written.at, title).label(format!("this is {found}"));
     Some(mistake.also(default.at, "the kind's default").help(format!("write {wanted}")))
 }

@@ -1,7 +1,7 @@
 //! `stacks/lock.toml`: branches resolved to commits.
 
 use super::{
-    report::Mistake,
+    report::{Code, Mistake},
     source::define::Definitions,
     source::{At, Table},
     view,
@@ -43,7 +43,9 @@ fn object_id((text, at): (String, At), mistakes: &mut Vec<Mistake>) -> Option<St
         return Some(text);
     }
     let title = format!("`{text}` is no object of git: 40 lower-case hex digits are");
-    mistakes.push(Mistake::new(at, title).help("run `stackc lock`, which writes this file"));
+    mistakes.push(
+        Mistake::new(Code::BadPin, at, title).help("run `stackc lock`, which writes this file"),
+    );
     None
 }
 
@@ -58,7 +60,7 @@ pub fn all(definitions: &Definitions, mistakes: &mut Vec<Mistake>) -> BTreeMap<T
 pub fn unused(definitions: &Definitions, used: &BTreeSet<&Target>) -> Vec<Mistake> {
     let pins = definitions.pins.iter().filter(|(target, _)| !used.contains(target));
     pins.map(|(target, (at, _))| {
-        Mistake::new(*at, format!("nothing is built from the pin of `{target}`"))
+        Mistake::new(Code::UnusedPin, *at, format!("nothing is built from the pin of `{target}`"))
             .label("unused")
             .help("run `stackc lock`, which removes it")
     })

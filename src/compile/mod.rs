@@ -20,7 +20,7 @@ mod view;
 pub use explain::{ExplainError, Explanation, Line, explain};
 pub use guest::Branch;
 pub use lock::{Pinned, lock_text};
-pub use report::{Mistake, Report, Told};
+pub use report::{Code, Mistake, Report, Told};
 pub use sections::env_file;
 pub use survey::{Survey, site, survey};
 

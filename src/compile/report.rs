@@ -1,7 +1,9 @@
 //! Mistakes in definitions: what, where, how to fix. All of a pass at once.
 
+mod code;
 mod told;
 
+pub use code::Code;
 pub use told::Told;
 
 use super::source::{At, FileId, Files};
@@ -18,6 +20,7 @@ use std::{
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mistake {
     at: At,
+    code: Code,
     title: String,
     label: String,
     also: Vec<(At, String)>,
@@ -31,10 +34,11 @@ pub struct Mistake {
 
 impl Mistake {
     /// A mistake at a place: one sentence, lower case, no full stop.
-    pub(super) fn new(at: At, title: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, at: At, title: impl Into<String>) -> Self {
         let label = "here".to_owned();
         Self {
             at,
+            code,
             title: one_line(&title.into()),
             label,
             also: Vec::new(),
@@ -94,6 +98,11 @@ impl Mistake {
     /// The file that it hides.
     pub(super) fn hidden_file(&self) -> Option<FileId> {
         self.hides_file.then_some(self.at.file)
+    }
+
+    /// What kind of mistake it is.
+    pub fn code(&self) -> Code {
+        self.code
     }
 
     /// What is wrong, without the place.
@@ -191,7 +200,7 @@ impl Report {
             Weight::Error => Level::ERROR,
             Weight::Warning => Level::WARNING,
         };
-        let title = level.primary_title(mistake.title.as_str());
+        let title = level.primary_title(mistake.title.as_str()).id(mistake.code.as_str());
         let mut group = Group::with_title(title);
         while let Some((first, ..)) = places.first() {
             let file = first.file;

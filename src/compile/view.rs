@@ -1,7 +1,7 @@
 //! Typed reading of a merged table: what is missing or wrong is noted, and reading goes on.
 
 use super::{
-    report::Mistake,
+    report::{Code, Mistake},
     source::{At, Files, Node, Table, Value},
     template::origin,
     template::{Rendering, Scope, TemplateFault, Templates, is_template},
@@ -103,7 +103,7 @@ impl<'a> Lowering<'a> {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.report(Mistake::new(at, error.to_string()));
+                self.report(Mistake::new(Code::BadValue, at, error.to_string()));
                 None
             }
         }
@@ -182,7 +182,7 @@ impl<'a> View<'a> {
             let (low, high) = range.into_inner();
             let title =
                 format!("`{key}` is `{written}`, which is not a number from {low} to {high}");
-            self.lowering.report(Mistake::new(node.at, title));
+            self.lowering.report(Mistake::new(Code::OutOfRange, node.at, title));
             return None;
         };
         Some(Located { value, at: node.at })
@@ -256,7 +256,7 @@ impl<'a> View<'a> {
 
 /// A key that has to be there and is not.
 pub fn missing(at: At, key: &str) -> Mistake {
-    Mistake::new(at, format!("`{key}` is missing"))
+    Mistake::new(Code::MissingKey, at, format!("`{key}` is missing"))
         .label("in this table")
         .help(format!("add `{key} = …`"))
 }

@@ -1,14 +1,20 @@
 //! Definitions to bundles: cases, rejected input, and laws.
 
 use stackc::{
-    compile::{self, Compiled, Report, Sources, env_file, text},
+    compile::{self, Code, Compiled, Report, Sources, env_file, text},
     model::{
         Access, Bundle, Bytes, Digest, Entry, EntryPath, FileClass, Manifest, Mode, Target,
         canonical,
     },
     store,
 };
-use std::{collections::BTreeMap, fs, path::Path, path::PathBuf, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    path::PathBuf,
+    process::Command,
+};
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -73,22 +79,65 @@ fn the_worked_examples_compile_to_this() {
     }
 }
 
-/// Each file of `reject` as the project `x` of a good site.
+/// Every case of `reject`: a file is the project `x` of a good site, a folder is laid over that workspace.
+fn reject_cases() -> BTreeMap<String, Sources> {
+    let folder = cases().join("reject");
+    let entries = fs::read_dir(&folder).expect("the folder is there");
+    let paths = entries.map(|entry| entry.expect("it is readable").path());
+    let case = |path: PathBuf| {
+        let name = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
+        match path.extension() {
+            None => Some((name, with_folder(&path))),
+            Some(end) if end == "toml" => {
+                Some((name, with_project(&fs::read(&path).expect("it is readable"))))
+            }
+            Some(_) => None,
+        }
+    };
+    paths.filter_map(case).collect()
+}
+
+/// A good workspace with the files of a folder; those that its `REMOVED` names, a line each, are taken out.
+fn with_folder(folder: &Path) -> Sources {
+    let mut sources = sources(&cases().join("node_app"));
+    if let Ok(removed) = fs::read_to_string(folder.join("REMOVED")) {
+        sources.files.retain(|name, _| !removed.lines().any(|line| line == name));
+    }
+    for entry in walkdir::WalkDir::new(folder) {
+        let entry = entry.expect("the case is readable");
+        let name = entry.path().strip_prefix(folder).expect("it lies in its folder");
+        if entry.file_type().is_file() && name != Path::new("REMOVED") {
+            let bytes = fs::read(entry.path()).expect("it is readable");
+            sources.files.insert(name.to_string_lossy().into_owned(), bytes);
+        }
+    }
+    sources
+}
+
 #[test]
 fn rejected_definitions_are_told_with_place_and_remedy() {
     let folder = cases().join("reject");
-    let mut files: Vec<_> = fs::read_dir(&folder)
-        .expect("the folder is there")
-        .map(|entry| entry.expect("it is readable").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
-        .collect();
-    files.sort();
-    assert!(files.len() >= 12, "the folder has its cases");
-    for file in files {
-        let report = rejected(&with_project(&fs::read(&file).expect("it is readable")));
-        let name = file.file_stem().expect("it has a name").to_string_lossy();
-        snapshot(&folder, &name, &report.render(false));
+    let rejects = reject_cases();
+    assert!(rejects.len() >= 12, "the folder has its cases");
+    for (name, sources) in rejects {
+        snapshot(&folder, &name, &rejected(&sources).render(false));
     }
+}
+
+/// Warnings, and sizes that no file of a repository should have: each has a test of its own.
+const TOLD_ELSEWHERE: [Code; 5] =
+    [Code::BundleTooBig, Code::SourceTooBig, Code::FileTooBig, Code::UnreadFile, Code::UnusedPin];
+
+#[test]
+fn every_kind_of_mistake_has_a_case_that_shows_it() {
+    let reports: Vec<_> = reject_cases().values().map(rejected).collect();
+    let shown: BTreeSet<_> =
+        reports.iter().flat_map(Report::mistakes).map(stackc::compile::Mistake::code).collect();
+    let missing: Vec<_> =
+        Code::ALL.iter().filter(|c| !shown.contains(c) && !TOLD_ELSEWHERE.contains(c)).collect();
+    assert_eq!(missing, Vec::<&Code>::new(), "add a case to tests/cases/reject");
+    let twice = TOLD_ELSEWHERE.iter().filter(|code| shown.contains(code)).count();
+    assert_eq!(twice, 0, "a case shows what is said to be shown elsewhere");
 }
 
 pub fn with_project(text: &[u8]) -> Sources {
@@ -368,7 +417,7 @@ fn a_pin_that_no_env_uses_is_told_and_stops_nothing() {
     sources.files.get_mut("stacks/lock.toml").expect("it is there").extend(gone.as_bytes());
     let warnings = compiled(&sources).warnings.expect("one warning").to_string();
     assert!(
-        warnings.starts_with("warning: nothing is built from the pin of `shop/gone`"),
+        warnings.starts_with("warning[unused-pin]: nothing is built from the pin of `shop/gone`"),
         "{warnings}"
     );
     assert!(warnings.contains("stacks/lock.toml:38:7"), "{warnings}");

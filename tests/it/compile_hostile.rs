@@ -72,7 +72,7 @@ fn thousands_of_mistakes_are_counted_and_the_first_are_shown() {
         &[("stacks/y.toml", format!("[project]\nkind = \"base\"\n{keys}").as_bytes())],
     );
     assert_eq!(count, 5000);
-    assert_eq!(told.matches("error: ").count(), 100);
+    assert_eq!(told.matches("error[unknown-key]: ").count(), 100);
     assert!(told.ends_with("5000 mistakes, of which the first 100 are shown; nothing was built\n"));
 }
 
@@ -106,3 +106,40 @@ fn a_loop_bomb_in_a_template_ends_and_is_told_at_the_loop() {
     assert!(report.to_string().contains("templates/node-app/backend.service.tera:6:1"), "{report}");
     assert!(report.to_string().contains("too many turns"), "{report}");
 }
+
+/// Sizes that no file of a repository should have.
+#[test]
+fn sources_files_and_bundles_that_are_too_big_are_told() {
+    let big = vec![b'#'; (1 << 20) + 1];
+    let (told, _) = rejected_with("base", &[("templates/big.tera", &big)]);
+    assert!(told.contains("error[source-too-big]: `templates/big.tera` is too big"), "{told}");
+
+    let variables = |from: usize| {
+        let lines = (from..from + 600).map(|n| format!("V{n} = \"{}\"\n", "x".repeat(1000)));
+        lines.collect::<String>()
+    };
+    let kind = format!(
+        "extends = \"base\"\n[env_file]\npath = \"/srv/x.env\"\n[env_vars]\n{}",
+        variables(0)
+    );
+    let project =
+        format!("[project]\nkind = \"many\"\n[project.env_vars]\n{}{ENV}", variables(600));
+    let files =
+        [("templates/many/kind.toml", kind.as_bytes()), ("stacks/y.toml", project.as_bytes())];
+    let (told, _) = rejected_with("base", &files);
+    assert!(told.contains("error[file-too-big]: `/srv/x.env` has 1207290 bytes"), "{told}");
+
+    let half = "x".repeat(1 << 19);
+    let file = |n: usize| format!("[files.f{n}]\npath = \"/srv/f{n}\"\ntemplate = \"half\"\n");
+    let kind = format!("extends = \"base\"\n{}", (0..130).map(file).collect::<String>());
+    let project = format!("[project]\nkind = \"many\"\n{ENV}");
+    let files = [
+        ("templates/many/half", half.as_bytes()),
+        ("templates/many/kind.toml", kind.as_bytes()),
+        ("stacks/y.toml", project.as_bytes()),
+    ];
+    let (told, _) = rejected_with("base", &files);
+    assert!(told.contains("error[bundle-too-big]: the bundle is too big"), "{told}");
+}
+
+const ENV: &str = "[envs.dev]\nname = \"y-dev\"\nvmid = 150\nip = \"10.0.10.150/24\"\n";

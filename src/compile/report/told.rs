@@ -14,6 +14,8 @@ pub struct Told {
     pub line: usize,
     /// Counted from 1, in characters.
     pub column: usize,
+    /// The kind of mistake, such as `unknown-key`.
+    pub code: &'static str,
     pub message: String,
     /// How to fix it.
     pub help: Option<String>,
@@ -51,6 +53,7 @@ impl Report {
             file: self.files.name(mistake.at.file).to_owned(),
             line,
             column,
+            code: mistake.code.as_str(),
             message: mistake.title.clone(),
             help: mistake.help.clone(),
             guests: mistake.guests.iter().map(Target::to_string).collect(),

@@ -1,7 +1,7 @@
 //! Which keys a definition may have, and what they may hold.
 
 use crate::compile::{
-    report::Mistake,
+    report::{Code, Mistake},
     source::{At, Member, Node, Table, Value},
 };
 
@@ -306,7 +306,7 @@ pub fn check(shape: Shape, node: &mut Node, mistakes: &mut Vec<Mistake>) {
 }
 
 fn wrong_type(at: At, wanted: &str, found: &str) -> Mistake {
-    Mistake::new(at, format!("{wanted} is wanted here, not {found}"))
+    Mistake::new(Code::WrongType, at, format!("{wanted} is wanted here, not {found}"))
         .label(format!("this is {found}"))
         .help(format!("write {wanted}"))
 }
@@ -336,7 +336,9 @@ fn unknown(shape: Shape, key: &str, member: &Member) -> Mistake {
             None => format!("the keys known here are {}", known.join(", ")),
         },
     };
-    Mistake::new(member.key, format!("the key `{key}` is unknown here")).label("unknown").help(help)
+    Mistake::new(Code::UnknownKey, member.key, format!("the key `{key}` is unknown here"))
+        .label("unknown")
+        .help(help)
 }
 
 /// The table that has this key: one that may stand here, or one of a stack.
@@ -397,6 +399,10 @@ fn merge_node(shape: Shape, weak: &mut Node, strong: &Member, mistakes: &mut Vec
 }
 
 fn nothing_to_remove(key: &str, at: At) -> Mistake {
-    Mistake::new(at, format!("no weaker layer has an entry `{key}` that `false` could remove"))
-        .help("leave the line out, or write \"false\" in quotes where you mean the text")
+    Mistake::new(
+        Code::NothingToRemove,
+        at,
+        format!("no weaker layer has an entry `{key}` that `false` could remove"),
+    )
+    .help("leave the line out, or write \"false\" in quotes where you mean the text")
 }

@@ -5,7 +5,11 @@ use super::{
     overlay::{Overlay, optional},
 };
 use crate::{
-    compile::{report::Mistake, source::At, view::View},
+    compile::{
+        report::{Code, Mistake},
+        source::At,
+        view::View,
+    },
     model::{GuestPath, Mode, Owner},
 };
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -18,7 +22,10 @@ pub fn add(stack: &View<'_>, keys: &BTreeMap<String, String>, overlay: &mut Over
         let Some(user) = view.lowering.parse::<Owner>(name, view.at) else { continue };
         if SYSTEM.contains(&name) {
             let title = format!("`{name}` is an account of the system");
-            view.report(Mistake::new(view.at, title).help("declare a user of your own"));
+            view.report(
+                Mistake::new(Code::SystemAccount, view.at, title)
+                    .help("declare a user of your own"),
+            );
             continue;
         }
         add_account(&view, &user, overlay);
@@ -42,7 +49,7 @@ fn add_account(view: &View<'_>, user: &Owner, overlay: &mut Overlay) {
     let comment = view.text("comment").map_or_else(|| user.to_string(), |text| text.value);
     if comment.contains(['"', '\\', ':', '\n']) {
         let title = "a user's comment cannot have quotes, backslashes, colons or line feeds";
-        view.report(Mistake::new(view.at, title));
+        view.report(Mistake::new(Code::BadComment, view.at, title));
         return;
     }
     let (Some(home), Some(shell)) = (home, shell) else { return };
@@ -107,7 +114,7 @@ pub fn public_keys(
         } else {
             format!("the files there are {}", known.join(", "))
         };
-        view.report(Mistake::new(at, title).help(help));
+        view.report(Mistake::new(Code::MissingFile, at, title).help(help));
         return None;
     };
     let lines =
@@ -116,7 +123,10 @@ pub fn public_keys(
     let is_key = |line: &String| line.split(' ').next().is_some_and(|t| KEY_TYPES.contains(&t));
     if lines.is_empty() || !lines.iter().all(is_key) {
         let title = format!("`{file}` has a line that is no public key of OpenSSH");
-        view.report(Mistake::new(at, title).help("put one key a line, as `ssh-keygen` writes it"));
+        view.report(
+            Mistake::new(Code::BadPublicKey, at, title)
+                .help("put one key a line, as `ssh-keygen` writes it"),
+        );
         return None;
     }
     Some(lines)

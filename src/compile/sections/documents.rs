@@ -1,7 +1,11 @@
 //! `apt`, `packages`, `databases`, `health` and `probes`.
 
 use crate::{
-    compile::{report::Mistake, source::Value, view::View},
+    compile::{
+        report::{Code, Mistake},
+        source::Value,
+        view::View,
+    },
     model::{
         AptDocument, DatabaseName, DatabasesDocument, HealthDocument, PackageName,
         PostgresDatabase, Probe, SecretName, UnitName,
@@ -26,7 +30,9 @@ pub fn apt(stack: &View<'_>) -> AptDocument {
         let text = node.text().and_then(|text| apt.lowering.text(text, node.at));
         if !name.chars().all(plain) {
             let title = format!("`{name}` is no name of a source: apt would skip its file");
-            apt.report(Mistake::new(at, title).help("use letters, digits, `-` and `_`"));
+            apt.report(
+                Mistake::new(Code::BadName, at, title).help("use letters, digits, `-` and `_`"),
+            );
         } else if let Some(text) = text.filter(|text| is_deb822(&apt, text, node.at)) {
             sources.insert(name.to_owned(), text);
         }
@@ -41,7 +47,8 @@ fn is_deb822(view: &View<'_>, text: &str, at: crate::compile::source::At) -> boo
     if !valid {
         let title = "a source of packages needs Types, URIs and Suites";
         view.report(
-            Mistake::new(at, title).help("write it in the form of sources.list(5), deb822"),
+            Mistake::new(Code::BadAptSource, at, title)
+                .help("write it in the form of sources.list(5), deb822"),
         );
     }
     valid
@@ -63,7 +70,7 @@ fn packages(stack: &View<'_>) -> BTreeMap<PackageName, String> {
             Some(version) => {
                 let title = format!("`{version}` is no version of a package");
                 let help = "write it as `apt-cache policy` shows it, or `true` for the newest";
-                stack.report(Mistake::new(node.at, title).help(help));
+                stack.report(Mistake::new(Code::BadVersion, node.at, title).help(help));
             }
             None => {}
         }
@@ -111,7 +118,10 @@ fn probe(view: &View<'_>) -> Option<Probe> {
     let named: Vec<_> = KINDS.iter().filter(|kind| view.table.contains_key(**kind)).collect();
     let [kind] = named.as_slice() else {
         let title = "a probe has exactly one of `http`, `tcp`, `command` and `unit`";
-        view.report(Mistake::new(view.at, title).help("add one, or split it into two probes"));
+        view.report(
+            Mistake::new(Code::ProbeOfOneKind, view.at, title)
+                .help("add one, or split it into two probes"),
+        );
         return None;
     };
     let timeout_seconds = view.number_or("timeout_seconds", 1..=300, PROBE_SECONDS)?;
@@ -123,7 +133,7 @@ fn probe(view: &View<'_>) -> Option<Probe> {
             let argv: Vec<_> = view.texts("command").into_iter().map(|word| word.value).collect();
             if argv.first().is_none_or(|program| !program.starts_with('/')) {
                 let title = "a probe's command begins with the absolute path of a program";
-                view.report(Mistake::new(view.at, title));
+                view.report(Mistake::new(Code::RelativeProgram, view.at, title));
                 return None;
             }
             Some(Probe::Command { argv, timeout_seconds })
@@ -137,7 +147,7 @@ fn http(table: &View<'_>, timeout_seconds: u32) -> Option<Probe> {
     let path = match table.text("path") {
         Some(path) if !path.value.starts_with('/') || path.value.contains([' ', '\r', '\n']) => {
             let title = format!("`{}` is no path of a URL", path.value);
-            table.report(Mistake::new(path.at, title).help("begin it with `/`"));
+            table.report(Mistake::new(Code::BadUrlPath, path.at, title).help("begin it with `/`"));
             return None;
         }
         Some(path) => path.value,

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     compile::{
-        report::Mistake,
+        report::{Code, Mistake},
         schema,
         source::{At, Files, Node, Value},
         template::{Rendering, SECRET_MARKS, Scope},
@@ -25,7 +25,8 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
             if place::is_shared(&path.value) {
                 let title = format!("`{}` is a folder that others live in", path.value);
                 view.report(
-                    Mistake::new(path.at, title).help("declare a folder of your own in it"),
+                    Mistake::new(Code::SharedFolder, path.at, title)
+                        .help("declare a folder of your own in it"),
                 );
                 continue;
             }
@@ -36,7 +37,7 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
         let target = view.need_text("target");
         if let (Some(path), Some(target)) = (view.need::<GuestPath>("path"), target) {
             if target.value.is_empty() || target.value.chars().any(char::is_control) {
-                view.report(Mistake::new(target.at, "a link needs a target"));
+                view.report(Mistake::new(Code::BadLinkTarget, target.at, "a link needs a target"));
             } else {
                 overlay.add(path.value, Item::Link { target: target.value }, path.at, &view);
             }
@@ -66,7 +67,9 @@ fn file(view: &View<'_>, scope: &Scope, path: Option<&GuestPath>) -> Option<Item
     if let (Some(secret), Some(written)) = (view.node("secret"), written) {
         let title = "an entry that is a secret has no `template` or `text`";
         let help = "take one of the two out; a text with a secret in it has `secrets`";
-        let mistake = Mistake::new(written.at, title).also(secret.at, "the secret").help(help);
+        let mistake = Mistake::new(Code::TwoContents, written.at, title)
+            .also(secret.at, "the secret")
+            .help(help);
         view.lowering.report_as_written(mistake);
         return None;
     }
@@ -102,12 +105,14 @@ fn class(view: &View<'_>, path: &GuestPath) -> Option<FileClass> {
         ("B", _) => Some(FileClass::Copied),
         ("A", FileClass::Copied) => {
             let title = format!("`{path}` is read at boot or login and cannot be a link");
-            view.report(Mistake::new(written.at, title).help("leave `class` out"));
+            view.report(
+                Mistake::new(Code::LinkAtBoot, written.at, title).help("leave `class` out"),
+            );
             None
         }
         (other, _) => {
             let title = format!("`{other}` is no class: write \"A\" (a link) or \"B\" (a copy)");
-            view.report(Mistake::new(written.at, title));
+            view.report(Mistake::new(Code::UnknownWord, written.at, title));
             None
         }
     }
@@ -161,7 +166,7 @@ pub fn content(view: &View<'_>, scope: &Rendering<'_>) -> Option<String> {
         }
         (Some(template), Some(text)) => {
             let title = "an entry has either `template` or `text`, not both";
-            view.lowering.report_as_written(Mistake::new(text.at, title).also(template.at, "the template").help(
+            view.lowering.report_as_written(Mistake::new(Code::TwoContents, text.at, title).also(template.at, "the template").help(
                 "a stronger layer cannot swap one for the other; remove the entry with `false` and add a new one",
             ));
             None
@@ -170,7 +175,8 @@ pub fn content(view: &View<'_>, scope: &Rendering<'_>) -> Option<String> {
             if !view.table.contains_key("template") && !view.table.contains_key("text") {
                 let title = "the entry has no content";
                 view.report(
-                    Mistake::new(view.at, title).help("add `template = \"…\"` or `text = \"…\"`"),
+                    Mistake::new(Code::NoContent, view.at, title)
+                        .help("add `template = \"…\"` or `text = \"…\"`"),
                 );
             }
             None
@@ -184,7 +190,7 @@ fn template(lowering: &Lowering<'_>, node: &Node, scope: &Rendering<'_>) -> Opti
     if written.starts_with('/') || written.split('/').any(|part| ["", ".", ".."].contains(&part)) {
         let title = format!("`{written}` is no name of a template");
         let help = format!("write the path of a file below `{folder}`, without `..`");
-        lowering.report(Mistake::new(node.at, title).help(help));
+        lowering.report(Mistake::new(Code::BadTemplateName, node.at, title).help(help));
         return None;
     }
     let name = format!("{folder}{written}");
@@ -194,7 +200,10 @@ fn template(lowering: &Lowering<'_>, node: &Node, scope: &Rendering<'_>) -> Opti
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("add the file `{name}`"),
         };
-        lowering.report(Mistake::new(node.at, format!("there is no template `{name}`")).help(help));
+        lowering.report(
+            Mistake::new(Code::UnknownTemplate, node.at, format!("there is no template `{name}`"))
+                .help(help),
+        );
         return None;
     }
     lowering.template(&name, node.at, scope)
@@ -217,7 +226,10 @@ pub fn env_file(stack: &View<'_>, overlay: &mut Overlay) -> Option<GuestPath> {
     if !stack.table.contains_key("env_file") {
         if let Some((name, at, _)) = stack.entries("env_vars").next() {
             let title = format!("`{name}` has nowhere to go: no layer declares `env_file`");
-            stack.report(Mistake::new(at, title).help("add `[env_file]` with `path` to the kind"));
+            stack.report(
+                Mistake::new(Code::NoEnvFile, at, title)
+                    .help("add `[env_file]` with `path` to the kind"),
+            );
         }
         return None;
     }
@@ -249,7 +261,10 @@ fn readers(view: &View<'_>) -> bool {
         if !DOTENV.contains(&reader.value.as_str()) && !EXACT.contains(&reader.value.as_str()) {
             let title = format!("`{}` is no known reader of env files", reader.value);
             let known = EXACT.iter().chain(&DOTENV).copied().collect::<Vec<_>>().join(", ");
-            view.report(Mistake::new(reader.at, title).help(format!("known are {known}")));
+            view.report(
+                Mistake::new(Code::UnknownWord, reader.at, title)
+                    .help(format!("known are {known}")),
+            );
         }
     }
     strict
@@ -269,14 +284,16 @@ fn variables(stack: &View<'_>, is_strict: bool) -> Vec<Part> {
         let Some(value) = plain(stack.lowering, node) else { continue };
         if is_strict && !env_file::is_universal(&value) {
             let title = format!("readers of `{key}` would disagree about its value");
-            stack.report(Mistake::new(node.at, title).help(
+            stack.report(Mistake::new(Code::AmbiguousValue, node.at, title).help(
                 "leave out quotes, backslashes and `${`, or take dotenv readers out of `env_file.readers`",
             ));
         }
         match (env_file::encode(key, &value), parts.last_mut()) {
             (Ok(line), Some(Part::Literal(lines))) => lines.push_str(&line),
             (Ok(line), _) => parts.push(Part::Literal(line)),
-            (Err(error), _) => stack.report(Mistake::new(at, error.to_string())),
+            (Err(error), _) => {
+                stack.report(Mistake::new(Code::BadEnvVariable, at, error.to_string()))
+            }
         }
     }
     parts
@@ -286,7 +303,7 @@ fn is_name(stack: &View<'_>, key: &str, at: At) -> bool {
     let valid = env_file::is_name(key);
     if !valid {
         let error = env_file::EnvFileError::Name { key: key.to_owned() };
-        stack.report(Mistake::new(at, error.to_string()));
+        stack.report(Mistake::new(Code::BadEnvVariable, at, error.to_string()));
     }
     valid
 }

@@ -3,7 +3,7 @@
 use super::ufw::{self, Action, Direction, Ports, Protocol, Rule};
 use crate::{
     compile::{
-        report::Mistake,
+        report::{Code, Mistake},
         source::At,
         view::{Located, View},
     },
@@ -59,7 +59,10 @@ fn word(view: &View<'_>, key: &str, default: &str, known: &[(&str, &str)]) -> Op
     if found.is_none() {
         let words: Vec<_> = known.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let title = format!("`{}` is no value of `{key}`", written.value);
-        view.report(Mistake::new(written.at, title).help(format!("write {}", words.join(", "))));
+        view.report(
+            Mistake::new(Code::UnknownWord, written.at, title)
+                .help(format!("write {}", words.join(", "))),
+        );
     }
     found.map(|(_, written)| (*written).to_owned())
 }
@@ -105,7 +108,10 @@ fn rule(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
     let (ports, from, to) = (ports?, from?, to?);
     if ports.is_multi_or_none() && !ports.0.is_empty() && protocol == Protocol::Any {
         let title = "ranges and lists of ports need a protocol";
-        view.report(Mistake::new(view.at, title).help("add `protocol = \"tcp\"` or \"udp\""));
+        view.report(
+            Mistake::new(Code::PortsNeedProtocol, view.at, title)
+                .help("add `protocol = \"tcp\"` or \"udp\""),
+        );
         return None;
     }
     let interface = interface(view)?;
@@ -151,7 +157,10 @@ fn sources(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Option<IpNet>>> 
         networks.push(None);
     } else if networks.is_empty() {
         let title = "a rule from nowhere does nothing";
-        view.report(Mistake::new(view.at, title).help("name a network, or leave `from` out"));
+        view.report(
+            Mistake::new(Code::RuleFromNowhere, view.at, title)
+                .help("name a network, or leave `from` out"),
+        );
         return None;
     }
     Some(networks)
@@ -171,7 +180,7 @@ pub fn parse_network(view: &View<'_>, text: &str, at: At) -> Option<IpNet> {
     if network.is_none() {
         let title = format!("`{text}` is no network");
         let help = "write it as 10.0.10.0/24, as one address, or as \"management\"";
-        view.report(Mistake::new(at, title).help(help));
+        view.report(Mistake::new(Code::BadNetwork, at, title).help(help));
     }
     network.map(|network| network.trunc())
 }
@@ -185,7 +194,10 @@ fn interface(view: &View<'_>) -> Option<Option<String>> {
         && text.value.chars().all(plain);
     if !valid {
         let title = format!("`{}` is no network interface", text.value);
-        view.report(Mistake::new(text.at, title).help("write its name, such as \"eth0\""));
+        view.report(
+            Mistake::new(Code::BadInterface, text.at, title)
+                .help("write its name, such as \"eth0\""),
+        );
     }
     valid.then_some(Some(text.value))
 }
@@ -196,7 +208,7 @@ fn comment(view: &View<'_>) -> Option<Option<String>> {
     let valid = !text.value.chars().any(|c| c.is_control() || c == '\'');
     if !valid {
         let title = "a rule's comment cannot have single quotes or control characters";
-        view.report(Mistake::new(text.at, title));
+        view.report(Mistake::new(Code::BadComment, text.at, title));
     }
     valid.then_some(Some(text.value).filter(|text| !text.is_empty()))
 }
@@ -208,7 +220,11 @@ fn check_management(view: &View<'_>, firewall: &Firewall, management: &[IpNet]) 
             let title =
                 format!("this firewall shuts operators of {network} out of port {SSH_PORT}");
             let help = "add a rule: `[firewall.rules.ssh]` with `port = 22`, `protocol = \"tcp\"`, `from = \"management\"`";
-            view.report(Mistake::new(view.at, title).help(help).in_guest(view.lowering.target));
+            view.report(
+                Mistake::new(Code::OperatorsShutOut, view.at, title)
+                    .help(help)
+                    .in_guest(view.lowering.target),
+            );
         }
     }
 }

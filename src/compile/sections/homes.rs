@@ -6,7 +6,11 @@ use super::{
     place,
 };
 use crate::{
-    compile::{report::Mistake, source::At, view::View},
+    compile::{
+        report::{Code, Mistake},
+        source::At,
+        view::View,
+    },
     model::GuestPath,
 };
 
@@ -21,7 +25,8 @@ pub struct Home {
 pub fn check(stack: &View<'_>, overlay: &Overlay) {
     for (n, home) in overlay.homes.iter().enumerate() {
         let refused = place::home_refusal(&home.path).map(|why| {
-            Mistake::new(home.at, format!("`{}` cannot be a user's home", home.path)).label(why)
+            Mistake::new(Code::BadHome, home.at, format!("`{}` cannot be a user's home", home.path))
+                .label(why)
         });
         let owned =
             || overlay.items.iter().find_map(|(path, (item, at))| beside(home, path, item, *at));
@@ -44,7 +49,7 @@ fn beside(home: &Home, path: &GuestPath, item: &Item, at: At) -> Option<Mistake>
     } else {
         return None;
     };
-    Some(Mistake::new(home.at, title).label("the home").also(at, "the entry"))
+    Some(Mistake::new(Code::BadHome, home.at, title).label("the home").also(at, "the entry"))
 }
 
 fn is_roots(item: &Item) -> bool {
@@ -60,5 +65,9 @@ fn together(home: &Home, other: &Home) -> Option<Mistake> {
     } else {
         return None;
     };
-    Some(Mistake::new(home.at, title).label("one home").also(other.at, "the other one"))
+    Some(
+        Mistake::new(Code::BadHome, home.at, title)
+            .label("one home")
+            .also(other.at, "the other one"),
+    )
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     compile::{
-        report::Mistake,
+        report::{Code, Mistake},
         source::{At, Node, Value},
         view::View,
     },
@@ -45,7 +45,7 @@ fn vmid(env: &View<'_>) -> Option<(Vmid, At)> {
     let vmid = u32::try_from(*number).ok().and_then(|number| Vmid::try_from(number).ok());
     if vmid.is_none() {
         let title = format!("{number} is not a guest number");
-        env.report(Mistake::new(*at, title).help("Proxmox has 100 to 999999999"));
+        env.report(Mistake::new(Code::OutOfRange, *at, title).help("Proxmox has 100 to 999999999"));
     }
     Some((vmid?, *at))
 }
@@ -54,7 +54,7 @@ fn ip(env: &View<'_>) -> Option<(IpNet, At)> {
     let text = env.need_text("ip")?;
     let refuse = |title: String| {
         let help = "write an address and its prefix length, such as 10.0.10.101/24";
-        env.report(Mistake::new(text.at, title).help(help));
+        env.report(Mistake::new(Code::BadAddress, text.at, title).help(help));
         None
     };
     let Ok(ip) = text.value.parse::<IpNet>() else {
@@ -107,7 +107,7 @@ fn note<'a, K: Ord>(
 }
 
 fn twice(what: &str, target: &Target, at: At, (other, first): (&Target, At)) -> Mistake {
-    Mistake::new(at, format!("`{target}` and `{other}` have the same {what}"))
+    Mistake::new(Code::SameIdentity, at, format!("`{target}` and `{other}` have the same {what}"))
         .label("again here")
         .also(first, "first here")
         .help("each env is a guest of its own: give it another one")

@@ -3,7 +3,7 @@
 use super::{homes::Home, place};
 use crate::{
     compile::{
-        report::Mistake,
+        report::{Code, Mistake},
         source::At,
         view::{Located, View},
     },
@@ -46,13 +46,13 @@ impl Overlay {
     /// Adds an item, unless its path may not be a bundle's or is taken.
     pub fn add(&mut self, path: GuestPath, item: Item, at: At, view: &View<'_>) {
         if let Some((title, help)) = place::refusal(&path) {
-            view.report(Mistake::new(at, title).help(help));
+            view.report(Mistake::new(Code::ForeignPath, at, title).help(help));
             return;
         }
         if let Some((_, first)) = self.items.get(&path) {
             let title = format!("two entries make `{path}`");
             view.report(
-                Mistake::new(at, title)
+                Mistake::new(Code::PathTwice, at, title)
                     .also(*first, "the other one")
                     .help("give one of them another path, or remove it with `false`"),
             );
@@ -83,7 +83,7 @@ impl Overlay {
         for (path, (_, at)) in &self.items {
             if let Some((other, first)) = folded.insert(path.as_str().to_lowercase(), (path, *at)) {
                 let title = format!("`{path}` and `{other}` differ only in upper and lower case");
-                report.push(Mistake::new(*at, title).also(first, "the other one"));
+                report.push(Mistake::new(Code::CaseTwins, *at, title).also(first, "the other one"));
             }
             for parent in parents(path) {
                 let Some((item, above)) = self.items.get(&parent) else { continue };
@@ -94,7 +94,7 @@ impl Overlay {
                         let title =
                             format!("`{path}` lies below `{parent}`, which is no directory");
                         let help = "give one of the two another path";
-                        Mistake::new(*at, title).help(help)
+                        Mistake::new(Code::BelowAFile, *at, title).help(help)
                     }
                 };
                 report.push(mistake.also(*above, "made here"));
@@ -111,7 +111,7 @@ fn is_roots_alone(access: &Access) -> bool {
 fn below_anothers_folder(path: &GuestPath, folder: &GuestPath, at: At) -> Mistake {
     let title = format!("`{path}` lies in `{folder}`, whose users could replace it");
     let help = "put it elsewhere, or make the folder root's, with a mode such as 0755";
-    Mistake::new(at, title).help(help)
+    Mistake::new(Code::BelowAnothersFolder, at, title).help(help)
 }
 
 fn parents(path: &GuestPath) -> impl Iterator<Item = GuestPath> {

@@ -1,7 +1,7 @@
 //! `ports`: what the services of a guest listen on.
 
 use crate::compile::{
-    report::Mistake,
+    report::{Code, Mistake},
     source::{At, Value},
     view::View,
 };
@@ -17,7 +17,10 @@ pub fn check(stack: &View<'_>) {
         let Value::Integer(port) = node.value else { continue };
         if !PORTS.contains(&port) {
             let title = format!("`{name}` is {port}, which is no port");
-            stack.report(Mistake::new(node.at, title).help("write a number from 1 to 65535"));
+            stack.report(
+                Mistake::new(Code::OutOfRange, node.at, title)
+                    .help("write a number from 1 to 65535"),
+            );
         } else if let Some(other) = seen.insert(port, (name, node.at)) {
             stack.report(twice(port, other, (name, node.at)));
         }
@@ -28,7 +31,7 @@ pub fn check(stack: &View<'_>) {
 fn twice(port: i64, one: (&str, At), two: (&str, At)) -> Mistake {
     let (weak, strong) = if one.1 < two.1 { (one, two) } else { (two, one) };
     let title = format!("`{}` and `{}` have the same port {port}", strong.0, weak.0);
-    Mistake::new(strong.1, title)
+    Mistake::new(Code::SamePort, strong.1, title)
         .label("again here")
         .also(weak.1, "first here")
         .help("two services of a guest cannot listen on one port: give one of them another")

@@ -3,7 +3,7 @@
 use super::{identity::Identity, site::SiteFacts};
 use crate::{
     compile::{
-        report::Mistake,
+        report::{Code, Mistake},
         source::At,
         view::{Located, View},
     },
@@ -63,7 +63,7 @@ fn address(guest: &View<'_>, key: &str) -> Option<Located<IpAddr>> {
     let Ok(value) = text.value.parse() else {
         let title = format!("`{}` is no address of a {key}", text.value);
         guest.report(
-            Mistake::new(text.at, title)
+            Mistake::new(Code::BadAddress, text.at, title)
                 .help("write it without a prefix length, such as 10.0.10.1"),
         );
         return None;
@@ -78,14 +78,18 @@ fn check_kind(guest: &View<'_>) {
     } else {
         (format!("`{}` is no kind of guest", kind.value), "write \"lxc\"")
     };
-    guest.report(Mistake::new(kind.at, title).help(help));
+    guest.report(Mistake::new(Code::UnknownWord, kind.at, title).help(help));
 }
 
 fn check_gateway(guest: &View<'_>, identity: &Identity, gateway: IpAddr, at: At) {
     if !identity.ip.contains(&gateway) || identity.ip.addr() == gateway {
         let title = format!("the gateway {gateway} is not a neighbour of {}", identity.ip);
         let help = "give the guest an address of the gateway's network, or another gateway";
-        guest.report(Mistake::new(at, title).help(help).in_guest(guest.lowering.target));
+        guest.report(
+            Mistake::new(Code::GatewayElsewhere, at, title)
+                .help(help)
+                .in_guest(guest.lowering.target),
+        );
     }
 }
 
@@ -97,7 +101,7 @@ fn tags(guest: &View<'_>) -> BTreeSet<String> {
         if tag.value.is_empty() || !tag.value.chars().all(plain) {
             let title = format!("`{}` is no tag of Proxmox", tag.value);
             let help = "use lower-case letters, digits, `_`, `+`, `.` and `-`";
-            guest.report(Mistake::new(tag.at, title).help(help));
+            guest.report(Mistake::new(Code::BadTag, tag.at, title).help(help));
         } else {
             tags.insert(tag.value);
         }

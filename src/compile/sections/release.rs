@@ -4,7 +4,7 @@ use super::overlay::{Item, Overlay, optional};
 use crate::{
     compile::{
         lock::Pinned,
-        report::Mistake,
+        report::{Code, Mistake},
         source::At,
         view::{Located, View},
     },
@@ -85,7 +85,10 @@ fn command(view: &View<'_>) -> Option<ReleaseCommand> {
         let valid = !run.value.trim().is_empty() && !run.value.contains('\n');
         if !valid {
             let title = "a command of a release is one line of shell";
-            view.report(Mistake::new(run.at, title).help("put more into a script of the app"));
+            view.report(
+                Mistake::new(Code::NotOneLine, run.at, title)
+                    .help("put more into a script of the app"),
+            );
         }
         valid
     })?;
@@ -97,7 +100,7 @@ fn build_env(view: &View<'_>) -> BTreeMap<String, String> {
     for (key, at, node) in view.entries("build_env") {
         if !super::env_file::is_name(key) {
             let error = super::env_file::EnvFileError::Name { key: key.to_owned() };
-            view.report(Mistake::new(at, error.to_string()));
+            view.report(Mistake::new(Code::BadEnvVariable, at, error.to_string()));
         } else if let Some(value) = super::files::plain(view.lowering, node) {
             all.insert(key.to_owned(), value);
         }
@@ -128,7 +131,10 @@ pub fn add_links(stack: &View<'_>, overlay: &mut Overlay) -> BTreeSet<GuestPath>
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
         if folder.value.is_empty() || !folder.value.chars().all(plain) {
             let title = format!("`{}` is no folder's name", folder.value);
-            view.report(Mistake::new(folder.at, title).help("use letters, digits, `-` and `_`"));
+            view.report(
+                Mistake::new(Code::BadName, folder.at, title)
+                    .help("use letters, digits, `-` and `_`"),
+            );
             continue;
         }
         let link = format!("{APP}/{}", folder.value);

@@ -3,7 +3,7 @@
 use super::{accounts, firewall};
 use crate::{
     compile::{
-        report::Mistake,
+        report::{Code, Mistake},
         source::define::Definitions,
         source::{Node, Value},
         view::{Lowering, View},
@@ -50,7 +50,8 @@ fn site(
         let valid = url.value.starts_with("https://");
         if !valid {
             let title = format!("`{}` is no address of Proxmox's API", url.value);
-            proxmox.report(Mistake::new(url.at, title).help("write https://HOST:8006"));
+            proxmox
+                .report(Mistake::new(Code::BadUrl, url.at, title).help("write https://HOST:8006"));
         }
         valid
     });
@@ -81,7 +82,7 @@ fn trust(proxmox: &View<'_>, definitions: &Definitions) -> Option<Trust> {
                 let title = format!("there is no file `{}`", ca.value);
                 let help =
                     "copy /etc/pve/pve-root-ca.pem of a node into the workspace's folder `keys`";
-                proxmox.report(Mistake::new(ca.at, title).help(help));
+                proxmox.report(Mistake::new(Code::MissingFile, ca.at, title).help(help));
                 return None;
             };
             Some(Trust::Ca(pem.clone()))
@@ -91,21 +92,24 @@ fn trust(proxmox: &View<'_>, definitions: &Definitions) -> Option<Trust> {
             let Ok(digest) = hex.parse::<Digest>() else {
                 let title = format!("`{}` is no SHA-256 of a certificate", fingerprint.value);
                 let help = "write 32 pairs of hex digits, as Proxmox shows them: \"AB:CD:…\"";
-                proxmox.report(Mistake::new(fingerprint.at, title).help(help));
+                proxmox
+                    .report(Mistake::new(Code::BadFingerprint, fingerprint.at, title).help(help));
                 return None;
             };
             Some(Trust::Fingerprint(digest))
         }
         (Some(ca), Some(fingerprint)) => {
             let title = "the API is trusted by `ca` or by `fingerprint`, not by both";
-            proxmox.report(Mistake::new(fingerprint.at, title).also(ca.at, "the other one"));
+            proxmox.report(
+                Mistake::new(Code::TwoTrusts, fingerprint.at, title).also(ca.at, "the other one"),
+            );
             None
         }
         (None, None) => {
             if !proxmox.table.contains_key("ca") && !proxmox.table.contains_key("fingerprint") {
                 let title = "nothing proves that the API is the right one";
                 let help = "add `ca = \"keys/pve-root-ca.pem\"`, or `fingerprint = \"AB:CD:…\"`";
-                proxmox.report(Mistake::new(proxmox.at, title).help(help));
+                proxmox.report(Mistake::new(Code::NoTrust, proxmox.at, title).help(help));
             }
             None
         }
@@ -125,7 +129,10 @@ fn management(access: &View<'_>) -> Vec<IpNet> {
             .is_some_and(|m| matches!(&m.node.value, Value::List(items) if !items.is_empty()))
     {
         let title = "nobody says where operators come from";
-        access.report(Mistake::new(access.at, title).help("add `management = [\"10.0.10.0/24\"]`"));
+        access.report(
+            Mistake::new(Code::NoManagement, access.at, title)
+                .help("add `management = [\"10.0.10.0/24\"]`"),
+        );
     }
     networks
 }
@@ -136,7 +143,7 @@ fn admin_keys(access: &View<'_>, definitions: &Definitions) -> Vec<String> {
         && items.is_empty()
     {
         let help = "name a file of the workspace's folder `keys`, such as \"keys/ops.pub\"";
-        access.report(Mistake::new(*at, "no key lets an operator in").help(help));
+        access.report(Mistake::new(Code::NoAdminKey, *at, "no key lets an operator in").help(help));
     }
     let keys = files
         .iter()

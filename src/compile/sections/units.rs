@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     compile::{
-        report::Mistake,
+        report::{Code, Mistake},
         view::{Located, View},
     },
     model::{Digest, GuestPath, Mode, UnitInputs, UnitName, canonical, layout},
@@ -62,7 +62,7 @@ fn check_unit(view: &View<'_>, unit: &UnitName, text: &str) {
     let section = if suffix == Some("timer") { "[Timer]" } else { "[Service]" };
     if !text.lines().any(|line| line.trim() == section) {
         let title = format!("the unit `{unit}` has no section {section}");
-        view.report(Mistake::new(view.at, title));
+        view.report(Mistake::new(Code::NoSection, view.at, title));
     }
     let order = directives(text).any(|(key, value)| {
         key == "DefaultDependencies" && ["no", "false", "0", "off"].contains(&value)
@@ -73,7 +73,7 @@ fn check_unit(view: &View<'_>, unit: &UnitName, text: &str) {
         let title = format!("`{unit}` starts before a switch that was cut off is recovered");
         let help =
             "add `After=stackc-recover.service`: units with `DefaultDependencies=no` need it";
-        view.report(Mistake::new(view.at, title).help(help));
+        view.report(Mistake::new(Code::BeforeRecovery, view.at, title).help(help));
     }
 }
 
@@ -107,7 +107,8 @@ pub fn check_nesting(stack: &View<'_>, overlay: &Overlay) {
             let title =
                 format!("`{key}` in `{unit}` needs nesting, which `guest.nesting` switches off");
             stack.report(
-                Mistake::new(*at, title).help("leave `guest.nesting` out, or the directive"),
+                Mistake::new(Code::NeedsNesting, *at, title)
+                    .help("leave `guest.nesting` out, or the directive"),
             );
         }
     }
@@ -130,7 +131,7 @@ fn add_cron(name: &str, view: &View<'_>, overlay: &mut Overlay) {
         let is_line = !run.value.contains('\n') && !run.value.trim().is_empty();
         if !is_line {
             let title = "a cron job is one line";
-            view.report(Mistake::new(run.at, title).help("put it into a script"));
+            view.report(Mistake::new(Code::NotOneLine, run.at, title).help("put it into a script"));
         }
         is_line
     });
@@ -153,7 +154,7 @@ fn cron_schedule(view: &View<'_>) -> Option<String> {
     }
     let title = format!("`{}` is no schedule of cron", schedule.value);
     let help = "write five fields, such as \"15 3 * * *\", or @daily";
-    view.report(Mistake::new(schedule.at, title).help(help));
+    view.report(Mistake::new(Code::BadSchedule, schedule.at, title).help(help));
     None
 }
 
@@ -212,7 +213,8 @@ pub fn inputs(
         for missing in missing_env_files(&text, overlay) {
             let title = format!("`{unit}` reads `{missing}`, which the bundle does not have");
             stack.report(
-                Mistake::new(*at, title).help("declare the file, or write `EnvironmentFile=-…`"),
+                Mistake::new(Code::MissingEnvFile, *at, title)
+                    .help("declare the file, or write `EnvironmentFile=-…`"),
             );
         }
         all.insert(path.clone(), inputs);
@@ -277,7 +279,10 @@ fn report_unknown_units(stack: &View<'_>, overlay: &Overlay) {
         let places = paths.iter().filter_map(|path| overlay.items.get(path));
         for (_, at) in places {
             let title = format!("the bundle has no unit `{unit}` to restart or reload");
-            stack.report(Mistake::new(*at, title).help("declare it in `services` or `timers`"));
+            stack.report(
+                Mistake::new(Code::UnknownUnit, *at, title)
+                    .help("declare it in `services` or `timers`"),
+            );
         }
     }
 }

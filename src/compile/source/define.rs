@@ -3,7 +3,7 @@
 use super::{At, FileId, Files, Member, Node, Table, Value, builtin};
 use crate::{
     compile::{
-        report::Mistake,
+        report::{Code, Mistake},
         schema::{self, Shape},
     },
     model::{EnvName, KindName, ProjectName, Target},
@@ -96,7 +96,7 @@ impl Reader<'_> {
             let help = "save it as UTF-8, or take it out of the workspace";
             let start = error.valid_up_to();
             let at = At::new(id, start..start + '\u{fffd}'.len_utf8());
-            self.mistakes.push(Mistake::new(at, title).help(help).hides_file());
+            self.mistakes.push(Mistake::new(Code::NotUtf8, at, title).help(help).hides_file());
         }
         if is_template_file(name)
             && !name.ends_with("/kind.toml")
@@ -106,7 +106,7 @@ impl Reader<'_> {
         }
         if bytes.len() > SOURCE_BYTES_MAX {
             let title = format!("`{name}` is too big: a source has at most 1 MiB");
-            self.mistakes.push(Mistake::new(At::start_of(id), title));
+            self.mistakes.push(Mistake::new(Code::SourceTooBig, At::start_of(id), title));
         }
         self.seen.insert(name.to_owned(), id);
     }
@@ -155,7 +155,7 @@ impl Reader<'_> {
         }
         let file = self.files.add(name, "");
         self.mistakes.push(
-            Mistake::new(At::start_of(file), "there is no `stacks/site.toml`")
+            Mistake::new(Code::NoSite, At::start_of(file), "there is no `stacks/site.toml`")
                 .help("it says where Proxmox is and who may get in; or name another workspace: `-C DIR`")
                 .hides_file(),
         );
@@ -172,7 +172,8 @@ impl Reader<'_> {
                     projects.insert(project, read);
                 }
                 Err(error) => self.mistakes.push(
-                    Mistake::new(At::start_of(file), error.to_string()).help("rename the file"),
+                    Mistake::new(Code::BadName, At::start_of(file), error.to_string())
+                        .help("rename the file"),
                 ),
             }
         }
@@ -191,7 +192,7 @@ impl Reader<'_> {
             None => {
                 let title = "the file has no table `[project]`";
                 let help = "add `[project]` with `kind = \"…\"`";
-                self.mistakes.push(Mistake::new(at, title).help(help));
+                self.mistakes.push(Mistake::new(Code::NoProject, at, title).help(help));
                 None
             }
         };
@@ -205,7 +206,9 @@ impl Reader<'_> {
                 (Ok(env), Value::Table(table)) => {
                     envs.insert(env, (key, table));
                 }
-                (Err(error), _) => self.mistakes.push(Mistake::new(key, error.to_string())),
+                (Err(error), _) => {
+                    self.mistakes.push(Mistake::new(Code::BadName, key, error.to_string()))
+                }
                 _ => {}
             }
         }
@@ -230,7 +233,8 @@ impl Reader<'_> {
                         pins.insert(Target { project, env }, (key, table));
                     }
                     (Err(error), ..) | (_, Err(error), _) => {
-                        self.mistakes.push(Mistake::new(key, error.to_string()).help(RELOCK));
+                        self.mistakes
+                            .push(Mistake::new(Code::BadPin, key, error.to_string()).help(RELOCK));
                     }
                     _ => {}
                 }
@@ -286,7 +290,7 @@ impl Definitions {
                 let title = format!("the kind `{name}` extends itself");
                 let help =
                     "write `extends = \"builtin:…\"` to start from the built-in kind of that name";
-                mistakes.push(Mistake::new(at, title).help(help));
+                mistakes.push(Mistake::new(Code::KindCircle, at, title).help(help));
                 return Vec::new();
             }
             chain.push((folder, kind));
@@ -307,7 +311,7 @@ impl Definitions {
 
     fn unknown_kind(&self, name: &str, at: At) -> Mistake {
         if let Err(error) = name.trim_start_matches("builtin:").parse::<KindName>() {
-            return Mistake::new(at, error.to_string());
+            return Mistake::new(Code::BadName, at, error.to_string());
         }
         let mut known: Vec<_> = self.kinds.keys().filter_map(|f| kind_name(f)).collect();
         known.sort_unstable();
@@ -316,7 +320,7 @@ impl Definitions {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the kinds known here are {}", known.join(", ")),
         };
-        Mistake::new(at, format!("there is no kind `{name}`")).help(help)
+        Mistake::new(Code::UnknownKind, at, format!("there is no kind `{name}`")).help(help)
     }
 }
 
@@ -327,7 +331,7 @@ fn kind_name(folder: &str) -> Option<&str> {
 /// Files that look like definitions and are read by nothing.
 pub fn unread(definitions: &Definitions) -> Vec<Mistake> {
     let told = |(name, file): (&String, &FileId)| {
-        Mistake::new(At::start_of(*file), format!("nothing reads `{name}`")).label("unread").help(
+        Mistake::new(Code::UnreadFile, At::start_of(*file), format!("nothing reads `{name}`")).label("unread").help(
             "definitions are `stacks/NAME.toml`, in no folder below and with these very letters",
         )
     };

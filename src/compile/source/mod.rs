@@ -3,7 +3,7 @@
 mod builtin;
 pub(super) mod define;
 
-use crate::compile::report::Mistake;
+use crate::compile::report::{Code, Mistake};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
@@ -156,7 +156,7 @@ pub fn parse(file: FileId, text: &str, mistakes: &mut Vec<Mistake>) -> Table {
         .map(|error| {
             let span = error.span().unwrap_or(0..0);
             let (title, help) = syntax(error.message().trim(), text.get(span.clone()));
-            Mistake::new(At::new(file, span), title).help(help).hides_file()
+            Mistake::new(Code::Syntax, At::new(file, span), title).help(help).hides_file()
         })
         .collect();
     mistakes.extend(lines);
@@ -192,8 +192,12 @@ pub fn refused_character(text: &str) -> Option<(usize, char)> {
 /// The mistake of having one.
 pub fn refused(at: At, c: char) -> Mistake {
     let code = u32::from(c);
-    Mistake::new(at, format!("a text cannot have the character U+{code:04X}"))
-        .help("it would be invisible, or read as another text than it looks like: take it out")
+    Mistake::new(
+        Code::RefusedCharacter,
+        at,
+        format!("a text cannot have the character U+{code:04X}"),
+    )
+    .help("it would be invisible, or read as another text than it looks like: take it out")
 }
 
 /// Whether this looks like text that was to be a value, and has no quotes.
@@ -233,13 +237,13 @@ fn node(
             if let Ok(number) = i64::from_str_radix(number.as_str(), number.radix()) {
                 Value::Integer(number)
             } else {
-                mistakes.push(Mistake::new(at, "this number is too big"));
+                mistakes.push(Mistake::new(Code::OutOfRange, at, "this number is too big"));
                 Value::Wrong
             }
         }
         DeValue::Float(_) | DeValue::Datetime(_) => {
             mistakes.push(
-                Mistake::new(at, "dates and fractions have no meaning here")
+                Mistake::new(Code::WrongType, at, "dates and fractions have no meaning here")
                     .help("write a whole number, or put it in quotes to make it text"),
             );
             Value::Wrong

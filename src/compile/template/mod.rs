@@ -8,7 +8,7 @@ pub(super) mod origin;
 pub(super) mod scope;
 
 use crate::compile::{
-    report::Mistake,
+    report::{Code, Mistake},
     source::{At, FileId, Node, Value},
 };
 use bounds::Bounded;
@@ -90,7 +90,10 @@ impl Templates {
             Err(refused) => {
                 self.broken.insert(name.to_owned());
                 let help = "templates of stackc have variables, filters, `if`, `for` and `set`";
-                mistakes.push(Mistake::new(place(refused.span), refused.message).help(help));
+                mistakes.push(
+                    Mistake::new(Code::TemplateSyntax, place(refused.span), refused.message)
+                        .help(help),
+                );
             }
         }
     }
@@ -149,7 +152,7 @@ impl Templates {
             Ok(Err(stopped)) => {
                 let at = stopped.at.map_or(at, |span| parsed.place(span, at));
                 let help = "a file of a guest needs far less: shorten what the loops walk";
-                let mistake = Mistake::new(at, stopped.why).help(help);
+                let mistake = Mistake::new(Code::TemplateBounds, at, stopped.why).help(help);
                 Err(vec![TemplateFault::Unusable { mistake, reads: Vec::new() }])
             }
             Err(error) => {
@@ -191,26 +194,38 @@ fn empty() -> Tera {
 
 fn undefined(path: &str, at: At, scope: &Rendering<'_>) -> Mistake {
     if let Some(name) = path.strip_prefix("env_vars.").filter(|n| scope.secret_names.contains(*n)) {
-        return Mistake::new(at, format!("`{name}` is a secret, and no template sees its value"))
-            .help("give the file `secrets = { name = { secret = \"…\" } }` and write {{ secrets.name }}");
+        return Mistake::new(
+            Code::SecretInTemplate,
+            at,
+            format!("`{name}` is a secret, and no template sees its value"),
+        )
+        .help(
+            "give the file `secrets = { name = { secret = \"…\" } }` and write {{ secrets.name }}",
+        );
     }
     if scope.names.is_empty() {
         let title = format!("`{path}` is not known where this text is read");
-        return Mistake::new(at, title).help("write the text itself: it takes no template");
+        return Mistake::new(Code::NoTemplateHere, at, title)
+            .help("write the text itself: it takes no template");
     }
     if let Some((table @ ("vars" | "env_vars"), _)) = path.split_once('.')
         && !scope.names.contains_key(table)
     {
         let title = format!("`{path}` is not known yet where this text is read");
         let help = "`vars` cannot name one another, nor can `env_vars`: write the text twice";
-        return Mistake::new(at, title).help(help);
+        return Mistake::new(Code::NotKnownYet, at, title).help(help);
     }
     let known = lookup::paths(scope.names);
     let help = match crate::compile::schema::nearest(path, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "declare it in `vars` of the kind, with a default value".to_owned(),
     };
-    Mistake::new(at, format!("the template names `{path}`, which does not exist")).help(help)
+    Mistake::new(
+        Code::UndefinedName,
+        at,
+        format!("the template names `{path}`, which does not exist"),
+    )
+    .help(help)
 }
 
 /// What Tera finds wrong, and the paths that the template reads there.
@@ -227,7 +242,7 @@ fn mistake(error: &tera::Error, parsed: &Parsed, at: At) -> (Mistake, Vec<String
     let reads = read.map_or_else(Vec::new, |span| lookup::within(&parsed.events, span));
     let at = span.map_or(at, |span| parsed.place(span, at));
     let title = format!("the template cannot be used: {}", message.to_lowercase_first());
-    (Mistake::new(at, title), reads)
+    (Mistake::new(Code::TemplateFails, at, title), reads)
 }
 
 /// Tera tells filters, tests and functions that it does not know as a report of several lines: what each of them is, and

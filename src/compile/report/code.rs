@@ -1,0 +1,190 @@
+//! Every kind of mistake there is, by a name that stays: for editors, for searching, and for the test that has a case of each.
+
+/// Makes the enum, its names and the list of all from one table.
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])* $code:ident = $name:literal,)*) => {
+        /// A kind of mistake.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Code {
+            $($(#[doc = $doc])* $code,)*
+        }
+
+        impl Code {
+            pub const ALL: &[Self] = &[$(Self::$code,)*];
+
+            /// The name, as reports and JSON have it.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => $name,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A value that the readers of its file would read differently.
+    AmbiguousValue = "ambiguous-value",
+    /// Not an address that fits there.
+    BadAddress = "bad-address",
+    /// A source of packages that apt could not read.
+    BadAptSource = "bad-apt-source",
+    /// A comment that its file cannot carry.
+    BadComment = "bad-comment",
+    /// A variable that no env file can hold.
+    BadEnvVariable = "bad-env-variable",
+    /// Not the SHA-256 of a certificate.
+    BadFingerprint = "bad-fingerprint",
+    /// A home that is not its user's alone.
+    BadHome = "bad-home",
+    /// Not a network interface.
+    BadInterface = "bad-interface",
+    /// A link to nothing.
+    BadLinkTarget = "bad-link-target",
+    /// A name that its reader would skip or refuse.
+    BadName = "bad-name",
+    /// Not a network.
+    BadNetwork = "bad-network",
+    /// A pin that is no object of git, or of no target.
+    BadPin = "bad-pin",
+    /// A line that is no public key of OpenSSH.
+    BadPublicKey = "bad-public-key",
+    /// Not an address of a repository that stackc reads.
+    BadRepo = "bad-repo",
+    /// Not a time that cron or systemd understands.
+    BadSchedule = "bad-schedule",
+    /// Not a tag of Proxmox.
+    BadTag = "bad-tag",
+    /// A template outside its folder.
+    BadTemplateName = "bad-template-name",
+    /// Not an address of Proxmox's API.
+    BadUrl = "bad-url",
+    /// Not a path of a URL.
+    BadUrlPath = "bad-url-path",
+    /// A value that breaks the rule of its type: names, paths, modes, sizes.
+    BadValue = "bad-value",
+    /// Not a version of a package.
+    BadVersion = "bad-version",
+    /// A unit that may start before a cut switch is recovered.
+    BeforeRecovery = "before-recovery",
+    /// A path below what is no directory.
+    BelowAFile = "below-a-file",
+    /// A path whose folder is not root's alone.
+    BelowAnothersFolder = "below-anothers-folder",
+    /// An env names a branch, and no repository is known.
+    BranchWithoutRepo = "branch-without-repo",
+    /// More than a bundle takes.
+    BundleTooBig = "bundle-too-big",
+    /// Two paths that differ in case only.
+    CaseTwins = "case-twins",
+    /// A file beyond what a bundle takes.
+    FileTooBig = "file-too-big",
+    /// A path that no bundle may own.
+    ForeignPath = "foreign-path",
+    /// A gateway outside the guest's network.
+    GatewayElsewhere = "gateway-elsewhere",
+    /// A kind that extends itself.
+    KindCircle = "kind-circle",
+    /// A link where boot or login reads.
+    LinkAtBoot = "link-at-boot",
+    /// A unit reads a file of variables that nobody makes.
+    MissingEnvFile = "missing-env-file",
+    /// A public file that the workspace does not have.
+    MissingFile = "missing-file",
+    /// A key that has to be there.
+    MissingKey = "missing-key",
+    /// A directive that a guest without nesting cannot follow.
+    NeedsNesting = "needs-nesting",
+    /// No key for operators.
+    NoAdminKey = "no-admin-key",
+    /// An entry without content.
+    NoContent = "no-content",
+    /// Variables, and no file for them.
+    NoEnvFile = "no-env-file",
+    /// No network of operators.
+    NoManagement = "no-management",
+    /// A project's file without `[project]`.
+    NoProject = "no-project",
+    /// A unit without the section of its sort.
+    NoSection = "no-section",
+    /// A workspace without `stacks/site.toml`.
+    NoSite = "no-site",
+    /// A template in a text that takes none.
+    NoTemplateHere = "no-template-here",
+    /// The API is trusted in no way.
+    NoTrust = "no-trust",
+    /// A template reads what is made after it.
+    NotKnownYet = "not-known-yet",
+    /// A command of several lines, or of none.
+    NotOneLine = "not-one-line",
+    /// A branch without its commit in `stacks/lock.toml`.
+    NotPinned = "not-pinned",
+    /// A source that is no text.
+    NotUtf8 = "not-utf8",
+    /// `false` for an entry that no weaker layer has.
+    NothingToRemove = "nothing-to-remove",
+    /// A firewall that shuts operators out.
+    OperatorsShutOut = "operators-shut-out",
+    /// A number outside its range.
+    OutOfRange = "out-of-range",
+    /// An address of a repository with a password in it.
+    PasswordInAddress = "password-in-address",
+    /// Two entries for one path.
+    PathTwice = "path-twice",
+    /// Several ports in a rule for any protocol.
+    PortsNeedProtocol = "ports-need-protocol",
+    /// A probe of no kind, or of several.
+    ProbeOfOneKind = "probe-of-one-kind",
+    /// A character that hides or reorders text.
+    RefusedCharacter = "refused-character",
+    /// A program without its absolute path.
+    RelativeProgram = "relative-program",
+    /// A rule whose list of sources is empty.
+    RuleFromNowhere = "rule-from-nowhere",
+    /// Two guests with one name, number or address.
+    SameIdentity = "same-identity",
+    /// Two services on one port.
+    SamePort = "same-port",
+    /// A secret where no template may have it.
+    SecretInTemplate = "secret-in-template",
+    /// A folder that others live in.
+    SharedFolder = "shared-folder",
+    /// A source beyond 1 MiB.
+    SourceTooBig = "source-too-big",
+    /// A pin for another repository or branch.
+    StalePin = "stale-pin",
+    /// Not TOML.
+    Syntax = "syntax",
+    /// A user that Debian itself makes.
+    SystemAccount = "system-account",
+    /// A template that makes too much.
+    TemplateBounds = "template-bounds",
+    /// A template that cannot be rendered.
+    TemplateFails = "template-fails",
+    /// Not a template.
+    TemplateSyntax = "template-syntax",
+    /// An entry whose content is given twice.
+    TwoContents = "two-contents",
+    /// The API is trusted in two ways.
+    TwoTrusts = "two-trusts",
+    /// A template names what does not exist.
+    UndefinedName = "undefined-name",
+    /// A key that means nothing there.
+    UnknownKey = "unknown-key",
+    /// A kind that is not there.
+    UnknownKind = "unknown-kind",
+    /// A template that is not there.
+    UnknownTemplate = "unknown-template",
+    /// A unit to restart or reload that the bundle does not have.
+    UnknownUnit = "unknown-unit",
+    /// A variable that the kind does not declare.
+    UnknownVariable = "unknown-variable",
+    /// A word that is none of those allowed.
+    UnknownWord = "unknown-word",
+    /// A file that looks like definitions and is read by nothing.
+    UnreadFile = "unread-file",
+    /// A pin that no guest uses.
+    UnusedPin = "unused-pin",
+    /// A value of another type than wanted.
+    WrongType = "wrong-type",
+}
