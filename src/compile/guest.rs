@@ -3,20 +3,16 @@
 use super::{
     lock::{self, Pinned},
     report::{Code, Mistake},
-    seal,
-    sections::accounts,
-    sections::documents,
-    sections::files,
-    sections::firewall,
-    sections::homes,
-    sections::identity::Written,
-    sections::overlay::Overlay,
-    sections::ports,
-    sections::proxmox,
-    sections::release,
-    sections::site::SiteFacts,
-    sections::ufw::{self, Family},
-    sections::units,
+    schema, seal,
+    sections::{
+        accounts, documents, files, firewall, homes,
+        identity::Written,
+        overlay::Overlay,
+        ports, proxmox, release,
+        site::SiteFacts,
+        ufw::{self, Family},
+        units,
+    },
     source::define::{Definitions, Project},
     source::{At, Files, Node, Table},
     template::scope::{self, Scopes, plain_table},
@@ -78,15 +74,15 @@ pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
     let secret_names = scope::secret_names(source.stack);
     let scope = scopes.full(&secret_names);
     let lowering = scopes.lowering(&scope, &secret_names);
-    let stack = lowering.view(source.stack);
+    let stack = lowering.view(schema::LAYER, source.stack);
     let branch = branch(&stack, source);
     let bundle = bundle(shared, source, &stack, &scope, branch.as_ref());
     Outcome { bundle, branch, mistakes: mistakes.into_inner() }
 }
 
 fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
-    let project = stack.lowering.table(source.project.at, &source.project.table);
-    let env = stack.lowering.table(source.env_at, source.env);
+    let project = stack.lowering.table(schema::PROJECT, source.project.at, &source.project.table);
+    let env = stack.lowering.table(schema::ENV, source.env_at, source.env);
     let Some(repo) = project.text("repo") else {
         if let Some(branch) = env.node("branch") {
             let title = "a branch of no repository";

@@ -238,7 +238,7 @@ impl Workspace {
         let (names, secret_names) = (Scope::new(), BTreeSet::new());
         let read = |(target, stack): (&Target, &Stack<'_>)| {
             let lowering = self.lowering(target, templates, mistakes, (&names, &secret_names));
-            let env = lowering.table(stack.env_at, stack.env);
+            let env = lowering.table(schema::ENV, stack.env_at, stack.env);
             (target.clone(), identity::read(&env))
         };
         stacks.iter().map(read).collect()

@@ -3,8 +3,10 @@
 use super::{
     Mistake, Report, Sources, Workspace,
     sections::site as site_file,
-    source::Files,
-    source::define::{self, Definitions},
+    source::{
+        Files,
+        define::{self, Definitions},
+    },
 };
 use crate::model::{Bundle, Site, Target};
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};

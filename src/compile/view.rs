@@ -2,12 +2,13 @@
 
 use super::{
     report::{Code, Mistake},
+    schema::{self, Shape},
     source::{At, Files, Node, Table, Value},
     template::origin,
     template::{Rendering, Scope, TemplateFault, Templates, is_template},
 };
 use crate::model::Target;
-use std::{cell::RefCell, fmt::Display, ops::RangeInclusive, str::FromStr};
+use std::{cell::RefCell, fmt::Display, str::FromStr};
 
 /// What reading the definitions of one guest needs, and what it finds wrong.
 pub struct Lowering<'a> {
@@ -28,6 +29,8 @@ pub struct View<'a> {
     pub at: At,
     /// The key of this table where no layer has written it, so that what is missing can be named in full.
     pub absent: Option<&'a str>,
+    /// What the language says of this table.
+    pub shape: Shape,
     pub table: &'a Table,
 }
 
@@ -109,12 +112,12 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    pub fn view(&'a self, node: &'a Node) -> View<'a> {
-        self.table(node.at, node.table().unwrap_or(&EMPTY))
+    pub fn view(&'a self, shape: Shape, node: &'a Node) -> View<'a> {
+        self.table(shape, node.at, node.table().unwrap_or(&EMPTY))
     }
 
-    pub fn table(&'a self, at: At, table: &'a Table) -> View<'a> {
-        View { lowering: self, at, absent: None, table }
+    pub fn table(&'a self, shape: Shape, at: At, table: &'a Table) -> View<'a> {
+        View { lowering: self, at, absent: None, shape: shape.of_table(), table }
     }
 }
 
@@ -133,12 +136,18 @@ impl<'a> View<'a> {
         self.node(key)
     }
 
+    /// What the language says of a key of this table.
+    fn shape_of(&self, key: &str) -> Shape {
+        self.shape.child(key).unwrap_or_else(|| panic!("the language has no key `{key}` here"))
+    }
+
     /// The table below a key; an empty one when it is not there.
     pub fn table(&self, key: &'a str) -> View<'a> {
+        let shape = self.shape_of(key);
         let node = self.node(key).filter(|node| node.table().is_some());
         match node {
-            Some(node) => self.lowering.view(node),
-            None => View { absent: Some(key), table: &EMPTY, ..*self },
+            Some(node) => self.lowering.view(shape, node),
+            None => View { absent: Some(key), shape: shape.of_table(), table: &EMPTY, ..*self },
         }
     }
 
@@ -169,37 +178,68 @@ impl<'a> View<'a> {
         }
     }
 
-    /// A whole number in a range; templates may write it as text.
-    pub fn number(&self, key: &str, range: RangeInclusive<u32>) -> Option<Located<u32>> {
+    /// One of the words that the language allows here, as what it means.
+    pub fn word<T: Copy>(&self, key: &str, meanings: &[(&'static str, T)]) -> Option<Located<T>> {
+        let text = self.text(key)?;
+        let meaning = meanings.iter().find(|(word, _)| *word == text.value);
+        let Some((_, value)) = meaning else {
+            let known: Vec<_> = meanings.iter().map(|(word, _)| *word).collect();
+            self.lowering.report(schema::unknown_word(text.at, &text.value, &known));
+            return None;
+        };
+        Some(Located { value: *value, at: text.at })
+    }
+
+    /// The same, or the default when the key is not there; none when it is there and wrong.
+    pub fn word_or<T: Copy>(
+        &self,
+        key: &str,
+        meanings: &[(&'static str, T)],
+        default: T,
+    ) -> Option<T> {
+        if self.table.contains_key(key) {
+            self.word(key, meanings).map(|word| word.value)
+        } else {
+            Some(default)
+        }
+    }
+
+    /// A whole number in the range of the language; templates may write it as text.
+    pub fn integer(&self, key: &str) -> Option<Located<i64>> {
+        let (low, high) = self.shape_of(key).range().expect("the language has a number here");
         let node = self.node(key)?;
         let written = match &node.value {
             Value::Integer(number) => number.to_string(),
             Value::Text(text) => self.lowering.text(text, node.at)?,
             _ => return None,
         };
-        let number = written.trim().parse::<u32>().ok().filter(|number| range.contains(number));
-        let Some(value) = number else {
-            let (low, high) = range.into_inner();
-            let title =
-                format!("`{key}` is `{written}`, which is not a number from {low} to {high}");
-            self.lowering.report(Mistake::new(Code::OutOfRange, node.at, title));
+        let number = written.trim().parse::<i64>().ok();
+        let Some(value) = number.filter(|number| (low..=high).contains(number)) else {
+            self.lowering.report(schema::out_of_range(node.at, &written, (low, high)));
             return None;
         };
         Some(Located { value, at: node.at })
     }
 
+    /// The same, where nothing is below 0.
+    pub fn number(&self, key: &str) -> Option<Located<u32>> {
+        let Located { value, at } = self.integer(key)?;
+        let value = u32::try_from(value).expect("the language allows no such number here");
+        Some(Located { value, at })
+    }
+
     /// The number, or the default when the key is not there; none when it is there and wrong.
-    pub fn number_or(&self, key: &str, range: RangeInclusive<u32>, default: u32) -> Option<u32> {
+    pub fn number_or(&self, key: &str, default: u32) -> Option<u32> {
         if self.table.contains_key(key) {
-            self.number(key, range).map(|number| number.value)
+            self.number(key).map(|number| number.value)
         } else {
             Some(default)
         }
     }
 
-    pub fn need_number(&self, key: &str, range: RangeInclusive<u32>) -> Option<Located<u32>> {
+    pub fn need_number(&self, key: &str) -> Option<Located<u32>> {
         self.need_node(key)?;
-        self.number(key, range)
+        self.number(key)
     }
 
     /// The texts of a list, or the one text.
@@ -229,7 +269,8 @@ impl<'a> View<'a> {
     pub fn list(&self, key: &str) -> Vec<View<'a>> {
         match self.node(key) {
             Some(Node { value: Value::List(items), .. }) => {
-                items.iter().map(|item| self.lowering.view(item)).collect()
+                let shape = self.shape_of(key).item();
+                items.iter().map(|item| self.lowering.view(shape, item)).collect()
             }
             _ => Vec::new(),
         }
@@ -245,8 +286,9 @@ impl<'a> View<'a> {
 
     /// The entries of a table by name that are tables themselves.
     pub fn tables(&self, key: &'a str) -> impl Iterator<Item = (&'a str, View<'a>)> + use<'a> {
-        let lowering = self.lowering;
-        self.entries(key).map(move |(name, _, node)| (name, lowering.view(node)))
+        let (lowering, shape) = (self.lowering, self.shape_of(key));
+        let shape = shape.of_table().child("").expect("entries have a shape");
+        self.entries(key).map(move |(name, _, node)| (name, lowering.view(shape, node)))
     }
 
     pub fn report(&self, mistake: Mistake) {

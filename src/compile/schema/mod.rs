@@ -1,15 +1,30 @@
 //! Which keys a definition may have, and what they may hold.
 
-use crate::compile::{
+mod language;
+mod merge;
+
+pub use language::{
+    ENV, EXPLAINED, KIND, LAYER, LOCK, PROJECT, PROJECT_FILE, SECRET_VALUE, SITE, STACK,
+};
+pub use merge::merge;
+
+use super::{
     report::{Code, Mistake},
     source::{At, Member, Node, Table, Value},
+    template::is_template,
 };
 
 /// What a value must look like.
 #[derive(Debug, Clone, Copy)]
 pub enum Shape {
     Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Text of a form that a JSON Schema can say; whoever reads it is stricter.
+    Pattern(&'static str),
     Integer,
+    /// A whole number, from the first to the second.
+    Number(i64, i64),
     Boolean,
     List(&'static Shape),
     /// A table with these keys and no others.
@@ -22,219 +37,23 @@ pub enum Shape {
     Either(&'static [Shape]),
 }
 
-/// A key and what it may hold.
+/// A key, what it may hold, and a sentence about it.
 #[derive(Debug)]
-pub struct Field(pub &'static str, pub Shape);
+pub struct Field(pub &'static str, pub Shape, pub &'static str);
 
-use Shape::{Boolean, Either, Integer, List, Map, Named, Record, Text};
-
-const SECRET: Shape = Record(&[&[Field("secret", Text)]]);
-const TEXTS: Shape = List(&Text);
-const TEXT_OR_TEXTS: Shape = Either(&[Text, TEXTS]);
-const NUMBER_OR_TEXT: Shape = Either(&[Integer, Text]);
-
-/// What every layer of a stack may say: kind, site, project and env.
-pub const STACK: &[Field] = &[
-    Field("guest", Record(&[GUEST])),
-    Field("vars", Map(&Either(&[Text, Integer, Boolean, TEXTS]))),
-    Field("ports", Named(&Integer)),
-    Field("env_vars", Named(&Either(&[Text, Integer, SECRET]))),
-    Field("env_file", Record(&[ENV_FILE])),
-    Field("packages", Named(&Either(&[Boolean, Text]))),
-    Field("apt", Record(&[&[Field("sources", Named(&Text)), Field("may_start", TEXTS)]])),
-    Field("users", Named(&Record(&[USER]))),
-    Field("directories", Named(&Record(&[&[Field("path", Text)], ACCESS_RIGHTS]))),
-    Field("files", Named(&Record(&[FILE, ACCESS_RIGHTS]))),
-    Field("links", Named(&Record(&[&[Field("path", Text), Field("target", Text)]]))),
-    Field("services", Named(&Record(&[UNIT]))),
-    Field("timers", Named(&Record(&[UNIT]))),
-    Field("cron", Named(&Record(&[CRON]))),
-    Field("firewall", Record(&[FIREWALL])),
-    Field("health", Record(&[HEALTH])),
-    Field("probes", Named(&Record(&[PROBE]))),
-    Field("databases", Named(&Record(&[DATABASE]))),
-    Field("release", Record(&[RELEASE])),
-];
-
-const GUEST: &[Field] = &[
-    Field("kind", Text),
-    Field("node", Text),
-    Field("template", Text),
-    Field("storage", Text),
-    Field("disk_gib", Integer),
-    Field("cores", Integer),
-    Field("memory_mib", Integer),
-    Field("swap_mib", Integer),
-    Field("bridge", Text),
-    Field("gateway", Text),
-    Field("nameserver", Text),
-    Field("nesting", Boolean),
-    Field("onboot", Boolean),
-    Field("protection", Boolean),
-    Field("pool", Text),
-    Field("tags", TEXTS),
-];
-
-const ACCESS_RIGHTS: &[Field] = &[Field("owner", Text), Field("group", Text), Field("mode", Text)];
-
-const ENV_FILE: &[Field] = &[
-    Field("path", Text),
-    Field("owner", Text),
-    Field("group", Text),
-    Field("mode", Text),
-    Field("readers", TEXTS),
-];
-
-const USER: &[Field] = &[
-    Field("comment", Text),
-    Field("home", Text),
-    Field("shell", Text),
-    Field("groups", TEXTS),
-    Field("sudo", Boolean),
-    Field("keys", TEXTS),
-];
-
-const FILE: &[Field] = &[
-    Field("path", Text),
-    Field("template", Text),
-    Field("text", Text),
-    Field("secret", Text),
-    Field("secrets", Named(&SECRET)),
-    Field("class", Text),
-    Field("restart", TEXTS),
-    Field("reload", TEXTS),
-];
-
-const UNIT: &[Field] = &[
-    Field("template", Text),
-    Field("text", Text),
-    Field("wanted_by", TEXTS),
-    Field("reads", TEXTS),
-];
-
-const CRON: &[Field] = &[Field("schedule", Text), Field("user", Text), Field("run", Text)];
-
-const FIREWALL: &[Field] = &[
-    Field("enabled", Boolean),
-    Field("ipv6", Boolean),
-    Field("logging", Text),
-    Field("incoming", Text),
-    Field("outgoing", Text),
-    Field("routed", Text),
-    Field("rules", Named(&Record(&[RULE]))),
-];
-
-const RULE: &[Field] = &[
-    Field("action", Text),
-    Field("direction", Text),
-    Field("port", NUMBER_OR_TEXT),
-    Field("protocol", Text),
-    Field("from", TEXT_OR_TEXTS),
-    Field("to", Text),
-    Field("interface", Text),
-    Field("comment", Text),
-    Field("order", Integer),
-];
-
-const HEALTH: &[Field] = &[
-    Field("window_seconds", Integer),
-    Field("start_seconds", Integer),
-    Field("confirm_seconds", Integer),
-];
-
-const PROBE: &[Field] = &[
-    Field(
-        "http",
-        Record(&[&[Field("port", NUMBER_OR_TEXT), Field("path", Text), Field("status", Integer)]]),
-    ),
-    Field("tcp", Record(&[&[Field("port", NUMBER_OR_TEXT)]])),
-    Field("command", TEXTS),
-    Field("unit", Text),
-    Field("timeout_seconds", Integer),
-];
-
-const DATABASE: &[Field] = &[Field("name", Text), Field("owner", Text), Field("password", SECRET)];
-
-const COMMANDS: Shape = List(&Record(&[&[
-    Field("folder", Text),
-    Field("run", Text),
-    Field("timeout_seconds", Integer),
-]]));
-
-const RELEASE: &[Field] = &[
-    Field("subfolder", Text),
-    Field("user", Text),
-    Field("folders", TEXTS),
-    Field("build", COMMANDS),
-    Field("migrate", COMMANDS),
-    Field("build_env", Named(&Text)),
-    Field("tools", TEXTS),
-    Field("shared", TEXTS),
-    Field("stop_for_migrate", Boolean),
-    Field("keep", Integer),
-];
-
-/// `templates/<kind>/kind.toml`.
-pub const KIND: Shape = Record(&[&[Field("extends", Text), Field("description", Text)], STACK]);
-
-/// `stacks/site.toml`.
-pub const SITE: Shape = Record(&[SITE_ONLY, STACK]);
-const SITE_ONLY: &[Field] = &[
-    Field(
-        "proxmox",
-        Record(&[&[
-            Field("url", Text),
-            Field("node", Text),
-            Field("token", SECRET),
-            Field("ca", Text),
-            Field("fingerprint", Text),
-        ]]),
-    ),
-    Field(
-        "access",
-        Record(&[&[
-            Field("user", Text),
-            Field("identity", Text),
-            Field("admin_keys", TEXTS),
-            Field("management", TEXTS),
-        ]]),
-    ),
-];
-
-/// `stacks/<project>.toml`.
-pub const PROJECT: Shape = Record(&[&[
-    Field("project", Record(&[PROJECT_ONLY, STACK])),
-    Field("envs", Map(&Record(&[ENV_ONLY, STACK]))),
-]]);
-const PROJECT_ONLY: &[Field] =
-    &[Field("kind", Text), Field("repo", Text), Field("description", Text)];
-const ENV_ONLY: &[Field] =
-    &[Field("name", Text), Field("vmid", Integer), Field("ip", Text), Field("branch", Text)];
-
-/// `stacks/lock.toml`.
-pub const LOCK: Shape = Map(&Map(&Record(&[&[
-    Field("repo", Text),
-    Field("branch", Text),
-    Field("commit", Text),
-    Field("tree", Text),
-]])));
-
-/// What the layers of one guest say together.
-pub const EXPLAINED: Shape = Record(&[PROJECT_ONLY, ENV_ONLY, STACK]);
-
-/// What the layers of a stack share, as one shape.
-pub const LAYER: Shape = Record(&[STACK]);
+use Shape::{Boolean, Either, Integer, List, Map, Named, Number, Pattern, Record, Text, Word};
 
 impl Shape {
     /// What is wanted, for people.
     fn noun(self) -> String {
         match self {
-            Text => "text in quotes".to_owned(),
-            Integer => "a whole number".to_owned(),
+            Text | Pattern(_) => "text in quotes".to_owned(),
+            Word(words) => one_of(words),
+            Integer | Number(..) => "a whole number".to_owned(),
             Boolean => "true or false".to_owned(),
             List(item) => format!("a list of {}", item.noun().replace("text in quotes", "texts")),
             Record(_) | Named(_) | Map(_) => match self.fields().as_slice() {
-                [Field("secret", _)] => "{ secret = \"…\" }".to_owned(),
+                [Field("secret", ..)] => "{ secret = \"…\" }".to_owned(),
                 _ => "a table".to_owned(),
             },
             Either(shapes) => {
@@ -247,8 +66,8 @@ impl Shape {
     fn fits(self, value: &Value) -> bool {
         matches!(
             (self, value),
-            (Text, Value::Text(_))
-                | (Integer, Value::Integer(_))
+            (Text | Word(_) | Pattern(_), Value::Text(_))
+                | (Integer | Number(..), Value::Integer(_))
                 | (Boolean, Value::Boolean(_))
                 | (List(_), Value::List(_))
                 | (Record(_) | Named(_) | Map(_), Value::Table(_))
@@ -259,6 +78,38 @@ impl Shape {
         match self {
             Record(groups) => groups.iter().copied().flatten().collect(),
             _ => Vec::new(),
+        }
+    }
+
+    /// The range of a number that may stand here.
+    pub fn range(self) -> Option<(i64, i64)> {
+        match self {
+            Number(low, high) => Some((low, high)),
+            Integer => Some((i64::MIN, i64::MAX)),
+            Either(shapes) => shapes.iter().find_map(|shape| shape.range()),
+            _ => None,
+        }
+    }
+
+    /// The shape of the items of a list that may stand here; a value alone counts as a list of it.
+    pub fn item(self) -> Shape {
+        match self {
+            List(item) => *item,
+            Either(shapes) => {
+                shapes.iter().find_map(|s| matches!(s, List(_)).then(|| s.item())).unwrap_or(self)
+            }
+            shape => shape,
+        }
+    }
+
+    /// The shape of a table that may stand here.
+    pub fn of_table(self) -> Shape {
+        match self {
+            Either(shapes) => {
+                let is_table = |s: &&Shape| matches!(s, Record(_) | Named(_) | Map(_));
+                shapes.iter().find(is_table).copied().unwrap_or(self)
+            }
+            shape => shape,
         }
     }
 
@@ -288,13 +139,26 @@ pub fn check(shape: Shape, node: &mut Node, mistakes: &mut Vec<Mistake>) {
     if matches!(node.value, Value::Wrong) {
         return;
     }
-    let Some(shape) = shape.chosen(&node.value) else {
-        let (wanted, found) = (shape.noun(), node.value.noun());
-        mistakes.push(wrong_type(node.at, &wanted, found));
-        node.value = Value::Wrong;
-        return;
+    let wrong = match shape.chosen(&node.value) {
+        Some(shape) => check_value(shape, node, mistakes),
+        None => Some(wrong_type(node.at, &shape.noun(), node.value.noun())),
     };
+    if let Some(wrong) = wrong {
+        mistakes.push(wrong);
+        node.value = Value::Wrong;
+    }
+}
+
+/// The same of a value of the right type.
+fn check_value(shape: Shape, node: &mut Node, mistakes: &mut Vec<Mistake>) -> Option<Mistake> {
     match (&mut node.value, shape) {
+        (Value::Text(text), Word(words)) if !is_template(text) => {
+            return (!words.contains(&text.as_str())).then(|| unknown_word(node.at, text, words));
+        }
+        (Value::Integer(number), Number(low, high)) if !(low..=high).contains(number) => {
+            // It stays: templates may read it, and whoever reads it as a number says the very same.
+            mistakes.push(out_of_range(node.at, &number.to_string(), (low, high)));
+        }
         (Value::Table(table), shape) => check_table(shape, table, mistakes),
         (Value::List(items), List(item)) => {
             for node in items {
@@ -302,6 +166,32 @@ pub fn check(shape: Shape, node: &mut Node, mistakes: &mut Vec<Mistake>) {
             }
         }
         _ => {}
+    }
+    None
+}
+
+/// A word that is none of those that are allowed.
+pub fn unknown_word(at: At, word: &str, known: &[&str]) -> Mistake {
+    let help = match nearest(word, known.iter().copied()) {
+        Some(near) => format!("did you mean \"{near}\"? {} is allowed", one_of(known)),
+        None => format!("write {}", one_of(known)),
+    };
+    Mistake::new(Code::UnknownWord, at, format!("`{word}` has no meaning here")).help(help)
+}
+
+/// A number outside its range.
+pub fn out_of_range(at: At, written: &str, (low, high): (i64, i64)) -> Mistake {
+    let title = format!("`{written}` is not a number from {low} to {high}");
+    Mistake::new(Code::OutOfRange, at, title).help(format!("write a number from {low} to {high}"))
+}
+
+/// `"a", "b" or "c"`.
+fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} or {last}", most.join(", ")),
     }
 }
 
@@ -356,53 +246,4 @@ pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&
         .filter(|(distance, known)| *distance <= known.len().max(3) / 3)
         .min()
         .map(|(_, known)| known)
-}
-
-/// Lays a stronger layer over a weaker one: tables merge by key, everything else replaces, `false` removes an entry.
-pub fn merge(shape: Shape, weak: &mut Table, strong: &Table, mistakes: &mut Vec<Mistake>) {
-    for (key, member) in strong {
-        let Some(child) = shape.child(key) else { continue };
-        if matches!((shape, &member.node.value), (Named(_), Value::Boolean(false))) {
-            if weak.remove(key).is_none() {
-                mistakes.push(nothing_to_remove(key, member.node.at));
-            }
-            continue;
-        }
-        match (weak.get_mut(key), child.chosen(&member.node.value)) {
-            (Some(below), Some(child)) => merge_node(child, &mut below.node, member, mistakes),
-            (None, Some(child)) if member.node.table().is_some() => {
-                let mut fresh = Node { at: member.node.at, value: Value::Table(Table::new()) };
-                merge_node(child, &mut fresh, member, mistakes);
-                weak.insert(key.clone(), Member { key: member.key, node: fresh });
-            }
-            _ => {
-                weak.insert(key.clone(), member.clone());
-            }
-        }
-    }
-}
-
-fn merge_node(shape: Shape, weak: &mut Node, strong: &Member, mistakes: &mut Vec<Mistake>) {
-    match (&mut weak.value, &strong.node.value) {
-        (Value::Table(below), Value::Table(above)) => {
-            merge(shape, below, above, mistakes);
-            weak.at = strong.node.at;
-        }
-        (_, Value::Table(above)) => {
-            *weak = Node { at: strong.node.at, value: Value::Table(Table::new()) };
-            if let Value::Table(below) = &mut weak.value {
-                merge(shape, below, above, mistakes);
-            }
-        }
-        _ => *weak = strong.node.clone(),
-    }
-}
-
-fn nothing_to_remove(key: &str, at: At) -> Mistake {
-    Mistake::new(
-        Code::NothingToRemove,
-        at,
-        format!("no weaker layer has an entry `{key}` that `false` could remove"),
-    )
-    .help("leave the line out, or write \"false\" in quotes where you mean the text")
 }

@@ -275,7 +275,8 @@ fn variables(stack: &View<'_>, is_strict: bool) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for (key, at, node) in stack.entries("env_vars") {
         if let Value::Table(_) = node.value {
-            let secret = stack.lowering.view(node).need::<SecretName>("secret");
+            let secret =
+                stack.lowering.view(schema::SECRET_VALUE, node).need::<SecretName>("secret");
             if let (Some(secret), true) = (secret, is_name(stack, key, at)) {
                 parts.push(Part::Variable { key: key.to_owned(), secret: secret.value });
             }

@@ -5,7 +5,7 @@ use crate::{
     compile::{
         report::{Code, Mistake},
         source::At,
-        view::{Located, View},
+        view::View,
     },
     model::UfwDocument,
 };
@@ -28,43 +28,24 @@ pub struct Firewall {
 /// Reads the firewall, and checks that operators still get in; none when it has mistakes.
 pub fn read(stack: &View<'_>, management: &[IpNet]) -> Option<Firewall> {
     let view = stack.table("firewall");
-    let policy = |key, default: &str| {
-        word(&view, key, default, &[("allow", "accept"), ("deny", "drop"), ("reject", "reject")])
+    let policy = |key, default| {
+        view.word_or(key, &[("allow", "accept"), ("deny", "drop"), ("reject", "reject")], default)
     };
     let levels = ["off", "low", "medium", "high", "full"].map(|level| (level, level));
-    let logging = word(&view, "logging", "low", &levels);
-    let (incoming, outgoing) = (policy("incoming", "deny"), policy("outgoing", "allow"));
-    let (routed, rules) = (policy("routed", "deny"), rules(&view, management));
+    let logging = view.word_or("logging", &levels, "low");
+    let (incoming, outgoing) = (policy("incoming", "drop"), policy("outgoing", "accept"));
+    let (routed, rules) = (policy("routed", "drop"), rules(&view, management));
     let settings = UfwDocument {
         enabled: view.boolean("enabled").unwrap_or(true),
         ipv6: view.boolean("ipv6").unwrap_or(true),
-        logging: logging?,
-        incoming: incoming?,
-        outgoing: outgoing?,
-        routed: routed?,
+        logging: logging?.to_owned(),
+        incoming: incoming?.to_owned(),
+        outgoing: outgoing?.to_owned(),
+        routed: routed?.to_owned(),
     };
     let firewall = Firewall { settings, rules: rules? };
     check_management(&view, &firewall, management);
     Some(firewall)
-}
-
-/// One of some words, as ufw's files write it.
-fn word(view: &View<'_>, key: &str, default: &str, known: &[(&str, &str)]) -> Option<String> {
-    let written = match view.text(key) {
-        Some(text) => text,
-        None if view.table.contains_key(key) => return None,
-        None => Located { value: default.to_owned(), at: view.at },
-    };
-    let found = known.iter().find(|(word, _)| *word == written.value);
-    if found.is_none() {
-        let words: Vec<_> = known.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-        let title = format!("`{}` is no value of `{key}`", written.value);
-        view.report(
-            Mistake::new(Code::UnknownWord, written.at, title)
-                .help(format!("write {}", words.join(", "))),
-        );
-    }
-    found.map(|(_, written)| (*written).to_owned())
 }
 
 /// The rules by `order`, then by name; none when one has a mistake.
@@ -72,7 +53,7 @@ fn rules(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
     let mut rules = Vec::new();
     let mut whole = true;
     for (name, view) in view.tables("rules") {
-        let order = view.number_or("order", 0..=999, ORDER);
+        let order = view.number_or("order", ORDER);
         match (rule(&view, management), order) {
             (Some(found), Some(order)) => rules.push((order, name, found)),
             _ => whole = false,
@@ -84,25 +65,17 @@ fn rules(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
 
 /// A rule of the author: one of ufw's for each network that it is from.
 fn rule(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
-    let action = choice(
-        view,
-        "action",
-        "allow",
-        &[
-            ("allow", Action::Allow),
-            ("deny", Action::Deny),
-            ("reject", Action::Reject),
-            ("limit", Action::Limit),
-        ],
-    );
-    let protocol = choice(
-        view,
-        "protocol",
-        "any",
-        &[("any", Protocol::Any), ("tcp", Protocol::Tcp), ("udp", Protocol::Udp)],
-    );
+    let actions = [
+        ("allow", Action::Allow),
+        ("deny", Action::Deny),
+        ("reject", Action::Reject),
+        ("limit", Action::Limit),
+    ];
+    let action = view.word_or("action", &actions, Action::Allow);
+    let protocols = [("any", Protocol::Any), ("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
+    let protocol = view.word_or("protocol", &protocols, Protocol::Any);
     let directions = [("in", Direction::In), ("out", Direction::Out)];
-    let direction = choice(view, "direction", "in", &directions);
+    let direction = view.word_or("direction", &directions, Direction::In);
     let (ports, from, to) = (ports(view), sources(view, management), network(view, "to"));
     let (action, protocol, direction) = (action?, protocol?, direction?);
     let (ports, from, to) = (ports?, from?, to?);
@@ -127,12 +100,6 @@ fn rule(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
         comment: comment.clone(),
     };
     Some(from.into_iter().map(one).collect())
-}
-
-fn choice<T: Copy>(view: &View<'_>, key: &str, default: &str, known: &[(&str, T)]) -> Option<T> {
-    let words: Vec<_> = known.iter().map(|(word, _)| (*word, *word)).collect();
-    let chosen = word(view, key, default, &words)?;
-    known.iter().find(|(word, _)| *word == chosen).map(|(_, value)| *value)
 }
 
 fn ports(view: &View<'_>) -> Option<Ports> {

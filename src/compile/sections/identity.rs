@@ -3,7 +3,7 @@
 use crate::{
     compile::{
         report::{Code, Mistake},
-        source::{At, Node, Value},
+        source::At,
         view::View,
     },
     model::{GuestName, Target, Vmid},
@@ -41,13 +41,9 @@ pub fn read(env: &View<'_>) -> Written {
 }
 
 fn vmid(env: &View<'_>) -> Option<(Vmid, At)> {
-    let Node { at, value: Value::Integer(number) } = env.need_node("vmid")? else { return None };
-    let vmid = u32::try_from(*number).ok().and_then(|number| Vmid::try_from(number).ok());
-    if vmid.is_none() {
-        let title = format!("{number} is not a guest number");
-        env.report(Mistake::new(Code::OutOfRange, *at, title).help("Proxmox has 100 to 999999999"));
-    }
-    Some((vmid?, *at))
+    let number = env.need_number("vmid")?;
+    let vmid = Vmid::try_from(number.value).expect("the language has Proxmox's range");
+    Some((vmid, number.at))
 }
 
 fn ip(env: &View<'_>) -> Option<(IpNet, At)> {

@@ -5,23 +5,14 @@ use crate::compile::{
     source::{At, Value},
     view::View,
 };
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::collections::BTreeMap;
 
-/// Ports of TCP and UDP. Source: RFC 6335 §6; 0 stands for any.
-const PORTS: RangeInclusive<i64> = 1..=65535;
-
-/// Reports what is no port, and a port that two services have: the second to start would not come up.
+/// Reports a port that two services have: the second to start would not come up.
 pub fn check(stack: &View<'_>) {
     let mut seen: BTreeMap<i64, (&str, At)> = BTreeMap::new();
     for (name, _, node) in stack.entries("ports") {
         let Value::Integer(port) = node.value else { continue };
-        if !PORTS.contains(&port) {
-            let title = format!("`{name}` is {port}, which is no port");
-            stack.report(
-                Mistake::new(Code::OutOfRange, node.at, title)
-                    .help("write a number from 1 to 65535"),
-            );
-        } else if let Some(other) = seen.insert(port, (name, node.at)) {
+        if let Some(other) = seen.insert(port, (name, node.at)) {
             stack.report(twice(port, other, (name, node.at)));
         }
     }

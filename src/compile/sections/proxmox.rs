@@ -25,10 +25,10 @@ pub fn read(stack: &View<'_>, identity: &Identity, site: &SiteFacts) -> Option<P
     let storage = guest.need::<StorageName>("storage");
     let bridge = guest.need::<BridgeName>("bridge");
     let pool = guest.parsed::<PoolName>("pool");
-    let disk = guest.need_number("disk_gib", 1..=65_536);
-    let cores = guest.need_number("cores", 1..=8192);
-    let memory = guest.need_number("memory_mib", 16..=16_777_216);
-    let swap = guest.number_or("swap_mib", 0..=16_777_216, 0);
+    let disk = guest.need_number("disk_gib");
+    let cores = guest.need_number("cores");
+    let memory = guest.need_number("memory_mib");
+    let swap = guest.number_or("swap_mib", 0);
     let gateway = address(&guest, "gateway");
     if let Some(gateway) = &gateway {
         check_gateway(&guest, identity, gateway.value, gateway.at);

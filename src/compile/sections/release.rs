@@ -40,7 +40,7 @@ pub fn read(
     let shared = relative_paths(&view, "shared");
     let subfolder = subfolder(&view);
     let pin = origin.pin;
-    let keep = view.number_or("keep", 1..=100, KEEP);
+    let keep = view.number_or("keep", KEEP);
     Some(ReleaseDocument {
         repo: origin.repo,
         branch: origin.branch,
@@ -80,7 +80,7 @@ fn command(view: &View<'_>) -> Option<ReleaseCommand> {
         _ => return None,
     };
     let run = view.need_text("run");
-    let timeout = view.number_or("timeout_seconds", 1..=7200, TIMEOUT_SECONDS)?;
+    let timeout = view.number_or("timeout_seconds", TIMEOUT_SECONDS)?;
     let run = run.filter(|run| {
         let valid = !run.value.trim().is_empty() && !run.value.contains('\n');
         if !valid {

@@ -4,6 +4,7 @@ use super::{accounts, firewall};
 use crate::{
     compile::{
         report::{Code, Mistake},
+        schema,
         source::define::Definitions,
         source::{Node, Value},
         view::{Lowering, View},
@@ -22,7 +23,7 @@ pub struct SiteFacts {
 
 /// Reads the site; what is wrong in it is reported once, not by each guest.
 pub fn read(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> SiteFacts {
-    let root = lowering.table(root.at, &definitions.site);
+    let root = lowering.table(schema::SITE, root.at, &definitions.site);
     let (proxmox, access) = (section(&root, "proxmox"), section(&root, "access"));
     let management = management(&access);
     SiteFacts {
@@ -35,7 +36,7 @@ pub fn read(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> 
 
 /// Reads only what leads to the guests.
 pub fn reach(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> Option<Site> {
-    let root = lowering.table(root.at, &definitions.site);
+    let root = lowering.table(schema::SITE, root.at, &definitions.site);
     let (proxmox, access) = (section(&root, "proxmox"), section(&root, "access"));
     site(definitions, &proxmox, &access, management(&access))
 }

@@ -181,7 +181,7 @@ impl Reader<'_> {
     }
 
     fn project(&mut self, file: FileId) -> Project {
-        let mut table = self.parse(file, schema::PROJECT);
+        let mut table = self.parse(file, schema::PROJECT_FILE);
         let at = table.get("project").map_or(At::start_of(file), |member| member.key);
         let envs = take_table(&mut table, "envs").unwrap_or_default();
         let envs = self.envs(envs);

@@ -4,9 +4,8 @@ use super::{Rendering, Scope};
 use crate::compile::{
     guest::{Shared, Source},
     report::Mistake,
-    sections::files,
-    sections::identity::Identity,
-    sections::release,
+    schema,
+    sections::{files, identity::Identity, release},
     source::{At, Member, Node, Table, Value},
     view::{self, Lowering, View},
 };
@@ -40,7 +39,8 @@ impl Scopes<'_> {
         secret_names: &BTreeSet<String>,
         read: impl Fn(&View<'_>) -> Vec<(&'static str, serde_json::Value)>,
     ) {
-        let found = read(&self.lowering(scope, secret_names).view(self.source.stack));
+        let found =
+            read(&self.lowering(scope, secret_names).view(schema::LAYER, self.source.stack));
         scope.extend(found.into_iter().map(|(name, value)| (name.to_owned(), value)));
     }
 

@@ -1,0 +1,87 @@
+//! `guest`: what Proxmox is asked for.
+
+use super::parts::TEXTS;
+use crate::compile::schema::{
+    Field,
+    Shape::{Boolean, Named, Number, Record, Text, Word},
+};
+
+pub(super) const GUEST: &[Field] = &[
+    Field("kind", Word(&["lxc", "qemu"]), "A container or a virtual machine; lxc."),
+    Field("node", Text, "The node; the site's when it is not said."),
+    Field("template", Text, "Containers: the template, STORAGE:vztmpl/FILE."),
+    Field("image", Text, "Virtual machines: a cloud image, STORAGE:import/FILE."),
+    Field("clone", Number(100, 999_999_999), "Virtual machines: the template to clone instead."),
+    Field("storage", Text, "Where its disk is."),
+    Field("disk_gib", Number(1, 65_536), "The size of its disk."),
+    Field("cores", Number(1, 8192), "How many CPUs it sees."),
+    Field("cpu_limit", Number(0, 8192), "How many CPUs' time it may take; 0 for no limit."),
+    Field("cpu_units", Number(1, 500_000), "Its weight against other guests."),
+    Field("cpu_type", Text, "Virtual machines: the CPU that it sees; x86-64-v2-AES."),
+    Field("memory_mib", Number(16, 16_777_216), "Memory."),
+    Field("swap_mib", Number(0, 16_777_216), "Containers: swap; 0."),
+    Field(
+        "balloon_mib",
+        Number(0, 16_777_216),
+        "Virtual machines: the least memory; 0 to switch it off.",
+    ),
+    Field("bridge", Text, "The bridge of its first network."),
+    Field("vlan", Number(1, 4094), "The VLAN of its first network."),
+    Field("mtu", Number(576, 65_520), "The MTU of its first network; the bridge's."),
+    Field("mac", Text, "The hardware address of its first network; Proxmox makes one."),
+    Field("gateway", Text, "The way out, IPv4."),
+    Field("gateway6", Text, "The way out, IPv6."),
+    Field("nameserver", Text, "The resolver; the node's when it is not said."),
+    Field("search_domain", Text, "The domain of short names."),
+    Field("networks", Named(&Record(&[NETWORK])), "More networks, by the interface's name."),
+    Field(
+        "mounts",
+        Named(&Record(&[MOUNT])),
+        "Containers: more volumes, each mounted at its path.",
+    ),
+    Field(
+        "disks",
+        Named(&Record(&[DISK])),
+        "Virtual machines: more disks, by slot: scsi1 to scsi30.",
+    ),
+    Field("nesting", Boolean, "Containers: whether systemd may use namespaces; true."),
+    Field("agent", Boolean, "Virtual machines: whether the guest agent is used; true."),
+    Field("bios", Word(&["seabios", "ovmf"]), "Virtual machines: the firmware; seabios."),
+    Field("machine", Word(&["i440fx", "q35"]), "Virtual machines: the chipset; q35."),
+    Field("onboot", Boolean, "Whether it starts with its node; true."),
+    Field("startup", Record(&[STARTUP]), "When it starts and stops with its node."),
+    Field("protection", Boolean, "Whether Proxmox refuses to remove it; false."),
+    Field("description", Text, "What it is, for people who look at it in Proxmox."),
+    Field("pool", Text, "The pool that it belongs to."),
+    Field("tags", TEXTS, "Tags in Proxmox."),
+];
+
+const NETWORK: &[Field] = &[
+    Field("bridge", Text, "The bridge."),
+    Field("ip", Text, "The address with its prefix length; none when it is not said."),
+    Field("ip6", Text, "The IPv6 address with its prefix length; none when it is not said."),
+    Field("vlan", Number(1, 4094), "The VLAN."),
+    Field("mtu", Number(576, 65_520), "The MTU; the bridge's."),
+    Field("mac", Text, "The hardware address; Proxmox makes one."),
+    Field("firewall", Boolean, "Whether Proxmox's own firewall filters it; true."),
+];
+
+const MOUNT: &[Field] = &[
+    Field("path", Text, "Where it is mounted."),
+    Field("size_gib", Number(1, 65_536), "Its size; it can only grow."),
+    Field("storage", Text, "Where it is; the guest's storage when it is not said."),
+    Field("backup", Boolean, "Whether backups include it; true."),
+];
+
+const DISK: &[Field] = &[
+    Field("size_gib", Number(1, 65_536), "Its size; it can only grow."),
+    Field("storage", Text, "Where it is; the guest's storage when it is not said."),
+    Field("backup", Boolean, "Whether backups include it; true."),
+    Field("ssd", Boolean, "Whether it looks like an SSD; false."),
+];
+
+const STARTUP: &[Field] = &[
+    Field("order", Number(0, 65_535), "Guests start by order, and stop in reverse."),
+    Field("up_seconds", Number(0, 86_400), "How long the next one waits after its start."),
+    Field("down_seconds", Number(0, 86_400), "How long it may take to shut down."),
+];

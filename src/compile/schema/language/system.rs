@@ -1,0 +1,115 @@
+//! Packages, accounts, databases and what a system has besides.
+
+use super::parts::{SECRET, TEXT_OR_TEXTS, TEXTS};
+use crate::compile::schema::{
+    Field,
+    Shape::{Boolean, Either, Integer, List, Map, Named, Number, Record, Text, Word},
+};
+
+pub(super) const APT: &[Field] = &[
+    Field(
+        "sources",
+        Named(&Either(&[Text, Record(&[SOURCE])])),
+        "Sources besides Debian's own, by name.",
+    ),
+    Field("pins", Named(&Record(&[PIN])), "Which version of a package is preferred, by name."),
+    Field("may_start", TEXTS, "Services that may start while packages are installed."),
+];
+
+const SOURCE: &[Field] = &[
+    Field("types", List(&Word(&["deb", "deb-src"])), "deb when it is not said."),
+    Field("uris", TEXTS, "Where it is."),
+    Field("suites", TEXTS, "Its suites, such as bookworm."),
+    Field("components", TEXTS, "Its components, such as main."),
+    Field("architectures", TEXTS, "Its architectures; the guest's own when it is not said."),
+    Field("signed_by", Text, "The key that signs it, an armored file of `keys/`."),
+];
+
+const PIN: &[Field] = &[
+    Field("packages", TEXTS, "The packages that it is about; globs too."),
+    Field(
+        "pin",
+        Text,
+        "What is preferred, as in apt_preferences(5): `release n=…`, `version …`, `origin …`.",
+    ),
+    Field("priority", Number(-32_768, 32_767), "How much; apt_preferences(5)."),
+];
+
+pub(super) const SYSTEM: &[Field] = &[
+    Field("timezone", Text, "The time zone, such as Europe/Berlin."),
+    Field("locale", Text, "The language of programs, such as C.UTF-8."),
+    Field("journal_max_mib", Number(8, 1_048_576), "How much the journal may take."),
+    Field(
+        "sysctl",
+        Map(&Either(&[Text, Integer])),
+        "Kernel parameters, such as `\"vm.swappiness\" = 10`.",
+    ),
+    Field("upgrades", Record(&[UPGRADES]), "Unattended upgrades."),
+];
+
+const UPGRADES: &[Field] = &[
+    Field("enabled", Boolean, "Whether security updates come by themselves; true."),
+    Field("reboot", Boolean, "Whether the guest may reboot for them; false."),
+    Field("reboot_time", Text, "When it reboots, such as 03:30."),
+    Field("remove_unused", Boolean, "Whether packages that nothing needs go; true."),
+    Field("origins", TEXTS, "Further origins, such as `origin=Docker`."),
+    Field("blocked", TEXTS, "Packages that are never upgraded so."),
+    Field("mail", Text, "Who is told."),
+];
+
+pub(super) const USER: &[Field] = &[
+    Field("comment", Text, "Who it is."),
+    Field("home", Text, "The home; /home/NAME when it is not said."),
+    Field("shell", Text, "The shell; /bin/bash when it is not said."),
+    Field("uid", Number(100, 59_999), "The number; the next free one when it is not said."),
+    Field("groups", TEXTS, "Groups besides its own."),
+    Field(
+        "sudo",
+        Either(&[Boolean, TEXTS]),
+        "Whether it may do all as root, or these commands; false.",
+    ),
+    Field("keys", TEXTS, "Public keys that let it in, files of `keys/`."),
+];
+
+pub(super) const GROUP: &[Field] =
+    &[Field("gid", Number(100, 59_999), "The number; the next free one when it is not said.")];
+
+pub(super) const LOG_ROTATION: &[Field] = &[
+    Field("paths", TEXT_OR_TEXTS, "The logs; globs too."),
+    Field("every", Word(&["day", "week", "month"]), "How often; week when it is not said."),
+    Field("keep", Number(0, 1000), "How many old ones stay; 8 when it is not said."),
+    Field("max_mib", Number(1, 1_048_576), "A log of this size is turned before it is due."),
+    Field("compress", Boolean, "Whether old ones are compressed; true."),
+    Field("user", Text, "Who owns the new log; nobody makes one when it is not said."),
+    Field("mode", super::parts::MODE, "The mode of the new log; 0640."),
+    Field(
+        "copy",
+        Boolean,
+        "Whether the log is copied and emptied, for programs that keep it open; false.",
+    ),
+    Field("reload", TEXTS, "Units to reload afterwards."),
+];
+
+pub(super) const DATABASE: &[Field] = &[
+    Field("engine", Word(&["postgresql", "mariadb", "redis"]), "postgresql when it is not said."),
+    Field("name", Text, "The database's name; the entry's own when it is not said."),
+    Field("owner", Text, "PostgreSQL and MariaDB: who owns it."),
+    Field("password", SECRET, "The owner's password, or Redis's."),
+    Field("port", Number(1, 65_535), "Redis: where it listens, on the guest itself; 6379."),
+    Field("memory_mib", Number(1, 1_048_576), "Redis: how much it may hold; no limit."),
+    Field(
+        "eviction",
+        Word(&[
+            "noeviction",
+            "allkeys-lru",
+            "allkeys-lfu",
+            "allkeys-random",
+            "volatile-lru",
+            "volatile-lfu",
+            "volatile-random",
+            "volatile-ttl",
+        ]),
+        "Redis: what goes when it is full; noeviction.",
+    ),
+    Field("persistent", Boolean, "Redis: whether it writes to disk; true."),
+];

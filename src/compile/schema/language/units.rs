@@ -1,0 +1,110 @@
+//! Units of systemd, and cron.
+
+use super::parts::{MODE, NUMBER_OR_TEXT, TEXT_OR_TEXTS, TEXTS};
+use crate::compile::schema::{
+    Field,
+    Shape::{self, Boolean, Either, Integer, List, Map, Number, Pattern, Text, Word},
+};
+
+/// What services, sockets and timers have in common.
+pub(super) const UNIT: &[Field] = &[
+    Field("template", Text, "The unit's text: a file of the kind's folder, or of `templates/`."),
+    Field("text", Text, "The unit's text itself, a template too; or the keys below instead."),
+    Field("description", Text, "Its description."),
+    Field("after", TEXTS, "Units that it starts after."),
+    Field("before", TEXTS, "Units that it starts before."),
+    Field("requires", TEXTS, "Units that it cannot be without."),
+    Field("wants", TEXTS, "Units that it starts too."),
+    Field("options", OPTIONS, "Any other directive, by section: `[services.x.options.Service]`."),
+    Field("wanted_by", TEXTS, "What starts it at boot; its sort's target when it is not said."),
+    Field("reads", TEXTS, "Files whose change restarts it, besides those that its text names."),
+];
+
+/// Directives by section; a list is the directive several times.
+const OPTIONS: Shape = Map(&Map(&Either(&[Text, Integer, Boolean, TEXTS])));
+/// A program and its arguments.
+const ARGV: Shape = TEXTS;
+
+pub(super) const SERVICE: &[Field] = &[
+    Field("exec", ARGV, "The program, by its absolute path, and its arguments."),
+    Field("exec_before", List(&ARGV), "Programs that run before it."),
+    Field("exec_reload", ARGV, "What makes it read its configuration again."),
+    Field("exec_stop", ARGV, "What stops it, when a signal does not."),
+    Field(
+        "type",
+        Word(&["simple", "exec", "forking", "oneshot", "notify", "idle"]),
+        "systemd.service(5).",
+    ),
+    Field("user", Text, "Who runs it; root when it is not said."),
+    Field("group", Text, "Its group; the user's own when it is not said."),
+    Field("working_directory", Pattern(r"^(/|.*\{\{)"), "Where it runs."),
+    Field("environment", Map(&Either(&[Text, Integer])), "Variables that everybody may read."),
+    Field("environment_files", TEXTS, "Files of variables."),
+    Field(
+        "restart",
+        Word(&[
+            "no",
+            "always",
+            "on-success",
+            "on-failure",
+            "on-abnormal",
+            "on-abort",
+            "on-watchdog",
+        ]),
+        "When it is started again.",
+    ),
+    Field("restart_seconds", Number(0, 86_400), "How long it waits before that."),
+    Field("start_seconds", Number(1, 86_400), "How long its start may take."),
+    Field("stop_seconds", Number(1, 86_400), "How long its stop may take."),
+    Field("memory_max_mib", Number(1, 16_777_216), "How much memory it may take."),
+    Field(
+        "sandbox",
+        Word(&["none", "strict"]),
+        "strict: it sees little of the system, and writes less; none.",
+    ),
+    Field("writes", TEXTS, "Folders that a strict sandbox lets it write."),
+];
+
+pub(super) const SOCKET: &[Field] = &[
+    Field("listen", LISTEN, "Ports, addresses with a port, or paths; streams."),
+    Field("listen_datagram", LISTEN, "The same, for datagrams."),
+    Field("accept", Boolean, "Whether each connection gets a service of its own; false."),
+    Field(
+        "service",
+        Text,
+        "The service that it starts; the one of its own name when it is not said.",
+    ),
+    Field("user", Text, "The owner of a socket that is a path; root when it is not said."),
+    Field("group", Text, "Its group."),
+    Field("mode", MODE, "Its mode."),
+];
+
+const LISTEN: Shape = Either(&[Number(1, 65_535), Text, List(&NUMBER_OR_TEXT)]);
+
+pub(super) const TIMER: &[Field] = &[
+    Field("on_calendar", TEXT_OR_TEXTS, "When: systemd.time(7), CALENDAR EVENTS."),
+    Field("on_boot_seconds", Number(0, 31_536_000), "How long after boot."),
+    Field("on_active_seconds", Number(1, 31_536_000), "How long after its unit's last start."),
+    Field(
+        "persistent",
+        Boolean,
+        "Whether what was missed while the guest was down is made up for; false.",
+    ),
+    Field("random_delay_seconds", Number(0, 86_400), "At most how much later, by chance."),
+    Field("accuracy_seconds", Number(1, 86_400), "How exact; 60."),
+    Field("unit", Text, "What it starts; the service of its own name when it is not said."),
+];
+
+pub(super) const DROP_IN: &[Field] = &[
+    Field("unit", Text, "The unit that it changes, such as nginx.service."),
+    Field("template", Text, "Its text: a file of the kind's folder, or of `templates/`."),
+    Field("text", Text, "Its text itself, a template too; or `options` instead."),
+    Field("options", OPTIONS, "Directives, by section."),
+];
+
+pub(super) const CRON: &[Field] = &[
+    Field("schedule", Text, "Five fields, such as \"15 3 * * *\", or @daily; crontab(5)."),
+    Field("user", Text, "Who runs it."),
+    Field("run", Text, "One line of shell."),
+    Field("environment", Map(&Either(&[Text, Integer])), "Variables that everybody may read."),
+];
