@@ -28,6 +28,7 @@ enum Verb {
     History(cli::history::HistoryArgs),
     /// Real guests on this machine behind a Proxmox-compatible API
     Lab(cli::lab::LabArgs),
+    Schema(cli::schema::SchemaArgs),
     Completions(cli::completions::CompletionsArgs),
     Man(cli::man::ManArgs),
 }
@@ -54,6 +55,7 @@ fn main() -> std::process::ExitCode {
         Verb::Status(args) => cli::status::run(&args, &workspace),
         Verb::History(args) => cli::history::run(&args, &workspace),
         Verb::Lab(args) => cli::lab::run(args),
+        Verb::Schema(args) => cli::schema::run(&args),
         Verb::Completions(args) => cli::completions::run(&args, command()),
         Verb::Man(args) => cli::man::run(&args, command()),
     };

@@ -23,7 +23,7 @@ const EXCEPTIONS: [(&str, u8, &str); 3] = [
 ];
 
 /// Verbs that have no workspace, so that `-C` means nothing to them.
-const WITHOUT_WORKSPACE: [&str; 3] = ["lab", "completions", "man"];
+const WITHOUT_WORKSPACE: [&str; 4] = ["lab", "schema", "completions", "man"];
 
 /// The end of one page.
 struct Page {
@@ -88,6 +88,14 @@ const PAGES: &[Page] = &[
         verb: "explain",
         examples: &[("stackc explain shop/dev env_vars.APP_ENV", "which file and line won")],
         codes: READS,
+    },
+    Page {
+        verb: "schema",
+        examples: &[
+            ("stackc schema project > project.schema.json", "for files such as stacks/shop.toml"),
+            ("stackc schema site", "for stacks/site.toml"),
+        ],
+        codes: &[0, 2, 3],
     },
     Page {
         verb: "lock",

@@ -24,6 +24,7 @@ pub mod plan;
 pub mod progress;
 pub mod reach;
 pub mod rollback;
+pub mod schema;
 pub mod show;
 pub mod status;
 pub mod workspace;

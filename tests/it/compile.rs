@@ -20,7 +20,7 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn cases() -> PathBuf {
+pub fn cases() -> PathBuf {
     root().join("tests/cases")
 }
 
@@ -80,7 +80,7 @@ fn the_worked_examples_compile_to_this() {
 }
 
 /// Every case of `reject`: a file is the project `x` of a good site, a folder is laid over that workspace.
-fn reject_cases() -> BTreeMap<String, Sources> {
+pub fn reject_cases() -> BTreeMap<String, Sources> {
     let folder = cases().join("reject");
     let entries = fs::read_dir(&folder).expect("the folder is there");
     let paths = entries.map(|entry| entry.expect("it is readable").path());

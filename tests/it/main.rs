@@ -53,6 +53,7 @@ mod plan_units;
 mod proxmox_client;
 mod reach_cli;
 mod reach_lab;
+mod schema;
 mod surroundings;
 mod tree;
 mod vault;

@@ -1,8 +1,10 @@
 //! Which keys a definition may have, and what they may hold.
 
+mod json;
 mod language;
 mod merge;
 
+pub use json::{SchemaOf, keys, schema};
 pub use language::{
     ENV, EXPLAINED, KIND, LAYER, LOCK, PROJECT, PROJECT_FILE, SECRET_VALUE, SITE, STACK,
 };
