@@ -3,7 +3,7 @@
 use super::output::{self, Format};
 use crate::{
     compile::{self, Compiled, Sources},
-    model::{Bundle, ProxmoxDocument, Site, Target, document},
+    model::{Bundle, ProxmoxDocument, Site, Target, document, pattern::fits},
     store::{self, SourceError, Store},
 };
 use serde_json::json;
@@ -146,21 +146,9 @@ fn means(word: &str, target: &Target, tags: &BTreeSet<String>) -> bool {
         return tags.contains(tag);
     }
     if word.contains('/') {
-        return matches(word.as_bytes(), target.to_string().as_bytes());
+        return fits(word, &target.to_string());
     }
-    matches(word.as_bytes(), target.project.as_str().as_bytes())
-}
-
-/// Whether a text fits a pattern, in which `*` is any text and `?` any one character.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) if matches(rest, text) => true,
-        (Some((b'*', _)), Some((_, tail))) => matches(pattern, tail),
-        (Some((b'?', rest)), Some((_, tail))) => matches(rest, tail),
-        (Some((wanted, rest)), Some((found, tail))) => wanted == found && matches(rest, tail),
-        _ => false,
-    }
+    fits(word, target.project.as_str())
 }
 
 /// Every guest with its tags in Proxmox.

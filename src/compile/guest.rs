@@ -5,12 +5,14 @@ use super::{
     report::{Code, Mistake},
     schema, seal,
     sections::{
-        accounts, documents, files, firewall, homes,
+        accounts, documents, files,
+        firewall::{self, rule::Family},
+        homes,
         identity::Written,
         overlay::Overlay,
         ports, proxmox, release,
         site::SiteFacts,
-        ufw::{self, Family},
+        sshd::{self, Login},
         units,
     },
     source::define::{Definitions, Project},
@@ -168,8 +170,9 @@ fn bundle(
     accounts::add(stack, &shared.definitions.keys, &mut overlay);
     units::add(stack, &mut overlay);
     let links = release::add_links(stack, &mut overlay);
-    let firewall = firewall::read(stack, &shared.site.management);
     let identity = source.written.identity();
+    let own: Vec<_> = identity.iter().map(|identity| identity.ip.addr()).collect();
+    let firewall = firewall::read(stack, &shared.site.management, &own);
     let guest = identity.and_then(|identity| proxmox::read(stack, &identity, shared.site));
     let origin = branch.map(|branch| release::Origin {
         repo: branch.repo.clone(),
@@ -182,13 +185,17 @@ fn bundle(
     check(stack, &overlay);
     ports::check(stack);
     homes::check(stack, &overlay);
+    let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());
+    sshd::check(stack, &overlay, &Login { user, own: &own });
     if guest.as_ref().is_some_and(|guest| !guest.nesting) {
         units::check_nesting(stack, &overlay);
     }
     let inputs = units::inputs(stack, &overlay, &links);
     let (guest, firewall, health) = (guest?, firewall?, health?);
     let payload = payload(source, release.as_ref(), &apt.packages);
-    let rules = |family| ufw::rules_file(family, &firewall.settings, &firewall.rules).into_bytes();
+    let rules = |family: Family| {
+        firewall::file::rules_file(family, &firewall.settings, &firewall.rules).into_bytes()
+    };
     let mut documents = vec![
         (document::APT, canonical::to_bytes(&apt)),
         (document::DATABASES, canonical::to_bytes(&databases)),
@@ -210,12 +217,14 @@ fn check(stack: &View<'_>, overlay: &Overlay) {
         total += size;
         if size > FILE_BYTES_MAX {
             let title = format!("`{path}` has {size} bytes; a file of a bundle has at most 1 MiB");
-            stack.report(Mistake::new(Code::FileTooBig, *at, title));
+            let help = "let the app bring it: a release has no such limit";
+            stack.report(Mistake::new(Code::FileTooBig, *at, title).help(help));
         }
     }
     if total > BUNDLE_BYTES_MAX || overlay.items.len() > ENTRIES_MAX {
         let title = format!("the bundle is too big: at most 64 MiB and {ENTRIES_MAX} entries");
-        stack.report(Mistake::new(Code::BundleTooBig, stack.at, title));
+        let help = "let the app bring its data: a release has no such limit";
+        stack.report(Mistake::new(Code::BundleTooBig, stack.at, title).help(help));
     }
 }
 

@@ -49,6 +49,17 @@ impl Mistake {
         }
     }
 
+    /// What the type of a value says of it: an error that reads "`x` is not a y: how to write one".
+    pub(super) fn of_value(code: Code, at: At, error: &impl fmt::Display) -> Self {
+        let text = error.to_string();
+        let verdict = text.find("` is not a ").unwrap_or(0);
+        let (title, help) = match text[verdict..].find(": ") {
+            Some(n) => (&text[..verdict + n], &text[verdict + n + 2..]),
+            None => (text.as_str(), "write another one"),
+        };
+        Self::new(code, at, title).help(help)
+    }
+
     /// The file cannot be read whole, so that what else is found there may only follow from this, and is not told.
     pub(super) fn hides_file(mut self) -> Self {
         self.hides_file = true;

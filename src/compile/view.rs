@@ -106,7 +106,7 @@ impl<'a> Lowering<'a> {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.report(Mistake::new(Code::BadValue, at, error.to_string()));
+                self.report(Mistake::of_value(Code::BadValue, at, &error));
                 None
             }
         }

@@ -11,6 +11,8 @@ mod name;
 #[cfg(feature = "operator")]
 mod observed;
 mod path;
+#[cfg(feature = "operator")]
+pub mod pattern;
 pub mod protocol;
 #[cfg(feature = "operator")]
 mod proxmox;

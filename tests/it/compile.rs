@@ -43,7 +43,7 @@ fn digests(compiled: &Compiled) -> BTreeMap<Target, Digest> {
     compiled.guests.iter().map(|(target, bundle)| (target.clone(), bundle.digest)).collect()
 }
 
-fn snapshot(folder: &Path, name: &str, text: &str) {
+pub fn snapshot(folder: &Path, name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(folder);
     settings.set_prepend_module_to_snapshot(false);
@@ -124,9 +124,24 @@ fn rejected_definitions_are_told_with_place_and_remedy() {
     }
 }
 
-/// Warnings, and sizes that no file of a repository should have: each has a test of its own.
-const TOLD_ELSEWHERE: [Code; 5] =
-    [Code::BundleTooBig, Code::SourceTooBig, Code::FileTooBig, Code::UnreadFile, Code::UnusedPin];
+/// Warnings, sizes that no file of a repository should have, and `lockouts`: each has a test of its own.
+const TOLD_ELSEWHERE: [Code; 6] = [
+    Code::BundleTooBig,
+    Code::SourceTooBig,
+    Code::FileTooBig,
+    Code::UnreadFile,
+    Code::UnusedPin,
+    Code::SshdShutsOut,
+];
+
+#[test]
+fn every_mistake_says_how_to_mend_it() {
+    for (case, sources) in reject_cases() {
+        let told = rejected(&sources).told();
+        let helpless: Vec<_> = told.iter().filter(|told| told.help.is_none()).collect();
+        assert_eq!(helpless, Vec::<&stackc::compile::Told>::new(), "{case}");
+    }
+}
 
 #[test]
 fn every_kind_of_mistake_has_a_case_that_shows_it() {

@@ -48,6 +48,7 @@ mod handmade;
 mod kill_points;
 mod lab;
 mod lab_names;
+mod lockouts;
 mod plan;
 mod plan_units;
 mod proxmox_client;

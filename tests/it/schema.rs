@@ -27,8 +27,10 @@ fn schema_of(name: &str) -> Option<SchemaOf> {
         "stacks/site.toml" => Some(SchemaOf::Site),
         "stacks/lock.toml" => Some(SchemaOf::Lock),
         _ if name.ends_with("/kind.toml") => Some(SchemaOf::Kind),
-        _ if name.starts_with("stacks/") && name.ends_with(".toml") => Some(SchemaOf::Project),
-        _ => None,
+        _ => name
+            .strip_prefix("stacks/")
+            .and_then(|name| name.strip_suffix(".toml"))
+            .map(|_| SchemaOf::Project),
     }
 }
 

@@ -135,12 +135,16 @@ codes! {
     PortsNeedProtocol = "ports-need-protocol",
     /// A probe of no kind, or of several.
     ProbeOfOneKind = "probe-of-one-kind",
+    /// A probe of a port that the firewall shuts.
+    ProbeShut = "probe-shut",
     /// A character that hides or reorders text.
     RefusedCharacter = "refused-character",
     /// A program without its absolute path.
     RelativeProgram = "relative-program",
     /// A rule whose list of sources is empty.
     RuleFromNowhere = "rule-from-nowhere",
+    /// Two rules for the same packets.
+    RuleTwice = "rule-twice",
     /// Two guests with one name, number or address.
     SameIdentity = "same-identity",
     /// Two services on one port.
@@ -151,6 +155,8 @@ codes! {
     SharedFolder = "shared-folder",
     /// A source beyond 1 MiB.
     SourceTooBig = "source-too-big",
+    /// An sshd that does not let operators in.
+    SshdShutsOut = "sshd-shuts-out",
     /// A pin for another repository or branch.
     StalePin = "stale-pin",
     /// Not TOML.

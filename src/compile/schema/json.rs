@@ -33,8 +33,9 @@ pub fn schema(of: SchemaOf) -> Value {
         SchemaOf::Lock => ("stacks/lock.toml", schema_of(LOCK)),
     };
     for (place, keys) in required(of) {
-        let table = schema.pointer_mut(place).expect("the language has this table");
-        table["required"] = json!(keys);
+        if let Some(table) = schema.pointer_mut(place) {
+            table["required"] = json!(keys);
+        }
     }
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!(title);
@@ -132,6 +133,19 @@ fn add_keys(shape: Shape, path: &str, keys: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_table_that_has_required_keys_is_in_its_schema() {
+        for of in [SchemaOf::Site, SchemaOf::Project, SchemaOf::Kind, SchemaOf::Lock] {
+            let schema = schema(of);
+            for (place, keys) in required(of) {
+                assert_eq!(
+                    schema.pointer(place).map(|table| &table["required"]),
+                    Some(&json!(keys))
+                );
+            }
+        }
+    }
 
     #[test]
     fn every_sentence_of_the_language_is_one() {

@@ -49,7 +49,7 @@ fn add_account(view: &View<'_>, user: &Owner, overlay: &mut Overlay) {
     let comment = view.text("comment").map_or_else(|| user.to_string(), |text| text.value);
     if comment.contains(['"', '\\', ':', '\n']) {
         let title = "a user's comment cannot have quotes, backslashes, colons or line feeds";
-        view.report(Mistake::new(Code::BadComment, view.at, title));
+        view.report(Mistake::new(Code::BadComment, view.at, title).help("use other words"));
         return;
     }
     let (Some(home), Some(shell)) = (home, shell) else { return };

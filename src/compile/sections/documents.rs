@@ -133,7 +133,9 @@ fn probe(view: &View<'_>) -> Option<Probe> {
             let argv: Vec<_> = view.texts("command").into_iter().map(|word| word.value).collect();
             if argv.first().is_none_or(|program| !program.starts_with('/')) {
                 let title = "a probe's command begins with the absolute path of a program";
-                view.report(Mistake::new(Code::RelativeProgram, view.at, title));
+                view.report(
+                    Mistake::new(Code::RelativeProgram, view.at, title).help("begin it with `/`"),
+                );
                 return None;
             }
             Some(Probe::Command { argv, timeout_seconds })

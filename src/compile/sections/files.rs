@@ -37,7 +37,10 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
         let target = view.need_text("target");
         if let (Some(path), Some(target)) = (view.need::<GuestPath>("path"), target) {
             if target.value.is_empty() || target.value.chars().any(char::is_control) {
-                view.report(Mistake::new(Code::BadLinkTarget, target.at, "a link needs a target"));
+                view.report(
+                    Mistake::new(Code::BadLinkTarget, target.at, "a link needs a target")
+                        .help("write the path that it leads to, on one line"),
+                );
             } else {
                 overlay.add(path.value, Item::Link { target: target.value }, path.at, &view);
             }
@@ -99,23 +102,15 @@ fn file(view: &View<'_>, scope: &Scope, path: Option<&GuestPath>) -> Option<Item
 /// The class by path, or the author's; a copy may be asked for anywhere, a link not where boot or login reads.
 fn class(view: &View<'_>, path: &GuestPath) -> Option<FileClass> {
     let by_path = place::class_of(path);
-    let Some(written) = view.text("class") else { return Some(by_path) };
-    match (written.value.as_str(), by_path) {
-        ("A", FileClass::Linked) => Some(FileClass::Linked),
-        ("B", _) => Some(FileClass::Copied),
-        ("A", FileClass::Copied) => {
-            let title = format!("`{path}` is read at boot or login and cannot be a link");
-            view.report(
-                Mistake::new(Code::LinkAtBoot, written.at, title).help("leave `class` out"),
-            );
-            None
-        }
-        (other, _) => {
-            let title = format!("`{other}` is no class: write \"A\" (a link) or \"B\" (a copy)");
-            view.report(Mistake::new(Code::UnknownWord, written.at, title));
-            None
-        }
+    let words = [("A", FileClass::Linked), ("B", FileClass::Copied)];
+    let written = view.word_or("class", &words, by_path)?;
+    if (written, by_path) == (FileClass::Linked, FileClass::Copied) {
+        let title = format!("`{path}` is read at boot or login and cannot be a link");
+        let at = view.node("class").map_or(view.at, |node| node.at);
+        view.report(Mistake::new(Code::LinkAtBoot, at, title).help("leave `class` out"));
+        return None;
     }
+    Some(written)
 }
 
 fn secrets(view: &View<'_>) -> BTreeMap<String, SecretName> {
@@ -258,13 +253,9 @@ fn readers(view: &View<'_>) -> bool {
     let mut strict = false;
     for reader in view.texts("readers") {
         strict |= DOTENV.contains(&reader.value.as_str());
-        if !DOTENV.contains(&reader.value.as_str()) && !EXACT.contains(&reader.value.as_str()) {
-            let title = format!("`{}` is no known reader of env files", reader.value);
-            let known = EXACT.iter().chain(&DOTENV).copied().collect::<Vec<_>>().join(", ");
-            view.report(
-                Mistake::new(Code::UnknownWord, reader.at, title)
-                    .help(format!("known are {known}")),
-            );
+        let known: Vec<_> = EXACT.iter().chain(&DOTENV).copied().collect();
+        if !known.contains(&reader.value.as_str()) {
+            view.report(schema::unknown_word(reader.at, &reader.value, &known));
         }
     }
     strict
@@ -292,9 +283,7 @@ fn variables(stack: &View<'_>, is_strict: bool) -> Vec<Part> {
         match (env_file::encode(key, &value), parts.last_mut()) {
             (Ok(line), Some(Part::Literal(lines))) => lines.push_str(&line),
             (Ok(line), _) => parts.push(Part::Literal(line)),
-            (Err(error), _) => {
-                stack.report(Mistake::new(Code::BadEnvVariable, at, error.to_string()))
-            }
+            (Err(error), _) => stack.report(Mistake::of_value(Code::BadEnvVariable, at, &error)),
         }
     }
     parts
@@ -304,7 +293,7 @@ fn is_name(stack: &View<'_>, key: &str, at: At) -> bool {
     let valid = env_file::is_name(key);
     if !valid {
         let error = env_file::EnvFileError::Name { key: key.to_owned() };
-        stack.report(Mistake::new(Code::BadEnvVariable, at, error.to_string()));
+        stack.report(Mistake::of_value(Code::BadEnvVariable, at, &error));
     }
     valid
 }

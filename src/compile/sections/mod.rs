@@ -13,5 +13,5 @@ pub(super) mod ports;
 pub(super) mod proxmox;
 pub(super) mod release;
 pub(super) mod site;
-pub(super) mod ufw;
+pub(super) mod sshd;
 pub(super) mod units;

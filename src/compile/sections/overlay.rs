@@ -83,7 +83,11 @@ impl Overlay {
         for (path, (_, at)) in &self.items {
             if let Some((other, first)) = folded.insert(path.as_str().to_lowercase(), (path, *at)) {
                 let title = format!("`{path}` and `{other}` differ only in upper and lower case");
-                report.push(Mistake::new(Code::CaseTwins, *at, title).also(first, "the other one"));
+                report.push(
+                    Mistake::new(Code::CaseTwins, *at, title)
+                        .also(first, "the other one")
+                        .help("give one of them another name"),
+                );
             }
             for parent in parents(path) {
                 let Some((item, above)) = self.items.get(&parent) else { continue };

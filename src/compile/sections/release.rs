@@ -100,7 +100,7 @@ fn build_env(view: &View<'_>) -> BTreeMap<String, String> {
     for (key, at, node) in view.entries("build_env") {
         if !super::env_file::is_name(key) {
             let error = super::env_file::EnvFileError::Name { key: key.to_owned() };
-            view.report(Mistake::new(Code::BadEnvVariable, at, error.to_string()));
+            view.report(Mistake::of_value(Code::BadEnvVariable, at, &error));
         } else if let Some(value) = super::files::plain(view.lowering, node) {
             all.insert(key.to_owned(), value);
         }

@@ -102,7 +102,9 @@ fn trust(proxmox: &View<'_>, definitions: &Definitions) -> Option<Trust> {
         (Some(ca), Some(fingerprint)) => {
             let title = "the API is trusted by `ca` or by `fingerprint`, not by both";
             proxmox.report(
-                Mistake::new(Code::TwoTrusts, fingerprint.at, title).also(ca.at, "the other one"),
+                Mistake::new(Code::TwoTrusts, fingerprint.at, title)
+                    .also(ca.at, "the other one")
+                    .help("take one of the two out"),
             );
             None
         }

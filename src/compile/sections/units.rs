@@ -62,7 +62,7 @@ fn check_unit(view: &View<'_>, unit: &UnitName, text: &str) {
     let section = if suffix == Some("timer") { "[Timer]" } else { "[Service]" };
     if !text.lines().any(|line| line.trim() == section) {
         let title = format!("the unit `{unit}` has no section {section}");
-        view.report(Mistake::new(Code::NoSection, view.at, title));
+        view.report(Mistake::new(Code::NoSection, view.at, title).help(format!("add {section}")));
     }
     let order = directives(text).any(|(key, value)| {
         key == "DefaultDependencies" && ["no", "false", "0", "off"].contains(&value)

@@ -106,7 +106,9 @@ impl Reader<'_> {
         }
         if bytes.len() > SOURCE_BYTES_MAX {
             let title = format!("`{name}` is too big: a source has at most 1 MiB");
-            self.mistakes.push(Mistake::new(Code::SourceTooBig, At::start_of(id), title));
+            let help = "split it, or keep what is no definition elsewhere";
+            self.mistakes
+                .push(Mistake::new(Code::SourceTooBig, At::start_of(id), title).help(help));
         }
         self.seen.insert(name.to_owned(), id);
     }
@@ -207,7 +209,7 @@ impl Reader<'_> {
                     envs.insert(env, (key, table));
                 }
                 (Err(error), _) => {
-                    self.mistakes.push(Mistake::new(Code::BadName, key, error.to_string()))
+                    self.mistakes.push(Mistake::of_value(Code::BadName, key, &error));
                 }
                 _ => {}
             }
@@ -311,7 +313,7 @@ impl Definitions {
 
     fn unknown_kind(&self, name: &str, at: At) -> Mistake {
         if let Err(error) = name.trim_start_matches("builtin:").parse::<KindName>() {
-            return Mistake::new(Code::BadName, at, error.to_string());
+            return Mistake::of_value(Code::BadName, at, &error);
         }
         let mut known: Vec<_> = self.kinds.keys().filter_map(|f| kind_name(f)).collect();
         known.sort_unstable();

@@ -237,7 +237,10 @@ fn node(
             if let Ok(number) = i64::from_str_radix(number.as_str(), number.radix()) {
                 Value::Integer(number)
             } else {
-                mistakes.push(Mistake::new(Code::OutOfRange, at, "this number is too big"));
+                mistakes.push(
+                    Mistake::new(Code::OutOfRange, at, "this number is too big")
+                        .help("no number of a definition is beyond 2^63"),
+                );
                 Value::Wrong
             }
         }

@@ -242,7 +242,9 @@ fn mistake(error: &tera::Error, parsed: &Parsed, at: At) -> (Mistake, Vec<String
     let reads = read.map_or_else(Vec::new, |span| lookup::within(&parsed.events, span));
     let at = span.map_or(at, |span| parsed.place(span, at));
     let title = format!("the template cannot be used: {}", message.to_lowercase_first());
-    (Mistake::new(Code::TemplateFails, at, title), reads)
+    let help =
+        "filters, tests and functions are those of Tera; values are of the type that was written";
+    (Mistake::new(Code::TemplateFails, at, title).help(help), reads)
 }
 
 /// Tera tells filters, tests and functions that it does not know as a report of several lines: what each of them is, and

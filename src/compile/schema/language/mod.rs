@@ -116,13 +116,22 @@ const HEALTH: &[Field] = &[
 
 const PROBE: &[Field] = &[
     Field("http", Record(&[HTTP]), "A request that the guest makes to itself."),
-    Field("tcp", Record(&[&[Field("port", PORT, "The port.")]]), "A connection that is taken."),
+    Field("tcp", Record(&[TCP]), "A connection that is taken."),
     Field("command", TEXTS, "A program and its arguments; 0 is well."),
     Field("unit", Text, "A unit that must be active."),
     Field("timeout_seconds", Number(1, 300), "How long it may take; 5."),
 ];
 
+const TCP: &[Field] = &[Field("port", PORT, "The port, on the guest itself."), LOCAL];
+
+const LOCAL: Field = Field(
+    "local",
+    Boolean,
+    "Whether only the guest itself asks there, so that the firewall may shut it; false.",
+);
+
 const HTTP: &[Field] = &[
+    LOCAL,
     Field("port", PORT, "The port, on the guest itself."),
     Field("path", Pattern(r"^(/|.*\{\{)"), "The path of the URL; `/` when it is not said."),
     Field("status", Number(100, 599), "The status that is well; 200 when it is not said."),

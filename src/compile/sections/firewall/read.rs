@@ -1,66 +1,37 @@
-//! `firewall`: ufw's settings and rules, and the promise that operators can still log in.
+//! Rules as their author writes them.
 
-use super::ufw::{self, Action, Direction, Ports, Protocol, Rule};
-use crate::{
-    compile::{
-        report::{Code, Mistake},
-        source::At,
-        view::View,
-    },
-    model::UfwDocument,
+use super::rule::{Action, Direction, Family, Ports, Protocol, Rule};
+use crate::compile::{
+    report::{Code, Mistake},
+    source::At,
+    view::View,
 };
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-/// sshd's port, by which operators come.
-const SSH_PORT: u16 = 22;
 /// The order of rules that say none.
 const ORDER: u32 = 50;
 /// The longest name of a network interface. Source: `IFNAMSIZ` in linux/if.h.
 const INTERFACE_BYTES_MAX: usize = 15;
 
-/// The firewall of a guest.
-pub struct Firewall {
-    pub settings: UfwDocument,
-    pub rules: Vec<Rule>,
-}
-
-/// Reads the firewall, and checks that operators still get in; none when it has mistakes.
-pub fn read(stack: &View<'_>, management: &[IpNet]) -> Option<Firewall> {
-    let view = stack.table("firewall");
-    let policy = |key, default| {
-        view.word_or(key, &[("allow", "accept"), ("deny", "drop"), ("reject", "reject")], default)
-    };
-    let levels = ["off", "low", "medium", "high", "full"].map(|level| (level, level));
-    let logging = view.word_or("logging", &levels, "low");
-    let (incoming, outgoing) = (policy("incoming", "drop"), policy("outgoing", "accept"));
-    let (routed, rules) = (policy("routed", "drop"), rules(&view, management));
-    let settings = UfwDocument {
-        enabled: view.boolean("enabled").unwrap_or(true),
-        ipv6: view.boolean("ipv6").unwrap_or(true),
-        logging: logging?.to_owned(),
-        incoming: incoming?.to_owned(),
-        outgoing: outgoing?.to_owned(),
-        routed: routed?.to_owned(),
-    };
-    let firewall = Firewall { settings, rules: rules? };
-    check_management(&view, &firewall, management);
-    Some(firewall)
-}
-
 /// The rules by `order`, then by name; none when one has a mistake.
-fn rules(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
+pub fn rules(view: &View<'_>, management: &[IpNet]) -> Option<Vec<(Rule, At)>> {
     let mut rules = Vec::new();
     let mut whole = true;
     for (name, view) in view.tables("rules") {
         let order = view.number_or("order", ORDER);
         match (rule(&view, management), order) {
-            (Some(found), Some(order)) => rules.push((order, name, found)),
+            (Some(found), Some(order)) => rules.push((order, name, found, view.at)),
             _ => whole = false,
         }
     }
-    rules.sort_by(|(a, x, _), (b, y, _)| (a, x).cmp(&(b, y)));
-    whole.then(|| rules.into_iter().flat_map(|(_, _, found)| found).collect())
+    rules.sort_by(|(a, x, ..), (b, y, ..)| (a, x).cmp(&(b, y)));
+    let placed = rules
+        .into_iter()
+        .flat_map(|(_, _, found, at)| found.into_iter().map(move |rule| (rule, at)));
+    let placed: Vec<_> = placed.collect();
+    check_twice(view, &placed);
+    whole.then_some(placed)
 }
 
 /// A rule of the author: one of ufw's for each network that it is from.
@@ -87,8 +58,7 @@ fn rule(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
         );
         return None;
     }
-    let interface = interface(view)?;
-    let comment = comment(view)?;
+    let (interface, comment) = (interface(view)?, comment(view)?);
     let one = |from: Option<IpNet>| Rule {
         action,
         direction,
@@ -99,14 +69,38 @@ fn rule(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
         interface: interface.clone(),
         comment: comment.clone(),
     };
-    Some(from.into_iter().map(one).collect())
+    let rules: Vec<_> = from.into_iter().map(one).collect();
+    if !rules.iter().any(|rule| rule.is_for(Family::V4) || rule.is_for(Family::V6)) {
+        let title = "a rule from IPv4 to IPv6, or the other way round, does nothing";
+        view.report(
+            Mistake::new(Code::RuleFromNowhere, view.at, title)
+                .help("write `from` and `to` of one family"),
+        );
+        return None;
+    }
+    Some(rules)
+}
+
+/// ufw itself takes no rule that is there already, so that its file would not be ours.
+fn check_twice(view: &View<'_>, rules: &[(Rule, At)]) {
+    for (n, (rule, at)) in rules.iter().enumerate() {
+        let is_same = |other: &&(Rule, At)| other.0.matches_like(rule);
+        if let Some((_, first)) = rules[..n].iter().find(is_same) {
+            let title = "this rule is for the very packets of another";
+            view.report(
+                Mistake::new(Code::RuleTwice, *at, title)
+                    .also(*first, "the other one, which decides")
+                    .help("take one of the two out"),
+            );
+        }
+    }
 }
 
 fn ports(view: &View<'_>) -> Option<Ports> {
     let Some(node) = view.node("port") else {
         return (!view.table.contains_key("port")).then(Ports::default);
     };
-    let text = super::files::plain(view.lowering, node)?;
+    let text = crate::compile::sections::files::plain(view.lowering, node)?;
     view.lowering.parse(&text, node.at)
 }
 
@@ -175,23 +169,7 @@ fn comment(view: &View<'_>) -> Option<Option<String>> {
     let valid = !text.value.chars().any(|c| c.is_control() || c == '\'');
     if !valid {
         let title = "a rule's comment cannot have single quotes or control characters";
-        view.report(Mistake::new(Code::BadComment, text.at, title));
+        view.report(Mistake::new(Code::BadComment, text.at, title).help("use other words"));
     }
     valid.then_some(Some(text.value).filter(|text| !text.is_empty()))
-}
-
-/// A firewall that shuts operators out does not compile.
-fn check_management(view: &View<'_>, firewall: &Firewall, management: &[IpNet]) {
-    for network in management {
-        if !ufw::admits(&firewall.settings, &firewall.rules, *network, SSH_PORT) {
-            let title =
-                format!("this firewall shuts operators of {network} out of port {SSH_PORT}");
-            let help = "add a rule: `[firewall.rules.ssh]` with `port = 22`, `protocol = \"tcp\"`, `from = \"management\"`";
-            view.report(
-                Mistake::new(Code::OperatorsShutOut, view.at, title)
-                    .help(help)
-                    .in_guest(view.lowering.target),
-            );
-        }
-    }
 }
