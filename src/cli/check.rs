@@ -2,9 +2,10 @@
 
 use super::{
     output::{self, Format},
+    tools::{self, Fault, Verdicts},
     workspace::{self, Workspace},
 };
-use crate::compile::Report;
+use crate::compile::{Compiled, Report};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -14,26 +15,65 @@ pub struct CheckArgs {
     /// One JSON document instead of text
     #[arg(long)]
     json: bool,
+    /// Ask the tools of this machine too: systemd-analyze, visudo, sshd, iptables-restore, sh
+    #[arg(long)]
+    tools: bool,
 }
 
 pub fn run(args: &CheckArgs, workspace: &Workspace) -> ExitCode {
-    match workspace.compile(Format::of(args.json)) {
-        Ok(compiled) if args.json => {
-            let warnings = compiled.warnings.as_ref().map_or_else(Vec::new, Report::told);
-            output::print_json(&json!({
-                "guests": compiled.guests.len(), "mistakes": [], "warnings": warnings,
-            }));
-            ExitCode::SUCCESS
-        }
-        Ok(compiled) => {
-            workspace::warnings(&compiled, Format::Text);
-            let guests = match compiled.guests.len() {
-                1 => "1 guest".to_owned(),
-                count => format!("{count} guests"),
-            };
-            output::print(&format!("{guests}, no mistakes\n"));
-            ExitCode::SUCCESS
-        }
-        Err(code) => code,
+    let compiled = match workspace.compile(Format::of(args.json)) {
+        Ok(compiled) => compiled,
+        Err(code) => return code,
+    };
+    let verdicts = match args.tools.then(|| tools::judge(&compiled.guests)).transpose() {
+        Ok(verdicts) => verdicts,
+        Err(error) => return output::fail(&error, output::REFUSED),
+    };
+    if args.json {
+        output::print_json(&document(&compiled, verdicts.as_ref()));
+    } else {
+        tell(&compiled, verdicts.as_ref());
     }
+    let refused = verdicts.is_some_and(|verdicts| !verdicts.faults.is_empty());
+    if refused { ExitCode::from(output::MISTAKE) } else { ExitCode::SUCCESS }
+}
+
+fn tell(compiled: &Compiled, verdicts: Option<&Verdicts>) {
+    workspace::warnings(compiled, Format::Text);
+    let guests = count(compiled.guests.len(), "guest");
+    let Some(verdicts) = verdicts else {
+        output::print(&format!("{guests}, no mistakes\n"));
+        return;
+    };
+    output::tell(&verdicts.text());
+    let (judged, faults) = (count(verdicts.judged, "file"), verdicts.faults.len());
+    let asked = verdicts.asked().into_iter().collect::<Vec<_>>().join(", ");
+    let refused = if faults == 0 { "none".to_owned() } else { faults.to_string() };
+    output::print(&format!(
+        "{guests}, no mistakes; {judged} asked about, {refused} refused ({asked})\n"
+    ));
+}
+
+fn count(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn document(compiled: &Compiled, verdicts: Option<&Verdicts>) -> serde_json::Value {
+    let warnings = compiled.warnings.as_ref().map_or_else(Vec::new, Report::told);
+    let mut document = json!({
+        "guests": compiled.guests.len(), "mistakes": [], "warnings": warnings,
+    });
+    if let Some(verdicts) = verdicts {
+        let fault = |fault: &Fault| {
+            json!({
+                "guest": fault.guest.to_string(), "path": fault.path,
+                "tool": fault.tool.program(), "message": fault.said,
+            })
+        };
+        let faults: Vec<_> = verdicts.faults.iter().map(fault).collect();
+        let unasked: Vec<_> = verdicts.unasked.values().collect();
+        document["tools"] =
+            json!({ "judged": verdicts.judged, "faults": faults, "not_checked": unasked });
+    }
+    document
 }

@@ -64,6 +64,7 @@ const PAGES: &[Page] = &[
         verb: "check",
         examples: &[
             ("stackc check", "every mistake, with file, line and column"),
+            ("stackc check --tools", "ask systemd-analyze, visudo, sshd and others as well"),
             ("stackc -C ../site check", "another workspace"),
         ],
         codes: READS,

@@ -27,4 +27,5 @@ pub mod rollback;
 pub mod schema;
 pub mod show;
 pub mod status;
+mod tools;
 pub mod workspace;

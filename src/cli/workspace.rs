@@ -83,7 +83,8 @@ pub fn mistakes(report: &compile::Report, format: Format) -> ExitCode {
 fn unreadable(error: &SourceError, format: Format) -> ExitCode {
     if format == Format::Json {
         let mistake = json!({
-            "file": null, "line": null, "column": null,
+            "file": null, "line": null, "column": null, "end_line": null, "end_column": null,
+            "code": "unreadable-workspace", "related": [],
             "message": error.to_string(), "help": null, "guests": [],
         });
         output::print_json(&json!({ "mistakes": [mistake] }));

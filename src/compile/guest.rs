@@ -95,14 +95,18 @@ fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
         }
         return None;
     };
-    check_repo(&project, &repo.value, repo.at);
+    let is_readable = check_repo(&project, &repo.value, repo.at);
     let branch = env.need::<BranchName>("branch")?.value;
+    if !is_readable {
+        return None;
+    }
     let subfolder = stack.table("release").text("subfolder");
     let subfolder = subfolder.map_or_else(String::new, |text| text.value);
     Some(Branch { repo: repo.value, branch, subfolder })
 }
 
-fn check_repo(project: &View<'_>, repo: &str, at: At) {
+/// Whether stackc reads such a repository; no pin of another one is to be told.
+fn check_repo(project: &View<'_>, repo: &str, at: At) -> bool {
     let remote = ["https://", "ssh://"].iter().any(|scheme| {
         repo.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('-'))
     });
@@ -123,6 +127,7 @@ fn check_repo(project: &View<'_>, repo: &str, at: At) {
         let help = "write https://…, ssh://…, or a folder of the workspace without `..`";
         project.report(Mistake::new(Code::BadRepo, at, title).help(help));
     }
+    !has_password && (remote || folder)
 }
 
 /// The pin that belongs to a branch.

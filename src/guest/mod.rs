@@ -57,6 +57,7 @@ pub use fs::{FsError, Guard, GuestFs, Ids, Kind, Stat, Sync};
 pub use offline::{Offline, State};
 pub use real_fs::RealFs;
 pub use system::{Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport};
+pub use validate::complaints;
 
 /// A guest: its files, what runs on it, and where progress is told.
 pub struct Guest<'g> {

@@ -82,8 +82,15 @@ fn sshd(
     fault
 }
 
-/// `systemd-analyze verify` exits with 0 for unknown keys, and complains of programs and units that only the switch
-/// brings: what it says of the text itself is what counts.
+/// What `systemd-analyze verify` says of a unit's own text. It exits with 0 for unknown keys, and complains of programs and
+/// units that only the switch brings.
+pub fn complaints<'a>(said: &'a str, unit: &str) -> Vec<&'a str> {
+    let words = ["Unknown", "Failed to parse", "Invalid", "Missing '='", "Assignment outside"];
+    let about_text =
+        |line: &&str| line.contains(unit) && words.iter().any(|word| line.contains(word));
+    said.lines().filter(about_text).collect()
+}
+
 fn unit(
     guest: &mut Guest,
     path: &GuestPath,
@@ -100,13 +107,7 @@ fn unit(
     if !path.as_str()["/etc/systemd/system/".len()..].contains('/') {
         let argv = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", staged];
         let output = guest.system.run(&Command::new(&argv, LIMIT))?;
-        let about_text = |line: &&str| {
-            line.contains(path.file_name())
-                && ["Unknown", "Failed to parse", "Invalid", "Missing '='", "Assignment outside"]
-                    .iter()
-                    .any(|complaint| line.contains(complaint))
-        };
-        let lines: Vec<&str> = output.text.lines().filter(about_text).collect();
+        let lines = complaints(&output.text, path.file_name());
         return Ok((!lines.is_empty()).then(|| format!("`{path}`: {}", lines.join(" / "))));
     }
     Ok(None)

@@ -280,3 +280,35 @@ fn the_examples_key_that_would_lock_everybody_out_is_warned_of_and_only_that() {
     fs::write(folder.path().join("keys/ops.pub"), own).expect("it is ours");
     assert_eq!(told(), "");
 }
+
+/// What each tool refuses, as an entry of a project; its own tool must say so, or be told to be missing.
+const REFUSED_BY_TOOLS: [(&str, &str, &str); 4] = [
+    ("visudo", "/etc/sudoers.d/bad", "appuser ALL=NOPASSWD ALL\\n"),
+    ("sh", "/usr/local/bin/bad", "#!/bin/sh\\nif true\\n"),
+    ("sshd", "/etc/ssh/sshd_config.d/30-bad.conf", "PermitRotLogin no\\n"),
+    ("systemd-analyze", "/etc/systemd/system/bad.slice", "[Slice]\\nMemoryMaximum=1G\\n"),
+];
+
+#[test]
+fn tools_refuse_what_only_they_can_judge() {
+    let workspace = workspace();
+    let clean =
+        stackc(workspace.path()).args(["check", "--tools", "--json"]).output().expect("runs");
+    let clean: serde_json::Value = serde_json::from_slice(&clean.stdout).expect("a document");
+    assert_eq!(clean["tools"]["faults"], serde_json::json!([]), "the worked examples are well");
+    assert!(clean["tools"]["judged"].as_u64() > Some(20), "{clean}");
+    let mut shop = fs::read_to_string(workspace.path().join("stacks/shop.toml")).expect("there");
+    for (n, (_, path, text)) in REFUSED_BY_TOOLS.iter().enumerate() {
+        shop += &format!("[envs.dev.files.bad{n}]\npath = \"{path}\"\ntext = \"{text}\"\n");
+    }
+    fs::write(workspace.path().join("stacks/shop.toml"), shop).expect("it is written");
+    let run = stackc(workspace.path()).args(["check", "--tools", "--json"]).output().expect("runs");
+    assert_eq!(run.status.code(), Some(1));
+    let found: serde_json::Value = serde_json::from_slice(&run.stdout).expect("a document");
+    let faults = found["tools"]["faults"].as_array().expect("a list");
+    for (tool, path, _) in REFUSED_BY_TOOLS {
+        let is_told = faults.iter().any(|f| f["tool"] == tool && f["path"] == path);
+        let is_missing = found["tools"]["not_checked"].to_string().contains(tool);
+        assert!(is_told || is_missing, "{tool}: {found}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Mistakes for programs, and for those who have one line for them.
 
 use super::{Mistake, Report};
-use crate::model::Target;
+use crate::{compile::source::At, model::Target};
 use serde::Serialize;
 use std::fmt;
 
@@ -14,6 +14,9 @@ pub struct Told {
     pub line: usize,
     /// Counted from 1, in characters.
     pub column: usize,
+    /// Where the stretch ends: the place after its last character.
+    pub end_line: usize,
+    pub end_column: usize,
     /// The kind of mistake, such as `unknown-key`.
     pub code: &'static str,
     pub message: String,
@@ -21,6 +24,18 @@ pub struct Told {
     pub help: Option<String>,
     /// `project/env` of the guests that it shows in, where the place alone does not tell.
     pub guests: Vec<String>,
+    /// Other places that have to do with it.
+    pub related: Vec<Related>,
+}
+
+/// Another place of a mistake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Related {
+    pub file: String,
+    pub line: usize,
+    pub column: usize,
+    /// What it has to do with it.
+    pub message: String,
 }
 
 impl fmt::Display for Told {
@@ -49,14 +64,23 @@ impl Report {
 
     fn tell(&self, mistake: &Mistake) -> Told {
         let (line, column) = self.files.line_and_column(mistake.at);
+        let (end_line, end_column) = self.files.end_line_and_column(mistake.at);
+        let related = |(at, label): &(At, String)| {
+            let (line, column) = self.files.line_and_column(*at);
+            let (file, message) = (self.files.name(at.file).to_owned(), label.clone());
+            Related { file, line, column, message }
+        };
         Told {
             file: self.files.name(mistake.at.file).to_owned(),
             line,
             column,
+            end_line,
+            end_column,
             code: mistake.code.as_str(),
             message: mistake.title.clone(),
             help: mistake.help.clone(),
             guests: mistake.guests.iter().map(Target::to_string).collect(),
+            related: mistake.also.iter().map(related).collect(),
         }
     }
 

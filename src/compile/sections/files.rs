@@ -22,14 +22,6 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
     for (_, view) in stack.tables("directories") {
         let access = overlay::access(&view, Mode::DIRECTORY);
         if let (Some(path), Some(access)) = (view.need::<GuestPath>("path"), access) {
-            if place::is_shared(&path.value) {
-                let title = format!("`{}` is a folder that others live in", path.value);
-                view.report(
-                    Mistake::new(Code::SharedFolder, path.at, title)
-                        .help("declare a folder of your own in it"),
-                );
-                continue;
-            }
             overlay.add(path.value, Item::Directory { access }, path.at, &view);
         }
     }

@@ -49,6 +49,12 @@ impl Overlay {
             view.report(Mistake::new(Code::ForeignPath, at, title).help(help));
             return;
         }
+        if place::is_shared(&path) {
+            let title = format!("`{path}` is a folder that others live in");
+            let help = "take a path of your own in it";
+            view.report(Mistake::new(Code::SharedFolder, at, title).help(help));
+            return;
+        }
         if let Some((_, first)) = self.items.get(&path) {
             let title = format!("two entries make `{path}`");
             view.report(

@@ -129,6 +129,10 @@ impl Reader<'_> {
 
     /// Reads these keys of a file and leaves the others unchecked.
     fn parse_some(&mut self, file: FileId, shape: Shape, wanted: impl Fn(&str) -> bool) -> Table {
+        if self.mistakes.iter().any(|mistake| mistake.hidden_file() == Some(file)) {
+            // It is no text: what a parser makes of it says nothing more.
+            return Table::new();
+        }
         let mut table = super::parse(file, self.files.text(file), self.mistakes);
         table.retain(|key, _| wanted(key));
         schema::check_table(shape, &mut table, self.mistakes);

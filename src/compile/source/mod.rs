@@ -79,7 +79,16 @@ impl Files {
 
     /// Line and column, both from 1; columns count characters.
     pub fn line_and_column(&self, at: At) -> (usize, usize) {
-        let before = &self.text(at.file)[..self.visible_range(at).start];
+        self.place_of(at.file, self.visible_range(at).start)
+    }
+
+    /// The same of what follows a stretch.
+    pub fn end_line_and_column(&self, at: At) -> (usize, usize) {
+        self.place_of(at.file, self.visible_range(at).end)
+    }
+
+    fn place_of(&self, file: FileId, offset: usize) -> (usize, usize) {
+        let before = &self.text(file)[..offset];
         let line_start = before.rfind('\n').map_or(0, |n| n + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
