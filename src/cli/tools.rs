@@ -2,10 +2,10 @@
 
 use crate::{
     guest,
-    model::{Bundle, Digest, Entry, GuestPath, Target, document},
+    model::{self, Bundle, Digest, GuestPath, Target, document},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fs, io,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -68,11 +68,6 @@ pub struct Fault {
     pub said: String,
 }
 
-/// Why a tool has no verdict.
-enum NoVerdict {
-    Unasked(String),
-}
-
 /// Asks the tools about every file that they would read on a guest. The same bytes are asked about once.
 pub fn judge(bundles: &BTreeMap<Target, Bundle>) -> io::Result<Verdicts> {
     let folder = tempfile::tempdir()?;
@@ -83,20 +78,19 @@ pub fn judge(bundles: &BTreeMap<Target, Bundle>) -> io::Result<Verdicts> {
             if verdicts.unasked.contains_key(&tool) {
                 continue;
             }
-            let key = (tool, Digest::of(bytes));
-            if !known.contains_key(&key) {
-                match ask(tool, folder.path(), &path, bytes)? {
-                    Ok(said) => known.insert(key, said),
-                    Err(NoVerdict::Unasked(why)) => {
+            let said = match known.entry((tool, Digest::of(bytes))) {
+                Entry::Occupied(said) => said.get().clone(),
+                Entry::Vacant(place) => match ask(tool, folder.path(), &path, bytes)? {
+                    Ok(said) => place.insert(said).clone(),
+                    Err(why) => {
                         verdicts.unasked.insert(tool, why);
                         continue;
                     }
-                };
-            }
+                },
+            };
             verdicts.judged += 1;
-            if let Some(said) = known.get(&key).cloned().flatten() {
-                verdicts.faults.push(Fault { guest: guest.clone(), path, tool, said });
-            }
+            let fault = |said| Fault { guest: guest.clone(), path, tool, said };
+            verdicts.faults.extend(said.map(fault));
         }
     }
     Ok(verdicts)
@@ -113,7 +107,9 @@ fn questions(bundle: &Bundle) -> Vec<(String, Tool, &[u8])> {
         Some((path.to_owned(), tool, bytes.as_slice()))
     });
     let files = bundle.manifest.entries.iter().filter_map(|(path, entry)| {
-        let (Entry::File { .. }, Some(on_guest)) = (entry, path.on_guest()) else { return None };
+        let (model::Entry::File { .. }, Some(on_guest)) = (entry, path.on_guest()) else {
+            return None;
+        };
         let bytes = bundle.files.get(path)?;
         Some((on_guest.to_string(), tool_for(&on_guest, bytes)?, bytes.as_slice()))
     });
@@ -139,21 +135,21 @@ fn ask(
     folder: &Path,
     path: &str,
     bytes: &[u8],
-) -> io::Result<Result<Option<String>, NoVerdict>> {
+) -> io::Result<Result<Option<String>, String>> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let file = folder.join(name);
     fs::write(&file, bytes)?;
     let Some(program) = find(tool.program()) else {
         let why =
             format!("{} is not installed: apt-get install {}", tool.program(), tool.package());
-        return Ok(Err(NoVerdict::Unasked(why)));
+        return Ok(Err(why));
     };
     let output = run(tool, &program, folder, &file)?;
     fs::remove_file(&file)?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let text = text + &String::from_utf8_lossy(&output.stdout);
     if let Some(why) = is_about_this_machine(tool, &text) {
-        return Ok(Err(NoVerdict::Unasked(why)));
+        return Ok(Err(why));
     }
     let lines: Vec<&str> = match tool {
         Tool::SystemdAnalyze => guest::complaints(&text, name),
@@ -245,9 +241,9 @@ impl Verdicts {
             told.entry((path, *tool, said)).or_default().push(guest.to_string());
         }
         let fault = |((path, tool, said), guests): ((&str, Tool, &str), Vec<String>)| {
-            let said: String = said.lines().map(|line| format!("  | {line}\n")).collect();
+            let said = said.replace('\n', "\n  | ");
             let (tool, guests) = (tool.program(), guests.join(", "));
-            format!("error[{tool}]: {tool} refuses `{path}` of {guests}\n{said}\n")
+            format!("error[{tool}]: {tool} refuses `{path}` of {guests}\n  | {said}\n\n")
         };
         let unasked = self.unasked.values().map(|why| format!("not checked: {why}\n"));
         told.into_iter().map(fault).chain(unasked).collect()
