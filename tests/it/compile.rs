@@ -61,7 +61,12 @@ fn layers_merge_remove_and_keep_secrets_out() {
     case("layers_and_secrets");
 }
 
-fn case(name: &str) {
+#[test]
+fn rules_probes_and_releases_compile_to_this() {
+    case("rules_probes_and_release");
+}
+
+pub fn case(name: &str) {
     let folder = cases().join(name);
     let compiled = compiled(&sources(&folder));
     let texts = compiled.guests.values().map(text::whole);

@@ -299,7 +299,8 @@ fn tools_refuse_what_only_they_can_judge() {
     assert!(clean["tools"]["judged"].as_u64() > Some(20), "{clean}");
     let mut shop = fs::read_to_string(workspace.path().join("stacks/shop.toml")).expect("there");
     for (n, (_, path, text)) in REFUSED_BY_TOOLS.iter().enumerate() {
-        shop += &format!("[envs.dev.files.bad{n}]\npath = \"{path}\"\ntext = \"{text}\"\n");
+        let entry = format!("[envs.dev.files.bad{n}]\npath = \"{path}\"\ntext = \"{text}\"\n");
+        shop.push_str(&entry);
     }
     fs::write(workspace.path().join("stacks/shop.toml"), shop).expect("it is written");
     let run = stackc(workspace.path()).args(["check", "--tools", "--json"]).output().expect("runs");
