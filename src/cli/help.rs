@@ -93,7 +93,7 @@ const PAGES: &[Page] = &[
     Page {
         verb: "schema",
         examples: &[
-            ("stackc schema project > project.schema.json", "for files such as stacks/shop.toml"),
+            ("stackc schema project", "for files such as stacks/shop.toml"),
             ("stackc schema site", "for stacks/site.toml"),
         ],
         codes: &[0, 2, 3],

@@ -191,6 +191,8 @@ codes! {
     UnreadFile = "unread-file",
     /// A pin that no guest uses.
     UnusedPin = "unused-pin",
+    /// A file or directory that everybody could write to.
+    WritableByAll = "writable-by-all",
     /// A value of another type than wanted.
     WrongType = "wrong-type",
 }

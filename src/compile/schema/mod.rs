@@ -233,11 +233,11 @@ fn unknown(shape: Shape, key: &str, member: &Member) -> Mistake {
         .help(help)
 }
 
-/// The table that has this key: one that may stand here, or one of a stack.
+/// The table that has this key: one that may stand here, one of a stack, or an env.
 fn place_of(shape: Shape, key: &str) -> Option<&'static str> {
     let has = |field: &&Field| matches!(field.1, Record(_)) && field.1.child(key).is_some();
     let mut known = shape.fields().into_iter().chain(STACK);
-    known.find(has).map(|field| field.0)
+    known.find(has).map(|field| field.0).or_else(|| ENV.child(key).map(|_| "envs.NAME"))
 }
 
 /// The most similar of the known words, when one is similar enough to be meant.

@@ -139,6 +139,13 @@ pub fn access(view: &View<'_>, mode: Mode) -> Option<Access> {
     let owner = optional(view, "owner", root)?;
     let group = optional(view, "group", || owner.clone())?;
     let mode = optional(view, "mode", || mode)?;
+    if mode.bits() & 0o002 != 0 {
+        let at = view.table.get("mode").map_or(view.at, |member| member.node.at);
+        let help = "take the last `2` away; give a group that may write, such as 0775";
+        let title = format!("with mode {mode} everybody on the guest could write to it");
+        view.report(Mistake::new(Code::WritableByAll, at, title).help(help));
+        return None;
+    }
     Some(Access { mode, owner, group })
 }
 

@@ -188,11 +188,13 @@ fn syntax(message: &str, word: Option<&str>) -> (String, String) {
     }
 }
 
-/// A character that no text of a definition or template may have: NUL, which ends texts elsewhere; those that show a text in
-/// another order than it is read (bidirectional controls), or show nothing; and those that stackc marks places with.
+/// A character that no text of a definition or template may have: control characters but tabs and line ends, which terminals and
+/// readers of files act on; those that show a text in another order than it is read (bidirectional controls), or show nothing;
+/// and those that stackc marks places with.
 pub fn refused_character(text: &str) -> Option<(usize, char)> {
     let refused = |c: char| {
-        matches!(c, '\0' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control() && !matches!(c, '\t' | '\n' | '\r')
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
             || matches!(c, '\u{feff}' | '\u{f5ca0}'..='\u{f5ca3}')
     };
     text.char_indices().find(|(_, c)| refused(*c))
