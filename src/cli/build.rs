@@ -5,9 +5,8 @@ use super::{
     workspace::{self, Workspace},
 };
 use crate::{
-    compile::text,
     model::{Bundle, Target},
-    store::{Change, Store, StoreError},
+    store::{Change, StoreError},
 };
 use rayon::prelude::*;
 use serde_json::json;
@@ -34,8 +33,8 @@ fn build(args: &BuildArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> 
     let store = workspace.store()?;
     let guests: Vec<_> =
         compiled.guests.iter().filter(|(target, _)| chosen.contains(target)).collect();
-    let put = |(target, bundle): &(&Target, &Bundle)| put(&store, target, bundle);
-    let changes: Result<Vec<Change>, StoreError> = guests.par_iter().map(put).collect();
+    let keep = |(_, bundle): &(&Target, &Bundle)| workspace::keep(&store, bundle);
+    let changes: Result<Vec<Change>, StoreError> = guests.par_iter().map(keep).collect();
     let changes = changes.map_err(|error| output::fail(&error, output::REFUSED))?;
     if guests.is_empty() && !args.json {
         output::tell("no guest to build: no file `stacks/PROJECT.toml` has a table `[envs.ENV]`\n");
@@ -47,12 +46,6 @@ fn build(args: &BuildArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> 
         print_lines(built);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// New means: not what the last build of this guest made.
-fn put(store: &Store, target: &Target, bundle: &Bundle) -> Result<Change, StoreError> {
-    store.put(bundle, || text::readme(bundle))?;
-    store.link(target, &bundle.digest)
 }
 
 fn word(change: Change) -> &'static str {

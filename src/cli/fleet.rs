@@ -7,7 +7,6 @@ use super::{
 };
 use crate::{
     activate::{Failed, Fetch, Seams},
-    compile,
     model::{Bundle, GuestAccess, ReleaseDocument, Site, Target, Vmid},
     proxmox::{Proxmox as _, ProxmoxClient, ProxmoxError, address_answers},
     remote::{Connection, Door, SshConnection},
@@ -110,8 +109,7 @@ impl Fleet {
 
     /// Keeps a bundle in `out`, as `stackc build` does.
     pub fn put(&self, bundle: &Bundle) -> Result<(), StoreError> {
-        self.store.put(bundle, || compile::text::readme(bundle))?;
-        self.store.link(&bundle.manifest.target, &bundle.digest).map(drop)
+        super::workspace::keep(&self.store, bundle).map(drop)
     }
 
     fn fetch(&self, release: &ReleaseDocument) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {

@@ -74,6 +74,7 @@ const PAGES: &[Page] = &[
         examples: &[
             ("stackc show shop/dev", "what is in the bundle"),
             ("stackc show shop/dev --file .service", "its units"),
+            ("stackc show 88d4097e", "a bundle of out/store"),
         ],
         codes: READS,
     },
@@ -81,7 +82,9 @@ const PAGES: &[Page] = &[
         verb: "diff",
         examples: &[
             ("stackc diff shop/dev", "since the last build"),
-            ("stackc diff --exit-code", "for scripts: 10 when anything changed"),
+            ("stackc diff --from shop/qa --to shop/prod", "what sets two envs apart"),
+            ("stackc diff --from 88d4097e --to shop/dev", "since a build before"),
+            ("stackc diff --exit-code", "for scripts: 10 when it changes"),
         ],
         codes: COMPARES,
     },

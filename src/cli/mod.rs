@@ -28,4 +28,5 @@ pub mod schema;
 pub mod show;
 pub mod status;
 mod tools;
+pub mod which;
 pub mod workspace;

@@ -2,17 +2,19 @@
 
 use super::{
     output::{self, Format},
-    workspace::{self, Workspace},
+    which::{self, Which},
+    workspace::Workspace,
 };
-use crate::compile::text;
+use crate::{compile::text, plan::difference};
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Print what a guest's definitions compile to
+/// Print what a guest's definitions compile to, or a bundle that was built before
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// project/env
-    target: String,
+    /// project/env, or the beginning of a digest in out/store
+    #[arg(value_name = "TARGET|DIGEST")]
+    which: Which,
     /// Only the files whose path contains this text
     #[arg(long, value_name = "TEXT")]
     file: Option<String>,
@@ -26,10 +28,9 @@ pub fn run(args: &ShowArgs, workspace: &Workspace) -> ExitCode {
 }
 
 fn show(args: &ShowArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
-    let compiled = workspace.compile(Format::of(args.json))?;
-    let target = workspace::select_one(&args.target, &workspace::tags(&compiled.guests))?;
-    let bundle = &compiled.guests[&target];
-    let mut files = text::files(bundle);
+    let [bundle] = which::bundles([&args.which], workspace, Format::of(args.json))?;
+    let target = &bundle.manifest.target;
+    let mut files = text::files(&bundle);
     if let Some(wanted) = &args.file {
         files.retain(|path, _| path.contains(wanted.as_str()));
     }
@@ -38,11 +39,12 @@ fn show(args: &ShowArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
             "target": target.to_string(),
             "digest": bundle.digest,
             "payload": bundle.manifest.payload,
-            "secrets": bundle.manifest.secrets(),
+            "secrets": difference::secrets(&bundle),
             "files": files,
         }));
     } else {
-        output::print(&format!("{target}  {}\n\n{}", bundle.digest, text::listing(&files)));
+        let listing = text::listing(&files);
+        output::print(&format!("{target}  {}\n\n{}", bundle.digest, difference::visible(&listing)));
     }
     Ok(ExitCode::SUCCESS)
 }

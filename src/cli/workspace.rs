@@ -4,7 +4,8 @@ use super::output::{self, Format};
 use crate::{
     compile::{self, Compiled, Sources},
     model::{Bundle, ProxmoxDocument, Site, Target, document, pattern::fits},
-    store::{self, SourceError, Store},
+    plan::difference,
+    store::{self, Change, SourceError, Store, StoreError},
 };
 use serde_json::json;
 use std::{
@@ -68,6 +69,12 @@ impl Workspace {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Keeps a bundle in `out/` with a text for its reviewers. New means: not what the last build of this guest made.
+pub fn keep(store: &Store, bundle: &Bundle) -> Result<Change, StoreError> {
+    store.put(bundle, || compile::text::readme(bundle, &difference::contents(bundle)))?;
+    store.link(&bundle.manifest.target, &bundle.digest)
 }
 
 /// Prints the mistakes of a workspace: for people, and for programs where a document is awaited.

@@ -16,7 +16,7 @@ pub fn files(bundle: &Bundle) -> BTreeMap<String, String> {
     }
     for (path, entry) in &bundle.manifest.entries {
         if let Entry::Secret { parts, .. } = entry {
-            texts.insert(path.to_string(), secret_text(parts));
+            texts.insert(path.to_string(), parts.iter().map(Part::to_string).collect());
         }
     }
     texts
@@ -40,18 +40,20 @@ pub fn listing(files: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// What a reviewer should know before the files: derived, and in no manifest.
-pub fn readme(bundle: &Bundle) -> String {
-    let target = &bundle.manifest.target;
-    let secrets: Vec<_> = bundle.manifest.secrets().into_iter().map(String::from).collect();
-    let secrets = if secrets.is_empty() { "none".to_owned() } else { secrets.join(", ") };
+/// What a reviewer should know before the files, with what the bundle's documents say in words: derived, and in no manifest.
+pub fn readme(bundle: &Bundle, contents: &str) -> String {
     format!(
-        "{target}\nbundle   {}\npayload  {}\nsecrets  {secrets} (named here; no value is in a bundle)\n\n{}\n\
+        "{}\nbundle   {}\npayload  {}, equal where another env has the same app and kind\n\n\
+         {contents}\n\
+         files\n{}\n\
          {} lists every file with its hash; the bundle's digest is that file's SHA-256.\n\
          rootfs/ is laid over the guest's root. Class A: a link through /var/lib/stackc/current; B: a copy;\n\
-         S: put together from secrets at activation; D: a directory.\n\n\
-         To compare two bundles: `stackc diff`, or `diff -r --no-dereference OLD NEW`. The links of rootfs/ are the guest's:\n\
-         here they lead nowhere, or to files of this machine.\n",
+         S: put together from secrets at activation; D: a directory; -: a document for stackc.\n\
+         Secrets are named here; no value is in a bundle.\n\n\
+         To compare two bundles: `stackc diff --from OLD --to NEW`, each the beginning of a digest or project/env; or\n\
+         `diff -r --no-dereference OLD NEW`. The links of rootfs/ are the guest's: here they lead nowhere, or to files of\n\
+         this machine.\n",
+        bundle.manifest.target,
         bundle.digest,
         bundle.manifest.payload,
         entries(bundle),
@@ -90,13 +92,4 @@ fn unit_lines(unit: &UnitInputs) -> String {
     let secrets = unit.secrets.iter().map(|name| format!("    restarts with the secret {name}\n"));
     let release = unit.release.then(|| "    restarts with the release\n".to_owned());
     restart.chain(reload).chain(secrets).chain(release).collect()
-}
-
-fn secret_text(parts: &[Part]) -> String {
-    let part = |part: &Part| match part {
-        Part::Literal(text) => text.clone(),
-        Part::Secret(name) => format!("<secret {name}>"),
-        Part::Variable { key, secret } => format!("{key}=<secret {secret}>\n"),
-    };
-    parts.iter().map(part).collect()
 }

@@ -2,7 +2,10 @@
 
 use super::{Digest, EntryPath, GuestPath, Mode, Owner, SecretName, Target};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// The bundle format that this version writes and reads.
 pub const FORMAT: u32 = 1;
@@ -39,7 +42,7 @@ pub enum Entry {
 }
 
 /// Size and hash of a file's raw bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Bytes {
     pub size: u64,
     pub sha256: Digest,
@@ -91,6 +94,17 @@ pub enum Part {
     Secret(SecretName),
     /// `KEY=` the value of a secret and a line feed. Only `Encoder::Env`.
     Variable { key: String, secret: SecretName },
+}
+
+/// The text of a secret's part for people: a name where a value will be.
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(text) => f.write_str(text),
+            Self::Secret(name) => write!(f, "<secret {name}>"),
+            Self::Variable { key, secret } => writeln!(f, "{key}=<secret {secret}>"),
+        }
+    }
 }
 
 /// What a unit reads besides its own text: a change there restarts or reloads it (design.md §9).

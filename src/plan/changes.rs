@@ -13,6 +13,26 @@ pub enum FileChange {
     Removed,
 }
 
+impl FileChange {
+    /// As in a diff.
+    pub fn sign(self) -> char {
+        match self {
+            Self::Added => '+',
+            Self::Changed => '~',
+            Self::Removed => '-',
+        }
+    }
+
+    /// What happens to a thing that is there before, after, or both.
+    pub fn between<T, U>(before: Option<T>, after: Option<U>) -> Self {
+        match (before, after) {
+            (None, _) => Self::Added,
+            (_, None) => Self::Removed,
+            _ => Self::Changed,
+        }
+    }
+}
+
 /// Every path whose content, kind or access differs. Secret files also differ by the tags of the secrets in them.
 pub fn changes(
     old: Option<&Manifest>,

@@ -44,14 +44,21 @@ impl Live {
                 unit_texts: recorded.unit_texts.clone(),
                 documents: recorded.documents.clone(),
             },
-            None if generation.as_ref().is_some_and(|g| g.digest == Some(wanted.digest)) => Self {
-                generation,
-                manifest: Some(wanted.manifest.clone()),
-                ledger: ledger(wanted),
-                unit_texts: unit_texts(wanted),
-                documents: texts(wanted),
-            },
+            None if generation.as_ref().is_some_and(|g| g.digest == Some(wanted.digest)) => {
+                Self::with(generation, wanted)
+            }
             None => Self { generation, ..Self::nothing() },
+        }
+    }
+
+    /// A guest on which this bundle is live.
+    pub(super) fn with(generation: Option<Generation>, bundle: &Bundle) -> Self {
+        Self {
+            generation,
+            manifest: Some(bundle.manifest.clone()),
+            ledger: ledger(bundle),
+            unit_texts: unit_texts(bundle),
+            documents: texts(bundle),
         }
     }
 

@@ -1,9 +1,10 @@
 //! What would happen: a pure function from what is wanted and what is there to ordered steps, each with its cause.
 
 mod changes;
+pub mod difference;
 mod documents;
 mod error;
-mod firewall;
+pub mod firewall;
 mod live;
 mod passwords;
 mod placement;

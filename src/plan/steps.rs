@@ -337,7 +337,7 @@ fn release_changes(wanted: &Wanted<'_>, documents: &Documents, live: &Live) -> b
 }
 
 /// What of a release document goes into what is built.
-fn built_from(release: &ReleaseDocument) -> impl PartialEq + '_ {
+pub(super) fn built_from(release: &ReleaseDocument) -> impl PartialEq + '_ {
     (
         &release.tree,
         &release.build,

@@ -38,6 +38,12 @@ pub enum StoreError {
         "bundle {digest} is not in `{store}`; `stackc build` makes the bundles of these definitions"
     )]
     Missing { digest: Digest, store: PathBuf },
+    #[error(
+        "no bundle in `{store}` has a digest that begins with `{prefix}`; for a guest write project/env"
+    )]
+    NoSuch { prefix: String, store: PathBuf },
+    #[error("more than one digest begins with `{prefix}`: {}", shorts(.digests))]
+    Ambiguous { prefix: String, digests: Vec<Digest> },
     #[error("`{path}` is not what its bundle's manifest says; delete `{bundle}` and build again")]
     Damaged { path: PathBuf, bundle: PathBuf },
     #[error("`{path}` is no manifest of a bundle")]
@@ -46,6 +52,10 @@ pub enum StoreError {
         #[source]
         cause: CanonicalError,
     },
+}
+
+fn shorts(digests: &[Digest]) -> String {
+    digests.iter().map(Digest::short).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a call changed anything.
@@ -131,6 +141,23 @@ impl Store {
             }
         }
         Ok(Bundle { digest: *digest, manifest, files })
+    }
+
+    /// The one bundle whose digest begins with these digits.
+    pub fn find(&self, prefix: &str) -> Result<Digest, StoreError> {
+        let store = self.out.join("store");
+        let names = fs::read_dir(&store).map_err(io_error("read", &store))?;
+        let names: io::Result<Vec<_>> = names.map(|entry| Ok(entry?.file_name())).collect();
+        let names = names.map_err(io_error("read", &store))?;
+        let fits = |name: &&str| name.starts_with(prefix);
+        let fitting = names.iter().filter_map(|name| name.to_str()).filter(fits);
+        let mut digests: Vec<Digest> = fitting.filter_map(|name| name.parse().ok()).collect();
+        digests.sort();
+        match digests[..] {
+            [digest] => Ok(digest),
+            [] => Err(StoreError::NoSuch { prefix: prefix.to_owned(), store }),
+            _ => Err(StoreError::Ambiguous { prefix: prefix.to_owned(), digests }),
+        }
     }
 
     /// Makes `guests/<project>/<env>` point to a bundle.

@@ -13,7 +13,7 @@ fn root() -> &'static Path {
 }
 
 /// A copy of the worked examples.
-fn workspace() -> tempfile::TempDir {
+pub fn workspace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for part in ["stacks", "keys", "templates"] {
         let to = folder.path().join(part);
@@ -44,7 +44,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn stackc(workspace: &Path) -> Command {
+pub fn stackc(workspace: &Path) -> Command {
     let mut command = Command::cargo_bin("stackc").expect("it is built");
     command.arg("-C").arg(workspace);
     command
@@ -65,7 +65,7 @@ fn stored(workspace: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     all
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

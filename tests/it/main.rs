@@ -15,6 +15,7 @@ mod cut_proxy_tests;
 mod cut_redirect;
 mod cut_traffic;
 mod demo;
+mod difference;
 mod example_apps;
 mod fake;
 mod faults_all;
