@@ -2,6 +2,7 @@
 
 use super::{
     output::{self, Format},
+    review,
     workspace::{self, Workspace},
 };
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
 };
 use rayon::prelude::*;
 use serde_json::json;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 /// Compile definitions into bundles; touches no guest, no network
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,9 @@ pub struct BuildArgs {
     /// One JSON document instead of text
     #[arg(long)]
     json: bool,
+    /// Also write one HTML page that shows the fleet and what changed since the last build
+    #[arg(long, value_name = "FILE")]
+    review: Option<PathBuf>,
 }
 
 pub fn run(args: &BuildArgs, workspace: &Workspace) -> ExitCode {
@@ -33,6 +37,11 @@ fn build(args: &BuildArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> 
     let store = workspace.store()?;
     let guests: Vec<_> =
         compiled.guests.iter().filter(|(target, _)| chosen.contains(target)).collect();
+    if let Some(file) = &args.review {
+        // Before the links move, so that a page that cannot be written can be asked for again.
+        let bundles: Vec<&Bundle> = guests.iter().map(|(_, bundle)| *bundle).collect();
+        review::write(file, &store, &bundles)?;
+    }
     let keep = |(_, bundle): &(&Target, &Bundle)| workspace::keep(&store, bundle);
     let changes: Result<Vec<Change>, StoreError> = guests.par_iter().map(keep).collect();
     let changes = changes.map_err(|error| output::fail(&error, output::REFUSED))?;

@@ -57,6 +57,7 @@ const PAGES: &[Page] = &[
             ("stackc build", "every guest"),
             ("stackc build shop", "every env of one project"),
             ("stackc build '*/dev' reports/qa", "a pattern, and one more guest"),
+            ("stackc build --review page.html", "a page to look at what changes"),
         ],
         codes: READS,
     },

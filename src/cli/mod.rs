@@ -23,6 +23,7 @@ pub mod output;
 pub mod plan;
 pub mod progress;
 pub mod reach;
+mod review;
 pub mod rollback;
 pub mod schema;
 pub mod show;

@@ -54,6 +54,17 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether a bundle is not, or not whole, in the store any more, rather than out of reach.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Io { cause, .. } => cause.kind() == io::ErrorKind::NotFound,
+            Self::Missing { .. } | Self::Damaged { .. } | Self::Manifest { .. } => true,
+            Self::NoSuch { .. } | Self::Ambiguous { .. } => false,
+        }
+    }
+}
+
 fn shorts(digests: &[Digest]) -> String {
     digests.iter().map(Digest::short).collect::<Vec<_>>().join(", ")
 }
@@ -262,6 +273,27 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
         return Ok(());
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed())
+}
+
+/// Writes a file that a person asked for, wherever that is.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    // A pipe or a terminal has nothing to replace.
+    let is_file = fs::metadata(path).map_or(true, |found| found.is_file());
+    let written = if is_file { replace(path, bytes) } else { fs::write(path, bytes) };
+    written.map_err(io_error("write", path))
+}
+
+/// Writes a file whole: whoever reads it finds the old bytes or the new ones.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut staged = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    staged.write_all(bytes)?;
+    staged.as_file().sync_all()?;
+    staged.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {

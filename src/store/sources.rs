@@ -5,8 +5,8 @@ use rustix::fs::OFlags;
 use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 use walkdir::WalkDir;
@@ -145,15 +145,7 @@ fn read_regular(path: &Path, entry: &walkdir::DirEntry) -> Result<Vec<u8>, Sourc
 pub fn write_lock(workspace: &Path, text: &str) -> Result<(), SourceError> {
     let path = workspace.join("stacks/lock.toml");
     let failed = |cause| SourceError::Write { path: path.clone(), cause };
-    let mut staged = tempfile::Builder::new()
-        .prefix(".lock-")
-        .permissions(fs::Permissions::from_mode(0o644))
-        .tempfile_in(workspace.join("stacks"))
-        .map_err(failed)?;
-    staged.write_all(text.as_bytes()).map_err(failed)?;
-    staged.as_file().sync_all().map_err(failed)?;
-    staged.persist(&path).map_err(|error| failed(error.error))?;
-    Ok(())
+    super::replace(&path, text.as_bytes()).map_err(failed)
 }
 
 /// Of `keys`, only public keys and certificates are an input of a build.

@@ -55,6 +55,8 @@ mod plan_units;
 mod proxmox_client;
 mod reach_cli;
 mod reach_lab;
+mod review;
+mod review_browser;
 mod schema;
 mod surroundings;
 mod tree;

@@ -1,0 +1,50 @@
+//! `stackc build --review`: one page for people who would rather look than read.
+
+mod guest;
+mod page;
+mod ports;
+
+use super::output;
+use crate::{
+    model::Bundle,
+    plan::difference::{Difference, difference},
+    store::{self, Store, StoreError},
+};
+use rayon::prelude::*;
+use std::{path::Path, process::ExitCode};
+
+/// A guest's bundle beside what was built for it before.
+struct Reviewed<'a> {
+    bundle: &'a Bundle,
+    before: Before,
+}
+
+enum Before {
+    Same,
+    /// Something differs; where there was no bundle, everything does.
+    Other(Difference),
+    /// `out/` names a bundle of which it has not every byte any more.
+    Lost(Difference),
+}
+
+/// Writes the page for these bundles, each compared with what `out/` has as its guest's last build.
+pub fn write(file: &Path, store: &Store, bundles: &[&Bundle]) -> Result<(), ExitCode> {
+    let refused = |error: StoreError| output::fail(&error, output::REFUSED);
+    let reviewed = bundles.par_iter().map(|bundle| reviewed(store, bundle)).collect();
+    let reviewed: Vec<Reviewed<'_>> = Result::map_err(reviewed, refused)?;
+    let page = page::html(&reviewed);
+    store::write_whole(file, page.as_bytes()).map_err(refused)
+}
+
+fn reviewed<'a>(store: &Store, bundle: &'a Bundle) -> Result<Reviewed<'a>, StoreError> {
+    let before = match store.latest(&bundle.manifest.target)? {
+        Some(digest) if digest == bundle.digest => Before::Same,
+        Some(digest) => match store.get(&digest) {
+            Ok(old) => Before::Other(difference(Some(&old), bundle)),
+            Err(error) if error.is_lost() => Before::Lost(difference(None, bundle)),
+            Err(error) => return Err(error),
+        },
+        None => Before::Other(difference(None, bundle)),
+    };
+    Ok(Reviewed { bundle, before })
+}
