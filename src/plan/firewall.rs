@@ -109,15 +109,27 @@ impl Rule {
     pub fn source(&self) -> Option<&str> {
         Some(self.from.as_str()).filter(|from| !EVERYWHERE.contains(from))
     }
+
+    /// The card that it is for, if one.
+    pub fn card(&self) -> Option<&str> {
+        self.direction.split_once('_').map(|(_, card)| card)
+    }
+
+    /// What else it asks of a packet: where from on its host, and where to on this one.
+    pub fn conditions(&self) -> String {
+        let told = [(" from port ", &self.from_port), (" to ", &self.to)];
+        let told = told.iter().filter(|(_, value)| !EVERYWHERE.contains(&value.as_str()));
+        told.map(|(word, value)| format!("{word}{value}")).collect::<Vec<_>>().concat()
+    }
 }
 
 /// How ufw writes an address or port that may be any.
 const EVERYWHERE: [&str; 3] = ["any", "0.0.0.0/0", "::/0"];
 
-/// `allow in tcp to port 22 from 10.0.0.0/8`; the comment is left out.
+/// `allow in on eth0 tcp to port 22 from 10.0.0.0/8`; the comment is left out.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.action, self.direction)?;
+        write!(f, "{} {}", self.action, self.direction.replacen('_', " on ", 1))?;
         let told = [
             ("", &self.protocol),
             ("to ", &self.to),
@@ -147,10 +159,15 @@ mod tests {
     #[test]
     fn rules_and_settings_are_told_in_words() {
         let rules = "*filter\n### tuple ### limit tcp 22 0.0.0.0/0 any 10.0.0.0/8 in comment=6f70\n\
-                     -A ufw-user-input -p tcp --dport 22 -j x\n### tuple ### allow any 8000 ::/0 any ::/0 in\n";
+                     -A ufw-user-input -p tcp --dport 22 -j x\n### tuple ### allow any 8000 ::/0 any ::/0 in\n\
+                     ### tuple ### deny udp 53 10.0.0.2 any 0.0.0.0/0 in_eth0_1\n";
         assert_eq!(
             lines(rules),
-            ["limit in tcp to port 22 from 10.0.0.0/8", "allow in to port 8000 (v6)"]
+            [
+                "limit in tcp to port 22 from 10.0.0.0/8",
+                "allow in to port 8000 (v6)",
+                "deny in on eth0_1 udp to 10.0.0.2 to port 53"
+            ]
         );
         assert_eq!(lines("{\"enabled\":true}\n"), ["enabled = true"]);
     }

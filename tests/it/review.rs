@@ -131,9 +131,16 @@ fn the_page_of_a_small_fleet_is_this() {
 #[test]
 fn no_text_of_a_bundle_becomes_markup_of_the_page_and_nothing_is_loaded() {
     let folder = changed();
+    edit(
+        folder.path(),
+        "stacks/shop.toml",
+        "[project.vars]",
+        "[project.firewall.rules.x]\nport = 9\nprotocol = \"tcp\"\ncomment = '<s>x</s>'\n[project.vars]",
+    );
     let page = page(folder.path());
     assert_eq!(page.matches("<script").count(), 1, "the page's own");
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt; ]]&gt; "), "{page}");
+    assert!(page.contains("&lt;s&gt;x&lt;") && !page.contains("<s>"), "{page}");
     assert!(page.contains("&amp;amp;"), "an entity is shown as it was written");
     for loads in ["src=", "url(", "@import", "http://", "<link", " style=", " onclick"] {
         assert!(!page.contains(loads), "{loads}");

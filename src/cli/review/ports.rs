@@ -145,6 +145,7 @@ fn reach(rules: &[&Rule]) -> Vec<Reach> {
                 && other.source().is_none()
                 && other.action == rule.action
                 && other.direction == rule.direction
+                && other.conditions() == rule.conditions()
         });
         let who = match (rule.source(), twin, rule.is_v6()) {
             (Some(source), ..) => source.to_owned(),
@@ -152,8 +153,9 @@ fn reach(rules: &[&Rule]) -> Vec<Reach> {
             (None, false, false) => "anyone, IPv4".to_owned(),
             (None, false, true) => "anyone, IPv6".to_owned(),
         };
-        let on = rule.direction.split_once('_').map(|(_, card)| format!(" on {card}"));
-        let reach = Reach { action: rule.action.clone(), who: who + &on.unwrap_or_default() };
+        let on = rule.card().map(|card| format!(" on {card}")).unwrap_or_default();
+        let who = who + &rule.conditions() + &on;
+        let reach = Reach { action: rule.action.clone(), who };
         if !told.contains(&reach) {
             told.push(reach);
         }
@@ -234,6 +236,22 @@ mod tests {
                 "80,8000–8100/tcp (): deny 10.0.0.66, allow anyone, IPv4",
                 "8050/tcp (p8050): deny 10.0.0.66, allow anyone, IPv4",
                 "9000/tcp (p9000): deny 10.0.0.66",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_rule_for_part_of_the_packets_is_not_told_as_one_for_anyone() {
+        let narrow = Rule {
+            to: "10.0.0.5".to_owned(),
+            from_port: "53".to_owned(),
+            ..rule("allow", "udp", "53", "0.0.0.0/0", "in_eth1")
+        };
+        let rules = [narrow, rule("allow", "udp", "53", "::/0", "in_eth1")];
+        assert_eq!(
+            told(&rules, &[], Some(&firewall(true, "drop"))),
+            [
+                "53/udp (): allow anyone, IPv4 from port 53 to 10.0.0.5 on eth1, allow anyone, IPv6 on eth1"
             ]
         );
     }
