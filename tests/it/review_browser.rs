@@ -44,10 +44,12 @@ fn a_browser_searches_the_page_and_finds_nothing_to_complain_about() {
         return;
     };
     let folder = changed();
+    stackc(folder.path()).args(["build", "shop/prod"]).assert().success();
     let file = folder.path().join("page.html");
     stackc(folder.path()).args(["build", "--review"]).arg(&file).assert().success();
     let (whole, complaints) = opened(browser, folder.path(), "");
     assert_eq!(tags(&whole, "data-guest=\"shop/qa\"").len(), 3, "fleet, ports, changes: {whole}");
+    assert_eq!(tags(&whole, "data-guest=\"shop/prod\"").len(), 2, "it has no changes");
     assert!(tags(&whole, "data-guest=").iter().all(|tag| !tag.contains("hidden")));
     assert!(tags(&whole, "id=\"search\"").iter().all(|tag| !tag.contains("hidden")), "it ran");
     assert_eq!(told(&complaints), Vec::<&str>::new());
@@ -62,6 +64,12 @@ fn a_browser_searches_the_page_and_finds_nothing_to_complain_about() {
         .filter(|part| part.contains("/srv/app/.env.dev</code>"))
         .collect();
     assert!(shown[0].split_once('>').is_some_and(|(tag, _)| tag.contains("open")), "{shown:?}");
+
+    let (changing, _) = opened(browser, folder.path(), "?changes=on");
+    assert!(changing.contains("<output>2 of 3 guests</output>"), "{changing}");
+    for tag in tags(&changing, "data-guest=") {
+        assert_eq!(tag.contains("hidden"), tag.contains("shop/prod"), "{tag}");
+    }
 
     // Another script than its own does not run: its policy names it by its hash.
     let page = fs::read_to_string(&file).expect("it was written");

@@ -90,8 +90,10 @@
   };
   window.addEventListener("hashchange", reveal);
   form.hidden = false;
-  // A search that somebody sends as a link: review.html?q=WORDS
-  box.value = new URLSearchParams(location.search).get("q") ?? "";
-  if (box.value) search();
+  // A search that somebody sends as a link: review.html?q=WORDS&changes=on
+  const asked = new URLSearchParams(location.search);
+  box.value = asked.get("q") ?? "";
+  only.checked = asked.has("changes");
+  if (box.value || only.checked) search();
   reveal();
 })();
