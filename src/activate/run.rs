@@ -152,6 +152,7 @@ impl Run<'_, '_> {
             Step::Secrets => self.secrets()?,
             Step::Release => self.release()?,
             Step::Migrate => self.migrate()?,
+            Step::Hooks(_) => self.hooks()?,
             Step::Switch | Step::Confirm => unreachable!("they are not preparations"),
         }
         Ok(())

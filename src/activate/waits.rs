@@ -1,9 +1,10 @@
-//! How long a switch is waited for: all of it follows from the limits in the bundle's own `health.json`.
+//! How long a switch is waited for: all of it follows from the limits in the bundle's own `health.json` and `hooks.json`.
 //!
 //! With the defaults (30 s to start, 5 s to hold, 60 s for the confirm) a guest that falls silent in its switch is asked
 //! for 140 s, and for 45 s when its confirm's deadline is over. One that has no power is told within 15 s.
 
-use crate::model::{HealthDocument, Phase};
+use crate::model::{HealthDocument, Hook, Phase};
+use crate::plan::Documents;
 use std::time::Duration;
 
 /// One look at a switch that has nothing new to say. A guest that is silent for 5 s more is asked over a new connection
@@ -26,12 +27,21 @@ const CONFIRM_TRY_MIN: Duration = Duration::from_secs(5);
 
 /// The limits of one transaction.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Waits<'a>(pub(super) &'a HealthDocument);
+pub(super) struct Waits<'a> {
+    health: &'a HealthDocument,
+    /// What the hooks between the units and the probes may take.
+    hooks: Duration,
+}
 
-impl Waits<'_> {
+impl<'a> Waits<'a> {
+    pub(super) fn of(documents: &'a Documents) -> Self {
+        let hooks = Hook::limit_of(&documents.hooks.after_switch);
+        Self { health: &documents.health, hooks }
+    }
+
     /// How long the guest waits for its confirm.
     pub(super) fn confirm(self) -> Duration {
-        seconds(self.0.confirm_seconds)
+        seconds(self.health.confirm_seconds)
     }
 
     /// What one confirm may take, from TCP to the answer. A third of the deadline: a black hole costs one try of three,
@@ -40,15 +50,16 @@ impl Waits<'_> {
         (self.confirm() / 3).max(CONFIRM_TRY_MIN)
     }
 
-    /// When the probes have passed or failed, and the deadline for the confirm is over: from then on the guest goes back,
+    /// When the hooks have run and the probes have passed or failed, and the deadline for the confirm is over: from then on the guest goes back,
     /// whether anybody hears of it or not.
     pub(super) fn decided(self) -> Duration {
-        seconds(self.0.start_seconds) + seconds(self.0.window_seconds) + self.confirm()
+        let (start, window) = (self.health.start_seconds, self.health.window_seconds);
+        self.hooks + seconds(start) + seconds(window) + self.confirm()
     }
 
     /// What going back takes: the old generation starts as this one may.
     pub(super) fn undone(self) -> Duration {
-        seconds(self.0.start_seconds) + UNDO
+        seconds(self.health.start_seconds) + UNDO
     }
 
     /// How long a guest that has begun a switch is asked when it no longer answers.
@@ -87,14 +98,22 @@ mod tests {
     #[test]
     fn the_shortest_deadline_for_a_confirm_has_room_for_three_tries() {
         let health = health(30, 5, 15);
-        assert_eq!(Waits(&health).confirm_try(), Duration::from_secs(5));
+        let waits = Waits { health: &health, hooks: Duration::ZERO };
+        assert_eq!(waits.confirm_try(), Duration::from_secs(5));
     }
 
     #[test]
     fn a_guest_with_the_default_limits_is_waited_for_as_long_as_the_docs_say() {
         let health = health(30, 5, 60);
-        let waits = Waits(&health);
+        let waits = Waits { health: &health, hooks: Duration::ZERO };
         assert_eq!(waits.silence(), Duration::from_secs(140));
         assert_eq!(waits.undone(), Duration::from_secs(45));
+    }
+
+    #[test]
+    fn a_guest_whose_hooks_take_long_is_not_taken_for_silent() {
+        let health = health(30, 5, 60);
+        let waits = Waits { health: &health, hooks: Duration::from_secs(600) };
+        assert_eq!(waits.silence(), Duration::from_secs(740));
     }
 }

@@ -60,7 +60,7 @@ fn secrets(bundle: &Bundle) -> BTreeSet<SecretName> {
     let databases = bundle.files.iter().find(|(path, _)| path.as_str() == document::DATABASES);
     let databases = databases.map(|(_, bytes)| serde_json::from_slice::<DatabasesDocument>(bytes));
     if let Some(Ok(databases)) = databases {
-        names.extend(databases.postgresql.into_values().filter_map(|database| database.password));
+        names.extend(databases.passwords());
     }
     names
 }

@@ -5,9 +5,9 @@ use super::{
     report::{Code, Mistake},
     schema, seal,
     sections::{
-        accounts, documents, files,
+        accounts, databases, documents, files,
         firewall::{self, rule::Family},
-        homes,
+        homes, hooks,
         identity::Written,
         overlay::Overlay,
         ports, proxmox, release,
@@ -185,7 +185,9 @@ fn bundle(
         pin: pin(shared, source, stack, branch),
     });
     let release = release::read(stack, origin, env_file);
-    let (apt, databases) = (documents::apt(stack), documents::databases(stack));
+    let apt = documents::apt(stack);
+    let databases = databases::read(stack, &mut overlay);
+    let hooks = hooks::read(stack);
     let health = documents::health(stack);
     check(stack, &overlay);
     ports::check(stack);
@@ -210,6 +212,7 @@ fn bundle(
         (document::USER_RULES, rules(Family::V4)),
         (document::USER6_RULES, rules(Family::V6)),
     ];
+    documents.extend(hooks.map(|hooks| (document::HOOKS, canonical::to_bytes(&hooks))));
     documents.extend(release.map(|release| (document::RELEASE, canonical::to_bytes(&release))));
     Some(seal::seal(source.target.clone(), payload, documents, overlay, inputs))
 }

@@ -2,6 +2,7 @@
 
 use super::error::GuestError;
 use super::fs::{GuestFs, Ids};
+use super::system::Command;
 use crate::model::{Access, Owner};
 use std::collections::BTreeMap;
 
@@ -56,6 +57,21 @@ impl Accounts {
         let gid = *self.groups.get(access.group.as_str()).ok_or_else(unknown)?;
         Ok(Ids { uid: self.user(&access.owner)?.uid, gid, mode: access.mode.bits() })
     }
+}
+
+/// The command as a user's login runs it.
+pub fn as_user(
+    fs: &mut dyn GuestFs,
+    name: &Owner,
+    command: Command,
+) -> Result<Command, GuestError> {
+    let home = Accounts::read(fs)?.user(name)?.home.clone();
+    let name = name.to_string();
+    let mut command = Command { user: Some(name.clone()), ..command };
+    for (key, value) in [("HOME", home), ("USER", name.clone()), ("LOGNAME", name)] {
+        command.environment.insert(key.to_owned(), value);
+    }
+    Ok(command)
 }
 
 #[cfg(test)]

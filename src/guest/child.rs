@@ -2,12 +2,17 @@
 
 use super::system::{Command, Output, SystemError};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::ffi::OsStr;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
+
+/// The variable by which a command is found that works in a folder of others: its value is as good as a folder of its own.
+pub const MARK: &str = "STACKC_HOOK";
 
 /// What is kept of a command's output: enough for every log that a person reads.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
@@ -125,7 +130,7 @@ fn keep(bytes: &mut Vec<u8>, chunk: &[u8]) {
     }
 }
 
-/// Kills whatever has its working folder here or below. One that a dead call left behind still writes.
+/// Kills whatever has its working folder, or its mark, here or below. One that a dead call left behind still writes.
 pub fn end_all_in(folder: &Path) -> Result<(), SystemError> {
     let started = Instant::now();
     loop {
@@ -146,7 +151,7 @@ pub fn end_all_in(folder: &Path) -> Result<(), SystemError> {
     }
 }
 
-/// Others than us that work in a folder. One that ends while we look is none.
+/// Others than us that work in a folder, or are marked with it. One that ends while we look is none.
 fn running_in(folder: &Path) -> std::io::Result<Vec<Pid>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
@@ -155,13 +160,22 @@ fn running_in(folder: &Path) -> std::io::Result<Vec<Pid>> {
             entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
         let works_in = std::fs::read_link(entry.path().join("cwd"));
         if let (Some(id), Ok(works_in)) = (id, works_in)
-            && works_in.starts_with(folder)
+            && (works_in.starts_with(folder) || is_marked(&entry.path(), folder))
             && id != rustix::process::getpid()
         {
             found.push(id);
         }
     }
     Ok(found)
+}
+
+/// Whether a process began with this mark, by its folder of `/proc`.
+fn is_marked(process: &Path, folder: &Path) -> bool {
+    let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+    let mut variables = environment.split(|byte| *byte == 0);
+    let mark = format!("{MARK}=");
+    let marked = variables.find_map(|variable| variable.strip_prefix(mark.as_bytes()));
+    marked.is_some_and(|mark| Path::new(OsStr::from_bytes(mark)).starts_with(folder))
 }
 
 fn kill_group(child: &Child) {

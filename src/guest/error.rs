@@ -55,6 +55,13 @@ pub enum GuestError {
 }
 
 impl GuestError {
+    /// A failed command as a step that people know, with the end of its log.
+    pub fn step(name: &str, error: &SystemError) -> Self {
+        let mut tail = error.tail().to_vec();
+        tail.push(error.to_string());
+        Self::Step { step: name.to_owned(), tail }
+    }
+
     fn code(&self) -> RefusalCode {
         match self {
             Self::Busy { .. } => RefusalCode::Busy,

@@ -19,6 +19,7 @@ mod fs;
 mod gc;
 mod generation;
 mod health;
+mod hooks;
 mod input;
 mod journal;
 mod keys;

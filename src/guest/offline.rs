@@ -243,6 +243,9 @@ impl System for Offline {
         let mut inside = Command { user: None, ..command.clone() };
         inside.argv[0] = below(&program);
         inside.folder = command.folder.as_deref().map(below);
+        if let Some(mark) = inside.environment.get_mut(child::MARK) {
+            *mark = below(mark);
+        }
         child::run(&inside, said)
     }
 

@@ -1,7 +1,7 @@
 //! Releases: a checkout, owned by the app's user, built in the folder that it stays in (a Python venv names its own path).
 
 use super::Guest;
-use super::account::Accounts;
+use super::account::{Accounts, as_user};
 use super::error::GuestError;
 use super::fs::{GuestFs, Ids, Kind, Sync, mkdir_all, remove_tree, replace, split};
 use super::generation::{release_path, secrets_path};
@@ -96,7 +96,8 @@ pub fn receive(
     if let Some((command, output)) = output {
         let log = format!("{folder}.log");
         replace(guest.fs, &log, output.text.as_bytes(), 0o644)?;
-        step("build of the release", succeed(&command, output))?;
+        succeed(&command, output)
+            .map_err(|error| GuestError::step("build of the release", &error))?;
     }
     guest.fs.sync_all(&folder)?;
     replace(guest.fs, &done_path(release), b"", 0o644)?;
@@ -111,18 +112,6 @@ fn clear(guest: &mut Guest, release: ReleaseId) -> Result<(), GuestError> {
     guest.fs.sync_dir(split(&folder).0)?;
     guest.system.end_all_in(&folder)?;
     Ok(remove_tree(guest.fs, &folder)?)
-}
-
-/// A failed command as a step that people know, with the end of its log.
-fn step(name: &str, result: Result<Output, super::SystemError>) -> Result<(), GuestError> {
-    match result {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let mut tail = error.tail().to_vec();
-            tail.push(error.to_string());
-            Err(GuestError::Step { step: name.to_owned(), tail })
-        }
-    }
 }
 
 /// Files, directories and symlinks only; nothing is written through a link, for the file system follows none.
@@ -230,7 +219,7 @@ fn script(
     let commands = if verb == "build" { &document.build } else { &document.migrate };
     let seconds = |command: &ReleaseCommand| u64::from(command.timeout_seconds);
     let limit = Duration::from_secs(commands.iter().map(seconds).sum()) + SCRIPT_LIMIT;
-    let mut command = as_user(guest, document, Command::new(&[&path, verb], limit))?;
+    let mut command = as_user(guest.fs, &document.user, Command::new(&[&path, verb], limit))?;
     command.folder = Some(folder.to_owned());
     command.environment.extend(document.build_env.clone());
     command.environment.insert("STACKC_RELEASE_DIR".to_owned(), folder.to_owned());
@@ -239,30 +228,17 @@ fn script(
     Ok(Some((command, output)))
 }
 
-fn as_user(
-    guest: &mut Guest,
-    document: &ReleaseDocument,
-    command: Command,
-) -> Result<Command, GuestError> {
-    let name = document.user.to_string();
-    let home = Accounts::read(guest.fs)?.user(&document.user)?.home.clone();
-    let mut command = Command { user: Some(name.clone()), ..command };
-    for (key, value) in [("HOME", home), ("USER", name.clone()), ("LOGNAME", name)] {
-        command.environment.insert(key.to_owned(), value);
-    }
-    Ok(command)
-}
-
 /// What the declared tools say of themselves, run as the release's user.
 pub fn tools(guest: &mut Guest, digest: &Digest) -> Result<ToolsReply, GuestError> {
     let document = document_of(guest, digest)?;
     let mut outputs = BTreeMap::new();
     for tool in &document.tools {
         let command = Command::new(&["/bin/sh", "-c", tool], TOOL_LIMIT);
-        let command = as_user(guest, &document, command)?;
+        let command = as_user(guest.fs, &document.user, command)?;
         let output = guest.system.run(&command)?;
         let text = output.text.clone();
-        step(&format!("tool `{tool}`"), succeed(&command, output))?;
+        succeed(&command, output)
+            .map_err(|error| GuestError::step(&format!("tool {tool}"), &error))?;
         outputs.insert(tool.clone(), text);
     }
     Ok(ToolsReply { outputs })
@@ -298,7 +274,8 @@ pub fn migrate(
         Some((command, output)) => {
             let log = format!("{folder}.migrate.log");
             replace(guest.fs, &log, output.text.as_bytes(), 0o600)?;
-            step("migration of the release", succeed(&command, output))?;
+            succeed(&command, output)
+                .map_err(|error| GuestError::step("migration of the release", &error))?;
             Ok(Done { already: false })
         }
     }

@@ -1,6 +1,6 @@
 //! Secret values, told apart from the settings beside them, and hidden wherever they are quoted.
 
-use crate::model::{Entry, EntryPath, Manifest, Part};
+use crate::model::{Encoder, Entry, EntryPath, Manifest, Part};
 use std::collections::BTreeSet;
 
 /// Shorter ones would hide half of every log, and are no secrets.
@@ -29,7 +29,7 @@ impl SecretValues {
         let described = manifests.iter().filter_map(|manifest| {
             let path: EntryPath = format!("rootfs{path}").parse().ok()?;
             match manifest.entries.get(&path)? {
-                Entry::Secret { parts, .. } => values(parts, text),
+                Entry::Secret { parts, encoder, .. } => values(*encoder, parts, text),
                 _ => None,
             }
         });
@@ -61,7 +61,7 @@ impl SecretValues {
 }
 
 /// The secret values in a text that these parts made; none when they made another.
-fn values(parts: &[Part], text: &str) -> Option<Vec<String>> {
+fn values(encoder: Encoder, parts: &[Part], text: &str) -> Option<Vec<String>> {
     let mut rest = text;
     let mut values = Vec::new();
     for (number, part) in parts.iter().enumerate() {
@@ -72,7 +72,12 @@ fn values(parts: &[Part], text: &str) -> Option<Vec<String>> {
                     Some(Part::Literal(next)) => rest.find(next.as_str())?,
                     _ => rest.len(),
                 };
-                values.push(rest[..end].to_owned());
+                let value = &rest[..end];
+                values.push(if encoder == Encoder::Redis {
+                    redis_value(value)?
+                } else {
+                    value.to_owned()
+                });
                 rest = &rest[end..];
             }
             Part::Variable { key, .. } => {
@@ -84,6 +89,26 @@ fn values(parts: &[Part], text: &str) -> Option<Vec<String>> {
         }
     }
     Some(values)
+}
+
+/// The value of a quoted argument of Redis's configuration, as `vault` writes it.
+fn redis_value(argument: &str) -> Option<String> {
+    let quoted = argument.strip_prefix('"')?.strip_suffix('"')?;
+    let (mut bytes, mut rest) = (Vec::new(), quoted.bytes());
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        match rest.next()? {
+            b'x' => {
+                let digits = [rest.next()?, rest.next()?];
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+            }
+            other => bytes.push(other),
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// The password in a URL: drivers quote it alone. Source: RFC 3986 §3.2.1.
@@ -132,8 +157,18 @@ mod tests {
     fn values_are_read_back_from_an_env_file_and_settings_are_not() {
         let parts = [Part::Literal("PORT=3000\n".to_owned()), variable("A"), variable("B")];
         let text = "PORT=3000\nA='it is $5'\nB=\"a\\\"b\nc\\\\d\"\n";
-        let values = values(&parts, text).expect("the parts made it");
+        let values = values(Encoder::Env, &parts, text).expect("the parts made it");
         assert_eq!(values, ["it is $5", "a\"b\nc\\d"]);
+    }
+
+    #[test]
+    fn a_password_of_redis_is_known_as_what_it_is_and_not_as_it_is_written() {
+        let secret = Part::Secret("app/secret".parse().expect("it is a secret's name"));
+        let parts =
+            [Part::Literal("requirepass ".to_owned()), secret, Part::Literal("\n".to_owned())];
+        let text = "requirepass \"a\\\"b\\\\c\\x0ad\\xc3\\xb6\"\n";
+        let values = values(Encoder::Redis, &parts, text).expect("the parts made it");
+        assert_eq!(values, ["a\"b\\c\nd\u{f6}"]);
     }
 
     #[test]

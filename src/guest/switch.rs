@@ -7,8 +7,8 @@ use super::error::GuestError;
 use super::journal::{self, Decision};
 use super::system::Alarm;
 use super::units::{self, Downtime};
-use super::{close, firewall, health, place, store, undo};
-use crate::model::{Failure, Phase, Switch, TxId};
+use super::{close, firewall, health, hooks, place, store, undo};
+use crate::model::{Failure, Hook, Phase, Switch, TxId};
 use std::time::Duration;
 
 /// How long stopping, placing and starting may take before the alarm undoes it: two unit jobs at systemd's own limit.
@@ -51,15 +51,17 @@ fn try_switch(
     journal::note_times(guest.fs, &plan.tx, downtime.milliseconds, took)?;
     changed?;
     journal::set_phase(guest.fs, &plan.tx, Phase::Verifying)?;
+    hooks::after_switch(guest, plan)?;
     health::verify(guest, plan, before)
 }
 
-/// The alarm covers the whole of the switch, its verification, the confirm's window, and an undo's wait.
+/// The alarm covers the whole of the switch, its hooks and verification, the confirm's window, and an undo's wait.
 fn alarm_after(plan: &Switch, before: &Before) -> Duration {
     let health = &plan.health;
     let seconds =
         [health.start_seconds, health.window_seconds, health.confirm_seconds, before.start_seconds];
-    Duration::from_secs(SWITCH_SECONDS_MAX + seconds.into_iter().map(u64::from).sum::<u64>())
+    let seconds = SWITCH_SECONDS_MAX + seconds.into_iter().map(u64::from).sum::<u64>();
+    Duration::from_secs(seconds) + Hook::limit_of(&plan.hooks)
 }
 
 fn change(

@@ -48,7 +48,7 @@ pub trait System {
         command: &Command,
         said: &mut dyn FnMut(&str),
     ) -> Result<Output, SystemError>;
-    /// Kills whatever still runs in this folder or below, and waits until it is gone.
+    /// Kills whatever still runs in this folder or below, or is marked with it, and waits until it is gone.
     fn end_all_in(&mut self, folder: &str) -> Result<(), SystemError>;
     /// The path of this very program, for units that call it.
     fn program(&mut self) -> Result<String, SystemError>;

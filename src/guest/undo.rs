@@ -6,7 +6,7 @@ use super::error::GuestError;
 use super::journal::{self, Decision};
 use super::system::{Alarm, UnitReport};
 use super::units::{self, Downtime};
-use super::{close, firewall, health, place, sweep};
+use super::{close, firewall, health, hooks, place, sweep};
 use crate::model::{Failure, Generation, Phase, Switch, TxId, TxState, UnitName};
 use std::time::Duration;
 
@@ -112,6 +112,9 @@ fn go_back(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     let switch = journal::switch(guest.fs, tx)?;
     let before = journal::before(guest.fs, tx)?;
     let touched = journal::phase(guest.fs, tx)? != Phase::Begun;
+    if !switch.hooks.is_empty() {
+        hooks::end(guest, tx)?;
+    }
     if touched {
         journal::set_phase(guest.fs, tx, Phase::Undoing)?;
     }

@@ -3,8 +3,8 @@
 use super::error::GuestError;
 use super::system::{Alarm, UnitJob};
 use super::{
-    Guest, begin, confirm, database, gc, journal, lease, observe, packages, recover, release,
-    secrets, store, switch, sysusers, undo, validate,
+    Guest, begin, confirm, database, gc, hooks, journal, lease, observe, packages, recover,
+    release, secrets, store, switch, sysusers, undo, validate,
 };
 use crate::model::protocol::{
     BeginRequest, BundleRequest, Caller, ConfirmRequest, DatabasesRequest, Done, FetchReply,
@@ -50,6 +50,9 @@ pub fn operators(guest: &mut Guest, verb: &str, input: &mut dyn BufRead) -> Opti
         "tools" => reply(on_bundle(guest, input, |guest, r| release::tools(guest, &r.digest))),
         "release" => reply(release_call(guest, input)),
         "migrate" => reply(migrate(guest, input)),
+        "hooks" => reply(on_bundle(guest, input, |guest, r| {
+            hooks::before_switch(guest, &r.caller.tx, &r.digest)
+        })),
         "validate" => reply(on_bundle(guest, input, |guest, r| {
             validate::validate(guest, &r.caller.tx, &r.digest)
         })),
@@ -113,6 +116,7 @@ fn entered<T>(
         }
         lease::enter(guest, caller)?;
         release::end_migration(guest, UnitJob::Start)?;
+        hooks::end_dead(guest)?;
         work(guest)
     })
 }
@@ -250,7 +254,8 @@ fn recover_call(guest: &mut Guest) -> Result<(), GuestError> {
     locked(guest, PATIENCE, |guest| {
         let recovered = recover::recover(guest);
         // At boot a job is only queued: it waits for targets that wait for us.
-        recovered.and(release::end_migration(guest, UnitJob::StartLater))
+        let ended = recovered.and(release::end_migration(guest, UnitJob::StartLater));
+        ended.and(hooks::end_dead(guest))
     })
 }
 

@@ -1,12 +1,11 @@
-//! The bundle's own documents, for the guest (`proxmox.json` is in `proxmox.rs`).
+//! The bundle's own documents, for the guest (`proxmox.json`, `databases.json` and `hooks.json` are in files of their own).
 //! Each is canonical JSON; any new field is a new bundle format.
 
 use super::{
-    Bytes, DatabaseName, Digest, Entry, EntryPath, GuestPath, Manifest, Owner, PackageName,
-    SecretName, UnitName, canonical,
+    Bytes, Digest, Entry, EntryPath, GuestPath, Manifest, Owner, PackageName, UnitName, canonical,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// `apt.json`: packages and where they come from. Packages are only ever added; a switch does not remove one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,29 +101,6 @@ pub enum Probe {
     Unit { unit: UnitName },
 }
 
-/// `databases.json`: databases and roles that are ensured before the switch and never dropped.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DatabasesDocument {
-    pub postgresql: BTreeMap<DatabaseName, PostgresDatabase>,
-}
-
-impl DatabasesDocument {
-    /// The secrets that are passwords of roles.
-    pub fn passwords(&self) -> BTreeSet<SecretName> {
-        self.postgresql.values().filter_map(|database| database.password.clone()).collect()
-    }
-}
-
-/// A PostgreSQL database and the role that owns it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PostgresDatabase {
-    pub owner: DatabaseName,
-    /// The role's password; without one the role can only log in by peer authentication.
-    pub password: Option<SecretName>,
-}
-
 /// A compiled guest: its manifest, the manifest's digest, and the bytes of every entry that has bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
@@ -158,6 +134,7 @@ pub mod document {
     pub const RELEASE: &str = "release.json";
     pub const HEALTH: &str = "health.json";
     pub const DATABASES: &str = "databases.json";
+    pub const HOOKS: &str = "hooks.json";
     pub const UFW: &str = "firewall/ufw.json";
     pub const USER_RULES: &str = "firewall/user.rules";
     pub const USER6_RULES: &str = "firewall/user6.rules";

@@ -82,6 +82,8 @@ pub enum Encoder {
     Env,
     /// The parts as they are, one after another.
     Raw,
+    /// The same, but each secret as a quoted argument of Redis's configuration.
+    Redis,
 }
 
 /// A piece of a file that holds secrets.
@@ -90,7 +92,7 @@ pub enum Encoder {
 pub enum Part {
     /// Text as it stands. Env files: whole lines that are encoded already.
     Literal(String),
-    /// The value of a secret. Only `Encoder::Raw`.
+    /// The value of a secret, in the encoder's form. Not in an env file.
     Secret(SecretName),
     /// `KEY=` the value of a secret and a line feed. Only `Encoder::Env`.
     Variable { key: String, secret: SecretName },

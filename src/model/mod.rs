@@ -1,9 +1,11 @@
 //! The nouns that cross a border between folders. No I/O, no clock, no network.
 
 pub mod canonical;
+mod databases;
 mod digest;
 mod documents;
 mod generation;
+mod hooks;
 pub mod layout;
 mod manifest;
 mod mode;
@@ -21,14 +23,16 @@ mod secret;
 mod site;
 mod transaction;
 
+pub use databases::{DatabaseServer, DatabasesDocument, OwnedDatabase};
 pub use digest::{Digest, ParseDigestError};
 pub use documents::{
-    AptDocument, Bundle, DatabasesDocument, HealthDocument, PostgresDatabase, Probe,
-    ReleaseCommand, ReleaseDocument, UfwDocument, document,
+    AptDocument, Bundle, HealthDocument, Probe, ReleaseCommand, ReleaseDocument, UfwDocument,
+    document,
 };
 pub use generation::{
     Generation, GenerationCause, GenerationId, Ledger, Outcome, Placed, Placement, ReleaseId,
 };
+pub use hooks::{Hook, HooksDocument};
 pub use manifest::{
     Access, BUNDLE_BYTES_MAX, Bytes, ENTRIES_MAX, Encoder, Entry, FILE_BYTES_MAX, FORMAT,
     FileClass, Manifest, ManifestError, Part, UnitInputs,

@@ -108,7 +108,7 @@ names! {
     /// A secret: words joined by `/`, by custom `project/env/name`.
     SecretName, "secret name", "use words of letters, digits, `-` or `_`, joined by `/`",
     |t| t.len() <= 128 && !t.is_empty() && t.split('/').all(|w| word(w, 64, "-_"));
-    /// A PostgreSQL database or role that needs no quoting.
+    /// A database or a role of PostgreSQL or MariaDB that needs no quoting; an instance of Redis.
     DatabaseName, "database name", "use a lower-case letter, then up to 62 lower-case letters, digits or `_`",
     |t| word(t, 63, "_") && starts_with_letter(t) && lower(t);
 }

@@ -1,6 +1,6 @@
 //! One attempt to go from one generation to another: what the operator sends, and what the guest answers.
 
-use super::{Generation, GenerationId, HealthDocument, Ledger, Placement, UnitName};
+use super::{Generation, GenerationId, HealthDocument, Hook, Ledger, Placement, UnitName};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -75,6 +75,8 @@ pub struct Switch {
     /// rest comes when the old files and `current` are back.
     pub undo_units: UnitActions,
     pub firewall: FirewallAction,
+    /// Run by name when the units are up, before the probes.
+    pub hooks: BTreeMap<String, Hook>,
     pub health: HealthDocument,
 }
 
@@ -109,7 +111,7 @@ pub enum Phase {
     Begun,
     /// Files, `current`, units and firewall are being changed.
     Switching,
-    /// Everything is changed; probes run.
+    /// Everything is changed; hooks and probes run.
     Verifying,
     /// Healthy; the guest waits for the operator's confirm.
     AwaitingConfirm,

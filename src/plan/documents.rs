@@ -2,7 +2,7 @@
 
 use super::PlanError;
 use crate::model::{
-    AptDocument, Bundle, DatabasesDocument, Digest, HealthDocument, ProxmoxDocument,
+    AptDocument, Bundle, DatabasesDocument, Digest, HealthDocument, HooksDocument, ProxmoxDocument,
     ReleaseDocument, UfwDocument, canonical, document,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,6 +15,7 @@ pub struct Documents {
     pub proxmox_digest: Digest,
     pub apt: AptDocument,
     pub databases: DatabasesDocument,
+    pub hooks: HooksDocument,
     pub release: Option<ReleaseDocument>,
     pub health: HealthDocument,
     pub ufw: Option<UfwDocument>,
@@ -32,6 +33,7 @@ impl Documents {
             proxmox: read(bundle, document::PROXMOX)?.ok_or_else(required(document::PROXMOX))?,
             apt: read(bundle, document::APT)?.unwrap_or_default(),
             databases: read(bundle, document::DATABASES)?.unwrap_or_default(),
+            hooks: read(bundle, document::HOOKS)?.unwrap_or_default(),
             release: read(bundle, document::RELEASE)?,
             health: read(bundle, document::HEALTH)?.ok_or_else(required(document::HEALTH))?,
             ufw: read(bundle, document::UFW)?,

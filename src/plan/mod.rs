@@ -5,6 +5,7 @@ pub mod difference;
 mod documents;
 mod error;
 pub mod firewall;
+mod hooks;
 mod live;
 mod passwords;
 mod placement;

@@ -2,7 +2,8 @@
 
 use super::{Documents, PlanError, Wanted, live::Live};
 use crate::model::{
-    DatabaseName, DatabasesDocument, SecretName, SecretTag, SecretTags, canonical, document,
+    DatabaseName, DatabaseServer, DatabasesDocument, OwnedDatabase, SecretName, SecretTag,
+    SecretTags, canonical, document,
 };
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ pub(super) fn refuse_others(
     let others = before.iter().filter(|(owner, password)| {
         after.get(*owner).is_some_and(|after| password.is_some() && after != *password)
     });
-    let roles: Vec<String> = others.map(|(owner, _)| format!("`{owner}`")).collect();
+    let roles: Vec<String> = others.map(|((_, owner), _)| format!("`{owner}`")).collect();
     if roles.is_empty() {
         return Ok(());
     }
@@ -42,10 +43,13 @@ fn live_databases(wanted: &Wanted<'_>, live: &Live) -> Result<DatabasesDocument,
 }
 
 /// The password of each role, as its secret's name and tag: the value itself is nobody's to compare.
-type Passwords<'a> = BTreeMap<&'a DatabaseName, Option<(&'a SecretName, Option<SecretTag>)>>;
+type Passwords<'a> =
+    BTreeMap<(DatabaseServer, &'a DatabaseName), Option<(&'a SecretName, Option<SecretTag>)>>;
 
 fn passwords<'a>(databases: &'a DatabasesDocument, tags: &SecretTags) -> Passwords<'a> {
     let password = |name: &'a SecretName| (name, tags.get(name).copied());
-    let roles = databases.postgresql.values();
-    roles.map(|database| (&database.owner, database.password.as_ref().map(password))).collect()
+    let role = |(server, _, database): (DatabaseServer, _, &'a OwnedDatabase)| {
+        ((server, &database.owner), database.password.as_ref().map(password))
+    };
+    databases.all().map(role).collect()
 }

@@ -1,14 +1,14 @@
 //! The plan: ordered steps, each with its cause.
 
 use super::{
-    Documents, FileChange, Live, PlanError, SettingChange, UnitChange, UnitDecision, When,
+    Documents, FileChange, Live, PlanError, SettingChange, UnitChange, UnitDecision, When, hooks,
     passwords, setting_changes,
     switch::{file_changes, unit_changes},
 };
 use crate::model::{
-    Bundle, Container, Digest, GenerationId, GuestPath, PackageName, ProxmoxDocument,
-    ReleaseDocument, ReleaseId, SecretName, SecretTags, SecretsVersion, Target, UnitName, Vmid,
-    document,
+    Bundle, Container, DatabaseName, DatabaseServer, Digest, GenerationId, GuestPath,
+    OwnedDatabase, PackageName, ProxmoxDocument, ReleaseDocument, ReleaseId, SecretName,
+    SecretTags, SecretsVersion, Target, UnitName, Vmid, document,
     protocol::{ObservedGuest, PendingTx},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,10 @@ pub struct Wanted<'a> {
 pub enum Step {
     Create,
     Settings(Vec<SettingChange>),
-    Grow { from_gib: u32, to_gib: u32 },
+    Grow {
+        from_gib: u32,
+        to_gib: u32,
+    },
     Start,
     Receive,
     Packages,
@@ -40,6 +43,8 @@ pub enum Step {
     Release,
     Validate,
     Migrate,
+    /// A line for each command.
+    Hooks(Vec<String>),
     Switch,
     Confirm,
     Network(SettingChange),
@@ -79,6 +84,8 @@ pub struct Plan {
     /// Rules and settings of the firewall that come and go.
     pub firewall: Vec<String>,
     pub units: BTreeMap<UnitName, UnitChange>,
+    /// What the switch runs when the units are up, a line each.
+    pub hooks: Vec<String>,
     /// Paths that somebody changed by hand, with what is there.
     pub drift: BTreeMap<GuestPath, String>,
     /// Settings that differ and only take effect when the guest starts again.
@@ -112,6 +119,7 @@ pub fn plan(
         files: BTreeMap::new(),
         firewall: Vec::new(),
         units: BTreeMap::new(),
+        hooks: Vec::new(),
         drift: guest.map(|g| g.drift.clone()).unwrap_or_default(),
         waiting: Vec::new(),
         pending: guest.and_then(|g| g.pending.clone()),
@@ -240,7 +248,7 @@ fn prepare(
     let stays = makes_users.then_some("users stay");
     add(Step::Accounts, "users, folders and owners of the new files", stays);
     if ensures_databases(wanted, documents, live) {
-        add(Step::Databases, "databases and roles of the bundle", Some("databases stay"));
+        add(Step::Databases, &databases_cause(documents), Some("databases stay"));
     }
     if !guest.is_some_and(|guest| guest.secrets.contains(&wanted.secrets)) {
         add(Step::Secrets, "the guest does not have this set of secrets", None);
@@ -265,12 +273,19 @@ fn prepare(
             Some("what a migration did to the app's records stays"),
         );
     }
+    if !documents.hooks.before_switch.is_empty() {
+        let lines = hooks::lines(&documents.hooks.before_switch);
+        let cause = "the bundle's own, on each switch to it; a failure leaves all as it is";
+        add(Step::Hooks(lines), cause, Some("what a hook did stays"));
+    }
+    plan.hooks = hooks::lines(&documents.hooks.after_switch);
     plan.files = file_changes(wanted, live);
     plan.firewall = super::firewall::changes(wanted.bundle, live);
     plan.units = guest.map_or_else(BTreeMap::new, |g| unit_changes(wanted, live, release, g));
     let effect = plan.units.values().map(|change| effect_of(change.decision)).max();
     let effect = effect.unwrap_or(Effect::Nothing);
-    plan.steps.push(step(Step::Switch, cause, effect, None));
+    let stays = (!plan.hooks.is_empty()).then(|| "what a hook of the switch did stays".to_owned());
+    plan.steps.push(step(Step::Switch, cause, effect, stays));
     let deadline = documents.health.confirm_seconds;
     let cause = format!("over a new connection; without it the guest goes back after {deadline} s");
     plan.steps.push(step(Step::Confirm, cause, Effect::Nothing, None));
@@ -281,8 +296,15 @@ fn prepare(
 fn ensures_databases(wanted: &Wanted<'_>, documents: &Documents, live: &Live) -> bool {
     let may_be_missing = !wanted.goes_back && !live.has_same(wanted.bundle, document::DATABASES);
     let passwords = documents.databases.passwords();
-    !documents.databases.postgresql.is_empty()
+    documents.databases.all().next().is_some()
         && (may_be_missing || secrets_differ(&passwords, &live.tags(), wanted.tags))
+}
+
+fn databases_cause(documents: &Documents) -> String {
+    let name = |(server, name, database): (DatabaseServer, &DatabaseName, &OwnedDatabase)| {
+        format!("{} {name} of {}", server.name(), database.owner)
+    };
+    documents.databases.all().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether any of these secrets has another value.

@@ -71,6 +71,7 @@ pub fn switch(
         undo_units: undo_actions(&units, reload),
         units: actions(&units, reload),
         firewall: firewall(wanted, documents, &live, observed),
+        hooks: documents.hooks.after_switch.clone(),
         health: documents.health.clone(),
     }
 }

@@ -61,7 +61,9 @@ pub fn pending_text(pending: &PendingTx) -> String {
             format!("it is switching; then it needs a confirm, or goes back to generation {from}")
         }
         Phase::Verifying => {
-            format!("its probes run; then it needs a confirm, or goes back to generation {from}")
+            format!(
+                "its hooks and probes run; then it needs a confirm, or goes back to generation {from}"
+            )
         }
         Phase::AwaitingConfirm => {
             format!("it waits for its confirm, and goes back to generation {from} without one")
@@ -96,6 +98,9 @@ fn switch_details(out: &mut String, plan: &Plan) {
         let causes = change.causes.join(", ");
         line(out, &format!("             {:<10} {unit}: {causes}", verb(change.decision)));
     }
+    for hook in &plan.hooks {
+        line(out, &format!("             {:<10} {hook}; a failure undoes the switch", "hook"));
+    }
 }
 
 fn verb(decision: UnitDecision) -> &'static str {
@@ -123,6 +128,7 @@ fn details(step: &Step) -> Vec<String> {
             changes.iter().map(|c| format!("{}: {} → {}", c.name(), c.from, c.to)).collect()
         }
         Step::Grow { from_gib, to_gib } => vec![format!("{from_gib} GiB → {to_gib} GiB")],
+        Step::Hooks(lines) => lines.clone(),
         Step::Network(change) => vec![format!("{} → {}", change.from, change.to)],
         _ => Vec::new(),
     }
@@ -143,6 +149,7 @@ pub(super) fn name(step: &Step) -> &'static str {
         Step::Release => "release",
         Step::Validate => "validate",
         Step::Migrate => "migrate",
+        Step::Hooks(_) => "hooks",
         Step::Switch => "switch",
         Step::Confirm => "confirm",
         Step::Network(_) => "network",
@@ -182,6 +189,7 @@ impl Plan {
             "files": self.files,
             "firewall": self.firewall,
             "units": self.units,
+            "hooks": self.hooks,
             "drift": self.drift,
             "after_next_start": self.waiting,
             "pending": self.pending,

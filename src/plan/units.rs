@@ -94,6 +94,8 @@ struct Unit {
     /// Whether the generation has the unit's file, not only drop-ins for somebody else's.
     own: bool,
     enabled: bool,
+    /// Whether the generation keeps it from being started at all.
+    masked: bool,
 }
 
 /// Every unit that a generation defines, enables or has drop-ins for.
@@ -108,6 +110,10 @@ fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
                 unit.own = true;
                 unit.paths.insert(0, path.clone());
                 unit.add(inputs.as_ref());
+            }
+            (None, Entry::Link { target }) if target == "/dev/null" => {
+                let Ok(name) = rest.parse::<UnitName>() else { continue };
+                units.entry(name).or_default().masked = true;
             }
             (Some((folder, file)), Entry::File { unit: inputs, .. }) if suffix(file) == "conf" => {
                 let Some(Ok(name)) = folder.strip_suffix(".d").map(str::parse::<UnitName>) else {
@@ -167,6 +173,12 @@ pub(super) fn decide(
         }
     }
     for (name, new) in &new_units {
+        if new.masked {
+            let stops = is_active(states, name);
+            decided
+                .extend(stops.then(|| (name.clone(), change(UnitDecision::Stop, "it is masked"))));
+            continue;
+        }
         let new_text = new.text(&new_texts);
         let Some(old) = old_units.get(name) else {
             decided.extend(appears(name, new, &new_text, states).map(|c| (name.clone(), c)));
@@ -189,8 +201,9 @@ fn appears(
     text: &UnitFile,
     states: &BTreeMap<UnitName, UnitState>,
 ) -> Option<UnitChange> {
-    if !unit.own && is_active(states, name) && !unit.paths.is_empty() {
-        return Some(change(restart_kind(name, text)?, "it gets drop-ins"));
+    if is_active(states, name) && !unit.paths.is_empty() {
+        let cause = if unit.own { "it runs by another file" } else { "it gets drop-ins" };
+        return Some(change(restart_kind(name, text)?, cause));
     }
     (unit.enabled && !is_active(states, name)).then(|| change(UnitDecision::Start, "it is new"))
 }

@@ -36,6 +36,8 @@ pub trait Connection: Send {
     fn release(&mut self, request: &ReleaseRequest, archive: &[u8]) -> Result<Done, RemoteError>;
     fn validate(&mut self, request: &BundleRequest) -> Result<Done, RemoteError>;
     fn migrate(&mut self, request: &MigrateRequest) -> Result<Done, RemoteError>;
+    /// Runs the hooks that come before the switch, all of them within `limit`.
+    fn hooks(&mut self, request: &BundleRequest, limit: Duration) -> Result<Done, RemoteError>;
     /// Starts the switch on the guest, which then needs nobody.
     fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError>;
     /// Where a transaction stands. Tried once: whoever asks has Proxmox to ask too when the guest is silent.

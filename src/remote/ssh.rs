@@ -177,6 +177,10 @@ impl Connection for SshConnection {
         self.ask("migrate", request, &[], LONG)
     }
 
+    fn hooks(&mut self, request: &BundleRequest, limit: Duration) -> Result<Done, RemoteError> {
+        self.ask("hooks", request, &[], Terms { limit: limit + SHORT.limit, ..SHORT })
+    }
+
     fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError> {
         self.ask("begin", request, &[], BEGIN)
     }

@@ -20,6 +20,9 @@ pub fn render<E: std::fmt::Display>(
         for part in parts {
             match part {
                 Part::Literal(literal) => text.push_str(literal),
+                Part::Secret(name) if *encoder == Encoder::Redis => {
+                    text.push_str(&redis_argument(secrets.value(name)?.expose()));
+                }
                 Part::Secret(name) => text.push_str(secrets.value(name)?.expose()),
                 Part::Variable { key, secret } => {
                     text.push_str(&variable(&path, key, secret, secrets, &encode)?);
@@ -32,6 +35,16 @@ pub fn render<E: std::fmt::Display>(
         files.insert(path, SecretFile { access: access.clone(), text });
     }
     Ok(files)
+}
+
+/// A quoted argument, of printable ASCII only. Source: Redis, `sdssplitargs` in src/sds.c.
+fn redis_argument(value: &str) -> String {
+    let quoted = |byte: u8| match byte {
+        b'"' | b'\\' => format!("\\{}", char::from(byte)),
+        b' '..=b'~' => char::from(byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
+    };
+    format!("\"{}\"", value.bytes().map(quoted).collect::<String>())
 }
 
 fn variable<E: std::fmt::Display>(
@@ -48,4 +61,14 @@ fn variable<E: std::fmt::Display>(
         fault: fault.to_string(),
     })?;
     Ok(if line.ends_with('\n') { line } else { format!("{line}\n") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redis_argument;
+
+    #[test]
+    fn a_password_cannot_leave_its_line_of_redis_configuration() {
+        assert_eq!(redis_argument("a\"b\\c\nd\u{f6} e"), r#""a\"b\\c\x0ad\xc3\xb6 e""#);
+    }
 }

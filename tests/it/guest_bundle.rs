@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub struct Made {
     pub bundle: Bundle,
     pub health: HealthDocument,
+    /// What runs after the switch.
+    pub hooks: BTreeMap<String, Hook>,
     pub secrets: BTreeMap<GuestPath, SecretFile>,
     pub secrets_version: SecretsVersion,
 }
@@ -103,6 +105,7 @@ pub fn seal(
         secrets_version: SecretsVersion::of(&tags, &manifest),
         bundle: Bundle { digest: Digest::of(&bytes), manifest, files },
         health,
+        hooks: BTreeMap::new(),
         secrets: BTreeMap::from([(secret_path, file)]),
     }
 }
@@ -220,6 +223,7 @@ impl Made {
                 start: if first { Vec::new() } else { app },
             },
             firewall: FirewallAction::Apply,
+            hooks: self.hooks.clone(),
             health: self.health.clone(),
         }
     }

@@ -41,9 +41,11 @@ impl Story {
         let mut document = release_document("app");
         document.shared = ["uploads", "cache", "db/app.sqlite"].map(str::to_owned).into();
         made.set_document(document::RELEASE, canonical::to_bytes(&document));
-        let database = PostgresDatabase { owner: name("shop"), password: Some(name("app/db")) };
-        let databases =
-            DatabasesDocument { postgresql: BTreeMap::from([(name("shop"), database)]) };
+        let database = OwnedDatabase { owner: name("shop"), password: Some(name("app/db")) };
+        let databases = DatabasesDocument {
+            postgresql: BTreeMap::from([(name("shop"), database)]),
+            ..Default::default()
+        };
         made.set_document(document::DATABASES, canonical::to_bytes(&databases));
         start.prepare(TX, &made);
         let archive = checkout_of(&[

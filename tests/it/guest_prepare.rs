@@ -179,8 +179,11 @@ fn packages_databases_and_releases_are_made_ready_on_a_real_guest() {
         may_start: vec!["postgresql".to_owned()],
     };
     made.set_document(document::APT, canonical::to_bytes(&apt));
-    let database = PostgresDatabase { owner: name("shop"), password: Some(name("app/db")) };
-    let databases = DatabasesDocument { postgresql: BTreeMap::from([(name("shop"), database)]) };
+    let database = OwnedDatabase { owner: name("shop"), password: Some(name("app/db")) };
+    let databases = DatabasesDocument {
+        postgresql: BTreeMap::from([(name("shop"), database)]),
+        ..Default::default()
+    };
     made.set_document(document::DATABASES, canonical::to_bytes(&databases));
     guest.says("mkdir -m 751 /srv/there");
     for (verb, request, more) in messages(TX, &made) {

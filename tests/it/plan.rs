@@ -4,8 +4,8 @@ use crate::handmade::{Stack, bundle, name};
 use stackc::{
     model::{
         Bundle, Container, DatabasesDocument, Digest, FirewallAction, Generation, GenerationCause,
-        GenerationId, GuestPath, HostKey, Mark, Network, Nonce, Outcome, Phase, Placed,
-        PostgresDatabase, SecretTags, SecretsVersion, canonical, document,
+        GenerationId, GuestPath, HostKey, Mark, Network, Nonce, Outcome, OwnedDatabase, Phase,
+        Placed, SecretTags, SecretsVersion, canonical, document,
         protocol::{ObservedGuest, PendingTx, Recorded, UnitState},
     },
     plan::{
@@ -220,9 +220,11 @@ fn plan_databases(
 }
 
 fn databases_of(owner: &str) -> DatabasesDocument {
-    let database =
-        PostgresDatabase { owner: name(owner), password: Some(name("shop/dev/password")) };
-    DatabasesDocument { postgresql: BTreeMap::from([(name(owner), database)]) }
+    let database = OwnedDatabase { owner: name(owner), password: Some(name("shop/dev/password")) };
+    DatabasesDocument {
+        postgresql: BTreeMap::from([(name(owner), database)]),
+        ..Default::default()
+    }
 }
 
 fn ensures_databases(goes_back: bool, live: (&DatabasesDocument, &str), wanted: &str) -> bool {

@@ -75,7 +75,7 @@ impl Run<'_, '_> {
         };
         let text = format!("another run of yours, transaction {}, is not over", pending.tx);
         (self.seams.progress)("wait", &text);
-        let waits = Waits(&self.job.documents.health);
+        let waits = Waits::of(&self.job.documents);
         let connection = self.connection.as_mut().expect("a transaction was seen over it");
         let ended = wait_for_end(connection.as_mut(), &pending, waits);
         let settled = match ended {

@@ -2,6 +2,7 @@
 
 use super::Run;
 use crate::activate::{ActivateError, look::identity, release_id};
+use crate::model::Hook;
 use crate::model::protocol::{
     BundleRequest, Caller, DatabasesRequest, MigrateRequest, ReceiveRequest, ReleaseRequest,
     SecretsRequest,
@@ -97,5 +98,10 @@ impl Run<'_, '_> {
         };
         self.connection().migrate(&request)?;
         Ok(())
+    }
+
+    pub(super) fn hooks(&mut self) -> Result<(), ActivateError> {
+        let limit = Hook::limit_of(&self.job.documents.hooks.before_switch);
+        self.on_bundle(|c, request| c.hooks(request, limit)).map(drop)
     }
 }

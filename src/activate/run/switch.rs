@@ -61,7 +61,7 @@ impl Run<'_, '_> {
             nonce: &self.nonce,
             who: &self.job.who,
             from: self.begun_from.unwrap_or(GenerationId::FOUND),
-            waits: Waits(&self.job.documents.health),
+            waits: Waits::of(&self.job.documents),
             is_off: &is_off,
             progress: self.seams.progress,
         };

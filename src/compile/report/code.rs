@@ -127,6 +127,8 @@ codes! {
     OperatorsShutOut = "operators-shut-out",
     /// A number outside its range.
     OutOfRange = "out-of-range",
+    /// Something that a package brings which nobody declares.
+    PackageNotDeclared = "package-not-declared",
     /// An address of a repository with a password in it.
     PasswordInAddress = "password-in-address",
     /// Two entries for one path.
@@ -145,6 +147,8 @@ codes! {
     RuleFromNowhere = "rule-from-nowhere",
     /// Two rules for the same packets.
     RuleTwice = "rule-twice",
+    /// Two entries for one database.
+    SameDatabase = "same-database",
     /// Two guests with one name, number or address.
     SameIdentity = "same-identity",
     /// Two services on one port.
@@ -171,6 +175,8 @@ codes! {
     TemplateSyntax = "template-syntax",
     /// An entry whose content is given twice.
     TwoContents = "two-contents",
+    /// A role of a database with two passwords.
+    TwoPasswords = "two-passwords",
     /// The API is trusted in two ways.
     TwoTrusts = "two-trusts",
     /// A template names what does not exist.

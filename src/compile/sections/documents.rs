@@ -1,15 +1,13 @@
-//! `apt`, `packages`, `databases`, `health` and `probes`.
+//! `apt`, `packages`, `health` and `probes`.
 
+use super::command;
 use crate::{
     compile::{
         report::{Code, Mistake},
         source::Value,
         view::View,
     },
-    model::{
-        AptDocument, DatabaseName, DatabasesDocument, HealthDocument, PackageName,
-        PostgresDatabase, Probe, SecretName, UnitName,
-    },
+    model::{AptDocument, HealthDocument, PackageName, Probe, UnitName},
 };
 use std::collections::BTreeMap;
 
@@ -78,24 +76,6 @@ fn packages(stack: &View<'_>) -> BTreeMap<PackageName, String> {
     packages
 }
 
-pub fn databases(stack: &View<'_>) -> DatabasesDocument {
-    let mut postgresql = BTreeMap::new();
-    for (name, view) in stack.tables("databases") {
-        let name = match view.parsed::<DatabaseName>("name") {
-            Some(name) => Some(name.value),
-            None if view.table.contains_key("name") => None,
-            None => view.lowering.parse(name, view.at),
-        };
-        let owner = view.need::<DatabaseName>("owner");
-        let password = view.table("password").parsed::<SecretName>("secret");
-        if let (Some(name), Some(owner)) = (name, owner) {
-            let password = password.map(|secret| secret.value);
-            postgresql.insert(name, PostgresDatabase { owner: owner.value, password });
-        }
-    }
-    DatabasesDocument { postgresql }
-}
-
 /// How the new generation is judged; none when a limit has a mistake.
 pub fn health(stack: &View<'_>) -> Option<HealthDocument> {
     let view = stack.table("health");
@@ -130,14 +110,7 @@ fn probe(view: &View<'_>) -> Option<Probe> {
         "http" => http(&table, timeout_seconds),
         "tcp" => Some(Probe::Tcp { port: port(&table)?, timeout_seconds }),
         "command" => {
-            let argv: Vec<_> = view.texts("command").into_iter().map(|word| word.value).collect();
-            if argv.first().is_none_or(|program| !program.starts_with('/')) {
-                let title = "a probe's command begins with the absolute path of a program";
-                view.report(
-                    Mistake::new(Code::RelativeProgram, view.at, title).help("begin it with `/`"),
-                );
-                return None;
-            }
+            let argv = command::argv(view, "command", "a probe's command")?;
             Some(Probe::Command { argv, timeout_seconds })
         }
         _ => Some(Probe::Unit { unit: view.need::<UnitName>("unit")?.value }),

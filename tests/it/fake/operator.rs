@@ -253,6 +253,9 @@ impl Connection for World {
     fn migrate(&mut self, _: &MigrateRequest) -> Result<Done, RemoteError> {
         Ok(DONE)
     }
+    fn hooks(&mut self, _: &BundleRequest, _: Duration) -> Result<Done, RemoteError> {
+        Ok(DONE)
+    }
     fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError> {
         self.inside().begin(&request.switch)
     }
@@ -499,6 +502,9 @@ impl<T: Connection> Connection for Faulty<T> {
     }
     fn migrate(&mut self, request: &MigrateRequest) -> Result<Done, RemoteError> {
         self.guest("migrate", |inner| inner.migrate(request))
+    }
+    fn hooks(&mut self, request: &BundleRequest, limit: Duration) -> Result<Done, RemoteError> {
+        self.guest("hooks", |inner| inner.hooks(request, limit))
     }
     fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError> {
         self.guest("begin", |inner| inner.begin(request))

@@ -41,7 +41,11 @@ pub const STACK: &[Field] = &[
     Field("firewall", Record(&[FIREWALL]), "What ufw lets in and out."),
     Field("health", Record(&[HEALTH]), "How long a switch is watched."),
     Field("probes", Named(&Record(&[PROBE])), "What must hold for a switch to be kept."),
-    Field("hooks", Named(&Record(&[HOOK])), "Commands around a switch."),
+    Field(
+        "hooks",
+        Named(&Record(&[HOOK])),
+        "Commands around each switch to this generation, in the order of their names.",
+    ),
     Field("databases", Named(&Record(&[system::DATABASE])), "Databases that services use."),
     Field("release", Record(&[RELEASE]), "The app's checkout, and how it is built."),
 ];
@@ -141,11 +145,19 @@ const HOOK: &[Field] = &[
     Field(
         "when",
         Word(&["before_switch", "after_switch"]),
-        "before_switch: a failure leaves all as it is. after_switch: a failure undoes the switch.",
+        "before_switch: when all is prepared, a failure leaves it all as it is. after_switch: when the units are up, before the probes, a failure undoes the switch. A rollback is a switch too; an undo runs none.",
     ),
-    Field("run", TEXTS, "A program, by its absolute path, and its arguments."),
+    Field(
+        "run",
+        TEXTS,
+        "A program, by its absolute path, and its arguments. Before the switch, a program of the bundle is the new one.",
+    ),
     Field("user", Text, "Who runs it; root when it is not said."),
-    Field("timeout_seconds", Number(1, 3600), "How long it may take; 60 when it is not said."),
+    Field(
+        "timeout_seconds",
+        Number(1, 3600),
+        "How long it may take until it is killed with all that it started; 60.",
+    ),
 ];
 
 const RELEASE: &[Field] = &[

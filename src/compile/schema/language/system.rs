@@ -92,9 +92,17 @@ pub(super) const LOG_ROTATION: &[Field] = &[
 
 pub(super) const DATABASE: &[Field] = &[
     Field("engine", Word(&["postgresql", "mariadb", "redis"]), "postgresql when it is not said."),
-    Field("name", Text, "The database's name; the entry's own when it is not said."),
-    Field("owner", Text, "PostgreSQL and MariaDB: who owns it."),
-    Field("password", SECRET, "The owner's password, or Redis's."),
+    Field("name", Text, "PostgreSQL and MariaDB: its name; the entry's own when it is not said."),
+    Field(
+        "owner",
+        Text,
+        "PostgreSQL and MariaDB: the role that owns it; in MariaDB, `OWNER@localhost`.",
+    ),
+    Field(
+        "password",
+        SECRET,
+        "The owner's password, or Redis's; without one the owner logs in as the guest's user of that name.",
+    ),
     Field("port", Number(1, 65_535), "Redis: where it listens, on the guest itself; 6379."),
     Field("memory_mib", Number(1, 1_048_576), "Redis: how much it may hold; no limit."),
     Field(
