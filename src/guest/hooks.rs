@@ -48,7 +48,7 @@ pub fn before_switch(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<Do
 
 /// Runs what comes when the new generation's units are up.
 pub fn after_switch(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
-    run(guest, &switch.tx, &switch.hooks, None)
+    run(guest, &switch.tx, &switch.hooks, switch.generation.digest.as_ref())
 }
 
 /// Kills hooks whose call died before the switch, so that they do not run beside the next ones.
@@ -84,20 +84,20 @@ fn write(guest: &mut Guest, tx: &TxId, digest: &Digest, done: bool) -> Result<()
     Ok(replace(guest.fs, RECORD, &canonical::to_bytes(&record), 0o600)?)
 }
 
-/// Runs hooks in the order of their names, up to the first that fails. `staged` is a bundle that is not live yet: of a
-/// program that it brings, its copy runs.
+/// Runs hooks in the order of their names, up to the first that fails. Of a program that the bundle brings, the copy in
+/// its tree runs: before the switch the path still leads to the old one.
 fn run(
     guest: &mut Guest,
     tx: &TxId,
     hooks: &BTreeMap<String, Hook>,
-    staged: Option<&Digest>,
+    digest: Option<&Digest>,
 ) -> Result<(), GuestError> {
     for (name, hook) in hooks {
         (guest.news)(super::News::Event { step: "hooks", text: name });
         let limit = Duration::from_secs(hook.timeout_seconds.into());
         let mut argv = hook.argv.clone();
-        if let (Some(program), Some(digest)) = (argv.first_mut(), staged) {
-            *program = staged_program(guest, digest, program)?;
+        if let (Some(program), Some(digest)) = (argv.first_mut(), digest) {
+            *program = program_of(guest, digest, program)?;
         }
         let words: Vec<&str> = argv.iter().map(String::as_str).collect();
         let mut command = as_user(guest.fs, &hook.user, Command::new(&words, limit))?;
@@ -110,7 +110,7 @@ fn run(
     Ok(())
 }
 
-fn staged_program(guest: &mut Guest, digest: &Digest, program: &str) -> Result<String, GuestError> {
+fn program_of(guest: &mut Guest, digest: &Digest, program: &str) -> Result<String, GuestError> {
     let Ok(path) = program.parse::<GuestPath>() else { return Ok(program.to_owned()) };
     let manifest = store::manifest(guest.fs, digest)?;
     Ok(match manifest.entries.get(&EntryPath::of_overlay(&path)) {

@@ -66,6 +66,11 @@ fn rules_probes_and_releases_compile_to_this() {
     case("rules_probes_and_release");
 }
 
+#[test]
+fn databases_become_documents_or_units_and_hooks_a_document() {
+    case("databases_and_hooks");
+}
+
 pub fn case(name: &str) {
     let folder = cases().join(name);
     let compiled = compiled(&sources(&folder));
@@ -202,7 +207,7 @@ fn a_pin_for_another_branch_asks_for_lock() {
     sources.files.insert("stacks/shop.toml".to_owned(), shop.into());
     let report = rejected(&sources).to_string();
     assert!(report.contains("run `stackc lock shop/dev`"), "{report}");
-    assert_eq!(compile::branches(&sources).expect("lock needs no pins").len(), 6);
+    assert_eq!(compile::branches(&sources).expect("lock needs no pins").len(), 10);
 }
 
 #[test]
@@ -238,7 +243,7 @@ fn a_payload_is_the_same_in_every_env() {
     for (target, bundle) in &compiled.guests {
         payloads.entry(target.project.clone()).or_default().push(bundle.manifest.payload);
     }
-    assert_eq!(payloads.len(), 2);
+    assert_eq!(payloads.len(), 4);
     for same in payloads.values() {
         assert!(same.iter().all(|payload| payload == &same[0]));
     }
@@ -450,6 +455,6 @@ fn a_pin_that_no_env_uses_is_told_and_stops_nothing() {
         warnings.starts_with("warning[unused-pin]: nothing is built from the pin of `shop/gone`"),
         "{warnings}"
     );
-    assert!(warnings.contains("stacks/lock.toml:38:7"), "{warnings}");
+    assert!(warnings.contains("stacks/lock.toml:62:7"), "{warnings}");
     assert!(!warnings.contains("nothing was built"), "{warnings}");
 }

@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 pub struct Made {
     pub bundle: Bundle,
     pub health: HealthDocument,
-    /// What runs after the switch.
-    pub hooks: BTreeMap<String, Hook>,
+    pub hooks: HooksDocument,
     pub secrets: BTreeMap<GuestPath, SecretFile>,
     pub secrets_version: SecretsVersion,
 }
@@ -29,6 +28,16 @@ pub fn rules(prefix: &str, version: u32) -> String {
     format!(
         "*filter\n:{prefix}-user-input - [0:0]\n-A {prefix}-user-input -p tcp --dport 22 -j ACCEPT\n-A {prefix}-user-input -p tcp --dport 300{version} -j ACCEPT\nCOMMIT\n"
     )
+}
+
+/// Hooks by name, each a command of root's.
+pub fn hooks(commands: &[(&str, &[&str])]) -> BTreeMap<String, Hook> {
+    let hook = |argv: &[&str]| Hook {
+        argv: argv.iter().map(|&word| word.to_owned()).collect(),
+        user: name("root"),
+        timeout_seconds: 20,
+    };
+    commands.iter().map(|(name, argv)| ((*name).to_owned(), hook(argv))).collect()
 }
 
 /// A bundle of one version of a small app: its number is in every file, and one file is only in this version.
@@ -105,7 +114,7 @@ pub fn seal(
         secrets_version: SecretsVersion::of(&tags, &manifest),
         bundle: Bundle { digest: Digest::of(&bytes), manifest, files },
         health,
-        hooks: BTreeMap::new(),
+        hooks: HooksDocument::default(),
         secrets: BTreeMap::from([(secret_path, file)]),
     }
 }
@@ -119,9 +128,24 @@ impl Made {
         self.bundle.digest = Digest::of(&canonical::to_bytes(&self.bundle.manifest));
     }
 
+    /// Another text for a file of the overlay.
+    pub fn set_file(&mut self, path: EntryPath, text: &str) {
+        let Some(Entry::File { bytes, .. }) = self.bundle.manifest.entries.get_mut(&path) else {
+            panic!("`{path}` is no file");
+        };
+        *bytes = Bytes::of(text.as_bytes());
+        self.bundle.files.insert(path, text.as_bytes().to_vec());
+        self.bundle.digest = Digest::of(&canonical::to_bytes(&self.bundle.manifest));
+    }
+
     pub fn set_health(&mut self, health: HealthDocument) {
         self.set_document(document::HEALTH, canonical::to_bytes(&health));
         self.health = health;
+    }
+
+    pub fn set_hooks(&mut self, hooks: HooksDocument) {
+        self.set_document(document::HOOKS, canonical::to_bytes(&hooks));
+        self.hooks = hooks;
     }
 
     /// The bundle as the archive that `receive` reads: the manifest first, then every entry.
@@ -223,7 +247,7 @@ impl Made {
                 start: if first { Vec::new() } else { app },
             },
             firewall: FirewallAction::Apply,
-            hooks: self.hooks.clone(),
+            hooks: self.hooks.after_switch.clone(),
             health: self.health.clone(),
         }
     }

@@ -230,12 +230,16 @@ pub fn messages(tx: &str, made: &Made) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> 
         version: made.secrets_version,
         files: files.collect(),
     };
-    vec![
+    let mut messages = vec![
         ("receive", input(&receive, &[]), archive),
         ("packages", input(&bundle, &[]), Vec::new()),
         ("accounts", input(&bundle, &[]), Vec::new()),
         ("secrets", input(&secrets, &[]), Vec::new()),
-    ]
+    ];
+    if !made.hooks.before_switch.is_empty() {
+        messages.push(("hooks", input(&bundle, &[]), Vec::new()));
+    }
+    messages
 }
 
 pub fn input(request: &impl Serialize, more: &[u8]) -> Vec<u8> {

@@ -1,10 +1,10 @@
 //! The real binary killed at its state-changing system calls: each time the guest is whole, old or new, and converges.
 
-use crate::guest_bundle::{Made, make};
+use crate::guest_bundle::{Made, hooks, make};
 use crate::guest_fixture::{Folder, caller, feed, identity, input, messages, name, reply};
 use crate::kill_points::{Kills, Left, assert_no_leftovers, recover};
 use stackc::model::protocol::{BeginRequest, ConfirmRequest, Done, Refusal, UndoRequest};
-use stackc::model::{Ledger, Phase, Switch, TxState};
+use stackc::model::{HooksDocument, Ledger, Phase, Switch, TxState};
 use std::collections::BTreeMap;
 
 const TX: &str = "00000000000000a2";
@@ -25,7 +25,10 @@ struct Story {
 impl Story {
     fn new() -> Self {
         let (start, first, _) = Folder::on_first();
-        let made = make(2, 60);
+        let mut made = make(2, 60);
+        // The program is the new version's, before the switch and after it.
+        let hooks = hooks(&[("say", &["/usr/local/bin/app"])]);
+        made.set_hooks(HooksDocument { before_switch: hooks.clone(), after_switch: hooks });
         let switch = made.switch(TX, 1, 2, &first.ledger());
         let old = start.picture();
         let done = start.copy();

@@ -40,6 +40,7 @@ mod fixture_lab;
 mod guest_bundle;
 mod guest_faults;
 mod guest_fixture;
+mod guest_hooks;
 mod guest_kills;
 mod guest_kills_beside;
 mod guest_life;

@@ -9,10 +9,10 @@ use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, process:
 fn example_repositories_have_the_commits_that_the_lockfile_pins() {
     let (_dir, workspace, _) = made();
     let pins: toml::Table = tree::read("stacks/lock.toml").parse().expect("it is TOML");
-    for project in ["shop", "reports"] {
+    for (project, envs) in &pins {
         let repo = workspace.join("repos").join(project);
-        for env in ["dev", "qa", "prod"] {
-            let (pin, found) = (&pins[project][env], [env, &format!("{env}^{{tree}}")]);
+        for (env, pin) in envs.as_table().expect("a table of envs") {
+            let found = [env.as_str(), &format!("{env}^{{tree}}")];
             let found = found.map(|name| git(&repo, &["rev-parse", name]));
             let pinned = ["commit", "tree"].map(|key| pin[key].as_str().unwrap_or("none"));
             assert_eq!(found, pinned, "{project}.{env} of stacks/lock.toml is not the example app");
@@ -23,7 +23,7 @@ fn example_repositories_have_the_commits_that_the_lockfile_pins() {
 #[test]
 fn example_repositories_hold_every_file_of_the_example_apps() {
     let (_dir, workspace, _) = made();
-    for project in ["shop", "reports"] {
+    for project in ["shop", "reports", "manual", "rates"] {
         let below = format!("stacks/apps/{project}/");
         let expected: BTreeSet<String> = tree::files()
             .iter()
@@ -44,7 +44,7 @@ fn definitions_of_the_workspace_name_the_lab_and_no_example_network() {
     assert_eq!(site["access"]["management"][0].as_str(), Some("10.213.7.0/24"));
     assert!(workspace.join(site["proxmox"]["ca"].as_str().expect("a path")).is_file());
     assert!(workspace.join(site["access"]["identity"].as_str().expect("a path")).is_file());
-    for name in ["site.toml", "shop.toml", "reports.toml"] {
+    for name in ["site.toml", "shop.toml", "reports.toml", "manual.toml", "rates.toml"] {
         let text = fs::read_to_string(workspace.join("stacks").join(name)).expect("it is made");
         assert!(!text.contains("10.0.10."), "{name} still has an address of the example network");
     }

@@ -11,18 +11,23 @@ macro_rules! builtin {
 }
 
 builtin![
+    "app/deploy_app.sh.tera",
+    "app/kind.toml",
     "base/journald.conf.tera",
     "base/kind.toml",
     "base/logrotate.tera",
     "base/sshd.conf",
     "base/unattended-upgrades",
     "node-app/backend.service.tera",
-    "node-app/deploy_app.sh.tera",
     "node-app/frontend.service.tera",
     "node-app/kind.toml",
     "python-app/app.service.tera",
-    "python-app/deploy_app.sh.tera",
     "python-app/kind.toml",
     "python-app/report.service.tera",
     "python-app/report.timer.tera",
+    "single-binary/app.service.tera",
+    "single-binary/kind.toml",
+    "static-site/kind.toml",
+    "static-site/nginx.service.tera",
+    "static-site/site.conf.tera",
 ];

@@ -25,12 +25,14 @@ pub(super) const DEFINITIONS: &[(&str, &str)] = definitions![
     "stacks/site.toml",
     "stacks/shop.toml",
     "stacks/reports.toml",
+    "stacks/manual.toml",
+    "stacks/rates.toml",
     "stacks/lock.toml",
 ];
 
 type App = (&'static str, &'static [(&'static str, &'static [u8])]);
 
-pub(super) const APPS: [App; 2] = [
+pub(super) const APPS: [App; 4] = [
     app!["shop":
         ".gitignore",
         "README.md",
@@ -67,5 +69,22 @@ pub(super) const APPS: [App; 2] = [
         "service/migrations/0001_reports.sql",
         "service/requirements.txt",
         "service/vendor/tally-1.0.0-py3-none-any.whl",
+    ],
+    app!["manual":
+        ".gitignore",
+        "README.md",
+        "VERSION",
+        "build.sh",
+        "pages/goods.html",
+        "pages/index.html",
+        "style.css",
+    ],
+    app!["rates":
+        ".gitignore",
+        "README.md",
+        "src/__main__.py",
+        "src/rates/VERSION",
+        "src/rates/__init__.py",
+        "src/rates/rates.json",
     ],
 ];

@@ -103,7 +103,7 @@ pub(super) const DATABASE: &[Field] = &[
         SECRET,
         "The owner's password, or Redis's; without one the owner logs in as the guest's user of that name.",
     ),
-    Field("port", Number(1, 65_535), "Redis: where it listens, on the guest itself; 6379."),
+    Field("port", super::parts::PORT, "Redis: where it listens, on the guest itself; 6379."),
     Field("memory_mib", Number(1, 1_048_576), "Redis: how much it may hold; no limit."),
     Field(
         "eviction",
