@@ -48,6 +48,7 @@ mod guest_prepare;
 mod guest_real;
 mod handmade;
 mod kill_points;
+mod kinds_lab;
 mod lab;
 mod lab_names;
 mod lockouts;

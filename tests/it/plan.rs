@@ -4,8 +4,8 @@ use crate::handmade::{Stack, bundle, name};
 use stackc::{
     model::{
         Bundle, Container, DatabasesDocument, Digest, FirewallAction, Generation, GenerationCause,
-        GenerationId, GuestPath, HostKey, Mark, Network, Nonce, Outcome, OwnedDatabase, Phase,
-        Placed, SecretTags, SecretsVersion, canonical, document,
+        GenerationId, GuestPath, Hook, HostKey, Mark, Network, Nonce, Outcome, OwnedDatabase,
+        Phase, Placed, SecretTags, SecretsVersion, canonical, document,
         protocol::{ObservedGuest, PendingTx, Recorded, UnitState},
     },
     plan::{
@@ -254,6 +254,39 @@ fn a_password_that_the_running_app_logs_in_with_is_not_changed_beside_it() {
     let role = renamed.postgresql.values_mut().next().expect("there is one");
     role.password = Some(name("shop/dev/other"));
     plan_databases(false, (&renamed, "a"), "a").expect_err("another secret is another password");
+}
+
+#[test]
+fn a_role_is_another_one_in_another_server() {
+    let wiki = databases_of("shop").postgresql;
+    let mariadb = DatabasesDocument { mariadb: wiki, ..Default::default() };
+    plan_databases(false, (&mariadb, "a"), "b").expect("it is a new role of PostgreSQL");
+}
+
+#[test]
+fn hooks_are_told_before_anybody_approves_them() {
+    let stack = Stack::default();
+    let (live, wanted) = (bundle(&stack), bundle(&stack.version("two")));
+    let mut documents = Documents::of(&wanted).expect("the bundle is whole");
+    let hook = |argv: &[&str], user: &str| Hook {
+        argv: argv.iter().map(|&word| word.to_owned()).collect(),
+        user: name(user),
+        timeout_seconds: 30,
+    };
+    documents.hooks.before_switch = BTreeMap::from([
+        ("20-say".to_owned(), hook(&["/usr/bin/wall", "it's \"soon\"", ""], "root")),
+        ("10-backup".to_owned(), hook(&["/usr/local/bin/backup.sh"], "postgres")),
+    ]);
+    let warm = hook(&["/usr/bin/curl", "--fail", "http://127.0.0.1:80/?a=1"], "www-data");
+    documents.hooks.after_switch = BTreeMap::from([("warm".to_owned(), warm)]);
+    documents.databases = databases_of("shop");
+    documents.databases.mariadb.clone_from(&databases_of("wiki").postgresql);
+    let tags = tags("a");
+    let secrets = SecretsVersion::of(&tags, &wanted.manifest);
+    let observed = guest(&live, &wanted, &tags);
+    let wanted = Wanted { bundle: &wanted, tags: &tags, secrets, release: None, goes_back: false };
+    let plan = plan(&wanted, &documents, Some(&container(&stack)), Some(&observed));
+    insta::assert_snapshot!(text(&plan.expect("it can be planned")));
 }
 
 #[test]

@@ -297,7 +297,30 @@ fn a_unit_that_goes_is_stopped_and_one_that_comes_is_started() {
             "start a.service",
         ),
         ("it comes, not enabled", vec![changed_with("").comes().state("inactive")], ""),
+        (
+            "it comes, and runs by its package's file",
+            vec![changed_with("").comes().enabled()],
+            "restart a.service",
+        ),
     ]);
+}
+
+#[test]
+fn a_unit_that_is_masked_is_stopped_and_runs_again_after_an_undo() {
+    let live = bundle(&Stack::default());
+    let mut wanted = live.clone();
+    let mask = Entry::Link { target: "/dev/null".to_owned() };
+    wanted.manifest.entries.insert(name(&format!("{UNITS}a.service")), mask);
+    wanted.digest = Digest::of(&canonical::to_bytes(&wanted.manifest));
+    for (state, forth, back) in
+        [(ACTIVE, "stop a.service", "start a.service"), ("inactive", "", "")]
+    {
+        let mut observed = guest(&live, &wanted, &tags("a"));
+        let (load, active) = ("loaded".to_owned(), state.to_owned());
+        observed.units.insert(name("a.service"), UnitState { load, active });
+        let switch = switched(&wanted, &observed, &tags("a"));
+        assert_eq!((words(&switch.units), words(&switch.undo_units)), (forth.into(), back.into()));
+    }
 }
 
 #[test]
