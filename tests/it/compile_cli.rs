@@ -74,7 +74,7 @@ fn build_prints_a_line_per_guest_and_then_nothing_new() {
     let folder = workspace();
     let first = stackc(folder.path()).arg("build").assert().success();
     let lines = text(&first.get_output().stdout);
-    assert_eq!(lines.lines().count(), 6);
+    assert_eq!(lines.lines().count(), 10);
     assert!(lines.lines().all(|line| line.ends_with("  new")), "{lines}");
     let second = stackc(folder.path()).arg("build").assert().success();
     let again = text(&second.get_output().stdout);
@@ -167,7 +167,10 @@ fn first_mistakes_are_told_once_each_and_with_a_remedy() {
 fn lock_pins_branches_of_a_folder_of_the_workspace() {
     let folder = workspace();
     fs::remove_file(folder.path().join("stacks/lock.toml")).expect("it was there");
-    fs::remove_file(folder.path().join("stacks/reports.toml")).expect("it was there");
+    for other in ["manual", "rates", "reports"] {
+        let file = folder.path().join(format!("stacks/{other}.toml"));
+        fs::remove_file(file).expect("it was there");
+    }
     let unpinned = stackc(folder.path()).arg("build").assert().code(1);
     assert!(text(&unpinned.get_output().stderr).contains("run `stackc lock shop/dev`"));
     let repository = folder.path().join("repos/shop");
@@ -219,7 +222,7 @@ fn lock_without_the_repositories_of_the_examples_says_how_to_get_them() {
     let folder = workspace();
     let refused = stackc(folder.path()).arg("lock").assert().code(3);
     let told = text(&refused.get_output().stderr);
-    assert!(told.contains("repos/reports") && told.contains("stackc lab workspace DIR"), "{told}");
+    assert!(told.contains("repos/manual") && told.contains("stackc lab workspace DIR"), "{told}");
 }
 
 #[test]

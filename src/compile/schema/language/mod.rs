@@ -145,7 +145,7 @@ const HOOK: &[Field] = &[
     Field(
         "when",
         Word(&["before_switch", "after_switch"]),
-        "before_switch: when all is prepared, a failure leaves it all as it is. after_switch: when the units are up, before the probes, a failure undoes the switch. A rollback is a switch too; an undo runs none.",
+        "before_switch (a failure changes nothing) or after_switch, before the probes (a failure undoes); an undo runs none.",
     ),
     Field(
         "run",
