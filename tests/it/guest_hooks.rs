@@ -17,7 +17,7 @@ fn story(before: BTreeMap<String, Hook>, after: BTreeMap<String, Hook>) -> (Fold
     let mut made = make(2, 60);
     made.set_hooks(HooksDocument { before_switch: before, after_switch: after });
     for file in made.secrets.values_mut() {
-        file.text = "TOKEN=swordfish\n".to_owned();
+        "TOKEN=swordfish\n".clone_into(&mut file.text);
     }
     (folder, first, made)
 }

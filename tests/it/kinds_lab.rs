@@ -203,7 +203,7 @@ ip = "SUBNET.151/24"
 "#;
 
 /// What quoting rules of three languages would stumble over.
-const WIKI: &str = r#"it's a \'"#;
+const WIKI: &str = r"it's a \'";
 const SESSIONS: &str = r#"say \"x\" #1 ö"#;
 
 #[test]
