@@ -153,7 +153,7 @@ fn killed_in_a_hook(examples: &Examples) {
     let slow = "[\"/bin/sh\", \"-c\", \"touch /run/slow; exec sleep 97\"]";
     examples.edit("stacks/rates.toml", "[\"/srv/app/bin/rates\", \"--check\"]", slow);
     examples.edit("stacks/rates.toml", "timeout_seconds = 10", "timeout_seconds = 120");
-    let kill = "until test -e /run/slow; do sleep 0.1; done; \
+    let kill = "timeout 120 sh -c 'until test -e /run/slow; do sleep 0.1; done' && \
                 systemctl kill --signal=KILL --kill-whom=main 'stackc-tx-*.service'";
     std::thread::scope(|scope| {
         let killed = scope.spawn(|| examples.lab.ssh("rates-dev", kill));
@@ -195,6 +195,7 @@ password = { secret = "data/dev/sessions" }
 
 [project.probes.cache]
 tcp = { port = 6379 }
+local = true
 
 [envs.dev]
 name = "data-dev"
