@@ -13,6 +13,9 @@ use crate::model::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Told once, whichever hooks there are.
+const HOOKS_STAY: &str = "what hooks did stays";
+
 /// What is to be live.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
@@ -276,7 +279,7 @@ fn prepare(
     if !documents.hooks.before_switch.is_empty() {
         let lines = hooks::lines(&documents.hooks.before_switch);
         let cause = "the bundle's own, on each switch to it; a failure leaves all as it is";
-        add(Step::Hooks(lines), cause, Some("what a hook did stays"));
+        add(Step::Hooks(lines), cause, Some(HOOKS_STAY));
     }
     plan.hooks = hooks::lines(&documents.hooks.after_switch);
     plan.files = file_changes(wanted, live);
@@ -284,7 +287,8 @@ fn prepare(
     plan.units = guest.map_or_else(BTreeMap::new, |g| unit_changes(wanted, live, release, g));
     let effect = plan.units.values().map(|change| effect_of(change.decision)).max();
     let effect = effect.unwrap_or(Effect::Nothing);
-    let stays = (!plan.hooks.is_empty()).then(|| "what a hook of the switch did stays".to_owned());
+    let told = documents.hooks.before_switch.is_empty() && !plan.hooks.is_empty();
+    let stays = told.then(|| HOOKS_STAY.to_owned());
     plan.steps.push(step(Step::Switch, cause, effect, stays));
     let deadline = documents.health.confirm_seconds;
     let cause = format!("over a new connection; without it the guest goes back after {deadline} s");

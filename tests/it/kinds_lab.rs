@@ -150,10 +150,10 @@ fn a_single_program_is_built_watched_by_its_hooks_and_rolled_back() {
 
 /// The guest's own part of the switch is killed while a hook of it runs.
 fn killed_in_a_hook(examples: &Examples) {
-    let slow = "[\"/bin/sh\", \"-c\", \"touch /run/slow; exec sleep 97\"]";
+    let slow = "[\"/bin/sh\", \"-c\", \"touch /var/tmp/slow; exec sleep 97\"]";
     examples.edit("stacks/rates.toml", "[\"/srv/app/bin/rates\", \"--check\"]", slow);
     examples.edit("stacks/rates.toml", "timeout_seconds = 10", "timeout_seconds = 120");
-    let kill = "timeout 120 sh -c 'until test -e /run/slow; do sleep 0.1; done' && \
+    let kill = "timeout 120 sh -c 'until test -e /var/tmp/slow; do sleep 0.1; done' && \
                 systemctl kill --signal=KILL --kill-whom=main 'stackc-tx-*.service'";
     std::thread::scope(|scope| {
         let killed = scope.spawn(|| examples.lab.ssh("rates-dev", kill));

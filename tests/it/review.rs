@@ -14,7 +14,10 @@ fn edit(workspace: &Path, file: &str, old: &str, new: &str) {
 /// A workspace with one small guest that was built, and changes since.
 pub fn changed() -> tempfile::TempDir {
     let folder = workspace();
-    fs::remove_file(folder.path().join("stacks/reports.toml")).expect("it was there");
+    for other in ["manual", "rates", "reports"] {
+        let file = folder.path().join(format!("stacks/{other}.toml"));
+        fs::remove_file(file).expect("it was there");
+    }
     stackc(folder.path()).arg("build").assert().success();
     edit(folder.path(), "stacks/shop.toml", "backend = 3001", "backend = 3002");
     edit(
