@@ -194,8 +194,7 @@ port = 6380
 password = { secret = "data/dev/sessions" }
 
 [project.probes.cache]
-tcp = { port = 6379 }
-local = true
+tcp = { port = 6379, local = true }
 
 [envs.dev]
 name = "data-dev"
