@@ -1,5 +1,6 @@
 //! Laws of the compiler, on random input. A failure names the seed that repeats it: `STACKC_SEED=… cargo test laws`.
 
+use crate::dice::{self, Dice};
 use proptest::{
     prelude::*,
     test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
@@ -9,7 +10,7 @@ use stackc::{
     model::{Digest, Target},
     store,
 };
-use std::{collections::BTreeMap, fmt::Write as _, path::Path, time::SystemTime};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 /// Runs a law on this many random cases.
 fn holds<S: Strategy>(
@@ -17,11 +18,7 @@ fn holds<S: Strategy>(
     strategy: &S,
     law: impl Fn(S::Value) -> Result<(), TestCaseError>,
 ) {
-    let given = std::env::var("STACKC_SEED").ok();
-    let seed = given.map_or_else(
-        || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos(),
-        |text| text.parse().expect("STACKC_SEED is a number"),
-    );
+    let seed = dice::seed();
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, ..Config::default() };
@@ -118,25 +115,6 @@ fn write_table(table: &toml::Table, path: &mut Vec<String>, dice: &mut Dice, tex
 
 fn quoted(key: &str) -> String {
     toml::Value::from(key).to_string()
-}
-
-/// Splitmix64: enough to shuffle with.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)) >> 33;
-        usize::try_from(mixed).expect("31 bits") % sides
-    }
-
-    fn shuffled<T>(&mut self, mut items: Vec<T>) -> Vec<T> {
-        for n in (1..items.len()).rev() {
-            items.swap(n, self.roll(n + 1));
-        }
-        items
-    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod cut_redirect;
 mod cut_traffic;
 mod demo;
 mod difference;
+mod dice;
 mod example_apps;
 mod fake;
 mod faults_all;
