@@ -306,11 +306,7 @@ impl RawEntry {
             (RawType::File, None, false) => Entry::Document(self.bytes()?),
             (RawType::File, Some(RawClass::A), true) => self.file(FileClass::Linked)?,
             (RawType::File, Some(RawClass::B), true) => self.file(FileClass::Copied)?,
-            (RawType::File, Some(RawClass::S), true) => Entry::Secret {
-                access: self.access()?,
-                encoder: self.encoder.take()?,
-                parts: self.parts.take()?,
-            },
+            (RawType::File, Some(RawClass::S), true) => self.secret()?,
             (RawType::Link, Some(RawClass::B), true) => Entry::Link { target: self.target.take()? },
             (RawType::Directory, Some(RawClass::D), true) => {
                 Entry::Directory { access: self.access()? }
@@ -322,6 +318,18 @@ impl RawEntry {
     fn file(&mut self, class: FileClass) -> Option<Entry> {
         let unit = self.unit.take();
         Some(Entry::File { class, access: self.access()?, bytes: self.bytes()?, unit })
+    }
+
+    /// A secret file whose parts are of the sorts that its encoder has.
+    fn secret(&mut self) -> Option<Entry> {
+        let (encoder, parts) = (self.encoder.take()?, self.parts.take()?);
+        let fits = |part: &Part| match part {
+            Part::Literal(_) => true,
+            Part::Secret(_) => encoder == Encoder::Raw,
+            Part::Variable { .. } => encoder == Encoder::Env,
+        };
+        let access = self.access()?;
+        parts.iter().all(fits).then_some(Entry::Secret { access, encoder, parts })
     }
 
     fn is_used_up(&self) -> bool {

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the store is the file-system boundary")]
 
 mod archive;
+mod folder;
 pub mod git;
 mod sources;
 
@@ -132,7 +133,7 @@ impl Store {
         }
     }
 
-    /// Reads a bundle and checks every byte of it against its digest.
+    /// Reads a bundle, checks every byte of it against its digest, and that nothing else lies in its folder.
     pub fn get(&self, digest: &Digest) -> Result<Bundle, StoreError> {
         let folder = self.path_of(digest);
         let manifest_path = folder.join(document::MANIFEST);
@@ -145,6 +146,9 @@ impl Store {
         }
         let manifest: Manifest = canonical::from_slice(&bytes)
             .map_err(|cause| StoreError::Manifest { path: manifest_path, cause })?;
+        if let Some(path) = folder::fault(&folder, &manifest)? {
+            return Err(StoreError::Damaged { path, bundle: folder });
+        }
         let mut files = BTreeMap::new();
         for (path, entry) in &manifest.entries {
             if let Entry::Document(wanted) | Entry::File { bytes: wanted, .. } = entry {

@@ -60,6 +60,7 @@ mod reach_cli;
 mod reach_lab;
 mod review;
 mod review_browser;
+mod reader;
 mod schema;
 mod surroundings;
 mod tree;
