@@ -40,7 +40,7 @@ impl RealGuest {
     }
 
     /// Installs ufw by hand, and remembers the rules that it came with.
-    fn install_ufw(&mut self) {
+    pub fn install_ufw(&mut self) {
         let guest = self;
         guest.says("DEBIAN_FRONTEND=noninteractive apt-get -q update && apt-get -qy install --no-install-recommends ufw python3 curl");
         let found = |file: &str| guest.says(&format!("cat /etc/ufw/{file}")) + "\n";

@@ -64,5 +64,6 @@ mod reader;
 mod schema;
 mod surroundings;
 mod tree;
+mod ufw_real;
 mod vault;
 mod workspace;

@@ -124,6 +124,7 @@ fn management(access: &View<'_>) -> Vec<IpNet> {
         .texts("management")
         .iter()
         .filter_map(|text| firewall::parse_network(access, &text.value, text.at))
+        .map(|network| network.trunc())
         .collect();
     if networks.is_empty()
         && !access

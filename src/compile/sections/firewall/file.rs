@@ -6,7 +6,7 @@
 use super::rule::{Action, Direction, Family, Protocol, Rule};
 use crate::model::UfwDocument;
 use ipnet::IpNet;
-use std::fmt::Write as _;
+use std::{fmt::Write as _, net::IpAddr};
 
 const CHAINS: [&str; 16] = [
     "user-input",
@@ -101,13 +101,23 @@ fn tuple(family: Family, rule: &Rule) -> String {
     text
 }
 
-/// A network without host bits; a single address without its prefix length.
+/// A network as ufw writes it, which takes host bits away only for IPv4; a single address without its prefix length.
 fn address(network: &IpNet) -> String {
-    let network = network.trunc();
-    if network.prefix_len() == network.max_prefix_len() {
-        network.addr().to_string()
-    } else {
-        network.to_string()
+    let network = if network.addr().is_ipv4() { network.trunc() } else { *network };
+    let (address, length) = (host(network.addr()), network.prefix_len());
+    if length == network.max_prefix_len() { address } else { format!("{address}/{length}") }
+}
+
+/// As `inet_ntop(3)` of glibc writes it, and with it ufw: `::192.0.2.1`, where Rust writes `::c000:201`.
+fn host(address: IpAddr) -> String {
+    let IpAddr::V6(v6) = address else { return address.to_string() };
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0, high, low] if high > 0 => {
+            let [a, b] = high.to_be_bytes();
+            let [c, d] = low.to_be_bytes();
+            format!("::{a}.{b}.{c}.{d}")
+        }
+        _ => v6.to_string(),
     }
 }
 
@@ -147,14 +157,18 @@ fn matches(family: Family, rule: &Rule, protocol: Protocol) -> String {
     if rule.ports.is_multi() {
         add("-m multiport --dports", &rule.ports.text());
     }
-    if let Some(network) = &rule.to {
-        add("-d", &address(network));
+    // A rule for all addresses of one family is told apart by its file alone.
+    let narrow = |network: &Option<IpNet>| {
+        network.as_ref().map(address).filter(|address| address != family.everywhere())
+    };
+    if let Some(address) = narrow(&rule.to) {
+        add("-d", &address);
     }
     if !rule.ports.is_multi_or_none() {
         add("--dport", &rule.ports.text());
     }
-    if let Some(network) = &rule.from {
-        add("-s", &address(network));
+    if let Some(address) = narrow(&rule.from) {
+        add("-s", &address);
     }
     text
 }
@@ -294,6 +308,52 @@ mod tests {
         assert_eq!(v4, include_str!("../../../../tests/cases/ufw/user.rules"));
         let v6 = rules_file(Family::V6, &settings("drop"), &rules);
         assert_eq!(v6, include_str!("../../../../tests/cases/ufw/user6.rules"));
+    }
+
+    /// Lines of files that ufw wrote on a Debian 12 guest.
+    #[test]
+    fn ports_and_networks_are_spelled_as_ufw_spells_them() {
+        let written = |ports, from| {
+            let rule = rule(Action::Allow, ports, Some(from));
+            let family = if rule.is_for(Family::V4) { Family::V4 } else { Family::V6 };
+            [vec![tuple(family, &rule)], commands(family, &rule)].concat()
+        };
+        for (ports, from, lines) in [
+            (
+                "9000,80,6000:6007",
+                "0.0.0.0/0",
+                [
+                    "### tuple ### allow tcp 80,6000:6007,9000 0.0.0.0/0 any 0.0.0.0/0 in",
+                    "-A ufw-user-input -p tcp -m multiport --dports 80,6000:6007,9000 -j ACCEPT",
+                ],
+            ),
+            (
+                "5434",
+                "::/0",
+                [
+                    "### tuple ### allow tcp 5434 ::/0 any ::/0 in",
+                    "-A ufw6-user-input -p tcp --dport 5434 -j ACCEPT",
+                ],
+            ),
+            (
+                "22",
+                "862d:db08::d2d0/51",
+                [
+                    "### tuple ### allow tcp 22 ::/0 any 862d:db08::d2d0/51 in",
+                    "-A ufw6-user-input -p tcp --dport 22 -s 862d:db08::d2d0/51 -j ACCEPT",
+                ],
+            ),
+            (
+                "22",
+                "::192.0.2.1/128",
+                [
+                    "### tuple ### allow tcp 22 ::/0 any ::192.0.2.1 in",
+                    "-A ufw6-user-input -p tcp --dport 22 -s ::192.0.2.1 -j ACCEPT",
+                ],
+            ),
+        ] {
+            assert_eq!(written(ports, from), lines);
+        }
     }
 
     #[test]

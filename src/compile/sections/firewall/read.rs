@@ -143,7 +143,7 @@ pub fn parse_network(view: &View<'_>, text: &str, at: At) -> Option<IpNet> {
         let help = "write it as 10.0.10.0/24, as one address, or as \"management\"";
         view.report(Mistake::new(Code::BadNetwork, at, title).help(help));
     }
-    network.map(|network| network.trunc())
+    network
 }
 
 #[expect(clippy::option_option, reason = "outside: a mistake; inside: not said")]

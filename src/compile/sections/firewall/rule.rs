@@ -37,7 +37,7 @@ pub struct Rule {
     pub comment: Option<String>,
 }
 
-/// Ports as ufw writes them: none for all; ranges from low to high, in the order written.
+/// Ports as ufw writes them: none for all; ranges from low to high; sorted by number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ports(pub Vec<(u16, u16)>);
 
@@ -67,7 +67,10 @@ impl std::str::FromStr for Ports {
         };
         ranges
             .filter(|ranges| weight(ranges) <= PORTS_MAX)
-            .map(Self)
+            .map(|mut ranges| {
+                ranges.sort_unstable();
+                Self(ranges)
+            })
             .ok_or_else(|| ParsePortsError { text: text.to_owned() })
     }
 }
