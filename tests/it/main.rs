@@ -17,6 +17,7 @@ mod cut_traffic;
 mod demo;
 mod difference;
 mod dice;
+mod env_real;
 mod example_apps;
 mod fake;
 mod faults_all;

@@ -10,7 +10,18 @@ pub enum EnvFileError {
     Name { key: String },
     #[error("the value of `{key}` has a NUL character, which no process can be given")]
     Nul { key: String },
+    #[error(
+        "the value of `{key}` has the code U+{code:04X}, which is no character: systemd starts no unit with it"
+    )]
+    Noncharacter { key: String, code: u32 },
+    #[error(
+        "`{key}` with its value is longer than 131,071 bytes: Linux gives none such to a process"
+    )]
+    Long { key: String },
 }
+
+/// The longest `KEY=value`, without its NUL. Source: `MAX_ARG_STRLEN` in linux/binfmts.h, 32 pages.
+const VARIABLE_BYTES_MAX: usize = 32 * 4096 - 1;
 
 /// `KEY=value` and a line feed, quoted so that systemd and sh read exactly this value.
 pub fn encode(key: &str, value: &str) -> Result<String, EnvFileError> {
@@ -20,12 +31,24 @@ pub fn encode(key: &str, value: &str) -> Result<String, EnvFileError> {
     if value.contains('\0') {
         return Err(EnvFileError::Nul { key: key.to_owned() });
     }
+    if let Some(c) = value.chars().find(|c| is_noncharacter(*c)) {
+        return Err(EnvFileError::Noncharacter { key: key.to_owned(), code: c.into() });
+    }
+    if key.len() + 1 + value.len() > VARIABLE_BYTES_MAX {
+        return Err(EnvFileError::Long { key: key.to_owned() });
+    }
     Ok(format!("{key}={}\n", quoted(value)))
 }
 
 /// Whether readers of the dotenv family take the same value from the line that `encode` writes.
 pub fn is_universal(value: &str) -> bool {
     is_bare(value) || is_single_quotable(value) || is_plain_double_quotable(value)
+}
+
+/// Code points that are no characters by Unicode §23.7. systemd refuses a whole file for one: `unichar_is_valid` in
+/// systemd 252, `src/basic/utf8.c`.
+fn is_noncharacter(c: char) -> bool {
+    ('\u{fdd0}'..='\u{fdef}').contains(&c) || u32::from(c) & 0xfffe == 0xfffe
 }
 
 fn quoted(value: &str) -> String {
@@ -93,6 +116,11 @@ mod tests {
         for key in ["", "1A", "A-B", "A B", "A=B", "Ä"] {
             assert!(encode(key, "x").is_err(), "{key}");
         }
-        assert!(encode("A", "a\0b").is_err());
+        for value in ["a\0b", "a\u{fdd0}", "\u{fffe}", "\u{10ffff}"] {
+            assert!(encode("A", value).is_err(), "{value:?}");
+        }
+        let longest = "x".repeat(VARIABLE_BYTES_MAX - 2);
+        assert!(encode("A", &longest).is_ok());
+        assert!(encode("AB", &longest).is_err());
     }
 }
