@@ -39,6 +39,7 @@ mod fences_dependencies;
 mod fences_docs;
 mod fences_secrets;
 mod fixture_lab;
+mod fuzzed;
 mod guest_bundle;
 mod guest_faults;
 mod guest_fixture;
