@@ -15,6 +15,8 @@ pub struct AptDocument {
     pub packages: BTreeMap<PackageName, String>,
     /// Extra sources by name: `/etc/apt/sources.list.d/stackc-<name>.sources` (deb822 text, keyring included as `Signed-By`).
     pub sources: BTreeMap<String, String>,
+    /// Which versions are preferred, by name: `/etc/apt/preferences.d/stackc-<name>` (apt_preferences(5)).
+    pub pins: BTreeMap<String, String>,
     /// Init scripts that may start while packages are installed; every other start is held back (policy-rc.d).
     pub may_start: Vec<String>,
 }

@@ -176,6 +176,7 @@ fn packages_databases_and_releases_are_made_ready_on_a_real_guest() {
     let apt = AptDocument {
         packages: [name("postgresql"), name("redis-server")].map(|p| (p, String::new())).into(),
         sources: BTreeMap::new(),
+        pins: BTreeMap::new(),
         may_start: vec!["postgresql".to_owned()],
     };
     made.set_document(document::APT, canonical::to_bytes(&apt));

@@ -10,6 +10,7 @@ mod compile_cli;
 mod compile_git;
 mod compile_hostile;
 mod compile_laws;
+mod compile_system;
 mod cut_proxy;
 mod cut_proxy_tests;
 mod cut_redirect;
