@@ -3,11 +3,11 @@
 use super::Guest;
 use super::error::GuestError;
 use super::fs::{FsError, GuestFs, Sync, mkdir_all, replace, split};
-use super::store;
 use super::system::{Command, Output};
 use super::watch;
+use super::{generation, store};
 use crate::model::protocol::{Done, News};
-use crate::model::{AptDocument, Digest, PackageName, document};
+use crate::model::{AptDocument, Digest, GenerationId, PackageName, document};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ impl Installed {
 /// Installs what the bundle's `apt.json` names and the guest lacks.
 pub fn install(guest: &mut Guest, digest: &Digest) -> Result<Done, GuestError> {
     let apt: AptDocument = store::document(guest.fs, digest, document::APT)?.unwrap_or_default();
-    write_sources(guest.fs, &apt)?;
+    set_sources(guest.fs, &apt)?;
     let installed = Installed::read(guest.fs)?;
     let missing: Vec<String> = apt
         .packages
@@ -143,17 +143,54 @@ fn telling_lines(output: &Output) -> Vec<String> {
     lines
 }
 
-fn write_sources(fs: &mut dyn GuestFs, apt: &AptDocument) -> Result<(), GuestError> {
-    for (name, text) in &apt.sources {
+/// Where a bundle's sources and pins stand, with the beginning and the end of the names of their files.
+const SOURCES: [&str; 3] = ["/etc/apt/sources.list.d", "stackc-", ".sources"];
+const PINS: [&str; 3] = ["/etc/apt/preferences.d", "stackc-", ""];
+
+/// Puts back what apt reads for a generation: an undone switch leaves no source or pin of the other one.
+pub fn restore_sources(fs: &mut dyn GuestFs, generation: GenerationId) -> Result<(), GuestError> {
+    let digest = match generation {
+        GenerationId::FOUND => None,
+        number => generation::read(fs, number)?.digest,
+    };
+    let apt: Option<AptDocument> = match digest {
+        Some(digest) => store::document(fs, &digest, document::APT)?,
+        None => None,
+    };
+    set_sources(fs, &apt.unwrap_or_default())
+}
+
+/// Makes exactly these the sources and pins of stackc; whoever dies in between does it again. Others' files stay.
+fn set_sources(fs: &mut dyn GuestFs, apt: &AptDocument) -> Result<(), GuestError> {
+    set_files(fs, SOURCES, &apt.sources)?;
+    set_files(fs, PINS, &apt.pins)
+}
+
+fn set_files(
+    fs: &mut dyn GuestFs,
+    [folder, start, end]: [&str; 3],
+    texts: &BTreeMap<String, String>,
+) -> Result<(), GuestError> {
+    for (name, text) in texts {
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
-            return Err(GuestError::Unfit(format!("`{name}` is no name for a package source")));
+            return Err(GuestError::Unfit(format!("`{name}` is no name for a file of apt")));
         }
-        let path = format!("/etc/apt/sources.list.d/stackc-{name}.sources");
+        let path = format!("{folder}/{start}{name}{end}");
         let there = fs.stat(&path)?.is_some() && fs.read(&path)? == text.as_bytes();
         if !there {
-            mkdir_all(fs, split(&path).0, 0o755)?;
+            mkdir_all(fs, folder, 0o755)?;
             replace(fs, &path, text.as_bytes(), 0o644)?;
         }
+    }
+    let found = fs.list(folder)?;
+    let name_of = |file: &str| file.strip_prefix(start)?.strip_suffix(end).map(str::to_owned);
+    let is_left = |file: &&String| name_of(file).is_some_and(|name| !texts.contains_key(&name));
+    let left: Vec<&String> = found.iter().filter(is_left).collect();
+    for file in &left {
+        fs.remove(&format!("{folder}/{file}"))?;
+    }
+    if !left.is_empty() {
+        fs.sync_dir(folder)?;
     }
     Ok(())
 }

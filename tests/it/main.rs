@@ -38,6 +38,7 @@ mod fences_dependencies;
 mod fences_docs;
 mod fences_secrets;
 mod fixture_lab;
+mod guest_apt;
 mod guest_bundle;
 mod guest_faults;
 mod guest_fixture;
