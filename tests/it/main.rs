@@ -5,6 +5,7 @@
 mod activate_cli;
 mod activate_faults;
 mod activate_lab;
+mod apt_sources;
 mod compile;
 mod compile_cli;
 mod compile_git;
@@ -38,7 +39,6 @@ mod fences_dependencies;
 mod fences_docs;
 mod fences_secrets;
 mod fixture_lab;
-mod guest_apt;
 mod guest_bundle;
 mod guest_faults;
 mod guest_fixture;

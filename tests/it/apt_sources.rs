@@ -1,11 +1,17 @@
-//! Where apt looks on a guest: what a bundle says while it is prepared and live, and what the old one said after an undo.
+//! Where apt looks on a guest: what is planned, what a bundle says while it is prepared and live, and what the old one said
+//! after an undo.
 
 use crate::guest_bundle::{Made, make};
 use crate::guest_fixture::{Folder, caller, feed, identity, input, name, reply};
+use crate::handmade::{self, Stack};
 use crate::kill_points::{Kills, Left};
+use crate::plan;
 use stackc::model::protocol::{BundleRequest, Done, Refusal, UndoRequest};
-use stackc::model::{AptDocument, Ledger, Phase, Switch, TxState, canonical, document};
-use std::collections::BTreeMap;
+use stackc::model::{
+    AptDocument, Bundle, Bytes, Digest, Entry, Ledger, Phase, SecretsVersion, Switch, TxState,
+    canonical, document,
+};
+use stackc::plan::{Documents, Step, Wanted};
 
 const TX: &str = "00000000000000a2";
 const SOURCES: &str = "/etc/apt/sources.list.d";
@@ -14,17 +20,56 @@ const PINS: &str = "/etc/apt/preferences.d";
 /// A version of the small app that has these sources and pins; their texts name the version.
 fn made(version: u32, sources: &[&str], pins: &[&str]) -> Made {
     let mut made = make(version, 60);
+    made.set_document(document::APT, canonical::to_bytes(&apt(version, sources, pins)));
+    made
+}
+
+fn apt(version: u32, sources: &[&str], pins: &[&str]) -> AptDocument {
     let texts = |names: &[&str]| {
         names.iter().map(|name| ((*name).to_owned(), format!("{name} {version}\n"))).collect()
     };
-    let apt = AptDocument {
-        packages: BTreeMap::new(),
-        sources: texts(sources),
-        pins: texts(pins),
-        may_start: Vec::new(),
-    };
-    made.set_document(document::APT, canonical::to_bytes(&apt));
-    made
+    AptDocument { sources: texts(sources), pins: texts(pins), ..AptDocument::default() }
+}
+
+/// A stack's bundle that says this of packages.
+fn bundle(version: &'static str, apt: &AptDocument) -> Bundle {
+    let mut bundle = handmade::bundle(&Stack::default().version(version));
+    let bytes = canonical::to_bytes(apt);
+    bundle.manifest.entries.insert(name(document::APT), Entry::Document(Bytes::of(&bytes)));
+    bundle.files.insert(name(document::APT), bytes);
+    bundle.digest = Digest::of(&canonical::to_bytes(&bundle.manifest));
+    bundle
+}
+
+/// Why a plan from one to the other goes to apt; none when it does not.
+fn cause(live: &AptDocument, wanted: &AptDocument) -> Option<String> {
+    let (live, wanted) = (bundle("one", live), bundle("two", wanted));
+    let documents = Documents::of(&wanted).expect("the bundle is whole");
+    let tags = plan::tags("a");
+    let guest = plan::guest(&live, &wanted, &tags);
+    let secrets = SecretsVersion::of(&tags, &wanted.manifest);
+    let there = plan::container(&Stack::default());
+    let wanted = Wanted { bundle: &wanted, tags: &tags, secrets, release: None, goes_back: false };
+    let plan = stackc::plan::plan(&wanted, &documents, Some(&there), Some(&guest));
+    let steps = plan.expect("it can be planned").steps;
+    let step = steps.into_iter().find(|planned| planned.step == Step::Packages)?;
+    Some(step.cause)
+}
+
+#[test]
+fn sources_that_come_change_or_go_are_planned_though_no_package_is_missing() {
+    let (nothing, one) = (AptDocument::default(), apt(1, &["a"], &[]));
+    let differs = Some("where packages come from differs".to_owned());
+    for (live, wanted) in [
+        (&nothing, &one),
+        (&one, &apt(2, &["a"], &[])),
+        (&one, &nothing),
+        (&nothing, &apt(1, &[], &["p"])),
+    ] {
+        assert_eq!(cause(live, wanted), differs, "{wanted:?}");
+    }
+    assert_eq!(cause(&one, &one), None);
+    assert_eq!(cause(&nothing, &nothing), None);
 }
 
 /// A guest with files of its own where apt looks.
