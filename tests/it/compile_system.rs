@@ -1,10 +1,9 @@
-//! Packages, system, accounts and log rotation: what is compiled, and whether the programs that read it agree.
+//! System, accounts and log rotation: what is compiled, and whether the programs that read it agree.
 #![expect(clippy::print_stderr, reason = "a skipped test must say so")]
 
 use crate::compile::{case, cases, compiled, sources};
-use stackc::model::{AptDocument, Bundle, EntryPath, canonical, document};
+use stackc::model::Bundle;
 use std::{
-    collections::BTreeMap,
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
@@ -17,7 +16,7 @@ fn every_key_of_packages_system_accounts_and_logs_compiles_to_this() {
     case("system");
 }
 
-fn guest(name: &str) -> Bundle {
+pub fn guest(name: &str) -> Bundle {
     let compiled = compiled(&sources(&cases().join("system")));
     let mut guests = compiled.guests.into_iter();
     guests.find(|(target, _)| target.to_string() == name).expect("the case has this guest").1
@@ -31,7 +30,7 @@ fn a_guest_without_the_table_system_gets_none_of_its_files() {
 }
 
 /// The files of a bundle below a folder, as they would stand on a guest.
-fn laid_out(bundle: &Bundle) -> TempDir {
+pub fn laid_out(bundle: &Bundle) -> TempDir {
     let root = tempfile::tempdir().expect("a folder");
     for (path, bytes) in &bundle.files {
         let Some(path) = path.on_guest() else { continue };
@@ -42,13 +41,8 @@ fn laid_out(bundle: &Bundle) -> TempDir {
     root
 }
 
-fn apt(bundle: &Bundle) -> AptDocument {
-    let path: EntryPath = document::APT.parse().expect("a path");
-    canonical::from_slice(&bundle.files[&path]).expect("it is canonical")
-}
-
 /// Whether a program is there to be asked; tests/run installs it.
-fn has(program: &str) -> bool {
+pub fn has(program: &str) -> bool {
     let found = Command::new("sh").args(["-c", "command -v \"$0\""]).arg(program).output();
     let found = found.expect("a shell").status.success();
     if !found {
@@ -65,19 +59,19 @@ fn is_root() -> bool {
     is_root
 }
 
-fn said(output: Output) -> String {
+pub fn said(output: Output) -> String {
     let told = [output.stdout, output.stderr].concat();
     let told = String::from_utf8_lossy(&told).into_owned();
     assert!(output.status.success(), "{told}");
     told
 }
 
-fn ask(program: &str, arguments: &[&str]) -> String {
+pub fn ask(program: &str, arguments: &[&str]) -> String {
     let command = Command::new(program).args(arguments).env("LC_ALL", "C.UTF-8").output();
     said(command.expect("it runs"))
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("it is UTF-8")
 }
 
@@ -106,6 +100,117 @@ fn sudo_reads_exactly_the_commands_that_were_declared() {
     assert_eq!(read("deploy"), declared);
     assert_eq!(read("anna"), ["ALL"]);
     assert!(!root.path().join("etc/sudoers.d/stackc-bert").exists());
+}
+
+/// Characters of all sorts: what a format cannot hold must be refused, and all else must come out as it went in.
+fn characters() -> impl Iterator<Item = char> {
+    (' '..='~').chain(['\t', '\n', '\r', '\u{7f}', '\u{85}', 'é', '\u{202e}'])
+}
+
+/// The bundle of a guest with nothing but these lines in its project; none when they are refused.
+fn with_lines(lines: &str) -> Option<Bundle> {
+    let mut sources = sources(&cases().join("system"));
+    sources.files.remove("stacks/server.toml");
+    let kind = "extends = \"bare\"\n[packages]\nlogrotate = true\nsudo = true\n";
+    sources.files.insert("templates/server/kind.toml".to_owned(), kind.into());
+    let env = "[envs.dev]\nname = \"bare-dev\"\nvmid = 303\nip = \"10.0.10.132/24\"\n";
+    let project = format!("[project]\nkind = \"server\"\n{lines}{env}");
+    sources.files.insert("stacks/bare.toml".to_owned(), project.into());
+    let compiled = stackc::compile::compile(&sources).ok()?;
+    compiled.guests.into_values().next()
+}
+
+/// A text as TOML writes it.
+fn toml(text: &str) -> String {
+    let escaped = |c: char| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if c.is_control() => format!("\\u{:04X}", u32::from(c)),
+        c => c.to_string(),
+    };
+    format!("\"{}\"", text.chars().map(escaped).collect::<String>())
+}
+
+#[test]
+fn each_character_of_a_sudo_command_is_exact_or_refused() {
+    if !has("cvtsudoers") {
+        return;
+    }
+    let (mut exact, mut refused) = (String::new(), String::new());
+    for c in characters() {
+        for command in [format!("/bin/a{c}b c"), format!("/bin/a b{c}c"), format!("/bin/a {c}c d")]
+        {
+            let lines = format!("[project.users.anna]\nsudo = [{}]\n", toml(&command));
+            let Some(bundle) = with_lines(&lines) else {
+                refused.push(c);
+                continue;
+            };
+            let root = laid_out(&bundle);
+            let path = root.path().join("etc/sudoers.d/stackc-anna");
+            let json = ask("cvtsudoers", &["-f", "json", text(&path)]);
+            let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+            let words: Vec<_> = command.split(' ').filter(|word| !word.is_empty()).collect();
+            let commands = &json["User_Specs"][0]["Cmnd_Specs"][0]["Commands"];
+            let wanted = serde_json::json!([{ "command": words.join(" ") }]);
+            assert_eq!(commands, &wanted, "{command:?}");
+            exact.push(c);
+        }
+    }
+    assert!(exact.len() > 200, "{exact}");
+    for c in "*?[]\\^!\"'\n\u{202e}".chars() {
+        assert_eq!(refused.matches(c).count(), 3, "{c:?} is refused in every place");
+    }
+}
+
+#[test]
+fn each_character_of_a_comment_is_exact_or_refused() {
+    if !has("systemd-sysusers") || !is_root() {
+        return;
+    }
+    let mut exact = 0;
+    for c in characters() {
+        let comment = format!("A{c}B");
+        let lines = format!("[project.users.anna]\ncomment = {}\n", toml(&comment));
+        let Some(bundle) = with_lines(&lines) else { continue };
+        let root = laid_out(&bundle);
+        ask("systemd-sysusers", &[&format!("--root={}", text(root.path()))]);
+        let passwd = fs::read_to_string(root.path().join("etc/passwd")).expect("it is made");
+        let line = format!(":{comment}:/home/anna:/bin/bash\n");
+        assert!(passwd.contains(&line), "{comment:?}: {passwd}");
+        exact += 1;
+    }
+    assert!(exact > 80, "{exact}");
+}
+
+#[test]
+fn each_character_of_a_log_s_path_is_exact_or_refused() {
+    if !has("logrotate") || !is_root() {
+        return;
+    }
+    let mut exact = 0;
+    for c in characters() {
+        let log = format!("/var/log/a{c}b.log");
+        let lines = format!("[project.log_rotation.x]\npaths = {}\n", toml(&log));
+        let Some(bundle) = with_lines(&lines) else { continue };
+        let root = laid_out(&bundle);
+        let logs = root.path().join("var/log");
+        // A path with a `/` in it, and a glob, find these as well.
+        for name in [format!("a{c}b.log"), "axb.log".to_owned()] {
+            fs::create_dir_all(logs.join(&name).parent().expect("a folder")).expect("it is made");
+            fs::write(logs.join(&name), "a line\n").expect("it can be written");
+        }
+        let path = root.path().join("etc/logrotate.d/stackc-x");
+        let entry = fs::read_to_string(&path).expect("it is compiled");
+        let here = format!("{}/var/log/", text(root.path()));
+        fs::write(&path, entry.replace("/var/log/", &here)).expect("it can be written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("it is ours");
+        let state = root.path().join("state");
+        ask("logrotate", &["--force", "--state", text(&state), text(&path)]);
+        assert!(logs.join(format!("a{c}b.log.1")).exists(), "{log:?}");
+        let is_glob = "*?x".contains(c);
+        assert_eq!(logs.join("axb.log.1").exists(), is_glob, "{log:?} turns no other log");
+        exact += 1;
+    }
+    assert!(exact > 80, "{exact}");
 }
 
 #[test]
@@ -170,156 +275,4 @@ fn logrotate_turns_the_declared_logs_and_no_others() {
     assert_eq!(fs::read(at("var/log/app/x.log")).expect("it is emptied"), b"");
     let new = fs::metadata(at("var/log/web/access log")).expect("it is made");
     assert_eq!((new.permissions().mode() & 0o7777, new.uid()), (0o644, 33));
-}
-
-/// apt with these folders of its own, so that nothing of this machine is read or written.
-struct Apt {
-    root: TempDir,
-}
-
-impl Apt {
-    fn new(document: &AptDocument) -> Self {
-        let root = tempfile::tempdir().expect("a folder");
-        let folders =
-            ["sources", "pins", "conf", "lists/partial", "cache/archives/partial", "keys"];
-        for folder in folders {
-            fs::create_dir_all(root.path().join(folder)).expect("it can be made");
-        }
-        let write = |path: String, text: &str| {
-            fs::write(root.path().join(path), text).expect("it can be written");
-        };
-        for (name, text) in &document.sources {
-            write(format!("sources/stackc-{name}.sources"), text);
-        }
-        for (name, text) in &document.pins {
-            write(format!("pins/stackc-{name}"), text);
-        }
-        write("status".to_owned(), "");
-        let options = [
-            ("Dir::Etc::SourceList", "/dev/null"),
-            ("Dir::Etc::SourceParts", "{}/sources"),
-            ("Dir::Etc::Preferences", "/dev/null"),
-            ("Dir::Etc::PreferencesParts", "{}/pins"),
-            ("Dir::Etc::Trusted", "/dev/null"),
-            ("Dir::Etc::TrustedParts", "{}/keys"),
-            ("Dir::State::Lists", "{}/lists"),
-            ("Dir::State::Status", "{}/status"),
-            ("Dir::Cache", "{}/cache"),
-            ("APT::Architecture", "amd64"),
-            ("APT::Sandbox::User", "root"),
-        ];
-        let line = |(key, value): (&str, &str)| {
-            format!("{key} \"{}\";\n", value.replace("{}", text(root.path())))
-        };
-        write("apt.conf".to_owned(), &options.map(line).concat());
-        Self { root }
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) -> Output {
-        let configuration = self.root.path().join("apt.conf");
-        let mut command = Command::new(program);
-        command.args(arguments).env("APT_CONFIG", configuration).env("LC_ALL", "C.UTF-8");
-        command.output().expect("it runs")
-    }
-}
-
-#[test]
-fn apt_reads_sources_and_pins_as_they_were_declared() {
-    if !has("apt-get") {
-        return;
-    }
-    let document = apt(&guest("server/dev"));
-    let apt = Apt::new(&document);
-    let targets = said(
-        apt.run("apt-get", &["indextargets", "--no-release-info", "--format", "$(METAKEY) $(URI)"]),
-    );
-    for wanted in [
-        "main/binary-amd64/Packages https://deb.example.org/dev/dists/bookworm/main/binary-amd64/Packages",
-        "contrib/node/source/Sources https://deb.example.org/dev/dists/bookworm-updates/contrib/node/source/Sources",
-        "Packages file:/srv/packages/./Packages",
-        "Packages https://deb.example.org/text/./Packages",
-    ] {
-        assert!(targets.lines().any(|line| line == wanted), "{wanted}: {targets}");
-    }
-    let policy = said(apt.run("apt-cache", &["policy"]));
-    assert!(!policy.contains("W:"), "{policy}");
-}
-
-#[test]
-fn a_source_is_trusted_by_the_key_that_it_embeds_and_by_no_other() {
-    if !has("apt-get") || !has("apt-ftparchive") || !has("gpg") {
-        return;
-    }
-    let folder = tempfile::tempdir().expect("a folder");
-    let (home, packages) = (folder.path().join("gpg"), folder.path().join("packages"));
-    for made in [&home, &packages] {
-        fs::create_dir(made).expect("it can be made");
-        fs::set_permissions(made, fs::Permissions::from_mode(0o700)).expect("it is ours");
-    }
-    let script = "export GNUPGHOME=\"$0\"; cd \"$1\"
-        gpg --batch --quiet --passphrase '' --quick-gen-key 'A test' ed25519 sign never
-        gpg --armor --export >../key.asc
-        : >Packages; apt-ftparchive release . >../Release; mv ../Release .
-        gpg --batch --clear-sign --output InRelease Release
-        gpgconf --kill all";
-    ask("sh", &["-ec", script, text(&home), text(&packages)]);
-    let key = fs::read(folder.path().join("key.asc")).expect("it is exported");
-    let update = |key: &[u8]| {
-        let mut sources = sources(&cases().join("system"));
-        sources.files.insert("keys/vendor.asc".to_owned(), key.to_vec());
-        let kind = format!(
-            "extends = \"bare\"\n[apt.sources.x]\nuris = [\"file:{}\"]\nsuites = [\"./\"]\nsigned_by = \"keys/vendor.asc\"\n",
-            text(&packages)
-        );
-        sources.files.insert("templates/server/kind.toml".to_owned(), kind.into());
-        sources.files.remove("stacks/server.toml");
-        let project = "[project]\nkind = \"server\"\n[envs.dev]\nname = \"server-dev\"\nvmid = 301\nip = \"10.0.10.130/24\"\n";
-        sources.files.insert("stacks/server.toml".to_owned(), project.into());
-        let guests = compiled(&sources).guests;
-        let mut guests = guests.into_iter();
-        let (_, bundle) =
-            guests.find(|(target, _)| target.project.as_str() == "server").expect("it compiles");
-        let apt = Apt::new(&apt(&bundle));
-        let output = apt.run("apt-get", &["update"]);
-        let told = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&told).into_owned())
-    };
-    let (is_trusted, told) = update(&key);
-    assert!(is_trusted && !told.contains("W:"), "{told}");
-    let other = fs::read(cases().join("system/keys/vendor.asc")).expect("it is there");
-    let (is_trusted, told) = update(&other);
-    assert!(!is_trusted && told.contains("NO_PUBKEY"), "{told}");
-}
-
-#[test]
-fn apt_reads_the_settings_of_upgrades_as_they_were_declared() {
-    if !has("apt-config") {
-        return;
-    }
-    let settings = |guest: &str| {
-        let root = laid_out(&self::guest(guest));
-        let file = root.path().join("etc/apt/apt.conf.d/52stackc-unattended-upgrades");
-        let told = ask("apt-config", &["-c", text(&file), "dump", "--format", "%f=%v%n"]);
-        let ours = ["Unattended-Upgrade::", "APT::Periodic::"];
-        let line = |line: &str| line.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let lines = told.lines().filter(|l| ours.iter().any(|start| l.starts_with(start)));
-        lines.filter_map(line).collect::<Vec<_>>()
-    };
-    let dev = settings("server/dev");
-    for (key, value) in [
-        ("APT::Periodic::Unattended-Upgrade", "1"),
-        ("Unattended-Upgrade::Automatic-Reboot", "true"),
-        ("Unattended-Upgrade::Automatic-Reboot-Time", "03:30"),
-        ("Unattended-Upgrade::Remove-Unused-Dependencies", "false"),
-        ("Unattended-Upgrade::Mail", "ops@example.org"),
-        ("Unattended-Upgrade::Origins-Pattern::", "origin=Example,codename=${distro_codename}"),
-        ("Unattended-Upgrade::Origins-Pattern::", "site=deb.example.org"),
-        ("Unattended-Upgrade::Package-Blacklist::", "libstdc[+][+]6$"),
-        ("Unattended-Upgrade::Package-Blacklist::", "linux-.*$"),
-    ] {
-        assert!(dev.contains(&(key.to_owned(), value.to_owned())), "{key} {value}: {dev:?}");
-    }
-    let qa: BTreeMap<_, _> = settings("server/qa").into_iter().collect();
-    assert_eq!(qa["APT::Periodic::Unattended-Upgrade"], "0");
-    assert_eq!(qa["APT::Periodic::Update-Package-Lists"], "0");
 }

@@ -7,6 +7,7 @@ mod activate_faults;
 mod activate_lab;
 mod apt_sources;
 mod compile;
+mod compile_apt;
 mod compile_cli;
 mod compile_git;
 mod compile_hostile;
