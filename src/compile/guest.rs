@@ -248,7 +248,8 @@ fn payload(
     let commands = release.map(|release| (&release.build, &release.migrate, &release.build_env));
     Digest::of(&canonical::to_bytes(&json!({
         "kind": source.kind_files,
-        "project": plain_table(&source.project.table),
+        // As text: a definition may have numbers that canonical JSON has not.
+        "project": plain_table(&source.project.table).to_string(),
         "tree": release.map(|release| &release.tree),
         "commands": commands,
         "packages": packages,
