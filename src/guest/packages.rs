@@ -7,7 +7,9 @@ use super::system::{Command, Output};
 use super::watch;
 use super::{generation, store};
 use crate::model::protocol::{Done, News};
-use crate::model::{AptDocument, Digest, GenerationId, PackageName, document};
+use crate::model::{
+    AptDocument, Digest, GenerationId, PackageName, ServiceName, document, pattern,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -64,7 +66,7 @@ impl Installed {
 
     fn lacks(&self, name: &PackageName, version: &str) -> bool {
         let found = self.versions.get(name.as_str());
-        found.is_none_or(|found| !version.is_empty() && found != version)
+        found.is_none_or(|found| !version.is_empty() && !pattern::fits(version, found))
     }
 }
 
@@ -106,7 +108,9 @@ fn repair_and_install(guest: &mut Guest, half: bool, missing: &[String]) -> Resu
     tell(guest, &format!("installing {}", missing.join(" ")));
     let mut argv = vec!["apt-get", "-q", "-y", "--no-install-recommends", "-o", lock];
     argv.extend(["-o", "Dpkg::Options::=--force-confdef"]);
-    argv.extend(["-o", "Dpkg::Options::=--force-confold", "install", "--"]);
+    argv.extend(["-o", "Dpkg::Options::=--force-confold"]);
+    // Whoever names a version, or pins one above 1000, means it, also when a newer one is there: a rollback does.
+    argv.extend(["--allow-downgrades", "install", "--"]);
     argv.extend(missing.iter().map(String::as_str));
     apt(guest, &argv)
 }
@@ -196,13 +200,9 @@ fn set_files(
 }
 
 /// Holds back every service that a package would start, but those that may.
-fn hold_services(fs: &mut dyn GuestFs, may_start: &[String]) -> Result<(), GuestError> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
-    if let Some(name) = may_start.iter().find(|name| !name.chars().all(is_name)) {
-        return Err(GuestError::Unfit(format!("`{name}` is no name of a service")));
-    }
-    let names: BTreeSet<&str> = may_start.iter().map(String::as_str).collect();
-    let case = |name: &&str| format!("  {name}|{name}.service) exit 0 ;;\n");
+fn hold_services(fs: &mut dyn GuestFs, may_start: &[ServiceName]) -> Result<(), GuestError> {
+    let names: BTreeSet<&ServiceName> = may_start.iter().collect();
+    let case = |name: &&ServiceName| format!("  {name}|{name}.service) exit 0 ;;\n");
     let cases = names.iter().map(case).collect::<Vec<_>>().concat();
     let script =
         format!("#!/bin/sh\n{POLICY_MARK}\ncase \"$1\" in\n{cases}  *) exit 101 ;;\nesac\n");
@@ -252,8 +252,12 @@ mod tests {
     fn the_status_file_tells_what_is_installed_at_which_version() {
         let installed = Installed::parse(STATUS);
         let name = |text: &str| text.parse().expect("it is a package");
-        assert!(!installed.lacks(&name("jq"), "") && !installed.lacks(&name("jq"), "1.6-2"));
-        assert!(installed.lacks(&name("jq"), "1.7-1") && installed.lacks(&name("old"), ""));
+        for version in ["", "1.6-2", "1.6-*", "1.*"] {
+            assert!(!installed.lacks(&name("jq"), version), "{version}");
+        }
+        for (package, version) in [("jq", "1.7-1"), ("jq", "1.7-*"), ("jq", "1.6"), ("old", "")] {
+            assert!(installed.lacks(&name(package), version), "{package} {version}");
+        }
         assert!(!installed.half);
     }
 

@@ -181,7 +181,7 @@ fn packages_databases_and_releases_are_made_ready_on_a_real_guest() {
         packages: [name("postgresql"), name("redis-server")].map(|p| (p, String::new())).into(),
         sources: BTreeMap::from([("lab".to_owned(), source)]),
         pins: BTreeMap::from([("never".to_owned(), pin)]),
-        may_start: vec!["postgresql".to_owned()],
+        may_start: vec![name("postgresql")],
     };
     made.set_document(document::APT, canonical::to_bytes(&apt));
     let database = OwnedDatabase { owner: name("shop"), password: Some(name("app/db")) };

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 pub fn read(stack: &View<'_>, keys: &BTreeMap<String, String>) -> AptDocument {
     let apt = stack.table("apt");
-    let may_start = apt.texts("may_start").into_iter().map(|text| text.value).collect();
+    let may_start = apt.parsed_texts("may_start").into_iter().map(|name| name.value).collect();
     AptDocument {
         packages: packages(stack),
         sources: sources::read(&apt, keys),
@@ -33,9 +33,8 @@ fn packages(stack: &View<'_>) -> BTreeMap<PackageName, String> {
             Value::Text(text) => stack.lowering.text(text, node.at),
             _ => Some(String::new()),
         };
-        let plain = |c: char| c.is_ascii_alphanumeric() || ".+-~:*".contains(c);
         match version {
-            Some(version) if version.chars().all(plain) => {
+            Some(version) if node.text().is_none() || is_version(&version) => {
                 packages.insert(package, version);
             }
             Some(version) => {
@@ -47,6 +46,12 @@ fn packages(stack: &View<'_>) -> BTreeMap<PackageName, String> {
         }
     }
     packages
+}
+
+/// A version, or a glob of versions. Source: Debian policy §5.6.12, apt-get(8).
+fn is_version(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".+-~:*".contains(c);
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(plain)
 }
 
 /// Reports what needs a package that nobody declares; one of these will do, the first is the usual one.
