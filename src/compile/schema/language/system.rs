@@ -54,7 +54,7 @@ pub(super) const SYSTEM: &[Field] = &[
     Field(
         "sysctl",
         Map(&Either(&[Text, Integer])),
-        "Kernel parameters, such as `\"vm.swappiness\" = 10`; an unprivileged container sets those of its own network only.",
+        "Kernel parameters, such as `\"net.core.somaxconn\" = 1024`; a container has those of its network only.",
     ),
     Field("upgrades", Record(&[UPGRADES]), "Unattended upgrades."),
 ];
@@ -78,7 +78,7 @@ pub(super) const USER: &[Field] = &[
     Field(
         "sudo",
         Either(&[Boolean, TEXTS]),
-        "Whether it may do all as root, or these commands with exactly these arguments; false. `PROGRAM *` takes any.",
+        "Whether it may do all as root, or these commands with these arguments; `PROGRAM *` takes any; false.",
     ),
     Field("keys", TEXTS, "Public keys that let it in, files of `keys/`; without options."),
 ];
@@ -90,7 +90,7 @@ pub(super) const LOG_ROTATION: &[Field] = &[
     Field(
         "paths",
         TEXT_OR_TEXTS,
-        "The logs; globs too. Where their folder is a user's, that user turns them.",
+        "The logs; globs too; where their folder is a user's, that user turns them.",
     ),
     Field("every", Word(&["day", "week", "month"]), "How often; week when it is not said."),
     Field("keep", Number(0, 1000), "How many old ones stay; 8 when it is not said."),

@@ -19,7 +19,7 @@ pub fn add(stack: &View<'_>, overlay: &mut Overlay) {
     add_timezone(&view, overlay);
     add_locale(stack, &view, overlay);
     add_journal(&view, overlay);
-    sysctl::add(&view, overlay);
+    sysctl::add(stack, &view, overlay);
     upgrades::add(stack, &view, overlay);
 }
 

@@ -12,13 +12,19 @@ use crate::{
 };
 use std::{collections::BTreeMap, fmt::Write as _};
 
-pub fn add(view: &View<'_>, overlay: &mut Overlay) {
+pub fn add(stack: &View<'_>, view: &View<'_>, overlay: &mut Overlay) {
+    let is_vm = stack.table("guest").text("kind").is_some_and(|kind| kind.value == "qemu");
     let mut lines: BTreeMap<String, (String, At)> = BTreeMap::new();
     for (key, at, node) in view.entries("sysctl") {
         let Some(value) = files::plain(view.lowering, node) else { continue };
         if !is_key(key) {
             let title = format!("`{key}` is no kernel parameter");
-            let help = "write it as `sysctl -a` shows it, such as \"vm.swappiness\"";
+            let help = "write it as `sysctl -a` shows it, such as \"net.core.somaxconn\"";
+            view.report(Mistake::new(Code::BadSysctl, at, title).help(help));
+        } else if !is_vm && !with_dots(key).starts_with("net.") {
+            let title =
+                format!("a container cannot set `{key}`: its node's kernel has one for all");
+            let help = "set it on the node, or make the guest a virtual machine";
             view.report(Mistake::new(Code::BadSysctl, at, title).help(help));
         } else if value.trim().is_empty() || value.chars().any(|c| c.is_control() && c != '\t') {
             let title = format!("the value of `{key}` is not one line");
