@@ -64,6 +64,7 @@ mod review;
 mod review_browser;
 mod schema;
 mod surroundings;
+mod system_lab;
 mod tree;
 mod vault;
 mod workspace;
