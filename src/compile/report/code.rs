@@ -107,8 +107,6 @@ codes! {
     MissingFile = "missing-file",
     /// A key that has to be there.
     MissingKey = "missing-key",
-    /// Something of a package that nobody declares.
-    MissingPackage = "missing-package",
     /// A directive that a guest without nesting cannot follow.
     NeedsNesting = "needs-nesting",
     /// No key for operators.

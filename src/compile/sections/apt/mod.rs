@@ -57,10 +57,18 @@ fn is_version(text: &str) -> bool {
 /// Reports what needs a package that nobody declares; one of these will do, the first is the usual one.
 pub fn need_package(stack: &View<'_>, at: At, what: &str, packages: &[&str]) {
     let declared = stack.table("packages").table;
-    if !packages.iter().any(|package| declared.contains_key(*package)) {
+    if !declared.keys().any(|name| packages.iter().any(|package| brings(name, package))) {
         let usual = packages[0];
         let title = format!("{what} needs the package `{usual}`, which nobody declares");
-        let help = format!("add `{usual} = true` to `packages`");
-        stack.report(Mistake::new(Code::MissingPackage, at, title).help(help));
+        let help = format!("add `{usual} = true` to `[packages]`");
+        stack.report(Mistake::new(Code::PackageNotDeclared, at, title).help(help));
     }
+}
+
+/// Whether a package is another one, or a version of it such as postgresql-15.
+fn brings(name: &str, package: &str) -> bool {
+    name.strip_prefix(package).is_some_and(|rest| {
+        let version = rest.strip_prefix('-');
+        rest.is_empty() || version.is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
+    })
 }
