@@ -13,7 +13,6 @@ mod name;
 #[cfg(feature = "operator")]
 mod observed;
 mod path;
-#[cfg(feature = "operator")]
 pub mod pattern;
 pub mod protocol;
 #[cfg(feature = "operator")]
@@ -40,8 +39,8 @@ pub use manifest::{
 pub use mode::{Mode, ParseModeError};
 pub use name::{
     BranchName, BridgeName, DatabaseName, EnvName, GuestName, KindName, NodeName, Owner,
-    PackageName, ParseNameError, PoolName, ProjectName, SecretName, StorageName, Target,
-    TemplateVolume, UnitName,
+    PackageName, ParseNameError, PoolName, ProjectName, SecretName, ServiceName, StorageName,
+    Target, TemplateVolume, UnitName,
 };
 #[cfg(feature = "operator")]
 pub use observed::{Container, HostKey, Mark, Network, Setting};
