@@ -21,6 +21,8 @@ mod secret;
 #[cfg(feature = "operator")]
 mod site;
 mod transaction;
+#[cfg(feature = "operator")]
+mod unit_text;
 
 pub use databases::{DatabaseServer, DatabasesDocument, OwnedDatabase};
 pub use digest::{Digest, ParseDigestError};
@@ -53,3 +55,5 @@ pub use site::{GuestAccess, Site, Trust};
 pub use transaction::{
     Failure, FirewallAction, Nonce, ParseTxError, Phase, Switch, TxId, TxState, UnitActions,
 };
+#[cfg(feature = "operator")]
+pub use unit_text::{UnitLine, unit_commands, unit_lines, unit_words};
