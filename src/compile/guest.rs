@@ -11,10 +11,11 @@ use super::{
         identity::Written,
         log_rotation,
         overlay::Overlay,
-        ports, proxmox, release,
+        owners, ports, proxmox, release,
         site::SiteFacts,
         sshd::{self, Login},
-        system, units,
+        system,
+        units::{self, Packages},
     },
     source::define::{Definitions, Project},
     source::{At, Files, Node, Table},
@@ -175,7 +176,7 @@ fn bundle(
     files::add(stack, scope, &mut overlay);
     accounts::add(stack, &shared.definitions.keys, &mut overlay);
     system::add(stack, &mut overlay);
-    units::add(stack, &mut overlay);
+    let written = units::add(stack, &mut overlay);
     log_rotation::add(stack, &mut overlay);
     let links = release::add_links(stack, &mut overlay);
     let identity = source.written.identity();
@@ -197,10 +198,13 @@ fn bundle(
     homes::check(stack, &overlay);
     let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());
     sshd::check(stack, &overlay, &Login { user, own: &own });
+    owners::check_secrets(stack, &overlay);
+    let units = units::gather(&overlay, &written);
+    units::check(stack, &overlay, (&units, &written), &Packages::of(&apt));
     if guest.as_ref().is_some_and(|guest| !guest.nesting) {
-        units::check_nesting(stack, &overlay);
+        units::check_nesting(stack, &units);
     }
-    let inputs = units::inputs(stack, &overlay, &links);
+    let inputs = units::inputs(&overlay, &units, &links);
     let (guest, firewall, health) = (guest?, firewall?, health?);
     let payload = payload(source, release.as_ref(), &apt.packages);
     let rules = |family: Family| {

@@ -22,7 +22,7 @@ pub use guest::Branch;
 pub use lock::{Pinned, lock_text};
 pub use report::{Code, Mistake, Report, Told};
 pub use schema::{SchemaOf, keys, reference, schema};
-pub use sections::env_file;
+pub use sections::{env_file, units};
 pub use survey::{Survey, site, survey};
 
 use crate::model::{Bundle, Site, Target};

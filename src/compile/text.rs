@@ -78,6 +78,10 @@ fn entries(bundle: &Bundle) -> String {
             text.push_str(&unit_lines(unit));
         }
     }
+    for (name, inputs) in &bundle.manifest.units {
+        writeln!(text, "- of a package           {name}").expect("text takes all");
+        text.push_str(&unit_lines(inputs));
+    }
     text
 }
 

@@ -98,7 +98,8 @@ pub fn bundle(stack: &Stack) -> Bundle {
         None,
     );
     let target = Target { project: name("shop"), env: name("dev") };
-    let manifest = Manifest { target, payload: Digest::of(b"handmade"), entries };
+    let manifest =
+        Manifest { target, payload: Digest::of(b"handmade"), entries, units: BTreeMap::new() };
     Bundle { digest: Digest::of(&canonical::to_bytes(&manifest)), manifest, files }
 }
 

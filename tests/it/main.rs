@@ -13,6 +13,7 @@ mod compile_git;
 mod compile_hostile;
 mod compile_laws;
 mod compile_system;
+mod compile_units;
 mod cut_proxy;
 mod cut_proxy_tests;
 mod cut_redirect;
