@@ -67,5 +67,6 @@ mod schema;
 mod surroundings;
 mod system_lab;
 mod tree;
+mod units_real;
 mod vault;
 mod workspace;
