@@ -8,6 +8,7 @@ mod activate_lab;
 mod compile;
 mod compile_cli;
 mod compile_git;
+mod compile_guests;
 mod compile_hostile;
 mod compile_laws;
 mod cut_proxy;

@@ -41,6 +41,8 @@ codes! {
     BadInterface = "bad-interface",
     /// A link to nothing.
     BadLinkTarget = "bad-link-target",
+    /// A mount that hides what has to be seen.
+    BadMount = "bad-mount",
     /// A name that its reader would skip or refuse.
     BadName = "bad-name",
     /// Not a network.
@@ -123,8 +125,12 @@ codes! {
     NotUtf8 = "not-utf8",
     /// `false` for an entry that no weaker layer has.
     NothingToRemove = "nothing-to-remove",
+    /// A virtual machine made from nothing, or from two things.
+    OneDiskSource = "one-disk-source",
     /// A firewall that shuts operators out.
     OperatorsShutOut = "operators-shut-out",
+    /// A key that only containers have, or only virtual machines.
+    OtherKindsKey = "other-kinds-key",
     /// A number outside its range.
     OutOfRange = "out-of-range",
     /// Something that a package brings which nobody declares.
@@ -150,6 +156,7 @@ codes! {
     /// Two entries for one database.
     SameDatabase = "same-database",
     /// Two guests with one name, number or address.
+    /// Two guests with one name, number, address or hardware address.
     SameIdentity = "same-identity",
     /// Two services on one port.
     SamePort = "same-port",
