@@ -29,6 +29,8 @@ codes! {
     BadAddress = "bad-address",
     /// A source of packages that apt could not read.
     BadAptSource = "bad-apt-source",
+    /// Not a certificate, where one is wanted.
+    BadCertificate = "bad-certificate",
     /// A comment that its file cannot carry.
     BadComment = "bad-comment",
     /// A variable that no env file can hold.

@@ -3,6 +3,7 @@
 use super::{
     homes::Home,
     overlay::{Overlay, optional},
+    public_key,
 };
 use crate::{
     compile::{
@@ -88,17 +89,6 @@ fn add_keys(view: &View<'_>, user: &Owner, keys: &BTreeMap<String, String>, over
     }
 }
 
-/// Types of keys that OpenSSH 9 takes.
-const KEY_TYPES: [&str; 7] = [
-    "ssh-ed25519",
-    "ssh-rsa",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-];
-
 /// The keys of a file of the workspace, a line each.
 pub fn public_keys(
     view: &View<'_>,
@@ -120,7 +110,7 @@ pub fn public_keys(
     let lines =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let lines: Vec<_> = lines.map(str::to_owned).collect();
-    let is_key = |line: &String| line.split(' ').next().is_some_and(|t| KEY_TYPES.contains(&t));
+    let is_key = |line: &String| public_key::is_one(line);
     if lines.is_empty() || !lines.iter().all(is_key) {
         let title = format!("`{file}` has a line that is no public key of OpenSSH");
         view.report(

@@ -15,6 +15,7 @@ pub(super) mod identity;
 pub(super) mod overlay;
 mod place;
 pub(super) mod ports;
+mod public_key;
 pub(super) mod release;
 pub(super) mod site;
 pub(super) mod sshd;
