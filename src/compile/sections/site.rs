@@ -7,7 +7,7 @@ use crate::{
         schema,
         source::define::Definitions,
         source::{Node, Value},
-        view::{Located, Lowering, View},
+        view::{Located, Lowering, View, missing},
     },
     model::{Digest, DomainName, GuestAccess, NodeName, SecretName, Site, Trust},
 };
@@ -29,38 +29,63 @@ pub struct SiteFacts {
 /// Reads the site; what is wrong in it is reported once, not by each guest.
 pub fn read(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> SiteFacts {
     let root = lowering.table(schema::SITE, root.at, &definitions.site);
-    let (proxmox, access) = (section(&root, "proxmox"), section(&root, "access"));
-    let management = management(&access);
+    let (proxmox, access) = sections(&root);
+    let node = proxmox.and_then(|proxmox| proxmox.need::<NodeName>("node"));
+    let management = access.as_ref().map(management).unwrap_or_default();
+    let admin_keys = access.map(|access| admin_keys(&access, definitions)).unwrap_or_default();
     SiteFacts {
-        site: site(definitions, &proxmox, &access, management.clone()),
-        node: proxmox.need::<NodeName>("node").map(|node| node.value),
+        site: site(definitions, proxmox, access, management.clone()),
+        node: node.map(|node| node.value),
         management,
-        admin_keys: admin_keys(&access, definitions),
+        admin_keys,
     }
 }
 
 /// Reads only what leads to the guests.
 pub fn reach(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> Option<Site> {
     let root = lowering.table(schema::SITE, root.at, &definitions.site);
-    let (proxmox, access) = (section(&root, "proxmox"), section(&root, "access"));
-    site(definitions, &proxmox, &access, management(&access))
+    let (proxmox, access) = sections(&root);
+    let management = access.as_ref().map(management).unwrap_or_default();
+    site(definitions, proxmox, access, management)
+}
+
+/// `proxmox` and `access`. What is in one that is not there is not missed one by one.
+fn sections<'a>(root: &View<'a>) -> (Option<View<'a>>, Option<View<'a>>) {
+    let proxmox = section(
+        root,
+        "proxmox",
+        "add `[proxmox]` with `url`, `node`, `token`, and `ca` or `fingerprint`",
+    );
+    (proxmox, section(root, "access", "add `[access]` with `admin_keys` and `management`"))
+}
+
+fn section<'a>(root: &View<'a>, key: &'a str, help: &str) -> Option<View<'a>> {
+    if !root.table.contains_key(key) {
+        root.report(missing(root.at, key).help(help));
+    }
+    root.node(key).map(|_| root.table(key))
 }
 
 fn site(
     definitions: &Definitions,
-    proxmox: &View<'_>,
-    access: &View<'_>,
+    proxmox: Option<View<'_>>,
+    access: Option<View<'_>>,
     management: Vec<IpNet>,
 ) -> Option<Site> {
-    let url = proxmox.need_text("url").and_then(|text| url(proxmox, &text));
-    let (token, trust) = (token(proxmox), trust(proxmox, definitions));
-    let guest_access = GuestAccess {
-        user: super::overlay::optional(access, "user", super::overlay::root)
-            .unwrap_or_else(super::overlay::root),
+    let access = access.map(|access| guest_access(&access, management));
+    let proxmox = proxmox?;
+    let url = proxmox.need_text("url").and_then(|text| url(&proxmox, &text));
+    let (token, trust) = (token(&proxmox), trust(&proxmox, definitions));
+    Some(Site { url: url?, token: token?, trust: trust?, access: access? })
+}
+
+fn guest_access(access: &View<'_>, management: Vec<IpNet>) -> GuestAccess {
+    let user = super::overlay::optional(access, "user", super::overlay::root);
+    GuestAccess {
+        user: user.unwrap_or_else(super::overlay::root),
         identity: access.text("identity").map(|text| text.value),
         management,
-    };
-    Some(Site { url: url?, token: token?, trust: trust?, access: guest_access })
+    }
 }
 
 /// An address of the API: a host and a port, and nothing else, for all else would be lost or sent along.
@@ -100,11 +125,6 @@ fn url(proxmox: &View<'_>, text: &Located<String>) -> Option<String> {
         return refuse(format!("`{written}` names no host"));
     }
     Some(format!("https://{rest}"))
-}
-
-fn section<'a>(root: &View<'a>, key: &'a str) -> View<'a> {
-    root.need_node(key);
-    root.table(key)
 }
 
 fn token(proxmox: &View<'_>) -> Option<SecretName> {
