@@ -13,6 +13,7 @@ use crate::{
     },
     model::{BridgeName, InterfaceName, MacAddr, Network},
 };
+use ipnet::Ipv6Net;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -43,7 +44,7 @@ pub fn first(guest: &View<'_>, reading: &Reading<'_>, claims: &mut Claims) -> Fi
     }
     First {
         vlan: small(guest, "vlan"),
-        mtu: small(guest, "mtu"),
+        mtu: mtu(guest, identity.ip6),
         mac: mac(guest, claims),
         gateway: gateway.map(|gateway| gateway.value),
         // A default of the site is for guests that have such an address.
@@ -96,7 +97,7 @@ pub fn further(guest: &View<'_>, claims: &mut Claims) -> BTreeMap<InterfaceName,
         let network = Network {
             bridge: bridge.value.into(),
             vlan: small(&view, "vlan"),
-            mtu: small(&view, "mtu"),
+            mtu: mtu(&view, ip6.as_ref().map(|ip| ip.value)),
             mac,
             ip: ip.map(|ip| ip.value),
             ip6: ip6.map(|ip| ip.value),
@@ -108,6 +109,18 @@ pub fn further(guest: &View<'_>, claims: &mut Claims) -> BTreeMap<InterfaceName,
         networks.insert(name, network);
     }
     networks
+}
+
+/// IPv6 needs 1280 bytes (RFC 8200 §5); the kernel switches it off on a card that has fewer.
+fn mtu(view: &View<'_>, ip6: Option<Ipv6Net>) -> Option<u16> {
+    let mtu = small(view, "mtu")?;
+    if let (Some(ip6), Some(node)) = (ip6, view.node("mtu").filter(|_| mtu < 1280)) {
+        let title = format!("an MTU of {mtu} is too small for {ip6}: IPv6 needs 1280");
+        let help = "write 1280 or more, or leave the IPv6 address out";
+        let mistake = Mistake::new(Code::OutOfRange, node.at, title).help(help);
+        view.report(mistake.in_guest(view.lowering.target));
+    }
+    Some(mtu)
 }
 
 fn mac(view: &View<'_>, claims: &mut Claims) -> Option<MacAddr> {
