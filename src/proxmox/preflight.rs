@@ -38,6 +38,7 @@ pub(super) fn obstacles(api: &Api, wanted: &ProxmoxDocument) -> Result<Vec<Strin
     let absent = used.into_iter().filter(|bridge| !bridges.contains(bridge));
     found.extend(absent.map(|bridge| format!("node `{node}` has no bridge `{bridge}`")));
     found.extend(missing_template(api, wanted, &storages)?);
+    found.extend(missing_pool(api, wanted)?);
     Ok(found)
 }
 
@@ -59,6 +60,13 @@ fn missing_template(
     Ok((!there.contains(template)).then(|| {
         format!("there is no template `{template}`; fetch it on the node with `pveam download`")
     }))
+}
+
+fn missing_pool(api: &Api, wanted: &ProxmoxDocument) -> Result<Option<String>, ProxmoxError> {
+    let Some(pool) = &wanted.pool else { return Ok(None) };
+    // Only those of which the token has Pool.Audit are listed.
+    let is_there = names(&api.get("/pools")?, "poolid").contains(pool);
+    Ok((!is_there).then(|| format!("there is no pool `{pool}` that the API token may see")))
 }
 
 /// The privileges that creating and running a guest takes (pve/facts: measured one by one).

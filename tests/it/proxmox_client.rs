@@ -1,13 +1,15 @@
 //! The Proxmox client against an API that misbehaves as the real one does (pve-http-server, pve-common, pve-container).
 
 use crate::{
+    activate_cli::empty_cluster,
     fake::pve::{Answer, Call, Pve},
     handmade::{Stack, bundle, name},
 };
 use serde_json::{Value, json};
 use stackc::{
     model::{
-        Container, GuestAccess, Mark, ProxmoxDocument, SecretValue, Setting, Site, Trust, Vmid,
+        Container, GuestAccess, GuestKind, Mark, Mount, Network, ProxmoxDocument, SecretValue,
+        Setting, Site, Trust, Vmid,
     },
     plan::Documents,
     proxmox::{Proxmox, ProxmoxClient, ProxmoxError},
@@ -291,10 +293,9 @@ fn a_created_guest_carries_everything_that_its_document_says() {
     document.ip6 = Some(name("2001:db8::101/64"));
     document.search_domain = Some(name("example.org"));
     document.description = Some(name("Orders."));
-    document.networks.insert(
-        name("eth1"),
-        stackc::model::Network { bridge: "vmbr1".to_owned(), ..Default::default() },
-    );
+    document
+        .networks
+        .insert(name("eth1"), Network { bridge: "vmbr1".to_owned(), ..Network::default() });
     client(&pve).create(&document, &mark()).expect("it is ours");
     let calls = pve.calls();
     let create = calls.iter().find(|call| call.method == "POST").expect("it was created");
@@ -307,4 +308,33 @@ fn a_created_guest_carries_everything_that_its_document_says() {
     ] {
         assert!(create.form.contains(part), "{part} is not in {}", create.form);
     }
+}
+
+#[test]
+fn what_a_new_guest_needs_and_the_cluster_lacks_is_told_in_one_list() {
+    let pve = Pve::start(|call| match call.path.as_str() {
+        "/pools" => Answer::Data(json!([{"poolid": "other"}])),
+        _ => empty_cluster(call),
+    });
+    let mut document = wanted();
+    document.pool = Some("apps".to_owned());
+    for (interface, bridge) in [("eth1", "vmbr0"), ("eth2", "vmbr7")] {
+        let network = Network { bridge: bridge.to_owned(), ..Network::default() };
+        document.networks.insert(name(interface), network);
+    }
+    let GuestKind::Lxc(options) = &mut document.kind else { panic!("it is a container") };
+    options.template = "local:vztmpl/debian-12.tar.zst".to_owned();
+    for (slot, storage) in [("mp0", "local-lvm"), ("mp1", "slow"), ("mp2", "slow")] {
+        let path = name(&format!("/srv/{slot}"));
+        let mount = Mount { path, storage: name(storage), size_gib: 1, backup: true };
+        options.mounts.insert(name(slot), mount);
+    }
+    assert_eq!(
+        client(&pve).obstacles(&document).expect("it is answered"),
+        [
+            "node `pve` has no storage `slow`; it has local-lvm, local",
+            "node `pve` has no bridge `vmbr7`",
+            "there is no pool `apps` that the API token may see",
+        ]
+    );
 }
