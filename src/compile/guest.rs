@@ -5,15 +5,16 @@ use super::{
     report::{Code, Mistake},
     schema, seal,
     sections::{
-        accounts, databases, documents, files,
+        accounts, apt, databases, files,
         firewall::{self, rule::Family},
-        guest, homes, hooks,
+        guest, health, homes, hooks,
         identity::{Claims, Identity, Written},
+        log_rotation,
         overlay::Overlay,
         ports, release,
         site::SiteFacts,
         sshd::{self, Login},
-        units,
+        system, units,
     },
     source::define::{Definitions, Project},
     source::{At, Files, Node, Table},
@@ -181,7 +182,9 @@ fn bundle(
     let env_file = files::env_file(stack, &mut overlay);
     files::add(stack, scope, &mut overlay);
     accounts::add(stack, &shared.definitions.keys, &mut overlay);
+    system::add(stack, &mut overlay);
     units::add(stack, &mut overlay);
+    log_rotation::add(stack, &mut overlay);
     let links = release::add_links(stack, &mut overlay);
     let own = source.written.identity().iter().flat_map(Identity::addresses).collect::<Vec<_>>();
     let firewall = firewall::read(stack, &shared.site.management, &own);
@@ -191,10 +194,10 @@ fn bundle(
         pin: pin(shared, source, stack, branch),
     });
     let release = release::read(stack, origin, env_file);
-    let apt = documents::apt(stack);
+    let apt = apt::read(stack, &shared.definitions.keys);
     let databases = databases::read(stack, &mut overlay);
     let hooks = hooks::read(stack);
-    let health = documents::health(stack);
+    let health = health::read(stack);
     check(stack, &overlay);
     ports::check(stack);
     homes::check(stack, &overlay);
@@ -254,7 +257,8 @@ fn payload(
     let commands = release.map(|release| (&release.build, &release.migrate, &release.build_env));
     Digest::of(&canonical::to_bytes(&json!({
         "kind": source.kind_files,
-        "project": plain_table(&source.project.table),
+        // As text: a definition may have numbers that canonical JSON has not.
+        "project": plain_table(&source.project.table).to_string(),
         "tree": release.map(|release| &release.tree),
         "commands": commands,
         "packages": packages,

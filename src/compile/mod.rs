@@ -21,7 +21,7 @@ pub use explain::{ExplainError, Explanation, Line, explain};
 pub use guest::Branch;
 pub use lock::{Pinned, lock_text};
 pub use report::{Code, Mistake, Report, Told};
-pub use schema::{SchemaOf, keys, schema};
+pub use schema::{SchemaOf, keys, reference, schema};
 pub use sections::env_file;
 pub use survey::{Survey, site, survey};
 

@@ -13,7 +13,6 @@ mod name;
 #[cfg(feature = "operator")]
 mod observed;
 mod path;
-#[cfg(feature = "operator")]
 pub mod pattern;
 pub mod protocol;
 #[cfg(feature = "operator")]
@@ -41,7 +40,7 @@ pub use mode::{Mode, ParseModeError};
 pub use name::{
     BranchName, BridgeName, CpuType, DatabaseName, DiskSlot, DomainName, EnvName, GuestName,
     ImageVolume, InterfaceName, KindName, MountSlot, NodeName, Owner, PackageName, ParseNameError,
-    PoolName, ProjectName, SecretName, StorageName, Target, TemplateVolume, UnitName,
+    PoolName, ProjectName, SecretName, ServiceName, StorageName, Target, TemplateVolume, UnitName,
 };
 #[cfg(feature = "operator")]
 pub use observed::{Container, HostKey, Mark, Setting};

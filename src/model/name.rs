@@ -121,6 +121,9 @@ names! {
     UnitName, "unit name", "use letters, digits or `:-_.@`, then one of .service .socket .timer .path .target .mount .slice",
     |t| word(t, 255, ":-_.@") && starts_with_letter(t)
         && [".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice"].iter().any(|s| t.ends_with(s));
+    /// A service as packages start it: an init script, or a unit. Source: invoke-rc.d(8).
+    ServiceName, "name of a service", "use letters, digits or `-_.@`, first a letter",
+    |t| word(t, 255, "-_.@") && starts_with_letter(t);
     /// A branch of a git repository. Source: git-check-ref-format(1), `--branch`.
     BranchName, "branch name",
     "git takes no spaces, control characters, `~^:?*[\\`, `..` or `@{`, no part that is empty, begins with `.` or ends in `.lock`, and no `-` first",

@@ -6,9 +6,9 @@ use super::{
     switch::{file_changes, unit_changes},
 };
 use crate::model::{
-    Bundle, Container, ContainerOptions, DatabaseName, DatabaseServer, Digest, GenerationId,
-    GuestPath, OwnedDatabase, PackageName, ProxmoxDocument, ReleaseDocument, ReleaseId, SecretName,
-    SecretTags, SecretsVersion, Target, UnitName, Vmid, document,
+    AptDocument, Bundle, Container, ContainerOptions, DatabaseName, DatabaseServer, Digest,
+    GenerationId, GuestPath, OwnedDatabase, PackageName, ProxmoxDocument, ReleaseDocument,
+    ReleaseId, SecretName, SecretTags, SecretsVersion, Target, UnitName, Vmid, document,
     protocol::{ObservedGuest, PendingTx},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -209,7 +209,6 @@ fn prepare(
     live: &Live,
     guest: Option<&ObservedGuest>,
 ) {
-    let same = |name| live.has_same(wanted.bundle, name);
     let cause = why(plan, wanted, live);
     let mut add = |kind, cause: &str, stays: Option<&str>| {
         plan.steps.push(step(kind, cause.to_owned(), Effect::Nothing, stays.map(str::to_owned)));
@@ -217,9 +216,9 @@ fn prepare(
     if !guest.is_some_and(|guest| guest.has_tree) {
         add(Step::Receive, "the guest does not have this bundle", None);
     }
-    let missing = guest.is_none_or(|guest| !guest.missing_packages.is_empty());
-    if !documents.apt.packages.is_empty() && (missing || !same(document::APT)) {
-        add(Step::Packages, &packages_cause(documents, guest), Some("packages stay installed"));
+    if touches_packages(wanted, documents, live, guest) {
+        let cause = packages_cause(documents, live, guest);
+        add(Step::Packages, &cause, Some("packages stay installed"));
     }
     let makes_users = wanted
         .bundle
@@ -298,11 +297,35 @@ pub fn secrets_differ(
     names.iter().any(|name| before.get(name) != after.get(name))
 }
 
-fn packages_cause(documents: &Documents, guest: Option<&ObservedGuest>) -> String {
+/// Whether a package is missing, or something about packages and where they come from is another than before.
+fn touches_packages(
+    wanted: &Wanted<'_>,
+    documents: &Documents,
+    live: &Live,
+    guest: Option<&ObservedGuest>,
+) -> bool {
+    let missing = guest.is_none_or(|guest| !guest.missing_packages.is_empty());
+    let nothing = AptDocument::default();
+    let has_some = live.documents.contains_key(document::APT)
+        && !live_apt(live).is_some_and(|apt| apt == nothing);
+    (documents.apt != nothing || has_some)
+        && (missing || !live.has_same(wanted.bundle, document::APT))
+}
+
+/// What the live bundle says of packages; none also when this version of stackc cannot read it.
+fn live_apt(live: &Live) -> Option<AptDocument> {
+    serde_json::from_str(live.documents.get(document::APT)?).ok()
+}
+
+fn packages_cause(documents: &Documents, live: &Live, guest: Option<&ObservedGuest>) -> String {
+    let same_list = |old: AptDocument| old.packages == documents.apt.packages;
     match guest {
         Some(guest) if !guest.missing_packages.is_empty() => {
             let names: Vec<&str> = guest.missing_packages.iter().map(String::as_str).collect();
             format!("missing: {}", names.join(" "))
+        }
+        Some(_) if live_apt(live).is_some_and(same_list) => {
+            "where packages come from differs".to_owned()
         }
         Some(_) => "the list of packages differs".to_owned(),
         None => {

@@ -127,3 +127,14 @@ fn what_a_schema_can_refuse_is_refused_by_it() {
 fn shows_by_itself(mistake: &Mistake, message: &str) -> bool {
     SHOWN_BY_ONE_VALUE.contains(&mistake.code()) && !message.contains("the kind's variable")
 }
+
+/// Run with `STACKC_WRITE=1` to write it anew.
+#[test]
+fn the_page_of_every_key_is_that_of_the_language() {
+    let path = root().join("docs/definitions.md");
+    if std::env::var_os("STACKC_WRITE").is_some() {
+        fs::write(&path, stackc::compile::reference()).expect("it is written");
+    }
+    let written = fs::read_to_string(&path).expect("it is there");
+    assert_eq!(written, stackc::compile::reference(), "STACKC_WRITE=1 writes it anew");
+}

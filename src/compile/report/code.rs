@@ -27,6 +27,8 @@ codes! {
     AmbiguousValue = "ambiguous-value",
     /// Not an address that fits there.
     BadAddress = "bad-address",
+    /// A preference of versions that apt would refuse or ignore.
+    BadAptPin = "bad-apt-pin",
     /// A source of packages that apt could not read.
     BadAptSource = "bad-apt-source",
     /// Not a certificate, where one is wanted.
@@ -45,6 +47,8 @@ codes! {
     BadLinkTarget = "bad-link-target",
     /// A mount that hides what has to be seen.
     BadMount = "bad-mount",
+    /// A path of logs that logrotate cannot be told.
+    BadLogPath = "bad-log-path",
     /// A name that its reader would skip or refuse.
     BadName = "bad-name",
     /// Not a network.
@@ -57,10 +61,16 @@ codes! {
     BadRepo = "bad-repo",
     /// Not a time that cron or systemd understands.
     BadSchedule = "bad-schedule",
+    /// A command that has no exact form in sudoers.
+    BadSudoCommand = "bad-sudo-command",
+    /// Not a kernel parameter, or not a value of one.
+    BadSysctl = "bad-sysctl",
     /// Not a tag of Proxmox.
     BadTag = "bad-tag",
     /// A template outside its folder.
     BadTemplateName = "bad-template-name",
+    /// A setting of unattended upgrades that means nothing.
+    BadUpgrades = "bad-upgrades",
     /// Not an address of Proxmox's API.
     BadUrl = "bad-url",
     /// Not a path of a URL.
@@ -81,12 +91,16 @@ codes! {
     BundleTooBig = "bundle-too-big",
     /// Two paths that differ in case only.
     CaseTwins = "case-twins",
+    /// One thing that two entries declare.
+    DeclaredTwice = "declared-twice",
     /// A file beyond what a bundle takes.
     FileTooBig = "file-too-big",
     /// A path that no bundle may own.
     ForeignPath = "foreign-path",
     /// A gateway outside the guest's network.
     GatewayElsewhere = "gateway-elsewhere",
+    /// Keys that exclude each other.
+    KeysExclude = "keys-exclude",
     /// A kind that extends itself.
     KindCircle = "kind-circle",
     /// A link where boot or login reads.

@@ -3,12 +3,14 @@
 mod json;
 mod language;
 mod merge;
+mod reference;
 
 pub use json::{SchemaOf, keys, schema};
 pub use language::{
     ENV, EXPLAINED, KIND, LAYER, LOCK, PROJECT, PROJECT_FILE, SECRET_VALUE, SITE, STACK,
 };
 pub use merge::merge;
+pub use reference::reference;
 
 use super::{
     report::{Code, Mistake},

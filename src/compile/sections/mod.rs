@@ -2,21 +2,26 @@
 
 pub(super) mod accounts;
 mod address;
+pub(super) mod apt;
+mod base64;
 mod command;
 pub(super) mod databases;
-pub(super) mod documents;
 pub mod env_file;
 pub(super) mod files;
 pub(super) mod firewall;
 pub(super) mod guest;
+pub(super) mod health;
 pub(super) mod homes;
 pub(super) mod hooks;
 pub(super) mod identity;
+pub(super) mod log_rotation;
 pub(super) mod overlay;
+mod pgp;
 mod place;
 pub(super) mod ports;
-mod public_key;
 pub(super) mod release;
 pub(super) mod site;
+mod ssh_keys;
 pub(super) mod sshd;
+pub(super) mod system;
 pub(super) mod units;

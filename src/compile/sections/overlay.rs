@@ -113,7 +113,7 @@ impl Overlay {
     }
 }
 
-fn is_roots_alone(access: &Access) -> bool {
+pub fn is_roots_alone(access: &Access) -> bool {
     access.owner == root() && !access.mode.is_shared()
 }
 
@@ -128,6 +128,19 @@ fn parents(path: &GuestPath) -> impl Iterator<Item = GuestPath> {
     let text = path.as_str();
     let slashes = text.match_indices('/').skip(1).map(|(n, _)| n);
     slashes.filter_map(|n| text[..n].parse().ok())
+}
+
+/// Whether an entry's name can be part of the name of its file; its reader skips any other in silence.
+pub fn is_named_well(view: &View<'_>, name: &str, at: At, reader: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let is_well = !name.is_empty() && name.chars().all(plain);
+    if !is_well {
+        let title = format!("{reader} would skip the file of `{name}` for its name");
+        view.report(
+            Mistake::new(Code::BadName, at, title).help("use letters, digits, `-` and `_`"),
+        );
+    }
+    is_well
 }
 
 pub fn root() -> Owner {

@@ -1,6 +1,6 @@
 //! `site.toml`: Proxmox, and how operators get in.
 
-use super::{accounts, firewall};
+use super::{firewall, ssh_keys};
 use crate::{
     compile::{
         report::{Code, Mistake},
@@ -223,6 +223,6 @@ fn admin_keys(access: &View<'_>, definitions: &Definitions) -> Vec<String> {
     }
     let keys = files
         .iter()
-        .filter_map(|file| accounts::public_keys(access, &file.value, file.at, &definitions.keys));
+        .filter_map(|file| ssh_keys::read(access, &file.value, file.at, &definitions.keys));
     keys.flatten().collect()
 }

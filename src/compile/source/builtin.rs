@@ -13,11 +13,8 @@ macro_rules! builtin {
 builtin![
     "app/deploy_app.sh.tera",
     "app/kind.toml",
-    "base/journald.conf.tera",
     "base/kind.toml",
-    "base/logrotate.tera",
     "base/sshd.conf",
-    "base/unattended-upgrades",
     "node-app/backend.service.tera",
     "node-app/frontend.service.tera",
     "node-app/kind.toml",

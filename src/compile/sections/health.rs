@@ -1,15 +1,13 @@
-//! `apt`, `packages`, `health` and `probes`.
+//! `health` and `probes`: what a new generation is judged by.
 
 use super::command;
 use crate::{
     compile::{
         report::{Code, Mistake},
-        source::Value,
         view::View,
     },
-    model::{AptDocument, HealthDocument, PackageName, Probe, UnitName},
+    model::{HealthDocument, Probe, UnitName},
 };
-use std::collections::BTreeMap;
 
 /// How long each probe must hold (design.md §8, step 6).
 const WINDOW_SECONDS: u32 = 5;
@@ -20,64 +18,8 @@ const CONFIRM_SECONDS: u32 = 60;
 /// How long one probe may take.
 const PROBE_SECONDS: u32 = 5;
 
-pub fn apt(stack: &View<'_>) -> AptDocument {
-    let apt = stack.table("apt");
-    let mut sources = BTreeMap::new();
-    for (name, at, node) in apt.entries("sources") {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let text = node.text().and_then(|text| apt.lowering.text(text, node.at));
-        if !name.chars().all(plain) {
-            let title = format!("`{name}` is no name of a source: apt would skip its file");
-            apt.report(
-                Mistake::new(Code::BadName, at, title).help("use letters, digits, `-` and `_`"),
-            );
-        } else if let Some(text) = text.filter(|text| is_deb822(&apt, text, node.at)) {
-            sources.insert(name.to_owned(), text);
-        }
-    }
-    let may_start = apt.texts("may_start").into_iter().map(|text| text.value).collect();
-    AptDocument { packages: packages(stack), sources, may_start }
-}
-
-fn is_deb822(view: &View<'_>, text: &str, at: crate::compile::source::At) -> bool {
-    let has = |field: &str| text.lines().any(|line| line.starts_with(field));
-    let valid = ["Types:", "URIs:", "Suites:"].iter().all(|field| has(field));
-    if !valid {
-        let title = "a source of packages needs Types, URIs and Suites";
-        view.report(
-            Mistake::new(Code::BadAptSource, at, title)
-                .help("write it in the form of sources.list(5), deb822"),
-        );
-    }
-    valid
-}
-
-fn packages(stack: &View<'_>) -> BTreeMap<PackageName, String> {
-    let mut packages = BTreeMap::new();
-    for (name, at, node) in stack.entries("packages") {
-        let Some(package) = stack.lowering.parse::<PackageName>(name, at) else { continue };
-        let version = match &node.value {
-            Value::Text(text) => stack.lowering.text(text, node.at),
-            _ => Some(String::new()),
-        };
-        let plain = |c: char| c.is_ascii_alphanumeric() || ".+-~:*".contains(c);
-        match version {
-            Some(version) if version.chars().all(plain) => {
-                packages.insert(package, version);
-            }
-            Some(version) => {
-                let title = format!("`{version}` is no version of a package");
-                let help = "write it as `apt-cache policy` shows it, or `true` for the newest";
-                stack.report(Mistake::new(Code::BadVersion, node.at, title).help(help));
-            }
-            None => {}
-        }
-    }
-    packages
-}
-
 /// How the new generation is judged; none when a limit has a mistake.
-pub fn health(stack: &View<'_>) -> Option<HealthDocument> {
+pub fn read(stack: &View<'_>) -> Option<HealthDocument> {
     let view = stack.table("health");
     let window = view.number_or("window_seconds", WINDOW_SECONDS);
     let start = view.number_or("start_seconds", START_SECONDS);
