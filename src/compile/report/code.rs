@@ -31,6 +31,8 @@ codes! {
     BadAptPin = "bad-apt-pin",
     /// A source of packages that apt could not read.
     BadAptSource = "bad-apt-source",
+    /// Not a certificate, where one is wanted.
+    BadCertificate = "bad-certificate",
     /// A comment that its file cannot carry.
     BadComment = "bad-comment",
     /// A variable that no env file can hold.
@@ -43,6 +45,8 @@ codes! {
     BadInterface = "bad-interface",
     /// A link to nothing.
     BadLinkTarget = "bad-link-target",
+    /// A mount that hides what has to be seen.
+    BadMount = "bad-mount",
     /// A path of logs that logrotate cannot be told.
     BadLogPath = "bad-log-path",
     /// A name that its reader would skip or refuse.
@@ -143,8 +147,12 @@ codes! {
     NotUtf8 = "not-utf8",
     /// `false` for an entry that no weaker layer has.
     NothingToRemove = "nothing-to-remove",
+    /// A virtual machine made from nothing, or from two things.
+    OneDiskSource = "one-disk-source",
     /// A firewall that shuts operators out.
     OperatorsShutOut = "operators-shut-out",
+    /// A key that only containers have, or only virtual machines.
+    OtherKindsKey = "other-kinds-key",
     /// A number outside its range.
     OutOfRange = "out-of-range",
     /// Something that a package brings which nobody declares.
@@ -172,6 +180,7 @@ codes! {
     /// Two entries for one database.
     SameDatabase = "same-database",
     /// Two guests with one name, number or address.
+    /// Two guests with one name, number, address or hardware address.
     SameIdentity = "same-identity",
     /// Two services on one port.
     SamePort = "same-port",
