@@ -3,11 +3,13 @@
 use super::Guest;
 use super::error::GuestError;
 use super::fs::{FsError, GuestFs, Sync, mkdir_all, replace, split};
-use super::store;
 use super::system::{Command, Output};
 use super::watch;
+use super::{generation, store};
 use crate::model::protocol::{Done, News};
-use crate::model::{AptDocument, Digest, PackageName, document};
+use crate::model::{
+    AptDocument, Digest, GenerationId, PackageName, ServiceName, document, pattern,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -64,14 +66,14 @@ impl Installed {
 
     fn lacks(&self, name: &PackageName, version: &str) -> bool {
         let found = self.versions.get(name.as_str());
-        found.is_none_or(|found| !version.is_empty() && found != version)
+        found.is_none_or(|found| !version.is_empty() && !pattern::fits(version, found))
     }
 }
 
 /// Installs what the bundle's `apt.json` names and the guest lacks.
 pub fn install(guest: &mut Guest, digest: &Digest) -> Result<Done, GuestError> {
     let apt: AptDocument = store::document(guest.fs, digest, document::APT)?.unwrap_or_default();
-    write_sources(guest.fs, &apt)?;
+    set_sources(guest.fs, &apt)?;
     let installed = Installed::read(guest.fs)?;
     let missing: Vec<String> = apt
         .packages
@@ -106,7 +108,9 @@ fn repair_and_install(guest: &mut Guest, half: bool, missing: &[String]) -> Resu
     tell(guest, &format!("installing {}", missing.join(" ")));
     let mut argv = vec!["apt-get", "-q", "-y", "--no-install-recommends", "-o", lock];
     argv.extend(["-o", "Dpkg::Options::=--force-confdef"]);
-    argv.extend(["-o", "Dpkg::Options::=--force-confold", "install", "--"]);
+    argv.extend(["-o", "Dpkg::Options::=--force-confold"]);
+    // Whoever names a version, or pins one above 1000, means it, also when a newer one is there: a rollback does.
+    argv.extend(["--allow-downgrades", "install", "--"]);
     argv.extend(missing.iter().map(String::as_str));
     apt(guest, &argv)
 }
@@ -143,29 +147,62 @@ fn telling_lines(output: &Output) -> Vec<String> {
     lines
 }
 
-fn write_sources(fs: &mut dyn GuestFs, apt: &AptDocument) -> Result<(), GuestError> {
-    for (name, text) in &apt.sources {
+/// Where a bundle's sources and pins stand, with the beginning and the end of the names of their files.
+const SOURCES: [&str; 3] = ["/etc/apt/sources.list.d", "stackc-", ".sources"];
+const PINS: [&str; 3] = ["/etc/apt/preferences.d", "stackc-", ""];
+
+/// Puts back what apt reads for a generation: an undone switch leaves no source or pin of the other one.
+pub fn restore_sources(fs: &mut dyn GuestFs, generation: GenerationId) -> Result<(), GuestError> {
+    let digest = match generation {
+        GenerationId::FOUND => None,
+        number => generation::read(fs, number)?.digest,
+    };
+    let apt: Option<AptDocument> = match digest {
+        Some(digest) => store::document(fs, &digest, document::APT)?,
+        None => None,
+    };
+    set_sources(fs, &apt.unwrap_or_default())
+}
+
+/// Makes exactly these the sources and pins of stackc; whoever dies in between does it again. Others' files stay.
+fn set_sources(fs: &mut dyn GuestFs, apt: &AptDocument) -> Result<(), GuestError> {
+    set_files(fs, SOURCES, &apt.sources)?;
+    set_files(fs, PINS, &apt.pins)
+}
+
+fn set_files(
+    fs: &mut dyn GuestFs,
+    [folder, start, end]: [&str; 3],
+    texts: &BTreeMap<String, String>,
+) -> Result<(), GuestError> {
+    for (name, text) in texts {
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
-            return Err(GuestError::Unfit(format!("`{name}` is no name for a package source")));
+            return Err(GuestError::Unfit(format!("`{name}` is no name for a file of apt")));
         }
-        let path = format!("/etc/apt/sources.list.d/stackc-{name}.sources");
+        let path = format!("{folder}/{start}{name}{end}");
         let there = fs.stat(&path)?.is_some() && fs.read(&path)? == text.as_bytes();
         if !there {
-            mkdir_all(fs, split(&path).0, 0o755)?;
+            mkdir_all(fs, folder, 0o755)?;
             replace(fs, &path, text.as_bytes(), 0o644)?;
         }
+    }
+    let found = fs.list(folder)?;
+    let name_of = |file: &str| file.strip_prefix(start)?.strip_suffix(end).map(str::to_owned);
+    let is_left = |file: &&String| name_of(file).is_some_and(|name| !texts.contains_key(&name));
+    let left: Vec<&String> = found.iter().filter(is_left).collect();
+    for file in &left {
+        fs.remove(&format!("{folder}/{file}"))?;
+    }
+    if !left.is_empty() {
+        fs.sync_dir(folder)?;
     }
     Ok(())
 }
 
 /// Holds back every service that a package would start, but those that may.
-fn hold_services(fs: &mut dyn GuestFs, may_start: &[String]) -> Result<(), GuestError> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
-    if let Some(name) = may_start.iter().find(|name| !name.chars().all(is_name)) {
-        return Err(GuestError::Unfit(format!("`{name}` is no name of a service")));
-    }
-    let names: BTreeSet<&str> = may_start.iter().map(String::as_str).collect();
-    let case = |name: &&str| format!("  {name}|{name}.service) exit 0 ;;\n");
+fn hold_services(fs: &mut dyn GuestFs, may_start: &[ServiceName]) -> Result<(), GuestError> {
+    let names: BTreeSet<&ServiceName> = may_start.iter().collect();
+    let case = |name: &&ServiceName| format!("  {name}|{name}.service) exit 0 ;;\n");
     let cases = names.iter().map(case).collect::<Vec<_>>().concat();
     let script =
         format!("#!/bin/sh\n{POLICY_MARK}\ncase \"$1\" in\n{cases}  *) exit 101 ;;\nesac\n");
@@ -215,8 +252,12 @@ mod tests {
     fn the_status_file_tells_what_is_installed_at_which_version() {
         let installed = Installed::parse(STATUS);
         let name = |text: &str| text.parse().expect("it is a package");
-        assert!(!installed.lacks(&name("jq"), "") && !installed.lacks(&name("jq"), "1.6-2"));
-        assert!(installed.lacks(&name("jq"), "1.7-1") && installed.lacks(&name("old"), ""));
+        for version in ["", "1.6-2", "1.6-*", "1.*"] {
+            assert!(!installed.lacks(&name("jq"), version), "{version}");
+        }
+        for (package, version) in [("jq", "1.7-1"), ("jq", "1.7-*"), ("jq", "1.6"), ("old", "")] {
+            assert!(installed.lacks(&name(package), version), "{package} {version}");
+        }
         assert!(!installed.half);
     }
 

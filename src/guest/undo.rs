@@ -6,7 +6,7 @@ use super::error::GuestError;
 use super::journal::{self, Decision};
 use super::system::{Alarm, UnitReport};
 use super::units::{self, Downtime};
-use super::{close, firewall, health, hooks, place, sweep};
+use super::{close, firewall, health, hooks, packages, place, sweep};
 use crate::model::{Failure, Generation, Phase, Switch, TxId, TxState, UnitName};
 use std::time::Duration;
 
@@ -129,7 +129,15 @@ fn go_back(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     if let Err(error) = result {
         return stay_inconsistent(guest, tx, &error);
     }
+    restore_sources(guest, &switch)?;
     close::undone(guest, &switch)
+}
+
+/// Nothing that runs depends on what apt would read next: where it cannot be put back, that is told, and no more.
+fn restore_sources(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
+    let Err(error) = packages::restore_sources(guest.fs, switch.from) else { return Ok(()) };
+    let told = format!("apt's sources are not as before: {}", error.refusal("").message);
+    journal::note_evidence(guest.fs, &switch.tx, vec![told])
 }
 
 /// The old generation answers again before anybody is told that it is back. A probe that stays silent is evidence for a

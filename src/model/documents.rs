@@ -2,7 +2,8 @@
 //! Each is canonical JSON; any new field is a new bundle format.
 
 use super::{
-    Bytes, Digest, Entry, EntryPath, GuestPath, Manifest, Owner, PackageName, UnitName, canonical,
+    Bytes, Digest, Entry, EntryPath, GuestPath, Manifest, Owner, PackageName, ServiceName,
+    UnitName, canonical,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,8 +16,10 @@ pub struct AptDocument {
     pub packages: BTreeMap<PackageName, String>,
     /// Extra sources by name: `/etc/apt/sources.list.d/stackc-<name>.sources` (deb822 text, keyring included as `Signed-By`).
     pub sources: BTreeMap<String, String>,
+    /// Which versions are preferred, by name: `/etc/apt/preferences.d/stackc-<name>` (`apt_preferences(5)`).
+    pub pins: BTreeMap<String, String>,
     /// Init scripts that may start while packages are installed; every other start is held back (policy-rc.d).
-    pub may_start: Vec<String>,
+    pub may_start: Vec<ServiceName>,
 }
 
 /// `firewall/ufw.json`: the keys of `/etc/default/ufw` and `/etc/ufw/ufw.conf` that the bundle sets.

@@ -148,8 +148,8 @@ pub fn write_lock(workspace: &Path, text: &str) -> Result<(), SourceError> {
     super::replace(&path, text.as_bytes()).map_err(failed)
 }
 
-/// Of `keys`, only public keys and certificates are an input of a build.
+/// Of `keys`, only public keys, of `OpenSSH` and of `OpenPGP`, and certificates are an input of a build.
 fn is_private(name: &str) -> bool {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    name.starts_with("keys/") && !["pub", "pem"].contains(&ending)
+    name.starts_with("keys/") && !["pub", "asc", "pem"].contains(&ending)
 }

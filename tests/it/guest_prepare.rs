@@ -173,10 +173,15 @@ fn packages_databases_and_releases_are_made_ready_on_a_real_guest() {
     lab.boot(102, "gsp1");
     let guest = RealGuest::new(&lab, "gsp1");
     let mut made = app("shopper");
+    // The guest's one source becomes the bundle's: without that, nothing could be installed.
+    let found = guest.says("cut -d ' ' -f 3 /etc/apt/sources.list; : >/etc/apt/sources.list");
+    let source = format!("Types: deb\nURIs: {found}\nSuites: ./\nTrusted: yes\n");
+    let pin = "Package: nodejs\nPin: version *\nPin-Priority: -1\n".to_owned();
     let apt = AptDocument {
         packages: [name("postgresql"), name("redis-server")].map(|p| (p, String::new())).into(),
-        sources: BTreeMap::new(),
-        may_start: vec!["postgresql".to_owned()],
+        sources: BTreeMap::from([("lab".to_owned(), source)]),
+        pins: BTreeMap::from([("never".to_owned(), pin)]),
+        may_start: vec![name("postgresql")],
     };
     made.set_document(document::APT, canonical::to_bytes(&apt));
     let database = OwnedDatabase { owner: name("shop"), password: Some(name("app/db")) };
@@ -202,6 +207,8 @@ fn packages_databases_and_releases_are_made_ready_on_a_real_guest() {
 
 fn packages_are_there(guest: &RealGuest, made: &Made) {
     assert_eq!(guest.says("systemctl is-active redis-server postgresql"), "inactive\nactive");
+    let policy = guest.says("apt-cache policy nodejs");
+    assert!(policy.contains("Candidate: (none)") && policy.contains(" -1"), "{policy}");
     assert_eq!(guest.says("ls /usr/sbin/policy-rc.d 2>&1 | grep -c 'No such file'"), "1");
     let bundle = BundleRequest { caller: caller(TX), digest: made.bundle.digest };
     assert!(guest.call::<Done>("packages", &bundle).expect("all are there").already);

@@ -28,10 +28,12 @@ struct Page(String);
 impl Page {
     fn section(&mut self, title: &str, path: &str, fields: &[&'static Field]) {
         let level = if path.is_empty() { "##" } else { "###" };
-        self.0 += &format!("\n{level} {title}\n\n| Key | Holds | |\n|---|---|---|\n");
-        for Field(key, shape, sentence) in fields {
-            self.0 += &format!("| `{key}` | {} | {sentence} |\n", holds(*shape));
-        }
+        let row = |Field(key, shape, sentence): &&Field| {
+            format!("| `{key}` | {} | {sentence} |\n", holds(*shape))
+        };
+        let rows: String = fields.iter().map(row).collect();
+        let head = format!("\n{level} {title}\n\n| Key | Holds | |\n|---|---|---|\n");
+        self.0.extend([head, rows]);
         for Field(key, shape, _) in fields {
             let path = if path.is_empty() { (*key).to_owned() } else { format!("{path}.{key}") };
             self.below(&path, *shape);

@@ -2,7 +2,7 @@
 
 mod redis;
 
-use super::overlay::Overlay;
+use super::{apt, overlay::Overlay};
 use crate::{
     compile::{
         report::{Code, Mistake},
@@ -52,7 +52,8 @@ pub fn read(stack: &View<'_>, overlay: &mut Overlay) -> DatabasesDocument {
         let postgresql = Engine::Owned(DatabaseServer::Postgresql);
         let Some(engine) = view.word_or("engine", &ENGINES, postgresql) else { continue };
         check_keys(&view, engine);
-        check_package(stack, &view, engine);
+        // Nothing is ensured in a server that is not there.
+        apt::need_package(stack, view.at, "the database", engine.packages());
         match engine {
             Engine::Owned(server) => owned.add(server, name, &view),
             Engine::Redis => instances.add(stack, name, &view, overlay),
@@ -69,25 +70,6 @@ fn check_keys(view: &View<'_>, engine: Engine) {
         let mistake = Mistake::new(Code::UnknownKey, member.key, title);
         view.report(mistake.help("take it out, or set another `engine`"));
     }
-}
-
-/// Nothing is ensured in a server that is not there.
-fn check_package(stack: &View<'_>, view: &View<'_>, engine: Engine) {
-    let brings = |name: &str| {
-        let packages = engine.packages();
-        let versioned = |package: &&str| {
-            let version = name.strip_prefix(*package).and_then(|rest| rest.strip_prefix('-'));
-            version.is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
-        };
-        packages.contains(&name) || packages.iter().any(versioned)
-    };
-    if stack.entries("packages").any(|(name, _, _)| brings(name)) {
-        return;
-    }
-    let package = engine.packages()[0];
-    let title = format!("the database needs the package `{package}`, which nobody declares");
-    let help = format!("add `{package} = true` to `[packages]`");
-    view.report(Mistake::new(Code::PackageNotDeclared, view.at, title).help(help));
 }
 
 /// Databases with owners, as they come.

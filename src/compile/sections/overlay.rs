@@ -34,10 +34,12 @@ impl Item {
 #[derive(Debug, Default)]
 pub struct Overlay {
     pub items: BTreeMap<GuestPath, (Item, At)>,
-    /// Units whose text is in `items`, by their name.
-    pub units: BTreeMap<UnitName, GuestPath>,
     pub restart: BTreeMap<UnitName, BTreeSet<GuestPath>>,
     pub reload: BTreeMap<UnitName, BTreeSet<GuestPath>>,
+    /// Units that files name, and where that was written.
+    pub named_units: Vec<(UnitName, At)>,
+    /// Who runs jobs of cron, and where that was written.
+    pub cron_users: Vec<(Owner, At)>,
     /// What users own and no bundle holds.
     pub homes: Vec<Home>,
 }
@@ -113,7 +115,7 @@ impl Overlay {
     }
 }
 
-fn is_roots_alone(access: &Access) -> bool {
+pub fn is_roots_alone(access: &Access) -> bool {
     access.owner == root() && !access.mode.is_shared()
 }
 
@@ -128,6 +130,19 @@ fn parents(path: &GuestPath) -> impl Iterator<Item = GuestPath> {
     let text = path.as_str();
     let slashes = text.match_indices('/').skip(1).map(|(n, _)| n);
     slashes.filter_map(|n| text[..n].parse().ok())
+}
+
+/// Whether an entry's name can be part of the name of its file; its reader skips any other in silence.
+pub fn is_named_well(view: &View<'_>, name: &str, at: At, reader: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let is_well = !name.is_empty() && name.chars().all(plain);
+    if !is_well {
+        let title = format!("{reader} would skip the file of `{name}` for its name");
+        view.report(
+            Mistake::new(Code::BadName, at, title).help("use letters, digits, `-` and `_`"),
+        );
+    }
+    is_well
 }
 
 pub fn root() -> Owner {

@@ -11,23 +11,20 @@ static CONFFILES: LazyLock<BTreeSet<&str>> =
 
 /// What boot or login reads must be there even when `/var/lib/stackc` is not. Source: reliability study of Debian 12, table
 /// of consumers: a dangling link stops sshd, and takes sudo's rights away.
-const COPIED: [&str; 17] = [
+const COPIED: [&str; 14] = [
     "/etc/ssh/",
     "/etc/sudoers.d/",
-    "/etc/ufw/",
     "/etc/pam.d/",
     "/etc/security/",
     "/etc/fstab",
     "/etc/nsswitch.conf",
     "/etc/host.conf",
     "/etc/systemd/system.conf.d/",
-    "/etc/systemd/journald.conf.d/",
     "/etc/systemd/logind.conf.d/",
     "/etc/locale.conf",
     "/etc/default/locale",
     "/etc/timezone",
     "/etc/localtime",
-    "/etc/ld.so.conf.d/",
     "/etc/machine-info",
 ];
 
@@ -105,7 +102,8 @@ pub fn refusal(path: &GuestPath) -> Option<(String, String)> {
             "use `/usr/local`, or a package of your own",
         );
     }
-    if text == "/etc/default/ufw" || is_at_or_below(text, "/etc/ufw") {
+    let is_ufws = text == "/etc/default/ufw" || is_at_or_below(text, "/etc/ufw");
+    if is_ufws && !text.starts_with("/etc/ufw/applications.d/") {
         return refuse(
             "belongs to ufw",
             "say it in `[firewall]`: stackc sets the keys and the rules",
@@ -163,6 +161,28 @@ pub fn home_refusal(path: &GuestPath) -> Option<&'static str> {
     }
 }
 
+/// What is on a fresh guest, and a mount's empty volume would hide.
+const ON_FRESH_GUESTS: [(&str, &str); 5] = [
+    ("/etc", "the guest's configuration is there"),
+    ("/usr", "the guest's programs are there"),
+    ("/var/lib/apt", "apt's own state is there"),
+    ("/var/lib/systemd", "systemd's own state is there"),
+    ("/var/tmp", "it is emptied by others"),
+];
+
+/// Why nothing may be mounted at a path.
+pub fn mount_refusal(path: &GuestPath) -> Option<&'static str> {
+    let text = path.as_str();
+    if MERGED.iter().any(|folder| is_at_or_below(text, folder)) {
+        return Some("it lies behind a link");
+    }
+    let of_fresh = ON_FRESH_GUESTS.iter().filter(|_| !text.starts_with("/usr/local/"));
+    let foreign = FOREIGN.iter().filter(|(folder, _)| *folder != "/home");
+    let taken =
+        |(folder, _): &&(&str, &str)| is_at_or_below(text, folder) || is_at_or_below(folder, text);
+    of_fresh.chain(foreign).find(taken).map(|(_, why)| *why)
+}
+
 /// Folders whose readers skip files in silence for their names.
 fn named_badly(path: &GuestPath) -> Option<(String, String)> {
     let (text, name) = (path.as_str(), path.file_name());
@@ -188,13 +208,55 @@ mod tests {
         text.parse().expect("a path")
     }
 
+    /// The rows of the reliability study's table of consumers (§4.4) in its order; none is refused.
+    const TABLE: [(&str, Option<FileClass>); 36] = {
+        use FileClass::{Copied, Linked};
+        [
+            ("/etc/systemd/system/x.service", Some(Linked)),
+            ("/etc/systemd/system/nginx.service.d/10-x.conf", Some(Linked)),
+            ("/etc/sudoers.d/x", Some(Copied)),
+            ("/etc/cron.d/x", Some(Linked)),
+            ("/etc/cron.daily/x", Some(Linked)),
+            ("/etc/ufw/user.rules", None),
+            ("/etc/ufw/user6.rules", None),
+            ("/etc/ufw/applications.d/x", Some(Linked)),
+            ("/etc/ssh/sshd_config.d/10-x.conf", Some(Copied)),
+            ("/etc/ssh/authorized_keys.d/x", Some(Copied)),
+            ("/etc/logrotate.d/x", Some(Linked)),
+            ("/etc/apt/sources.list.d/x.sources", Some(Linked)),
+            ("/etc/apt/apt.conf.d/x", Some(Linked)),
+            ("/etc/apt/preferences.d/x", Some(Linked)),
+            ("/etc/apt/keyrings/x.asc", Some(Linked)),
+            ("/etc/sysctl.d/x.conf", Some(Linked)),
+            ("/etc/tmpfiles.d/x.conf", Some(Linked)),
+            ("/etc/sysusers.d/x.conf", Some(Linked)),
+            ("/etc/systemd/journald.conf.d/x.conf", Some(Linked)),
+            ("/etc/profile.d/x.sh", Some(Linked)),
+            ("/etc/ld.so.conf.d/x.conf", Some(Linked)),
+            ("/usr/local/share/ca-certificates/x.crt", Some(Linked)),
+            ("/etc/hosts", None),
+            ("/etc/resolv.conf", None),
+            ("/etc/hostname", None),
+            ("/etc/fstab", Some(Copied)),
+            ("/etc/pam.d/x", Some(Copied)),
+            ("/etc/nsswitch.conf", Some(Copied)),
+            ("/etc/passwd", None),
+            ("/etc/network/interfaces", None),
+            ("/etc/ssh/sshd_config", None),        // a conffile
+            ("/etc/default/locale", Some(Copied)), // from here on: whatever else boot or login needs
+            ("/etc/timezone", Some(Copied)),
+            ("/etc/systemd/logind.conf.d/x.conf", Some(Copied)),
+            ("/srv/app/.env.dev", Some(Linked)), // and what neither reads
+            ("/etc/timezone2", Some(Linked)),
+        ]
+    };
+
     #[test]
-    fn what_boot_and_login_read_is_copied() {
-        for text in ["/etc/ssh/sshd_config.d/10-x.conf", "/etc/sudoers.d/x", "/etc/timezone"] {
-            assert_eq!(class_of(&path(text)), FileClass::Copied, "{text}");
-        }
-        for text in ["/etc/systemd/system/x.service", "/srv/app/.env.dev", "/etc/timezone2"] {
-            assert_eq!(class_of(&path(text)), FileClass::Linked, "{text}");
+    fn each_consumer_of_a_file_gets_the_class_that_it_was_measured_to_stand() {
+        for (text, class) in TABLE {
+            let path = path(text);
+            let found = refusal(&path).is_none().then(|| class_of(&path));
+            assert_eq!(found, class, "{text}");
         }
     }
 

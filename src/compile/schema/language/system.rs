@@ -12,7 +12,7 @@ pub(super) const APT: &[Field] = &[
         Named(&Either(&[Text, Record(&[SOURCE])])),
         "Sources besides Debian's own, by name.",
     ),
-    Field("pins", Named(&Record(&[PIN])), "Which version of a package is preferred, by name."),
+    Field("pins", Named(&Record(&[PIN])), "Which versions of packages are preferred, by name."),
     Field("may_start", TEXTS, "Services that may start while packages are installed."),
 ];
 
@@ -32,17 +32,29 @@ const PIN: &[Field] = &[
         Text,
         "What is preferred, as in apt_preferences(5): `release n=…`, `version …`, `origin …`.",
     ),
-    Field("priority", Number(-32_768, 32_767), "How much; apt_preferences(5)."),
+    Field(
+        "priority",
+        Number(-32_768, 32_767),
+        "How much: below 0 never, above 500 before others, above 1000 even to go back.",
+    ),
 ];
 
 pub(super) const SYSTEM: &[Field] = &[
     Field("timezone", Text, "The time zone, such as Europe/Berlin."),
-    Field("locale", Text, "The language of programs, such as C.UTF-8."),
-    Field("journal_max_mib", Number(8, 1_048_576), "How much the journal may take."),
+    Field(
+        "locale",
+        Text,
+        "The language of programs, such as C.UTF-8; others need the package locales-all.",
+    ),
+    Field(
+        "journal_max_mib",
+        Number(8, 1_048_576),
+        "How much the journal may take; it is kept over reboots.",
+    ),
     Field(
         "sysctl",
         Map(&Either(&[Text, Integer])),
-        "Kernel parameters, such as `\"vm.swappiness\" = 10`.",
+        "Kernel parameters, such as `\"net.core.somaxconn\" = 1024`; a container has those of its network only.",
     ),
     Field("upgrades", Record(&[UPGRADES]), "Unattended upgrades."),
 ];
@@ -52,30 +64,34 @@ const UPGRADES: &[Field] = &[
     Field("reboot", Boolean, "Whether the guest may reboot for them; false."),
     Field("reboot_time", Text, "When it reboots, such as 03:30."),
     Field("remove_unused", Boolean, "Whether packages that nothing needs go; true."),
-    Field("origins", TEXTS, "Further origins, such as `origin=Docker`."),
-    Field("blocked", TEXTS, "Packages that are never upgraded so."),
+    Field("origins", TEXTS, "Origins besides Debian's security, such as `origin=Docker`."),
+    Field("blocked", TEXTS, "Packages that are never upgraded so; `*` is any text."),
     Field("mail", Text, "Who is told."),
 ];
 
 pub(super) const USER: &[Field] = &[
-    Field("comment", Text, "Who it is."),
+    Field("comment", Text, "Who it is; its name when it is not said."),
     Field("home", Text, "The home; /home/NAME when it is not said."),
     Field("shell", Text, "The shell; /bin/bash when it is not said."),
     Field("uid", Number(100, 59_999), "The number; the next free one when it is not said."),
-    Field("groups", TEXTS, "Groups besides its own."),
+    Field("groups", TEXTS, "Groups besides its own; those that nobody has are made."),
     Field(
         "sudo",
         Either(&[Boolean, TEXTS]),
-        "Whether it may do all as root, or these commands; false.",
+        "Whether it may do all as root, or these commands with these arguments; `PROGRAM *` takes any; false.",
     ),
-    Field("keys", TEXTS, "Public keys that let it in, files of `keys/`."),
+    Field("keys", TEXTS, "Public keys that let it in, files of `keys/`; without options."),
 ];
 
 pub(super) const GROUP: &[Field] =
     &[Field("gid", Number(100, 59_999), "The number; the next free one when it is not said.")];
 
 pub(super) const LOG_ROTATION: &[Field] = &[
-    Field("paths", TEXT_OR_TEXTS, "The logs; globs too."),
+    Field(
+        "paths",
+        TEXT_OR_TEXTS,
+        "The logs; globs too; where their folder is a user's, that user turns them.",
+    ),
     Field("every", Word(&["day", "week", "month"]), "How often; week when it is not said."),
     Field("keep", Number(0, 1000), "How many old ones stay; 8 when it is not said."),
     Field("max_mib", Number(1, 1_048_576), "A log of this size is turned before it is due."),

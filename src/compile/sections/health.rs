@@ -1,0 +1,81 @@
+//! `health` and `probes`: what a new generation is judged by.
+
+use super::command;
+use crate::{
+    compile::{
+        report::{Code, Mistake},
+        view::View,
+    },
+    model::{HealthDocument, Probe, UnitName},
+};
+
+/// How long each probe must hold (design.md §8, step 6).
+const WINDOW_SECONDS: u32 = 5;
+/// How long a unit may take to pass its probes.
+const START_SECONDS: u32 = 30;
+/// How long the guest waits for the confirm (design.md §8, step 7).
+const CONFIRM_SECONDS: u32 = 60;
+/// How long one probe may take.
+const PROBE_SECONDS: u32 = 5;
+
+/// How the new generation is judged; none when a limit has a mistake.
+pub fn read(stack: &View<'_>) -> Option<HealthDocument> {
+    let view = stack.table("health");
+    let window = view.number_or("window_seconds", WINDOW_SECONDS);
+    let start = view.number_or("start_seconds", START_SECONDS);
+    let confirm = view.number_or("confirm_seconds", CONFIRM_SECONDS);
+    let probes = stack.tables("probes");
+    let probes = probes.filter_map(|(name, view)| Some((name.to_owned(), probe(&view)?)));
+    Some(HealthDocument {
+        probes: probes.collect(),
+        window_seconds: window?,
+        start_seconds: start?,
+        confirm_seconds: confirm?,
+    })
+}
+
+const KINDS: [&str; 4] = ["http", "tcp", "command", "unit"];
+
+fn probe(view: &View<'_>) -> Option<Probe> {
+    let named: Vec<_> = KINDS.iter().filter(|kind| view.table.contains_key(**kind)).collect();
+    let [kind] = named.as_slice() else {
+        let title = "a probe has exactly one of `http`, `tcp`, `command` and `unit`";
+        view.report(
+            Mistake::new(Code::ProbeOfOneKind, view.at, title)
+                .help("add one, or split it into two probes"),
+        );
+        return None;
+    };
+    let timeout_seconds = view.number_or("timeout_seconds", PROBE_SECONDS)?;
+    let table = view.table(kind);
+    match **kind {
+        "http" => http(&table, timeout_seconds),
+        "tcp" => Some(Probe::Tcp { port: port(&table)?, timeout_seconds }),
+        "command" => {
+            let argv = command::argv(view, "command", "a probe's command")?;
+            Some(Probe::Command { argv, timeout_seconds })
+        }
+        _ => Some(Probe::Unit { unit: view.need::<UnitName>("unit")?.value }),
+    }
+}
+
+fn http(table: &View<'_>, timeout_seconds: u32) -> Option<Probe> {
+    let port = port(table);
+    let path = match table.text("path") {
+        Some(path) if !path.value.starts_with('/') || path.value.contains([' ', '\r', '\n']) => {
+            let title = format!("`{}` is no path of a URL", path.value);
+            table.report(Mistake::new(Code::BadUrlPath, path.at, title).help("begin it with `/`"));
+            return None;
+        }
+        Some(path) => path.value,
+        None => "/".to_owned(),
+    };
+    let status = table.number_or("status", 200)?;
+    let status = u16::try_from(status).expect("it is at most 599");
+    Some(Probe::Http { port: port?, path, status, timeout_seconds })
+}
+
+fn port(view: &View<'_>) -> Option<u16> {
+    let port = view.need_number("port")?;
+    Some(u16::try_from(port.value).expect("it is at most 65535"))
+}
