@@ -303,3 +303,18 @@ fn check_leaves_no_record_for_it_writes_nothing() {
     stackc(folder.path()).arg("check").assert().success();
     assert!(!folder.path().join("out").exists());
 }
+
+#[test]
+fn pins_of_ten_thousand_envs_are_read_though_an_author_may_write_no_such_file() {
+    let folder = workspace();
+    let more = "# a line of fifty bytes, as many of them as needed\n".repeat(40_000);
+    let lengthen = |name: &str| {
+        rewrite(&folder.path().join("stacks").join(name), |text| format!("{text}{more}"));
+    };
+    lengthen("lock.toml");
+    stackc(folder.path()).arg("check").assert().success();
+    lengthen("shop.toml");
+    let refused = stackc(folder.path()).arg("check").assert().code(1);
+    let told = text(&refused.get_output().stderr);
+    assert!(told.contains("shop.toml` is bigger than 1 MiB"), "{told}");
+}
