@@ -7,7 +7,7 @@ use crate::model::{
         FetchRequest, HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest,
     },
 };
-use crate::plan::{Plan, plan, watched_units};
+use crate::plan::{Plan, container_of, plan, watched_units};
 use crate::proxmox::{Proxmox, ProxmoxError};
 use crate::remote::{Connection, Door};
 use std::{collections::BTreeSet, path::PathBuf};
@@ -47,6 +47,7 @@ impl Found {
 
 /// Looks at the guest of a job: one question to Proxmox, one round trip to the guest when it runs.
 pub fn look(seams: &mut Seams<'_>, job: &Job<'_>) -> Result<Found, Failed> {
+    container_of(&job.bundle.manifest.target, &job.documents).map_err(Failed::refused)?;
     let container = container(seams, job).map_err(Failed::refused)?;
     look_into(seams, container, |container| observe_request(job, container))
 }
@@ -129,7 +130,7 @@ fn container(seams: &mut Seams<'_>, job: &Job<'_>) -> Result<Option<Container>, 
 /// How to get into a guest; none while its address or host key is not known.
 pub(super) fn door(seams: &Seams<'_>, container: &Container) -> Option<Door> {
     Some(Door {
-        address: container.network.ip?.addr(),
+        address: container.network.ip?.addr().into(),
         uuid: container.mark.as_ref()?.uuid.clone(),
         host_key: container.host_key.clone()?,
         access: seams.access.clone(),

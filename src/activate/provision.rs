@@ -4,6 +4,7 @@ use super::{ActivateError, Found, Job, Seams, look::door, time};
 use crate::model::{Container, Mark, Network, Setting};
 use crate::plan::{Plan, SettingChange, Step};
 use crate::remote::RemoteError;
+use std::net::IpAddr;
 
 /// Looks for whatever would make the plan fail, before anything is changed.
 pub fn preflight(
@@ -36,9 +37,11 @@ fn moves(change: &SettingChange, found: &Found) -> bool {
 
 fn check_neighbours(seams: &mut Seams<'_>, job: &Job<'_>) -> Result<(), ActivateError> {
     let (target, wanted) = (&job.bundle.manifest.target, &job.documents.proxmox);
-    let address = wanted.ip.addr();
-    let taken =
-        |owner: String| ActivateError::AddressTaken { target: target.clone(), address, owner };
+    let taken = |address, owner: String| {
+        let target = target.clone();
+        Err(ActivateError::AddressTaken { target, address, owner })
+    };
+    let addresses = wanted.addresses();
     for neighbour in seams.proxmox.neighbours()? {
         if neighbour.vmid == wanted.vmid {
             continue;
@@ -46,12 +49,15 @@ fn check_neighbours(seams: &mut Seams<'_>, job: &Job<'_>) -> Result<(), Activate
         if neighbour.mark.as_ref().is_some_and(|mark| mark.target == *target) {
             return Err(ActivateError::Elsewhere { target: target.clone(), found: neighbour.vmid });
         }
-        if neighbour.addresses.contains(&address) && !job.allow_ip_conflicts {
-            return Err(taken(format!("guest {} (`{}`)", neighbour.vmid, neighbour.name)));
+        let same = addresses.iter().find(|address| neighbour.addresses.contains(address));
+        if let Some(address) = same.filter(|_| !job.allow_ip_conflicts) {
+            let owner = format!("guest {} (`{}`)", neighbour.vmid, neighbour.name);
+            return taken(*address, owner);
         }
     }
+    let address = IpAddr::from(wanted.ip.addr());
     if !job.allow_ip_conflicts && (seams.answers)(address) {
-        return Err(taken("something that answers on the network".to_owned()));
+        return taken(address, "something that answers on the network".to_owned());
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::model::{
     Container, GenerationId, Nonce, ReleaseId, Setting, TxId, TxState, protocol::ObservedGuest,
 };
-use crate::plan::{Plan, Step, found_value};
+use crate::plan::{Plan, Step};
 use crate::proxmox::ProxmoxError;
 use crate::remote::Connection;
 
@@ -126,8 +126,7 @@ impl Run<'_, '_> {
             }
             Step::Settings(changes) => {
                 let container = self.container()?;
-                let before = changes.iter().map(|c| found_value(&c.setting, &container));
-                self.settings_before = before.collect();
+                self.settings_before = changes.iter().map(|c| c.before.clone()).collect();
                 self.container = Some(provision::set(self.seams, &container, changes)?);
             }
             Step::Grow { to_gib, .. } => {

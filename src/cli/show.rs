@@ -31,6 +31,7 @@ fn show(args: &ShowArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let [bundle] = which::bundles([&args.which], workspace, Format::of(args.json))?;
     let target = &bundle.manifest.target;
     let mut files = text::files(&bundle);
+    files.extend(text::proxmox_calls(&bundle).map(|calls| (text::CALLS.to_owned(), calls)));
     if let Some(wanted) = &args.file {
         files.retain(|path, _| path.contains(wanted.as_str()));
     }

@@ -7,14 +7,15 @@ use super::{
     sections::{
         accounts, apt, databases, files,
         firewall::{self, rule::Family},
-        health, homes, hooks,
-        identity::Written,
+        guest, health, homes, hooks,
+        identity::{Claims, Identity, Written},
         log_rotation,
         overlay::Overlay,
-        ports, proxmox, release,
+        owners, ports, release,
         site::SiteFacts,
         sshd::{self, Login},
-        system, units,
+        system,
+        units::{self, Packages},
     },
     source::define::{Definitions, Project},
     source::{At, Files, Node, Table},
@@ -23,8 +24,8 @@ use super::{
     view::View,
 };
 use crate::model::{
-    BUNDLE_BYTES_MAX, BranchName, Bundle, Digest, ENTRIES_MAX, FILE_BYTES_MAX, ReleaseDocument,
-    Target, canonical, document,
+    BUNDLE_BYTES_MAX, BranchName, Bundle, Digest, ENTRIES_MAX, FILE_BYTES_MAX, ProxmoxDocument,
+    ReleaseDocument, Target, canonical, document,
 };
 use serde_json::json;
 use std::{
@@ -90,15 +91,18 @@ pub struct Branch {
 pub struct Outcome {
     pub bundle: Option<Bundle>,
     pub branch: Option<Branch>,
+    /// What no other guest may have.
+    pub claims: Claims,
     pub mistakes: Vec<Mistake>,
 }
 
 /// Compiles a guest. A bundle comes out unless something is missing or nobody wants it; it is worth nothing when there are
 /// mistakes.
 pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
+    let mut claims = source.written.claims();
     if source.kind_files.is_empty() {
         // The kind that is not there has been told; all else would only follow from that.
-        return Outcome { bundle: None, branch: None, mistakes: Vec::new() };
+        return Outcome { bundle: None, branch: None, claims, mistakes: Vec::new() };
     }
     let mistakes = RefCell::new(Vec::new());
     let scopes = Scopes { shared, source, mistakes: &mistakes };
@@ -107,12 +111,17 @@ pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
     let lowering = scopes.lowering(&scope, &secret_names);
     let stack = lowering.view(schema::LAYER, source.stack);
     let branch = branch(&stack, source);
-    let bundle = bundle(shared, source, &stack, &scope, branch.as_ref());
+    let guest = source.written.identity().and_then(|identity| {
+        let own_file = source.env_at.file;
+        let reading = guest::Reading { identity: &identity, site: shared.site, own_file };
+        guest::read(&stack, &reading, &mut claims)
+    });
+    let bundle = bundle(shared, source, &stack, (&scope, guest), branch.as_ref());
     let mistakes = mistakes.into_inner();
     if !mistakes.is_empty() {
         shared.has_mistake.store(true, Ordering::Relaxed);
     }
-    Outcome { bundle, branch, mistakes }
+    Outcome { bundle, branch, claims, mistakes }
 }
 
 fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
@@ -199,7 +208,7 @@ fn bundle(
     shared: &Shared<'_>,
     source: &Source<'_>,
     stack: &View<'_>,
-    scope: &Scope,
+    (scope, guest): (&Scope, Option<ProxmoxDocument>),
     branch: Option<&Branch>,
 ) -> Option<Bundle> {
     let mut overlay = Overlay::default();
@@ -207,13 +216,11 @@ fn bundle(
     files::add(stack, scope, &mut overlay);
     accounts::add(stack, &shared.definitions.keys, &mut overlay);
     system::add(stack, &mut overlay);
-    units::add(stack, &mut overlay);
+    let written = units::add(stack, &mut overlay);
     log_rotation::add(stack, &mut overlay);
     let links = release::add_links(stack, &mut overlay);
-    let identity = source.written.identity();
-    let own: Vec<_> = identity.iter().map(|identity| identity.ip.addr()).collect();
+    let own = source.written.identity().iter().flat_map(Identity::addresses).collect::<Vec<_>>();
     let firewall = firewall::read(stack, &shared.site.management, &own);
-    let guest = identity.and_then(|identity| proxmox::read(stack, &identity, shared.site));
     let origin = branch.map(|branch| release::Origin {
         repo: branch.repo.clone(),
         branch: branch.branch.to_string(),
@@ -229,10 +236,16 @@ fn bundle(
     homes::check(stack, &overlay);
     let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());
     sshd::check(stack, &overlay, &Login { user, own: &own });
-    if guest.as_ref().is_some_and(|guest| !guest.nesting) {
-        units::check_nesting(stack, &overlay);
+    owners::check_secrets(stack, &overlay);
+    let units = units::gather(&overlay, &written);
+    units::check(stack, &overlay, (&units, &written), &Packages::of(&apt));
+    if let Some(options) = guest.as_ref().and_then(ProxmoxDocument::container) {
+        guest::check_mounts(stack, &overlay, &options.mounts);
+        if !options.nesting {
+            units::check_nesting(stack, &units);
+        }
     }
-    let inputs = units::inputs(stack, &overlay, &links);
+    let inputs = units::inputs(&overlay, &units, &links);
     let (guest, firewall, health) = (guest?, firewall?, health?);
     if !shared.wants_bundle() {
         return None;

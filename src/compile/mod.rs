@@ -22,7 +22,7 @@ pub use guest::Branch;
 pub use lock::{Pinned, lock_text};
 pub use report::{Code, Mistake, Report, Told};
 pub use schema::{SchemaOf, keys, reference, schema};
-pub use sections::env_file;
+pub use sections::{env_file, units};
 pub use survey::{Survey, site, survey};
 
 use crate::model::{Bundle, Site, Target};
@@ -150,7 +150,11 @@ impl Workspace {
             };
             sources.par_iter().map(compile).collect::<Vec<_>>()
         });
-        Outcome { guests: guests.into_iter().collect(), mistakes: mistakes.into_inner(), site }
+        let guests: BTreeMap<_, _> = guests.into_iter().collect();
+        let mut mistakes = mistakes.into_inner();
+        let claims = guests.iter().map(|(target, guest)| (target, &guest.claims));
+        identity::check_unique(claims, &mut mistakes);
+        Outcome { site, guests, mistakes }
     }
 
     /// Does something with all guests once their layers are merged.
@@ -165,7 +169,6 @@ impl Workspace {
         let merged = layers::merge(self, &mut mistakes.borrow_mut());
         let stacks = layers::stacks(&merged, &mut mistakes.borrow_mut());
         let written = self.identities(&stacks, &templates, mistakes);
-        identity::check_unique(&written, &mut mistakes.borrow_mut());
         let has_mistake = !self.mistakes.is_empty() || !mistakes.borrow().is_empty();
         let shared = guest::Shared {
             definitions: &self.definitions,

@@ -1,9 +1,11 @@
 //! Overlay and documents → Bundle: every entry with its hash, the manifest with its digest.
 
-use super::sections::overlay::{Item, Overlay};
+use super::sections::{
+    overlay::{Item, Overlay},
+    units::Inputs,
+};
 use crate::model::{
-    Bundle, Bytes, Digest, Entry, EntryPath, GuestPath, Manifest, Part, SecretName, Target,
-    UnitInputs, canonical,
+    Bundle, Bytes, Digest, Entry, EntryPath, Manifest, Part, SecretName, Target, canonical,
 };
 use std::collections::BTreeMap;
 
@@ -13,7 +15,7 @@ pub fn seal(
     payload: Digest,
     documents: Vec<(&str, Vec<u8>)>,
     overlay: Overlay,
-    mut inputs: BTreeMap<GuestPath, UnitInputs>,
+    mut inputs: Inputs,
 ) -> Bundle {
     let mut files = BTreeMap::new();
     let mut entries = BTreeMap::new();
@@ -29,14 +31,14 @@ pub fn seal(
             Item::Directory { access } => Entry::Directory { access },
             Item::Secret { access, encoder, parts } => Entry::Secret { access, encoder, parts },
             Item::File { class, access, bytes } => {
-                let (unit, hash) = (inputs.remove(&on_guest), Bytes::of(&bytes));
+                let (unit, hash) = (inputs.own.remove(&on_guest), Bytes::of(&bytes));
                 files.insert(path.clone(), bytes);
                 Entry::File { class, access, bytes: hash, unit }
             }
         };
         entries.insert(path, entry);
     }
-    let manifest = Manifest { target, payload, entries };
+    let manifest = Manifest { target, payload, entries, units: inputs.foreign };
     Bundle { digest: Digest::of(&canonical::to_bytes(&manifest)), manifest, files }
 }
 

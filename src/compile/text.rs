@@ -1,6 +1,8 @@
 //! A bundle as plain text: for reviewers, diffs and snapshots.
 
-use crate::model::{Access, Bundle, Entry, FileClass, Part, UnitInputs, document};
+use crate::model::{
+    Access, Bundle, Entry, FileClass, Mark, Part, ProxmoxDocument, UnitInputs, creation, document,
+};
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// The files of a bundle as a person reads them: documents with line breaks, secrets by their names. Path to text.
@@ -22,9 +24,30 @@ pub fn files(bundle: &Bundle) -> BTreeMap<String, String> {
     texts
 }
 
-/// A whole bundle in one text.
+/// The name of what `proxmox_calls` tells, among files.
+pub const CALLS: &str = "proxmox calls";
+
+/// The calls of Proxmox's API that make the guest, with a place-holder for what is drawn then. None for a bundle that
+/// another version made.
+pub fn proxmox_calls(bundle: &Bundle) -> Option<String> {
+    let (_, bytes) = bundle.files.iter().find(|(path, _)| path.as_str() == document::PROXMOX)?;
+    let wanted: ProxmoxDocument = serde_json::from_slice(bytes).ok()?;
+    let mark = Mark { target: bundle.manifest.target.clone(), uuid: "UUID".to_owned() };
+    let mut text = String::new();
+    for call in creation(&wanted, &mark) {
+        writeln!(text, "{} {}", call.method, call.path).expect("text takes all");
+        for (key, value) in call.parameters {
+            writeln!(text, "  {key}={}", value.replace('\n', "\\n")).expect("text takes all");
+        }
+    }
+    Some(text)
+}
+
+/// A whole bundle in one text, with what it makes Proxmox do.
 pub fn whole(bundle: &Bundle) -> String {
-    listing(&files(bundle))
+    let mut texts = files(bundle);
+    texts.extend(proxmox_calls(bundle).map(|calls| (CALLS.to_owned(), calls)));
+    listing(&texts)
 }
 
 /// Files one after another, each below its path.
@@ -77,6 +100,10 @@ fn entries(bundle: &Bundle) -> String {
         if let Entry::File { unit: Some(unit), .. } = entry {
             text.push_str(&unit_lines(unit));
         }
+    }
+    for (name, inputs) in &bundle.manifest.units {
+        writeln!(text, "- of a package           {name}").expect("text takes all");
+        text.push_str(&unit_lines(inputs));
     }
     text
 }

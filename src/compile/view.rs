@@ -190,6 +190,17 @@ impl<'a> View<'a> {
         Some(Located { value: *value, at: text.at })
     }
 
+    /// One of the words that the language allows here, as it is written.
+    pub fn one_of(&self, key: &str) -> Option<Located<String>> {
+        let Shape::Word(known) = self.shape_of(key) else { panic!("the language has words here") };
+        let text = self.text(key)?;
+        if known.contains(&text.value.as_str()) {
+            return Some(text);
+        }
+        self.lowering.report(schema::unknown_word(text.at, &text.value, known));
+        None
+    }
+
     /// The same, or the default when the key is not there; none when it is there and wrong.
     pub fn word_or<T: Copy>(
         &self,

@@ -1,6 +1,6 @@
 //! The list of everything in a bundle (format 1, design.md §6).
 
-use super::{Digest, EntryPath, GuestPath, Mode, Owner, SecretName, Target};
+use super::{Digest, EntryPath, GuestPath, Mode, Owner, SecretName, Target, UnitName};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,6 +24,8 @@ pub struct Manifest {
     /// SHA-256 over what does not depend on the env: kind sources, project-level definitions, release tree and commands, packages.
     pub payload: Digest,
     pub entries: BTreeMap<EntryPath, Entry>,
+    /// What units read that packages bring: files of the bundle, whose change restarts or reloads them.
+    pub units: BTreeMap<UnitName, UnitInputs>,
 }
 
 /// One thing in a bundle.
@@ -169,6 +171,8 @@ struct RawManifest {
     env: super::EnvName,
     payload: Digest,
     entries: Vec<RawEntry>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    units: BTreeMap<UnitName, UnitInputs>,
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -223,6 +227,7 @@ impl From<Manifest> for RawManifest {
             env: manifest.target.env,
             payload: manifest.payload,
             entries: manifest.entries.into_iter().map(RawEntry::from).collect(),
+            units: manifest.units,
         }
     }
 }
@@ -367,6 +372,6 @@ impl TryFrom<RawManifest> for Manifest {
             entries.insert(path, entry);
         }
         let target = Target { project: raw.project, env: raw.env };
-        Ok(Self { target, payload: raw.payload, entries })
+        Ok(Self { target, payload: raw.payload, entries, units: raw.units })
     }
 }

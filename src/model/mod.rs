@@ -21,6 +21,8 @@ mod secret;
 #[cfg(feature = "operator")]
 mod site;
 mod transaction;
+#[cfg(feature = "operator")]
+mod unit_text;
 
 pub use databases::{DatabaseServer, DatabasesDocument, OwnedDatabase};
 pub use digest::{Digest, ParseDigestError};
@@ -38,18 +40,24 @@ pub use manifest::{
 };
 pub use mode::{Mode, ParseModeError};
 pub use name::{
-    BranchName, BridgeName, DatabaseName, EnvName, GuestName, KindName, NodeName, Owner,
-    PackageName, ParseNameError, PoolName, ProjectName, SecretName, ServiceName, StorageName,
-    Target, TemplateVolume, UnitName,
+    BranchName, BridgeName, CpuType, DatabaseName, DiskSlot, DomainName, EnvName, GuestName,
+    ImageVolume, InterfaceName, KindName, MountSlot, NodeName, Owner, PackageName, ParseNameError,
+    PoolName, ProjectName, SecretName, ServiceName, StorageName, Target, TemplateVolume, UnitName,
 };
 #[cfg(feature = "operator")]
-pub use observed::{Container, HostKey, Mark, Network, Setting};
+pub use observed::{Container, HostKey, Mark, Setting};
 pub use path::{COMPONENT_BYTES_MAX, EntryPath, GuestPath, PATH_BYTES_MAX, ParsePathError};
 #[cfg(feature = "operator")]
-pub use proxmox::{GuestKind, ParseVmidError, ProxmoxDocument, Vmid};
+pub use proxmox::{
+    Bios, Call, Chipset, ContainerOptions, Disk, DiskSource, GuestKind, MacAddr, MachineOptions,
+    Mount, Network, Notes, Parameters, ParseNotesError, ParseVmidError, ProxmoxDocument, Startup,
+    Vmid, container_creation, creation, gib, property,
+};
 pub use secret::{SecretTag, SecretTags, SecretValue, SecretsVersion};
 #[cfg(feature = "operator")]
 pub use site::{GuestAccess, Site, Trust};
 pub use transaction::{
     Failure, FirewallAction, Nonce, ParseTxError, Phase, Switch, TxId, TxState, UnitActions,
 };
+#[cfg(feature = "operator")]
+pub use unit_text::{UnitLine, unit_commands, unit_lines, unit_words};

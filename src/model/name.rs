@@ -85,6 +85,26 @@ names! {
     /// A container template: a volume of a storage. Source: `ostemplate` in pve-container, `PVE/API2/LXC.pm`.
     TemplateVolume, "container template", "write STORAGE:vztmpl/FILE, as `pveam list STORAGE` shows it",
     |t| t.split_once(":vztmpl/").is_some_and(|(s, file)| storage(s) && word(file, 255, "-_.+~"));
+    /// A cloud image: a volume of a storage. Source: `import-from` in qemu-server, `PVE/API2/Qemu.pm`.
+    ImageVolume, "cloud image", "write STORAGE:import/FILE, with a file that ends in .qcow2, .raw or .vmdk",
+    |t| t.split_once(":import/").is_some_and(|(s, file)| storage(s) && word(file, 255, "-_.+~")
+        && [".qcow2", ".raw", ".vmdk"].iter().any(|end| file.strip_suffix(end).is_some_and(|stem| !stem.is_empty())));
+    /// A further network of a guest. The number is also that of its option in Proxmox, so that no other network changes
+    /// when one comes or goes. Proxmox unplugs only those below 10 from a running container.
+    InterfaceName, "network besides the first", "its name is eth1 to eth9, and says which option of Proxmox it is: net1 to net9",
+    |t| t.strip_prefix("eth").is_some_and(|n| slot(n, 1, 9));
+    /// A mounted volume of a container, by its option in Proxmox. Source: `MAX_MOUNT_POINTS` in pve-container, `LXC/Config.pm`.
+    MountSlot, "mount", "its name is its option in Proxmox, mp0 to mp255",
+    |t| t.strip_prefix("mp").is_some_and(|n| slot(n, 0, 255));
+    /// A further disk of a virtual machine, by its option in Proxmox.
+    DiskSlot, "disk besides the first", "its name is its option in Proxmox, scsi1 to scsi30",
+    |t| t.strip_prefix("scsi").is_some_and(|n| slot(n, 1, 30));
+    /// A CPU type of qemu-server, or one of the cluster's own (`custom-…`).
+    CpuType, "CPU type", "use letters, digits, `-`, `_` or `.`, such as x86-64-v2-AES or host",
+    |t| word(t, 40, "-_.") && t.starts_with(|c: char| c.is_ascii_alphanumeric());
+    /// A DNS domain. Source: RFC 1123 §2.1.
+    DomainName, "domain", "write labels of letters, digits and `-` joined by `.`, such as example.org",
+    |t| t.len() <= 253 && t.split('.').all(|label| word(label, 63, "-") && !label.starts_with('-') && !label.ends_with('-'));
     /// A bridge of a Proxmox host; nothing in it ends the option that it is put into. Source: `pve-bridge-id`, as above.
     BridgeName, "bridge", "write its name, such as vmbr0: 1 to 15 letters, digits, `-`, `_` or `.`",
     |t| word(t, 15, "-_.");
@@ -144,6 +164,23 @@ fn branch(text: &str) -> bool {
         && !text.starts_with('-')
         && !text.ends_with('.')
         && text.split('/').all(part)
+}
+
+/// Whether a text is a number of this range as a computer writes it.
+fn slot(text: &str, low: u8, high: u8) -> bool {
+    text.parse::<u8>().is_ok_and(|n| (low..=high).contains(&n) && n.to_string() == text)
+}
+
+impl InterfaceName {
+    /// Its option in Proxmox.
+    pub fn slot(&self) -> String {
+        self.as_str().replace("eth", "net")
+    }
+
+    /// The interface of an option.
+    pub fn of_slot(slot: &str) -> Option<Self> {
+        format!("eth{}", slot.strip_prefix("net")?).parse().ok()
+    }
 }
 
 fn starts_with_letter(text: &str) -> bool {

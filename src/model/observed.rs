@@ -1,9 +1,15 @@
 //! What Proxmox reports of a guest.
 
-use super::{GuestName, NodeName, ParseNameError, Target, Vmid};
-use ipnet::IpNet;
+use super::{
+    GuestName, InterfaceName, MountSlot, Network, NodeName, ParseNameError, Startup, Target, Vmid,
+};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    str::FromStr,
+};
 
 /// Whose guest this is: the last line of its description in Proxmox, `stackc <project>/<env> <uuid>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,15 +110,26 @@ pub struct Container {
     pub config_digest: String,
     pub hostname: Option<GuestName>,
     pub cores: Option<u32>,
+    /// As Proxmox writes it, for it may be a fraction; none: no limit.
+    pub cpu_limit: Option<String>,
+    pub cpu_units: Option<u32>,
     pub memory_mib: u32,
     pub swap_mib: u32,
     pub disk_gib: u32,
     pub storage: String,
+    /// Volumes besides the first as Proxmox writes them, by their option.
+    pub mounts: BTreeMap<MountSlot, String>,
+    /// `net0`.
     pub network: Network,
-    pub nameserver: Option<IpAddr>,
+    pub networks: BTreeMap<InterfaceName, Network>,
+    pub nameservers: Vec<IpAddr>,
+    pub search_domain: Option<String>,
     pub nesting: bool,
     pub onboot: bool,
+    pub startup: Option<Startup>,
     pub protection: bool,
+    /// The pool that lists it.
+    pub pool: Option<String>,
     pub tags: BTreeSet<String>,
     /// Keys whose value waits for the next start.
     pub pending: BTreeSet<String>,
@@ -120,29 +137,28 @@ pub struct Container {
     pub lock: Option<String>,
 }
 
-/// `net0` of a container.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Network {
-    pub bridge: String,
-    pub hwaddr: Option<String>,
-    pub ip: Option<IpNet>,
-    pub gateway: Option<IpAddr>,
-    pub firewall: bool,
-}
-
 /// One setting of a guest that is to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {
     Hostname(GuestName),
     Cores(u32),
+    CpuLimit(String),
+    CpuUnits(u32),
     MemoryMib(u32),
     SwapMib(u32),
     OnBoot(bool),
+    Startup(Startup),
     Protection(bool),
     Nesting(bool),
-    Nameserver(Option<IpAddr>),
+    Nameservers(Vec<IpAddr>),
+    SearchDomain(String),
     Tags(BTreeSet<String>),
+    /// What people read, above stackc's own lines.
+    Description(String),
+    /// `net0`.
     Network(Network),
+    /// A further network; none: it goes.
+    Interface(InterfaceName, Option<Network>),
     /// Takes a key away, so that Proxmox's own default holds again.
     Unset(&'static str),
 }

@@ -18,6 +18,14 @@ pub enum PlanError {
     )]
     Recreation { target: Target, vmid: crate::model::Vmid, reasons: String },
     #[error(
+        "{target} differs in what this version of stackc does not change: {reasons}; change guest {vmid} in Proxmox, or take the change back"
+    )]
+    ByHand { target: Target, vmid: crate::model::Vmid, reasons: String },
+    #[error(
+        "{target} is a virtual machine: this version of stackc compiles, shows and compares it, and makes containers only"
+    )]
+    Machine { target: Target },
+    #[error(
         "{target} would give the database role {roles} another password while the running app still logs in with the one that it has; put its secret back, name and value, as the live generation has it"
     )]
     Password { target: Target, roles: String },

@@ -1,12 +1,14 @@
 //! The guest's settings in Proxmox: what differs, and when it takes effect.
 
-use crate::model::{Container, Network, ProxmoxDocument, Setting};
-use std::fmt;
+use crate::model::{Container, ContainerOptions, Network, ProxmoxDocument, Setting};
+use std::{collections::BTreeSet, fmt};
 
 /// A setting that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingChange {
     pub setting: Setting,
+    /// What puts it back.
+    pub before: Setting,
     pub from: String,
     pub to: String,
     pub when: When,
@@ -24,143 +26,201 @@ pub enum When {
 
 impl SettingChange {
     /// The setting's name in Proxmox.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         setting_name(&self.setting)
     }
 }
 
 /// A setting's name in texts.
-pub fn setting_name(setting: &Setting) -> &'static str {
+pub fn setting_name(setting: &Setting) -> &str {
     match setting {
         Setting::Hostname(_) => "hostname",
         Setting::Cores(_) => "cores",
+        Setting::CpuLimit(_) => "cpulimit",
+        Setting::CpuUnits(_) => "cpuunits",
         Setting::MemoryMib(_) => "memory",
         Setting::SwapMib(_) => "swap",
         Setting::OnBoot(_) => "onboot",
+        Setting::Startup(_) => "startup",
         Setting::Protection(_) => "protection",
         Setting::Nesting(_) => "nesting",
-        Setting::Nameserver(_) => "nameserver",
+        Setting::Nameservers(_) => "nameserver",
+        Setting::SearchDomain(_) => "searchdomain",
         Setting::Tags(_) => "tags",
+        Setting::Description(_) => "description",
         Setting::Network(_) => "network",
+        Setting::Interface(name, _) => name.as_str(),
         Setting::Unset(key) => key,
     }
 }
 
-/// The same setting with the value that a container has: what puts it back.
-pub fn found_value(setting: &Setting, found: &Container) -> Setting {
-    let unset = |key| Setting::Unset(key);
-    match setting {
-        Setting::Hostname(_) => {
-            found.hostname.clone().map_or_else(|| unset("hostname"), Setting::Hostname)
-        }
-        Setting::Cores(_) => found.cores.map_or_else(|| unset("cores"), Setting::Cores),
-        Setting::MemoryMib(_) => Setting::MemoryMib(found.memory_mib),
-        Setting::SwapMib(_) => Setting::SwapMib(found.swap_mib),
-        Setting::OnBoot(_) => Setting::OnBoot(found.onboot),
-        Setting::Protection(_) => Setting::Protection(found.protection),
-        Setting::Nesting(_) => Setting::Nesting(found.nesting),
-        Setting::Nameserver(_) => Setting::Nameserver(found.nameserver),
-        Setting::Tags(_) => Setting::Tags(found.tags.clone()),
-        Setting::Network(_) => Setting::Network(found.network.clone()),
-        Setting::Unset(key) => unset(key),
-    }
-}
-
 /// Every setting that differs; a setting whose wanted value only waits for the next start does not.
-pub fn setting_changes(wanted: &ProxmoxDocument, found: &Container) -> Vec<SettingChange> {
-    let hostname = found.hostname.clone();
-    let hostname_text = hostname.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
-    let mut list = Vec::new();
-    let mut compare = |differs: bool, setting: Setting, from: String, to: String, when: When| {
+pub fn setting_changes(
+    wanted: &ProxmoxDocument,
+    options: &ContainerOptions,
+    found: &Container,
+) -> Vec<SettingChange> {
+    let mut list = Changes(Vec::new());
+    resources(&mut list, wanted, options, found);
+    conduct(&mut list, wanted, options, found);
+    networks(&mut list, wanted, found);
+    list.0
+}
+
+fn resources(
+    list: &mut Changes,
+    wanted: &ProxmoxDocument,
+    options: &ContainerOptions,
+    found: &Container,
+) {
+    let hostname = (found.hostname.clone(), Some(wanted.hostname.clone()));
+    list.option(When::NextStart, "hostname", hostname, Setting::Hostname);
+    list.option(When::Now, "cores", (found.cores, Some(wanted.cores)), Setting::Cores);
+    let limit = (found.cpu_limit.clone(), wanted.cpu_limit.map(|limit| limit.to_string()));
+    list.option(When::Now, "cpulimit", limit, Setting::CpuLimit);
+    list.option(When::Now, "cpuunits", (found.cpu_units, wanted.cpu_units), Setting::CpuUnits);
+    list.value(When::Now, found.memory_mib, wanted.memory_mib, Setting::MemoryMib, mib);
+    list.value(When::Now, found.swap_mib, options.swap_mib, Setting::SwapMib, mib);
+}
+
+fn conduct(
+    list: &mut Changes,
+    wanted: &ProxmoxDocument,
+    options: &ContainerOptions,
+    found: &Container,
+) {
+    list.value(When::Now, found.onboot, wanted.onboot, Setting::OnBoot, on_off);
+    list.option(When::Now, "startup", (found.startup, wanted.startup), Setting::Startup);
+    list.value(When::Now, found.protection, wanted.protection, Setting::Protection, on_off);
+    list.value(When::NextStart, found.nesting, options.nesting, Setting::Nesting, on_off);
+    // Unset, the guest has the node's own: nothing that a definition says.
+    let nameservers = (found.nameservers.clone(), wanted.nameservers.clone());
+    list.value(When::NextStart, nameservers.0, nameservers.1, Setting::Nameservers, |list| {
+        words(list.iter().map(ToString::to_string))
+    });
+    let domain = wanted.search_domain.as_ref().map(ToString::to_string);
+    let domain = (found.search_domain.clone(), domain);
+    list.option(When::NextStart, "searchdomain", domain, Setting::SearchDomain);
+    let tags = |tags: BTreeSet<String>| words(tags.into_iter());
+    list.value(When::Now, found.tags.clone(), wanted.tags.clone(), Setting::Tags, tags);
+    if let Some(notes) = &wanted.description {
+        let notes = notes.to_string();
+        list.value(When::Now, found.notes.clone(), notes, Setting::Description, |text| {
+            first_line(&text)
+        });
+    }
+}
+
+fn networks(list: &mut Changes, wanted: &ProxmoxDocument, found: &Container) {
+    for name in wanted.networks.keys().chain(found.networks.keys()).collect::<BTreeSet<_>>() {
+        let before = found.networks.get(name).cloned();
+        let after = wanted.networks.get(name).map(|network| on_card(network, before.as_ref()));
+        let texts = network_texts(before.as_ref(), after.as_ref());
+        let setting = |network| Setting::Interface(name.clone(), network);
+        list.add(When::Now, before != after, (setting(before), setting(after)), texts);
+    }
+    let (before, after) = (&found.network, on_card(&wanted.network(), Some(&found.network)));
+    let texts = network_texts(Some(before), Some(&after));
+    let settings = (Setting::Network(before.clone()), Setting::Network(after.clone()));
+    list.add(When::AfterConfirm, *before != after, settings, texts);
+}
+
+/// The wanted network on the card that is there: without its `hwaddr` Proxmox would draw another. What no definition can say
+/// stays as somebody set it, but for an address by DHCP, in whose place there is a fixed one or none.
+fn on_card(wanted: &Network, found: Option<&Network>) -> Network {
+    let Some(found) = found else { return wanted.clone() };
+    let mut others = found.others.clone();
+    others.retain(|key, _| !["ip", "ip6"].contains(&key.as_str()));
+    Network { mac: wanted.mac.or(found.mac), others, ..wanted.clone() }
+}
+
+struct Changes(Vec<SettingChange>);
+
+impl Changes {
+    fn add(
+        &mut self,
+        when: When,
+        differs: bool,
+        (before, setting): (Setting, Setting),
+        (from, to): (String, String),
+    ) {
         if differs {
-            list.push(SettingChange { setting, from, to, when });
+            self.0.push(SettingChange { setting, before, from, to, when });
         }
+    }
+
+    /// A setting that always has a value.
+    fn value<T: Clone + PartialEq>(
+        &mut self,
+        when: When,
+        found: T,
+        wanted: T,
+        setting: fn(T) -> Setting,
+        text: impl Fn(T) -> String,
+    ) {
+        let texts = (text(found.clone()), text(wanted.clone()));
+        self.add(when, found != wanted, (setting(found), setting(wanted)), texts);
+    }
+
+    /// A setting that may be left to Proxmox.
+    fn option<T: Clone + PartialEq + fmt::Display>(
+        &mut self,
+        when: When,
+        key: &'static str,
+        (found, wanted): (Option<T>, Option<T>),
+        setting: fn(T) -> Setting,
+    ) {
+        let text = |value: &Option<T>| value.as_ref().map_or("none".to_owned(), T::to_string);
+        let texts = (text(&found), text(&wanted));
+        let value = |value: Option<T>| value.map_or(Setting::Unset(key), setting);
+        self.add(when, found != wanted, (value(found), value(wanted)), texts);
+    }
+}
+
+/// Two networks in a line each; hardware addresses only where they differ.
+fn network_texts(before: Option<&Network>, after: Option<&Network>) -> (String, String) {
+    let text = |network: Option<&Network>, other: Option<&Network>| {
+        let mac =
+            network.and_then(|n| n.mac).filter(|mac| other.is_some_and(|o| o.mac != Some(*mac)));
+        let mac = mac.map_or_else(String::new, |mac| format!(" ({mac})"));
+        network.map_or_else(|| "none".to_owned(), |network| network_text(network) + &mac)
     };
-    compare(
-        hostname.as_ref() != Some(&wanted.hostname),
-        Setting::Hostname(wanted.hostname.clone()),
-        hostname_text,
-        wanted.hostname.to_string(),
-        When::NextStart,
-    );
-    compare(
-        found.cores != Some(wanted.cores),
-        Setting::Cores(wanted.cores),
-        found.cores.map_or_else(|| "all".to_owned(), |n| n.to_string()),
-        wanted.cores.to_string(),
-        When::Now,
-    );
-    for (from, to, setting) in [
-        (found.memory_mib, wanted.memory_mib, Setting::MemoryMib(wanted.memory_mib)),
-        (found.swap_mib, wanted.swap_mib, Setting::SwapMib(wanted.swap_mib)),
-    ] {
-        compare(from != to, setting, format!("{from} MiB"), format!("{to} MiB"), When::Now);
-    }
-    for (from, to, setting, when) in [
-        (found.onboot, wanted.onboot, Setting::OnBoot(wanted.onboot), When::Now),
-        (found.protection, wanted.protection, Setting::Protection(wanted.protection), When::Now),
-        (found.nesting, wanted.nesting, Setting::Nesting(wanted.nesting), When::NextStart),
-    ] {
-        compare(from != to, setting, on_off(from), on_off(to), when);
-    }
-    compare(
-        // Unset, the guest has the node's own: nothing that a definition says.
-        wanted.nameserver != found.nameserver,
-        Setting::Nameserver(wanted.nameserver),
-        optional(found.nameserver),
-        optional(wanted.nameserver),
-        When::NextStart,
-    );
-    compare(
-        wanted.tags != found.tags,
-        Setting::Tags(wanted.tags.clone()),
-        words(&found.tags),
-        words(&wanted.tags),
-        When::Now,
-    );
-    let network = network(wanted, found);
-    compare(
-        network != found.network,
-        Setting::Network(network.clone()),
-        address(&found.network),
-        address(&network),
-        When::AfterConfirm,
-    );
-    list
+    (text(before, after), text(after, before))
 }
 
-/// The wanted network on the card that is there: without its `hwaddr` Proxmox would draw another.
-fn network(wanted: &ProxmoxDocument, found: &Container) -> Network {
-    Network {
-        bridge: wanted.bridge.clone(),
-        hwaddr: found.network.hwaddr.clone(),
-        ip: Some(wanted.ip),
-        gateway: wanted.gateway,
-        firewall: true,
+/// A network in one line; what most do not have only where there is one.
+fn network_text(network: &Network) -> String {
+    let both = |four: Option<String>, six: Option<String>| {
+        let list: Vec<_> = four.into_iter().chain(six).collect();
+        Some(list.join(" and ")).filter(|text| !text.is_empty())
+    };
+    let addresses = both(network.ip.map(|ip| ip.to_string()), network.ip6.map(|ip| ip.to_string()));
+    let (four, six) = (network.gateway, network.gateway6);
+    let gateways = both(four.map(|ip| ip.to_string()), six.map(|ip| ip.to_string()));
+    let mut line = addresses.unwrap_or_else(|| "no address".to_owned());
+    line.extend(gateways.map(|gateways| format!(" via {gateways}")));
+    line.extend([format!(" on {}", network.bridge)]);
+    for (word, value) in [("vlan", network.vlan), ("mtu", network.mtu)] {
+        line.extend(value.map(|value| format!(" {word} {value}")));
     }
+    line.push_str(if network.firewall { "" } else { " without firewall" });
+    line.extend(network.others.iter().map(|(key, value)| format!(" {key}={value}")));
+    line
 }
 
-fn address(network: &Network) -> String {
-    let firewall = if network.firewall { "" } else { " without firewall" };
-    format!(
-        "{} via {} on {}{firewall}",
-        optional(network.ip),
-        optional(network.gateway),
-        network.bridge
-    )
-}
-
-fn optional<T: fmt::Display>(value: Option<T>) -> String {
-    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+fn mib(mib: u32) -> String {
+    format!("{mib} MiB")
 }
 
 fn on_off(on: bool) -> String {
     if on { "on" } else { "off" }.to_owned()
 }
 
-fn words(tags: &std::collections::BTreeSet<String>) -> String {
-    if tags.is_empty() {
-        return "none".to_owned();
-    }
-    tags.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+fn first_line(text: &str) -> String {
+    words(text.lines().take(1).map(str::to_owned))
+}
+
+fn words(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<_> = words.collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(" ") }
 }

@@ -2,13 +2,13 @@
 
 use super::{
     Documents, FileChange, Live, PlanError, SettingChange, UnitChange, UnitDecision, When, hooks,
-    passwords, setting_changes,
+    passwords, recreation, setting_changes,
     switch::{file_changes, unit_changes},
 };
 use crate::model::{
-    AptDocument, Bundle, Container, DatabaseName, DatabaseServer, Digest, GenerationId, GuestPath,
-    OwnedDatabase, PackageName, ProxmoxDocument, ReleaseDocument, ReleaseId, SecretName,
-    SecretTags, SecretsVersion, Target, UnitName, Vmid, document,
+    AptDocument, Bundle, Container, ContainerOptions, DatabaseName, DatabaseServer, Digest,
+    GenerationId, GuestPath, OwnedDatabase, PackageName, ProxmoxDocument, ReleaseDocument,
+    ReleaseId, SecretName, SecretTags, SecretsVersion, Target, UnitName, Vmid, document,
     protocol::{ObservedGuest, PendingTx},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +50,7 @@ pub enum Step {
     Hooks(Vec<String>),
     Switch,
     Confirm,
-    Network(SettingChange),
+    Network(Box<SettingChange>),
 }
 
 /// What a step does to what runs.
@@ -148,8 +148,8 @@ fn guest_changes(wanted: &Wanted<'_>, live: &Live, plan: &Plan) -> bool {
 }
 
 /// What a new guest is made of, for the one who approves it.
-fn size_of(guest: &ProxmoxDocument) -> String {
-    let template = guest.template.rsplit('/').next().unwrap_or(&guest.template);
+fn size_of(guest: &ProxmoxDocument, options: &ContainerOptions) -> String {
+    let template = options.template.rsplit('/').next().unwrap_or(&options.template);
     format!(
         "{} cores, {} MiB, {} GiB on {}, {} on {}, {template}",
         guest.cores, guest.memory_mib, guest.disk_gib, guest.storage, guest.ip, guest.bridge
@@ -162,16 +162,17 @@ fn provision(
     documents: &Documents,
     container: Option<&Container>,
 ) -> Result<Option<PlannedStep>, PlanError> {
+    let options = recreation::container_of(&plan.target, documents)?;
     let wanted = &documents.proxmox;
     let Some(found) = container else {
-        let cause = format!("there is no guest {}: {}", wanted.vmid, size_of(wanted));
+        let cause = format!("there is no guest {}: {}", wanted.vmid, size_of(wanted, options));
         let stays = "the guest stays when its first activation is undone".to_owned();
         plan.steps.push(step(Step::Create, cause, Effect::Boot, Some(stays)));
         plan.steps.push(step(Step::Start, "it is new".to_owned(), Effect::Boot, None));
         return Ok(None);
     };
-    refuse_recreation(plan, documents, found)?;
-    let (last, now): (Vec<_>, Vec<_>) = setting_changes(wanted, found)
+    recreation::refuse(&plan.target, wanted, options, found)?;
+    let (last, now): (Vec<_>, Vec<_>) = setting_changes(wanted, options, found)
         .into_iter()
         .partition(|change| change.when == When::AfterConfirm);
     plan.waiting = now
@@ -196,31 +197,8 @@ fn provision(
     }
     Ok(last.into_iter().next().map(|change| {
         let cause = format!("the network is {}", change.from);
-        step(Step::Network(change), cause, Effect::Restart, None)
+        step(Step::Network(Box::new(change)), cause, Effect::Restart, None)
     }))
-}
-
-fn refuse_recreation(
-    plan: &Plan,
-    documents: &Documents,
-    found: &Container,
-) -> Result<(), PlanError> {
-    let wanted = &documents.proxmox;
-    let mut reasons = Vec::new();
-    if wanted.storage != found.storage {
-        reasons.push(format!("its disk is on `{}`, not on `{}`", found.storage, wanted.storage));
-    }
-    if wanted.disk_gib < found.disk_gib {
-        reasons.push(format!(
-            "its disk has {} GiB and cannot shrink to {}",
-            found.disk_gib, wanted.disk_gib
-        ));
-    }
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    let (target, vmid) = (plan.target.clone(), found.vmid);
-    Err(PlanError::Recreation { target, vmid, reasons: reasons.join("; ") })
 }
 
 /// Steps on the guest, slow ones first: nothing of them touches what runs before the switch.

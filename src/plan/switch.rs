@@ -127,15 +127,18 @@ fn actions(units: &BTreeMap<UnitName, UnitChange>, daemon_reload: bool) -> UnitA
     }
 }
 
-/// The way back: what came is stopped, what went is started, what changed is restarted.
+/// The way back: what came is stopped, what went is started, what changed is restarted. A socket cannot be restarted while
+/// its service runs, so what stopped together stops together again.
 fn undo_actions(units: &BTreeMap<UnitName, UnitChange>, daemon_reload: bool) -> UnitActions {
     use UnitDecision::{Reload, Restart, Start, Stop, StopThenStart};
+    let mut stop = of(units, &[Start, StopThenStart]);
+    stop.reverse();
     UnitActions {
-        stop: of(units, &[Start]),
+        stop,
         daemon_reload,
         reload: of(units, &[Reload]),
-        restart: of(units, &[Restart, StopThenStart]),
-        start: of(units, &[Stop]),
+        restart: of(units, &[Restart]),
+        start: of(units, &[Stop, StopThenStart]),
     }
 }
 

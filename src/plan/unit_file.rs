@@ -1,5 +1,6 @@
 //! A unit's text as the service manager reads it: the file, then its drop-ins in order of their names (systemd.unit(5)).
 
+use crate::model::{UnitLine, unit_lines};
 use std::collections::BTreeMap;
 
 /// Sections, keys and each key's values in order.
@@ -23,17 +24,13 @@ impl UnitFile {
     }
 
     fn read(&mut self, text: &str) {
-        let mut section = String::new();
-        for line in logical_lines(text) {
-            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-                name.clone_into(&mut section);
-            } else if let Some((key, value)) = line.split_once('=') {
-                let keys = self.sections.entry(section.clone()).or_default();
-                let values = keys.entry(key.trim().to_owned()).or_default();
-                match value.trim() {
-                    "" => values.clear(),
-                    value => values.push(value.to_owned()),
-                }
+        for (_, line) in unit_lines(text) {
+            let UnitLine::Directive { section, key, value } = line else { continue };
+            let values = self.sections.entry(section).or_default().entry(key).or_default();
+            if value.is_empty() {
+                values.clear();
+            } else {
+                values.push(value);
             }
         }
     }
@@ -68,27 +65,4 @@ impl UnitFile {
         all.retain(|(s, k)| self.values(s, k) != other.values(s, k));
         all
     }
-}
-
-/// Lines without comments and blanks, a trailing backslash joining a line to the next.
-fn logical_lines(text: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut open = String::new();
-    for line in text.lines() {
-        let trimmed = line.trim();
-        if trimmed.starts_with(['#', ';']) || (trimmed.is_empty() && open.is_empty()) {
-            continue;
-        }
-        if let Some(part) = trimmed.strip_suffix('\\') {
-            open.push_str(part);
-            open.push(' ');
-            continue;
-        }
-        open.push_str(trimmed);
-        lines.push(std::mem::take(&mut open));
-    }
-    if !open.is_empty() {
-        lines.push(open);
-    }
-    lines
 }

@@ -71,7 +71,7 @@ pub fn watched_units(manifest: &Manifest) -> BTreeSet<UnitName> {
 
 /// Units that run where a bundle with this manifest is live: those that it enables, and Debian's own.
 pub(super) fn expected_active(manifest: &Manifest) -> BTreeSet<UnitName> {
-    let units = of_manifest(manifest).into_iter().filter(|(_, unit)| unit.enabled || !unit.own);
+    let units = of_manifest(manifest).into_iter().filter(|(_, unit)| unit.enabled || !unit.own());
     let mut active: BTreeSet<UnitName> = units.map(|(name, _)| name).collect();
     active.extend(READERS.iter().filter_map(|(_, unit, _)| unit.parse().ok()));
     active
@@ -91,14 +91,25 @@ struct Unit {
     /// The file first, then the drop-ins in order.
     paths: Vec<GuestPath>,
     inputs: UnitInputs,
-    /// Whether the generation has the unit's file, not only drop-ins for somebody else's.
-    own: bool,
+    brings: Brings,
     enabled: bool,
     /// Whether the generation keeps it from being started at all.
     masked: bool,
 }
 
-/// Every unit that a generation defines, enables or has drop-ins for.
+/// What a generation brings of a unit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Brings {
+    /// Links and drop-ins at most: the unit is somebody else's.
+    #[default]
+    Additions,
+    /// Files that it reads; the unit is a package's.
+    Files,
+    /// The unit itself.
+    Unit,
+}
+
+/// Every unit that a generation defines, enables, has drop-ins for, or has files for.
 fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
     let mut units: BTreeMap<UnitName, Unit> = BTreeMap::new();
     for (path, entry) in manifest.overlay() {
@@ -107,7 +118,7 @@ fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
             (None, Entry::File { unit: inputs, .. }) => {
                 let Ok(name) = rest.parse::<UnitName>() else { continue };
                 let unit = units.entry(name).or_default();
-                unit.own = true;
+                unit.brings = Brings::Unit;
                 unit.paths.insert(0, path.clone());
                 unit.add(inputs.as_ref());
             }
@@ -130,10 +141,28 @@ fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
             _ => {}
         }
     }
+    for (name, inputs) in &manifest.units {
+        let unit = units.entry(name.clone()).or_default();
+        unit.brings = unit.brings.max(Brings::Files);
+        unit.add(Some(inputs));
+    }
     units
 }
 
 impl Unit {
+    fn own(&self) -> bool {
+        self.brings == Brings::Unit
+    }
+
+    fn named(&self) -> bool {
+        self.brings == Brings::Files
+    }
+
+    /// What is told where the generation no longer has anything of a package's unit.
+    fn what_goes(&self) -> &'static str {
+        if self.paths.is_empty() { "its files go" } else { "its drop-ins go" }
+    }
+
     fn add(&mut self, inputs: Option<&UnitInputs>) {
         let Some(inputs) = inputs else { return };
         self.inputs.restart.extend(inputs.restart.clone());
@@ -166,10 +195,17 @@ pub(super) fn decide(
     let new_texts = unit_texts(wanted);
     let mut decided = BTreeMap::new();
     for (name, old) in &old_units {
-        let goes = old.own && !new_units.get(name).is_some_and(|unit| unit.own);
+        let goes = old.own() && !new_units.get(name).is_some_and(Unit::own);
         let stops = || old.text(&live.unit_texts).flag("Unit", "X-StopOnRemoval") != Some(false);
         if goes && is_active(states, name) && stops() {
             decided.insert(name.clone(), change(UnitDecision::Stop, "its file goes"));
+        }
+        let is_left = !old.own() && !new_units.contains_key(name) && is_active(states, name);
+        if is_left && (old.named() || !old.paths.is_empty()) {
+            // A package's unit stays, and reads its own files again.
+            let decision = restart_kind(name, &old.text(&live.unit_texts));
+            let left = decision.map(|decision| change(decision, old.what_goes()));
+            decided.extend(left.map(|change| (name.clone(), change)));
         }
     }
     for (name, new) in &new_units {
@@ -188,7 +224,7 @@ pub(super) fn decide(
         let pair = Pair { name, old, new, old_text: &old_text, new_text: &new_text };
         decided.extend(pair.decide(differences, states).map(|c| (name.clone(), c)));
     }
-    with_sockets(&mut decided, &new_units, states);
+    with_sockets(&mut decided, &new_units, &new_texts, states);
     for (name, change) in readers(differences.files, states) {
         decided.entry(name).or_insert(change);
     }
@@ -201,11 +237,20 @@ fn appears(
     text: &UnitFile,
     states: &BTreeMap<UnitName, UnitState>,
 ) -> Option<UnitChange> {
-    if is_active(states, name) && !unit.paths.is_empty() {
-        let cause = if unit.own { "it runs by another file" } else { "it gets drop-ins" };
-        return Some(change(restart_kind(name, text)?, cause));
+    if is_active(states, name) {
+        if !unit.paths.is_empty() {
+            let cause = if unit.own() { "it runs by another file" } else { "it gets drop-ins" };
+            return Some(change(restart_kind(name, text)?, cause));
+        }
+        if unit.named() {
+            let reload = unit.inputs.restart.is_empty() && unit.inputs.secrets.is_empty();
+            let decision = if reload { UnitDecision::Reload } else { restart_kind(name, text)? };
+            return Some(change(decision, "it gets files"));
+        }
+        return None;
     }
-    (unit.enabled && !is_active(states, name)).then(|| change(UnitDecision::Start, "it is new"))
+    // What a package would have started was held back while it was installed.
+    (unit.enabled || unit.named()).then(|| change(UnitDecision::Start, "it is new"))
 }
 
 /// A unit in both generations.
@@ -305,10 +350,13 @@ fn restart_kind(name: &UnitName, text: &UnitFile) -> Option<UnitDecision> {
 fn with_sockets(
     decided: &mut BTreeMap<UnitName, UnitChange>,
     units: &BTreeMap<UnitName, Unit>,
+    texts: &BTreeMap<GuestPath, String>,
     states: &BTreeMap<UnitName, UnitState>,
 ) {
-    for name in units.keys().filter(|name| is_a(name, "socket")) {
-        let service = name.as_str().trim_end_matches("socket").to_owned() + "service";
+    for (name, unit) in units.iter().filter(|(name, _)| is_a(name, "socket")) {
+        let own = || name.as_str().trim_end_matches("socket").to_owned() + "service";
+        let text = unit.text(texts);
+        let service = text.value("Socket", "Service").map_or_else(own, str::to_owned);
         let Ok(service) = service.parse::<UnitName>() else { continue };
         let restarts = |name| {
             decided.get(name).is_some_and(|c| {

@@ -1,7 +1,7 @@
 //! Requests and answers: the envelope, the texts of errors, retries of what may be retried.
 
 use super::{ProxmoxError, tls};
-use crate::model::{SecretName, SecretValue, Site, Trust};
+use crate::model::{Parameters, SecretName, SecretValue, Site, Trust};
 use reqwest::{Certificate, Client, Method, Response, header};
 use serde_json::Value;
 use std::{error::Error, io, thread, time::Duration};
@@ -22,8 +22,6 @@ const GET_PAUSES: [Duration; 4] = [
     Duration::from_secs(3),
     Duration::from_secs(8),
 ];
-
-pub(super) type Parameters = Vec<(String, String)>;
 
 /// The HTTP side: one token, one base URL.
 #[derive(Clone)]

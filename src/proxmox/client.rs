@@ -1,12 +1,9 @@
 //! The real Proxmox.
 
-use super::{
-    Neighbour, Proxmox, ProxmoxError,
-    api::{Api, Parameters},
-    preflight, read, task, write,
-};
+use super::{Neighbour, Proxmox, ProxmoxError, api::Api, preflight, read, task, write};
 use crate::model::{
-    Container, HostKey, Mark, NodeName, ProxmoxDocument, SecretValue, Setting, Site, Vmid,
+    Container, HostKey, Mark, NodeName, Parameters, ProxmoxDocument, SecretValue, Setting, Site,
+    Vmid, container_creation,
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -116,15 +113,16 @@ impl Proxmox for ProxmoxClient {
             path: "/cluster/resources".to_owned(),
             what: format!("node `{node}`"),
         })?;
+        let pool = resource["pool"].as_str().map(str::to_owned);
         let found = self.read(&node, vmid)?;
         if found.lock.as_deref() != Some("create") {
-            return Ok(Some(found));
+            return Ok(Some(Container { pool, ..found }));
         }
         // While it is being created its configuration shows nothing but the lock.
         self.settle_creation(&node, vmid)?;
         match self.read(&node, vmid) {
             Err(error) if error.says("does not exist") => Ok(None),
-            found => found.map(Some),
+            found => Ok(Some(Container { pool, ..found? })),
         }
     }
 
@@ -160,8 +158,11 @@ impl Proxmox for ProxmoxClient {
         if self.adopt(wanted, mark)? {
             return Ok(());
         }
+        let Some(options) = wanted.container() else {
+            return Err(ProxmoxError::Machine { vmid: wanted.vmid });
+        };
         let (node, what) = (&wanted.node, format!("create guest {}", wanted.vmid));
-        let parameters = write::create(wanted, mark);
+        let parameters = container_creation(wanted, options, mark);
         match self.run(node, &Method::POST, &format!("/nodes/{node}/lxc"), &parameters, &what) {
             Err(error) if error.outcome_unknown() || error.says("already exists") => {
                 if self.adopt(wanted, mark)? { Ok(()) } else { Err(error) }
@@ -173,21 +174,18 @@ impl Proxmox for ProxmoxClient {
     fn introduce(&mut self, wanted: &ProxmoxDocument) -> Result<Container, ProxmoxError> {
         let gone = || ProxmoxError::Gone { vmid: wanted.vmid, node: wanted.node.clone() };
         let found = self.container(wanted.vmid)?.ok_or_else(gone)?;
-        let Some(mark) = found.mark.clone() else { return Err(taken(&found)) };
+        if found.mark.is_none() {
+            return Err(taken(&found));
+        }
         if found.host_key.is_none() {
             let key = self.host_key(&found.node, found.vmid)?;
-            let tags = write::join(&wanted.tags);
-            let description = write::description(&found, &key, &mark);
-            self.put(
-                &found,
-                vec![("description".to_owned(), description), ("tags".to_owned(), tags)],
-            )?;
+            self.put(&found, write::introduction(&found, key, &wanted.tags))?;
         }
         self.container(wanted.vmid)?.ok_or_else(gone)
     }
 
     fn set(&mut self, container: &Container, settings: &[Setting]) -> Result<(), ProxmoxError> {
-        self.put(container, write::parameters(settings))
+        self.put(container, write::parameters(container, settings))
     }
 
     fn grow(&mut self, container: &Container, disk_gib: u32) -> Result<(), ProxmoxError> {

@@ -38,6 +38,10 @@ pub enum ProxmoxError {
     #[error("guest {vmid} has disappeared from node `{node}`")]
     Gone { vmid: Vmid, node: NodeName },
     #[error(
+        "guest {vmid} is to be a virtual machine, and this version of stackc makes containers only"
+    )]
+    Machine { vmid: Vmid },
+    #[error(
         "no ed25519 host key in the logs of the tasks that created guest {vmid}; add the line `stackc-hostkey SHA256:…` (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub on the guest) above the last line of its description"
     )]
     NoHostKey { vmid: Vmid },

@@ -4,6 +4,7 @@ use super::{ProxmoxError, api::Api};
 use crate::model::ProxmoxDocument;
 use serde_json::Value;
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr, TcpStream},
     process::{Command, Stdio},
     time::Duration,
@@ -27,18 +28,17 @@ pub(super) fn obstacles(api: &Api, wanted: &ProxmoxDocument) -> Result<Vec<Strin
         return Ok(vec![format!("there is no node `{node}`; this cluster has {known}")]);
     }
     let storages = names(&api.get(&format!("/nodes/{node}/storage"))?, "storage");
-    if !storages.contains(&wanted.storage) {
-        found.push(format!(
-            "node `{node}` has no storage `{}`; it has {}",
-            wanted.storage,
-            storages.join(", ")
-        ));
-    }
+    let absent = |storage: &&str| !storages.iter().any(|known| known == *storage);
+    found.extend(storages_of(wanted).into_iter().filter(absent).map(|storage| {
+        format!("node `{node}` has no storage `{storage}`; it has {}", storages.join(", "))
+    }));
     let bridges = names(&api.get(&format!("/nodes/{node}/network"))?, "iface");
-    if !bridges.contains(&wanted.bridge) {
-        found.push(format!("node `{node}` has no bridge `{}`", wanted.bridge));
-    }
+    let more = wanted.networks.values().map(|network| &network.bridge);
+    let used: BTreeSet<_> = more.chain([&wanted.bridge]).collect();
+    let absent = used.into_iter().filter(|bridge| !bridges.contains(bridge));
+    found.extend(absent.map(|bridge| format!("node `{node}` has no bridge `{bridge}`")));
     found.extend(missing_template(api, wanted, &storages)?);
+    found.extend(missing_pool(api, wanted)?);
     Ok(found)
 }
 
@@ -47,7 +47,8 @@ fn missing_template(
     wanted: &ProxmoxDocument,
     storages: &[String],
 ) -> Result<Option<String>, ProxmoxError> {
-    let (node, template) = (&wanted.node, &wanted.template);
+    let Some(options) = wanted.container() else { return Ok(None) };
+    let (node, template) = (&wanted.node, &options.template);
     let Some((storage, _)) = template.split_once(':') else {
         return Ok(Some(format!("`{template}` is no volume id: STORAGE:vztmpl/FILE is one")));
     };
@@ -59,6 +60,13 @@ fn missing_template(
     Ok((!there.contains(template)).then(|| {
         format!("there is no template `{template}`; fetch it on the node with `pveam download`")
     }))
+}
+
+fn missing_pool(api: &Api, wanted: &ProxmoxDocument) -> Result<Option<String>, ProxmoxError> {
+    let Some(pool) = &wanted.pool else { return Ok(None) };
+    // Only those of which the token has Pool.Audit are listed.
+    let is_there = names(&api.get("/pools")?, "poolid").contains(pool);
+    Ok((!is_there).then(|| format!("there is no pool `{pool}` that the API token may see")))
 }
 
 /// The privileges that creating and running a guest takes (pve/facts: measured one by one).
@@ -82,13 +90,21 @@ fn missing_privileges(granted: &Value, wanted: &ProxmoxDocument) -> Vec<String> 
         })
         .map(|p| format!("the API token lacks the privilege {p} on {guest}"))
         .collect();
-    let storage = format!("/storage/{}", wanted.storage);
-    if !holds(granted, &storage, "Datastore.AllocateSpace") {
-        missing.push(format!(
-            "the API token lacks the privilege Datastore.AllocateSpace on {storage}"
-        ));
+    for storage in storages_of(wanted) {
+        let storage = format!("/storage/{storage}");
+        if !holds(granted, &storage, "Datastore.AllocateSpace") {
+            missing.push(format!(
+                "the API token lacks the privilege Datastore.AllocateSpace on {storage}"
+            ));
+        }
     }
     missing
+}
+
+/// Where the guest's volumes go.
+fn storages_of(wanted: &ProxmoxDocument) -> BTreeSet<&str> {
+    let mounts = wanted.container().into_iter().flat_map(|options| options.mounts.values());
+    mounts.map(|mount| mount.storage.as_str()).chain([wanted.storage.as_str()]).collect()
 }
 
 /// Whether a privilege holds at a path: there, or granted with propagation above it.

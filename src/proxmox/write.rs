@@ -1,12 +1,11 @@
 //! Definitions in Proxmox's own words.
 
-use super::api::Parameters;
-use crate::model::{Container, HostKey, Mark, Network, ProxmoxDocument, Setting};
+use crate::model::{Container, HostKey, Mark, Parameters, Setting, property::digit};
 use std::collections::BTreeSet;
 
 /// Settings as parameters of `PUT …/config`; whatever is taken away stands in one `delete`, separated by commas.
-pub(super) fn parameters(settings: &[Setting]) -> Parameters {
-    let all = settings.iter().map(parameter);
+pub(super) fn parameters(container: &Container, settings: &[Setting]) -> Parameters {
+    let all = settings.iter().map(|setting| parameter(container, setting));
     let (gone, mut set): (Parameters, Parameters) = all.partition(|(key, _)| key == "delete");
     if !gone.is_empty() {
         let keys: Vec<String> = gone.into_iter().map(|(_, key)| key).collect();
@@ -15,97 +14,60 @@ pub(super) fn parameters(settings: &[Setting]) -> Parameters {
     set
 }
 
-fn parameter(setting: &Setting) -> (String, String) {
+fn parameter(container: &Container, setting: &Setting) -> (String, String) {
     let pair = |key: &str, value: String| (key.to_owned(), value);
     match setting {
         Setting::Hostname(name) => pair("hostname", name.to_string()),
         Setting::Cores(n) => pair("cores", n.to_string()),
+        Setting::CpuLimit(limit) => pair("cpulimit", limit.clone()),
+        Setting::CpuUnits(n) => pair("cpuunits", n.to_string()),
         Setting::MemoryMib(n) => pair("memory", n.to_string()),
         Setting::SwapMib(n) => pair("swap", n.to_string()),
         Setting::OnBoot(on) => pair("onboot", digit(*on)),
+        Setting::Startup(startup) => pair("startup", startup.to_string()),
         Setting::Protection(on) => pair("protection", digit(*on)),
         Setting::Nesting(on) => pair("features", format!("nesting={}", digit(*on))),
-        Setting::Nameserver(Some(address)) => pair("nameserver", address.to_string()),
-        Setting::Nameserver(None) => pair("delete", "nameserver".to_owned()),
+        Setting::Nameservers(list) if list.is_empty() => pair("delete", "nameserver".to_owned()),
+        Setting::Nameservers(list) => {
+            let list: Vec<_> = list.iter().map(ToString::to_string).collect();
+            pair("nameserver", list.join(" "))
+        }
+        Setting::SearchDomain(domain) => pair("searchdomain", domain.clone()),
         Setting::Tags(tags) => pair("tags", join(tags)),
         Setting::Unset(key) => pair("delete", (*key).to_owned()),
-        Setting::Network(network) => pair("net0", net0(network)),
-    }
-}
-
-/// The create call: everything but tags, which need the guest to exist (pool ACLs), and without `start=1`.
-pub(super) fn create(wanted: &ProxmoxDocument, mark: &Mark) -> Parameters {
-    let mut parameters: Parameters = [
-        ("vmid", wanted.vmid.to_string()),
-        ("hostname", wanted.hostname.to_string()),
-        ("ostemplate", wanted.template.clone()),
-        ("rootfs", format!("{}:{}", wanted.storage, wanted.disk_gib)),
-        ("cores", wanted.cores.to_string()),
-        ("memory", wanted.memory_mib.to_string()),
-        ("swap", wanted.swap_mib.to_string()),
-        ("net0", net0(&network(wanted))),
-        // Its default differs between Proxmox 8 and 9.
-        ("unprivileged", "1".to_owned()),
-        ("onboot", digit(wanted.onboot)),
-        ("protection", digit(wanted.protection)),
-        ("description", mark.to_string()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .to_vec();
-    let mut also = |key: &str, value: String| parameters.push((key.to_owned(), value));
-    if wanted.nesting {
-        // An empty `features` is refused to tokens; so it is sent only with something in it.
-        also("features", "nesting=1".to_owned());
-    }
-    if let Some(address) = wanted.nameserver {
-        also("nameserver", address.to_string());
-    }
-    if let Some(pool) = &wanted.pool {
-        also("pool", pool.clone());
-    }
-    if !wanted.ssh_public_keys.is_empty() {
-        also("ssh-public-keys", wanted.ssh_public_keys.join("\n"));
-    }
-    parameters
-}
-
-fn network(wanted: &ProxmoxDocument) -> Network {
-    Network {
-        bridge: wanted.bridge.clone(),
-        hwaddr: None,
-        ip: Some(wanted.ip),
-        gateway: wanted.gateway,
-        firewall: true,
-    }
-}
-
-/// `hwaddr` is left out only at creation: a PUT without it would draw a new MAC address.
-fn net0(network: &Network) -> String {
-    let mut text = format!("name=eth0,bridge={}", network.bridge);
-    text.push_str(if network.firewall { ",firewall=1" } else { "" });
-    for (key, value) in [
-        ("gw", network.gateway.map(|gateway| gateway.to_string())),
-        ("hwaddr", network.hwaddr.clone()),
-        ("ip", network.ip.map(|ip| ip.to_string())),
-    ] {
-        if let Some(value) = value {
-            text = format!("{text},{key}={value}");
+        Setting::Description(notes) => pair("description", description(container, notes)),
+        Setting::Network(network) => pair("net0", network.of_container("eth0")),
+        Setting::Interface(name, Some(network)) => {
+            pair(&name.slot(), network.of_container(name.as_str()))
         }
+        Setting::Interface(name, None) => pair("delete", name.slot()),
     }
-    text
 }
 
-/// A description: the operators' notes, then the host key's line, then the mark.
-pub(super) fn description(container: &Container, host_key: &HostKey, mark: &Mark) -> String {
-    let notes =
-        if container.notes.is_empty() { String::new() } else { format!("{}\n\n", container.notes) };
-    format!("{notes}{}\n{mark}", host_key.line())
+/// The whole description of a guest that is ours: notes, then the host key's line, then the mark.
+fn description(container: &Container, notes: &str) -> String {
+    let own = [
+        container.host_key.as_ref().map(HostKey::line),
+        container.mark.as_ref().map(Mark::to_string),
+    ];
+    let own: Vec<_> = own.into_iter().flatten().collect();
+    let notes = Some(notes.to_owned()).filter(|notes| !notes.is_empty());
+    notes.into_iter().chain([own.join("\n")]).collect::<Vec<_>>().join("\n\n")
 }
 
-pub(super) fn join(tags: &BTreeSet<String>) -> String {
+/// What a fresh guest lacks: its host key's line in the description, and its tags.
+pub(super) fn introduction(
+    container: &Container,
+    host_key: HostKey,
+    tags: &BTreeSet<String>,
+) -> Parameters {
+    let known = Container { host_key: Some(host_key), ..container.clone() };
+    parameters(
+        &known,
+        &[Setting::Description(container.notes.clone()), Setting::Tags(tags.clone())],
+    )
+}
+
+fn join(tags: &BTreeSet<String>) -> String {
     tags.iter().map(String::as_str).collect::<Vec<_>>().join(";")
-}
-
-fn digit(on: bool) -> String {
-    u8::from(on).to_string()
 }

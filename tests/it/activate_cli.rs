@@ -11,6 +11,8 @@ use stackc::{
 };
 use std::{collections::BTreeSet, fs, process::Command};
 
+const PUBLIC_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDbtRAxwEjxOAwx5pQ7xSP0lYWlYOjf7TqM1jM5OLNrZ ops";
 const TEMPLATE: &str = "local:vztmpl/debian-12.tar.zst";
 
 /// A cluster with nothing on it, for a token that may do everything.
@@ -48,7 +50,7 @@ pub fn made(pve: &Pve) -> (tempfile::TempDir, Utf8PathBuf) {
     let top = Utf8Path::from_path(dir.path()).expect("UTF-8").to_owned();
     fs::write(top.join("ca.pem"), &pve.ca).expect("writable");
     fs::write(top.join("key"), "no key").expect("writable");
-    fs::write(top.join("key.pub"), "ssh-ed25519 AAAA ops").expect("writable");
+    fs::write(top.join("key.pub"), PUBLIC_KEY).expect("writable");
     let lab: Lab = serde_json::from_value(json!({
         "name": "x", "url": pve.url, "ca_file": top.join("ca.pem"),
         "token": "root@pam!stackc=00000000-0000-0000-0000-000000000000", "node": "pve",
@@ -117,4 +119,37 @@ fn an_activation_names_its_guests_or_says_all() {
     assert_eq!(errors, "error: --all means every guest: name some, or say --all, not both\n");
     let (code, _, errors) = stackc(nowhere, &["rollback"]);
     assert_eq!((code, errors.as_str()), (Some(2), "error: name the guests to roll back\n"));
+}
+
+#[test]
+fn a_virtual_machine_is_built_shown_and_compared_and_no_plan_touches_it() {
+    let pve = Pve::start(empty_cluster);
+    let (_dir, workspace) = made(&pve);
+    let definition = "[project]\nkind = \"base\"\nguest.kind = \"qemu\"\nguest.image = \"local:import/debian.qcow2\"\n\
+                      [envs.dev]\nname = \"box-dev\"\nvmid = 900\nip = \"10.213.7.90/24\"\n";
+    fs::write(workspace.join("stacks/box.toml"), definition).expect("writable");
+    let (code, _, errors) = stackc(&workspace, &["build", "box/dev"]);
+    assert_eq!(code, Some(0), "{errors}");
+    let (code, shown, errors) = stackc(&workspace, &["show", "box/dev", "--file", "proxmox"]);
+    assert_eq!(code, Some(0), "{errors}");
+    for part in ["POST /nodes/pve/qemu", "import-from=local:import/debian.qcow2", "\"qemu\": {"] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    fs::write(
+        workspace.join("stacks/box.toml"),
+        format!("{definition}guest.cores = 7\nguest.bios = \"ovmf\"\n"),
+    )
+    .expect("writable");
+    let (code, changed, errors) = stackc(&workspace, &["diff", "box/dev"]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(
+        changed.contains("proxmox\n  ~ cores: 2 -> 7\n  ~ kind.qemu.bios: seabios -> ovmf\n"),
+        "{changed}"
+    );
+    for arguments in [["plan", "box/dev"].as_slice(), &["activate", "box/dev", "--yes"]] {
+        let (code, _, errors) = stackc(&workspace, arguments);
+        assert_eq!(code, Some(3), "{errors}");
+        assert!(errors.contains("box/dev is a virtual machine: this version"), "{errors}");
+    }
+    assert!(pve.calls().is_empty(), "it is refused before Proxmox is asked");
 }

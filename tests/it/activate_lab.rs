@@ -1,6 +1,6 @@
 //! An activation's whole life on a real guest of a real lab: created, changed, undone, rolled back, left alone.
 
-use crate::handmade::{self, Stack};
+use crate::handmade::{self, Stack, name};
 use camino::{Utf8Path, Utf8PathBuf};
 use stackc::{
     activate::{
@@ -8,7 +8,7 @@ use stackc::{
     },
     lab::{self, Lab, Place},
     model::{
-        Bundle, GenerationId, GuestAccess, SecretValue, Site, Trust,
+        Bundle, GenerationId, GuestAccess, ProxmoxDocument, SecretValue, Site, Startup, Trust,
         protocol::{FetchRequest, Identity, News},
     },
     plan::text,
@@ -144,7 +144,7 @@ impl Operator {
         let container = container.expect("Proxmox answers").expect("the guest is there");
         let mark = container.mark.expect("it is marked");
         let door = Door {
-            address: documents.proxmox.ip.addr(),
+            address: documents.proxmox.ip.addr().into(),
             uuid: mark.uuid.clone(),
             host_key: container.host_key.expect("its key is pinned"),
             access: self.access.clone(),
@@ -220,4 +220,44 @@ fn a_stack_is_created_changed_undone_rolled_back_and_left_alone() {
     let rotated = operator.activate(&one, "second").expect("a new secret is a new generation");
     assert!(rotated.generation > rolled.generation);
     assert!(read(&own.lab, 101, "/etc/web.env").contains("PASSWORD=second"));
+}
+
+/// Every setting that a lab's guests can have.
+fn with_settings(wanted: &mut ProxmoxDocument) {
+    wanted.cpu_limit = std::num::NonZeroU32::new(1);
+    wanted.cpu_units = Some(50);
+    wanted.nameservers = vec![[192, 0, 2, 53].into(), [192, 0, 2, 54].into()];
+    wanted.search_domain = Some(name("example.org"));
+    wanted.onboot = false;
+    wanted.startup = Some(Startup { order: Some(2), up_seconds: Some(5), down_seconds: None });
+    wanted.description = Some(name("Orders.\n\nAsk first."));
+    wanted.mtu = Some(1400);
+    wanted.mac = Some(name("BC:24:11:0A:0B:0C"));
+    wanted.tags = ["shop".to_owned(), "dev".to_owned()].into();
+}
+
+#[test]
+fn a_container_has_its_settings_from_the_start_and_loses_them_by_a_change() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: a lab needs root");
+        return;
+    }
+    let own = OwnLab::up(&format!("set{}", std::process::id() % 10_000));
+    let operator = Operator::of(&own.lab);
+    let stack = Stack { lab: Some(own.lab.clone()), address: own.address(101), ..Stack::default() };
+    let (rich, plain) = (handmade::with_guest(&stack, with_settings), handmade::bundle(&stack));
+
+    operator.activate(&rich, "first").expect("the guest is made");
+    assert!(operator.plan_is_empty(&rich, "first"), "all was sent when it was made");
+    let resolver = read(&own.lab, 101, "/etc/resolv.conf");
+    assert!(
+        resolver.contains("search example.org\nnameserver 192.0.2.53\nnameserver 192.0.2.54\n"),
+        "{resolver}"
+    );
+    assert_eq!(read(&own.lab, 101, "/sys/class/net/eth0/address"), "bc:24:11:0a:0b:0c\n");
+
+    operator.activate(&plain, "first").expect("its settings are taken away");
+    assert!(operator.plan_is_empty(&plain, "first"), "none is left, and the card is the same");
+    operator.activate(&rich, "first").expect("its settings come back");
+    assert!(operator.plan_is_empty(&rich, "first"), "all was sent to the guest that is there");
 }

@@ -71,6 +71,11 @@ fn databases_become_documents_or_units_and_hooks_a_document() {
     case("databases_and_hooks");
 }
 
+#[test]
+fn units_and_cron_tables_compile_to_this() {
+    case("units");
+}
+
 pub fn case(name: &str) {
     let folder = cases().join(name);
     let compiled = compiled(&sources(&folder));
@@ -301,7 +306,7 @@ fn bundle_with(script: Vec<u8>) -> Bundle {
     ]);
     let target =
         Target { project: "shop".parse().expect("a name"), env: "dev".parse().expect("a name") };
-    let manifest = Manifest { target, payload: Digest::of(b""), entries };
+    let manifest = Manifest { target, payload: Digest::of(b""), entries, units: BTreeMap::new() };
     let digest = Digest::of(&canonical::to_bytes(&manifest));
     Bundle {
         digest,
@@ -434,14 +439,14 @@ fn a_template_that_loops_and_sets_makes_what_it_made_without_limits() {
                 {%- set x = 1 if env == 'dev' else 2 -%} {{ x }}|{% set y = [x, 'b'] | join(sep='-') %}{{ y }}|\
                 {{ 'a\n\nb' | indent(width=2) }}|{{ 'aXa' | replace(from='a', to='bb') }}";
     let mut sources = sources(root());
-    let unit = format!("[Service]\n# {text}\n");
-    sources.files.insert("templates/node-app/backend.service.tera".to_owned(), unit.into());
+    let script = format!("#!/bin/sh\n# {text}\n");
+    sources.files.insert("templates/app/deploy_app.sh.tera".to_owned(), script.into());
     let compiled = compiled(&sources);
     let (_, shop) =
         compiled.guests.iter().find(|(t, _)| t.to_string() == "shop/dev").expect("there");
-    let path = "rootfs/etc/systemd/system/app-backend.service".parse().expect("a path");
+    let path = "rootfs/usr/local/bin/deploy_app.sh".parse().expect("a path");
     let made = String::from_utf8_lossy(&shop.files[&path]).into_owned();
-    assert_eq!(made, "[Service]\n# 12| 1 |1|1-b|a\n\n  b|bbXbb\n");
+    assert_eq!(made, "#!/bin/sh\n# 12| 1 |1|1-b|a\n\n  b|bbXbb\n");
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn a_change_is_shown_file_by_file_and_without_secrets() {
     let diff = stackc(folder.path()).args(["diff", "shop/dev", "--exit-code"]).assert().code(10);
     let diff = text(&diff.get_output().stdout);
     assert!(diff.contains("+-A ufw-user-input -p tcp --dport 3002 -j ACCEPT"), "{diff}");
-    assert!(diff.contains("+Environment=NODE_ENV=production PORT=3002"), "{diff}");
+    assert!(diff.contains("+Environment=PORT=3002"), "{diff}");
     assert!(!diff.contains("rootfs/etc/sudoers.d"), "{diff}");
 }
 
@@ -289,7 +289,7 @@ const REFUSED_BY_TOOLS: [(&str, &str, &str); 4] = [
     ("visudo", "/etc/sudoers.d/bad", "appuser ALL=NOPASSWD ALL\\n"),
     ("sh", "/usr/local/bin/bad", "#!/bin/sh\\nif true\\n"),
     ("sshd", "/etc/ssh/sshd_config.d/30-bad.conf", "PermitRotLogin no\\n"),
-    ("systemd-analyze", "/etc/systemd/system/bad.slice", "[Slice]\\nMemoryMaximum=1G\\n"),
+    ("systemd-analyze", "/etc/systemd/system/bad.slice", "[Slice]\\nMemoryMax=lots\\n"),
 ];
 
 #[test]

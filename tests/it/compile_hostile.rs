@@ -100,10 +100,10 @@ fn a_byte_order_mark_and_line_ends_of_windows_change_no_place() {
 fn a_loop_bomb_in_a_template_ends_and_is_told_at_the_loop() {
     let mut sources = sources(root());
     let loops = "{% for a in range(end=1000) %}\n".repeat(6) + &"{% endfor %}".repeat(6);
-    sources.files.insert("templates/node-app/backend.service.tera".to_owned(), loops.into());
+    sources.files.insert("templates/app/deploy_app.sh.tera".to_owned(), loops.into());
     let report = rejected(&sources);
     assert_eq!(report.mistakes().count(), 1, "{report}");
-    assert!(report.to_string().contains("templates/node-app/backend.service.tera:6:1"), "{report}");
+    assert!(report.to_string().contains("templates/app/deploy_app.sh.tera:6:1"), "{report}");
     assert!(report.to_string().contains("too many turns"), "{report}");
 }
 

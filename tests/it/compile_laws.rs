@@ -12,7 +12,7 @@ use stackc::{
 use std::{collections::BTreeMap, fmt::Write as _, path::Path, time::SystemTime};
 
 /// Runs a law on this many random cases.
-fn holds<S: Strategy>(
+pub fn holds<S: Strategy>(
     cases: u32,
     strategy: &S,
     law: impl Fn(S::Value) -> Result<(), TestCaseError>,

@@ -106,7 +106,8 @@ pub fn seal(
     let secret = Entry::Secret { access: access("0600"), encoder: Encoder::Env, parts };
     entries.insert(EntryPath::of_overlay(&secret_path), secret);
     let target = Target { project: name("shop"), env: name("dev") };
-    let manifest = Manifest { target, payload: Digest::of(b"payload"), entries };
+    let manifest =
+        Manifest { target, payload: Digest::of(b"payload"), entries, units: BTreeMap::new() };
     let bytes = canonical::to_bytes(&manifest);
     let tags = BTreeMap::from([(name("app/token"), Digest::of(&version.to_le_bytes()))]);
     let file = SecretFile { access: access("0600"), text: format!("TOKEN=t{version}\n") };

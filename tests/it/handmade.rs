@@ -3,9 +3,9 @@
 use stackc::{
     lab::Lab,
     model::{
-        Access, AptDocument, Bundle, Bytes, DatabasesDocument, Digest, Encoder, Entry, EntryPath,
-        FileClass, GuestKind, HealthDocument, Manifest, Mode, Part, Probe, ProxmoxDocument, Target,
-        UnitInputs, Vmid, canonical, document,
+        Access, AptDocument, Bundle, Bytes, Container, ContainerOptions, DatabasesDocument, Digest,
+        Encoder, Entry, EntryPath, FileClass, GuestKind, HealthDocument, Manifest, Mode, Mount,
+        Network, Part, Probe, ProxmoxDocument, Target, UnitInputs, Vmid, canonical, document,
     },
 };
 use std::{
@@ -98,7 +98,19 @@ pub fn bundle(stack: &Stack) -> Bundle {
         None,
     );
     let target = Target { project: name("shop"), env: name("dev") };
-    let manifest = Manifest { target, payload: Digest::of(b"handmade"), entries };
+    let manifest =
+        Manifest { target, payload: Digest::of(b"handmade"), entries, units: BTreeMap::new() };
+    Bundle { digest: Digest::of(&canonical::to_bytes(&manifest)), manifest, files }
+}
+
+/// The same, with a guest that is another one.
+pub fn with_guest(stack: &Stack, change: impl FnOnce(&mut ProxmoxDocument)) -> Bundle {
+    let Bundle { mut manifest, mut files, .. } = bundle(stack);
+    let mut wanted = proxmox(stack);
+    change(&mut wanted);
+    let (path, bytes): (EntryPath, _) = (name(document::PROXMOX), canonical::to_bytes(&wanted));
+    manifest.entries.insert(path.clone(), Entry::Document(Bytes::of(&bytes)));
+    files.insert(path, bytes);
     Bundle { digest: Digest::of(&canonical::to_bytes(&manifest)), manifest, files }
 }
 
@@ -134,31 +146,95 @@ fn proxmox(stack: &Stack) -> ProxmoxDocument {
     let lab = stack.lab.as_ref();
     let or =
         |of_lab: Option<&String>, text: &str| of_lab.map_or_else(|| text.to_owned(), Clone::clone);
-    ProxmoxDocument {
-        kind: GuestKind::Lxc,
-        vmid: Vmid::try_from(101).expect("it is a guest number"),
-        node: name(&or(lab.map(|l| &l.node), "pve")),
-        hostname: name("shop-dev"),
+    let container = ContainerOptions {
         template: or(
             lab.map(|l| &l.template),
             "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst",
         ),
+        swap_mib: 0,
+        nesting: true,
+        mounts: BTreeMap::new(),
+    };
+    ProxmoxDocument {
+        kind: GuestKind::Lxc(container),
+        vmid: Vmid::try_from(101).expect("it is a guest number"),
+        node: name(&or(lab.map(|l| &l.node), "pve")),
+        hostname: name("shop-dev"),
         storage: or(lab.map(|l| &l.storage), "local-lvm"),
         disk_gib: 2,
         cores: stack.cores,
+        cpu_limit: None,
+        cpu_units: None,
         memory_mib: 512,
-        swap_mib: 0,
         bridge: or(lab.map(|l| &l.bridge), "vmbr0"),
+        vlan: None,
+        mtu: None,
+        mac: None,
         ip: format!("{}/24", stack.address).parse().expect("it is an address"),
-        gateway: lab.map(|l| IpAddr::from(l.gateway)),
-        nameserver: None,
-        nesting: true,
+        ip6: None,
+        gateway: lab.map(|l| l.gateway),
+        gateway6: None,
+        networks: BTreeMap::new(),
+        nameservers: Vec::new(),
+        search_domain: None,
         onboot: true,
+        startup: None,
         protection: false,
+        description: None,
         pool: None,
         tags: BTreeSet::from(["stackc".to_owned()]),
         ssh_public_keys: lab.map(public_key).into_iter().collect(),
     }
+}
+
+/// The container that a document makes, as it is read back.
+pub fn made(wanted: &ProxmoxDocument) -> Container {
+    let options = wanted.container().expect("it is a container");
+    let on_card = |network: Network, mac: &str| {
+        let mac = network.mac.or_else(|| Some(name(mac)));
+        Network { mac, ..network }
+    };
+    Container {
+        vmid: wanted.vmid,
+        node: wanted.node.clone(),
+        running: false,
+        mark: None,
+        host_key: None,
+        notes: wanted.description.as_ref().map(ToString::to_string).unwrap_or_default(),
+        config_digest: "0".repeat(40),
+        hostname: Some(wanted.hostname.clone()),
+        cores: Some(wanted.cores),
+        cpu_limit: wanted.cpu_limit.map(|limit| limit.to_string()),
+        cpu_units: wanted.cpu_units,
+        memory_mib: wanted.memory_mib,
+        swap_mib: options.swap_mib,
+        disk_gib: wanted.disk_gib,
+        storage: wanted.storage.clone(),
+        mounts: options.mounts.iter().map(|(slot, mount)| (slot.clone(), volume(mount))).collect(),
+        network: on_card(wanted.network(), "BC:24:11:00:00:01"),
+        networks: wanted
+            .networks
+            .iter()
+            .map(|(name, network)| (name.clone(), on_card(network.clone(), "BC:24:11:00:00:02")))
+            .collect(),
+        nameservers: wanted.nameservers.clone(),
+        search_domain: wanted.search_domain.as_ref().map(ToString::to_string),
+        nesting: options.nesting,
+        onboot: wanted.onboot,
+        startup: wanted.startup,
+        protection: wanted.protection,
+        pool: wanted.pool.clone(),
+        tags: wanted.tags.clone(),
+        pending: BTreeSet::new(),
+        lock: None,
+    }
+}
+
+/// A mount as Proxmox stores it once its volume is made.
+pub fn volume(mount: &Mount) -> String {
+    let Mount { path, storage, size_gib, backup } = mount;
+    let backup = u8::from(*backup);
+    format!("{storage}:vm-101-disk-1,backup={backup},mp={path},size={size_gib}G")
 }
 
 fn public_key(lab: &Lab) -> String {

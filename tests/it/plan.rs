@@ -1,11 +1,11 @@
 //! Plans as people read them, and what they decide for units.
 
-use crate::handmade::{Stack, bundle, name};
+use crate::handmade::{Stack, bundle, made, name};
 use stackc::{
     model::{
         Bundle, Container, DatabasesDocument, Digest, FirewallAction, Generation, GenerationCause,
-        GenerationId, GuestPath, Hook, HostKey, Mark, Network, Nonce, Outcome, OwnedDatabase,
-        Phase, Placed, SecretTags, SecretsVersion, canonical, document,
+        GenerationId, GuestPath, Hook, HostKey, Mark, Nonce, Outcome, OwnedDatabase, Phase, Placed,
+        SecretTags, SecretsVersion, canonical, document,
         protocol::{ObservedGuest, PendingTx, Recorded, UnitState},
     },
     plan::{
@@ -24,33 +24,10 @@ pub fn container(stack: &Stack) -> Container {
     let wanted = Documents::of(&bundle(stack)).expect("the bundle is whole").proxmox;
     let mark = "stackc shop/dev 0123456789abcdef0123456789abcdef";
     Container {
-        vmid: wanted.vmid,
-        node: wanted.node,
         running: true,
         mark: Mark::in_description(mark),
         host_key: format!("SHA256:{}", "k".repeat(43)).parse::<HostKey>().ok(),
-        notes: String::new(),
-        config_digest: "da39".to_owned(),
-        hostname: Some(wanted.hostname),
-        cores: Some(wanted.cores),
-        memory_mib: wanted.memory_mib,
-        swap_mib: wanted.swap_mib,
-        disk_gib: wanted.disk_gib,
-        storage: wanted.storage,
-        network: Network {
-            bridge: wanted.bridge,
-            hwaddr: Some("BC:24:11:00:00:01".to_owned()),
-            ip: Some(wanted.ip),
-            gateway: wanted.gateway,
-            firewall: true,
-        },
-        nameserver: None,
-        nesting: wanted.nesting,
-        onboot: wanted.onboot,
-        protection: wanted.protection,
-        tags: wanted.tags,
-        pending: BTreeSet::new(),
-        lock: None,
+        ..made(&wanted)
     }
 }
 
@@ -104,7 +81,7 @@ pub fn guest(live: &Bundle, wanted: &Bundle, tags: &SecretTags) -> ObservedGuest
     }
 }
 
-fn planned(
+pub fn planned(
     wanted: &Bundle,
     tags: &SecretTags,
     container: Option<&Container>,

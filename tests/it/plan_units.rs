@@ -5,8 +5,8 @@ use crate::{
     plan::{guest, switched, tags},
 };
 use stackc::model::{
-    Bundle, Bytes, Digest, Entry, EntryPath, FileClass, GuestPath, Mode, UnitActions, UnitInputs,
-    UnitName, canonical, protocol::UnitState,
+    Bundle, Bytes, Digest, Entry, EntryPath, FileClass, GuestPath, Mode, Switch, UnitActions,
+    UnitInputs, UnitName, canonical, protocol::UnitState,
 };
 
 const UNITS: &str = "rootfs/etc/systemd/system/";
@@ -24,6 +24,16 @@ struct Unit {
     enabled: bool,
     old_inputs: UnitInputs,
     new_inputs: UnitInputs,
+    /// What the bundle has of it.
+    brings: Brings,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Brings {
+    Unit,
+    DropIn,
+    /// Files that it reads; the unit is a package's.
+    Files,
 }
 
 fn unit(name: &'static str, old: &str, new: &str) -> Unit {
@@ -35,7 +45,18 @@ fn unit(name: &'static str, old: &str, new: &str) -> Unit {
         enabled: false,
         old_inputs: UnitInputs::default(),
         new_inputs: UnitInputs::default(),
+        brings: Brings::Unit,
     }
+}
+
+/// A drop-in for a package's unit.
+fn drop_in(old: &str, new: &str) -> Unit {
+    Unit { brings: Brings::DropIn, ..unit("nginx.service", old, new) }
+}
+
+/// Files for a package's unit.
+fn files(old: UnitInputs, new: UnitInputs) -> Unit {
+    Unit { brings: Brings::Files, ..unit("nginx.service", "", "").reads(old, new) }
 }
 
 /// `a.service`, which gets these lines besides those that it keeps.
@@ -78,7 +99,14 @@ fn with_units(units: &[Unit], new: bool) -> Bundle {
         let (text, inputs) =
             if new { (&unit.new, &unit.new_inputs) } else { (&unit.old, &unit.old_inputs) };
         let Some(text) = text else { continue };
-        let path: EntryPath = name(&format!("{UNITS}{}", unit.name));
+        let path: EntryPath = match unit.brings {
+            Brings::Unit => name(&format!("{UNITS}{}", unit.name)),
+            Brings::DropIn => name(&format!("{UNITS}{}.d/own.conf", unit.name)),
+            Brings::Files => {
+                made.manifest.units.insert(name(unit.name), inputs.clone());
+                continue;
+            }
+        };
         let bytes = text.clone().into_bytes();
         let entry = Entry::File {
             class: FileClass::Linked,
@@ -99,6 +127,10 @@ fn with_units(units: &[Unit], new: bool) -> Bundle {
 }
 
 fn decided(units: &[Unit]) -> String {
+    words(&switch(units).units)
+}
+
+fn switch(units: &[Unit]) -> Switch {
     let (live, wanted) = (with_units(units, false), with_units(units, true));
     let mut observed = guest(&live, &wanted, &tags("a"));
     observed.units = units
@@ -108,7 +140,7 @@ fn decided(units: &[Unit]) -> String {
             (name::<UnitName>(unit.name), UnitState { load, active })
         })
         .collect();
-    words(&switched(&wanted, &observed, &tags("a")).units)
+    switched(&wanted, &observed, &tags("a"))
 }
 
 /// `stop a.service, start a.socket a.service`.
@@ -336,6 +368,69 @@ fn a_unit_that_is_down_is_only_started_when_it_is_enabled_and_changed() {
             ),
         ]);
     }
+}
+
+#[test]
+fn a_packages_unit_takes_its_drop_ins_like_a_unit_of_the_bundle_and_is_never_stopped() {
+    let (one, two) = ("[Service]\nNice=1\n", "[Service]\nNice=2\n");
+    expect(&[
+        ("it changes", vec![drop_in(one, two)], "restart nginx.service"),
+        ("it is the same", vec![drop_in(one, one)], ""),
+        ("it comes", vec![drop_in(one, two).comes()], "restart nginx.service"),
+        ("it comes while the unit is down", vec![drop_in(one, two).comes().state("inactive")], ""),
+        ("it goes", vec![drop_in(one, two).goes()], "restart nginx.service"),
+        ("it goes while the unit is down", vec![drop_in(one, two).goes().state("failed")], ""),
+        (
+            "of the login that carries stackc",
+            vec![Unit { name: "ssh.service", ..drop_in(one, two).goes() }],
+            "reload ssh.service",
+        ),
+    ]);
+}
+
+#[test]
+fn a_packages_unit_takes_the_files_that_are_declared_for_it() {
+    let path: GuestPath = name("/etc/nginx/conf.d/page.conf");
+    let of = |text: &str| [(path.clone(), Digest::of(text.as_bytes()))].into();
+    let restart = |text: &str| UnitInputs { restart: of(text), ..UnitInputs::default() };
+    let reload = |text: &str| UnitInputs { reload: of(text), ..UnitInputs::default() };
+    expect(&[
+        ("a restart", vec![files(restart("1"), restart("2"))], "restart nginx.service"),
+        ("a reload", vec![files(reload("1"), reload("2"))], "reload nginx.service"),
+        ("the same", vec![files(reload("1"), reload("1"))], ""),
+        ("they come", vec![files(reload("1"), reload("1")).comes()], "reload nginx.service"),
+        (
+            "they come for a restart",
+            vec![files(restart("1"), restart("1")).comes()],
+            "restart nginx.service",
+        ),
+        (
+            "they come, and the package's start was held back",
+            vec![files(reload("1"), reload("1")).comes().state("inactive")],
+            "start nginx.service",
+        ),
+        ("they go", vec![files(reload("1"), reload("1")).goes()], "restart nginx.service"),
+        (
+            "a change while it is down",
+            vec![files(restart("1"), restart("2")).state("inactive")],
+            "",
+        ),
+    ]);
+}
+
+/// systemd refuses to start a socket whose service runs.
+#[test]
+fn a_changed_socket_goes_back_like_it_came() {
+    let socket = unit("a.socket", "[Socket]\nListenStream=1\n", "[Socket]\nListenStream=2\n");
+    let named = "[Socket]\nListenStream=1\nService=other.service\n";
+    let other = Unit { name: "other.service", ..service("", "", "") };
+    let undone = |units: &[Unit]| words(&switch(units).undo_units);
+    let both = "stop a.service a.socket, start a.socket a.service";
+    assert_eq!(undone(&[service("", "", ""), socket.clone()]), both);
+    let named = unit("a.socket", named, &named.replace("=1", "=2"));
+    let theirs = "stop other.service a.socket, start a.socket other.service";
+    assert_eq!(decided(&[other.clone(), named.clone()]), theirs);
+    assert_eq!(undone(&[other, named]), theirs);
 }
 
 #[test]

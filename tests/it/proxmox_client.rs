@@ -1,13 +1,15 @@
 //! The Proxmox client against an API that misbehaves as the real one does (pve-http-server, pve-common, pve-container).
 
 use crate::{
+    activate_cli::empty_cluster,
     fake::pve::{Answer, Call, Pve},
     handmade::{Stack, bundle, name},
 };
 use serde_json::{Value, json};
 use stackc::{
     model::{
-        Container, GuestAccess, Mark, ProxmoxDocument, SecretValue, Setting, Site, Trust, Vmid,
+        Container, GuestAccess, GuestKind, Mark, Mount, Network, ProxmoxDocument, SecretValue,
+        Setting, Site, Trust, Vmid,
     },
     plan::Documents,
     proxmox::{Proxmox, ProxmoxClient, ProxmoxError},
@@ -235,7 +237,8 @@ fn every_change_carries_the_digest_that_was_read_and_one_list_of_what_goes() {
     });
     let mut client = client(&pve);
     let container = read(&mut client);
-    let settings = [Setting::Unset("cores"), Setting::MemoryMib(64), Setting::Nameserver(None)];
+    let settings =
+        [Setting::Unset("cores"), Setting::MemoryMib(64), Setting::Nameservers(Vec::new())];
     client.set(&container, &settings).expect("it is changed");
     let calls = pve.calls();
     let put = calls.iter().find(|call| call.method == "PUT").expect("it was changed");
@@ -250,4 +253,88 @@ fn a_server_of_another_ca_gets_no_token() {
     assert!(error.source().is_some(), "it says why");
     assert!(pve.calls().is_empty(), "it was asked nothing");
     assert_eq!(pve.connections(), 1, "it will not be trusted a second later either");
+}
+
+#[test]
+fn a_description_keeps_the_host_key_and_the_mark_below_the_notes() {
+    let key = format!("stackc-hostkey SHA256:{}", "k".repeat(43));
+    let found: &'static str = Box::leak(format!("old notes\n\n{key}\n{MARK}").into_boxed_str());
+    let pve = Pve::start(move |call| {
+        if call.method == "PUT" { Answer::Data(Value::Null) } else { node(call, Some(found)) }
+    });
+    let mut client = client(&pve);
+    let container = read(&mut client);
+    assert_eq!(container.notes, "old notes");
+    client.set(&container, &[Setting::Description("a\nb".to_owned())]).expect("it is changed");
+    client.set(&container, &[Setting::Description(String::new())]).expect("it is changed");
+    let put: Vec<_> =
+        pve.calls().iter().filter(|call| call.method == "PUT").map(|c| c.form.clone()).collect();
+    let form = |text: &str| {
+        text.replace(' ', "+").replace('\n', "%0A").replace('/', "%2F").replace(':', "%3A")
+    };
+    let wanted =
+        |notes: &str| format!("description={}&digest=abcd", form(&format!("{notes}{key}\n{MARK}")));
+    assert_eq!(put, [wanted("a\nb\n\n"), wanted("")]);
+}
+
+#[test]
+fn a_created_guest_carries_everything_that_its_document_says() {
+    let created = Arc::new(AtomicUsize::new(0));
+    let count = created.clone();
+    let pve = Pve::start(move |call| {
+        if call.is("POST", "/nodes/pve/lxc") {
+            count.fetch_add(1, Ordering::SeqCst);
+            return Answer::Silence;
+        }
+        node(call, (count.load(Ordering::SeqCst) > 0).then_some(MARK))
+    });
+    let mut document = wanted();
+    document.cpu_units = Some(50);
+    document.ip6 = Some(name("2001:db8::101/64"));
+    document.search_domain = Some(name("example.org"));
+    document.description = Some(name("Orders."));
+    document
+        .networks
+        .insert(name("eth1"), Network { bridge: "vmbr1".to_owned(), ..Network::default() });
+    client(&pve).create(&document, &mark()).expect("it is ours");
+    let calls = pve.calls();
+    let create = calls.iter().find(|call| call.method == "POST").expect("it was created");
+    for part in [
+        "cpuunits=50",
+        "searchdomain=example.org",
+        "description=Orders.%0A%0Astackc+shop%2Fdev",
+        "net0=name%3Deth0%2Cbridge%3Dvmbr0%2Cfirewall%3D1%2Cip%3D10.0.10.101%2F24%2Cip6%3D2001%3Adb8%3A%3A101%2F64",
+        "net1=name%3Deth1%2Cbridge%3Dvmbr1",
+    ] {
+        assert!(create.form.contains(part), "{part} is not in {}", create.form);
+    }
+}
+
+#[test]
+fn what_a_new_guest_needs_and_the_cluster_lacks_is_told_in_one_list() {
+    let pve = Pve::start(|call| match call.path.as_str() {
+        "/pools" => Answer::Data(json!([{"poolid": "other"}])),
+        _ => empty_cluster(call),
+    });
+    let mut document = wanted();
+    document.pool = Some("apps".to_owned());
+    for (interface, bridge) in [("eth1", "vmbr0"), ("eth2", "vmbr7")] {
+        let network = Network { bridge: bridge.to_owned(), ..Network::default() };
+        document.networks.insert(name(interface), network);
+    }
+    let GuestKind::Lxc(options) = &mut document.kind else { panic!("it is a container") };
+    options.template = "local:vztmpl/debian-12.tar.zst".to_owned();
+    for (slot, storage) in [("mp0", "local-lvm"), ("mp1", "slow"), ("mp2", "slow")] {
+        let path = name(&format!("/srv/{slot}"));
+        let mount = Mount { path, storage: name(storage), size_gib: 1, backup: true };
+        options.mounts.insert(name(slot), mount);
+    }
+    assert_eq!(
+        client(&pve).obstacles(&document).expect("it is answered"),
+        [
+            "node `pve` has no storage `slow`; it has local-lvm, local",
+            "node `pve` has no bridge `vmbr7`",
+            "there is no pool `apps` that the API token may see",
+        ]
+    );
 }

@@ -25,6 +25,7 @@ pub struct Guest {
     /// `new`, `changed` or `unchanged`.
     pub state: &'static str,
     pub summary: String,
+    pub kind: &'static str,
     pub proxmox: ProxmoxDocument,
     pub address: String,
     pub digest: Digest,
@@ -100,6 +101,7 @@ impl Guest {
             state: "unchanged",
             summary: String::new(),
             address: documents.proxmox.ip.to_string(),
+            kind: documents.proxmox.kind.name(),
             proxmox: documents.proxmox,
             digest: bundle.digest,
             short: bundle.digest.short(),

@@ -56,7 +56,7 @@ pub fn networks(reviewed: &[Reviewed<'_>]) -> Vec<Network> {
     for guest in reviewed {
         let documents =
             Documents::of(guest.bundle).expect("a bundle that was just compiled has them");
-        let (ip, bridge) = (documents.proxmox.ip, documents.proxmox.bridge);
+        let (ip, bridge) = (IpNet::from(documents.proxmox.ip), documents.proxmox.bridge);
         let rules: Vec<Rule> = firewall::rules(guest.bundle);
         let rules: Vec<&Rule> = rules.iter().filter(|rule| rule.is_inbound()).collect();
         let target = guest.bundle.manifest.target.to_string();

@@ -31,6 +31,8 @@ codes! {
     BadAptPin = "bad-apt-pin",
     /// A source of packages that apt could not read.
     BadAptSource = "bad-apt-source",
+    /// Not a certificate, where one is wanted.
+    BadCertificate = "bad-certificate",
     /// A comment that its file cannot carry.
     BadComment = "bad-comment",
     /// A variable that no env file can hold.
@@ -43,6 +45,8 @@ codes! {
     BadInterface = "bad-interface",
     /// A link to nothing.
     BadLinkTarget = "bad-link-target",
+    /// A mount that hides what has to be seen.
+    BadMount = "bad-mount",
     /// A path of logs that logrotate cannot be told.
     BadLogPath = "bad-log-path",
     /// A name that its reader would skip or refuse.
@@ -97,12 +101,12 @@ codes! {
     GatewayElsewhere = "gateway-elsewhere",
     /// Keys that exclude each other.
     KeysExclude = "keys-exclude",
+    /// A line of a unit that systemd ignores.
+    IgnoredLine = "ignored-line",
     /// A kind that extends itself.
     KindCircle = "kind-circle",
     /// A link where boot or login reads.
     LinkAtBoot = "link-at-boot",
-    /// A unit reads a file of variables that nobody makes.
-    MissingEnvFile = "missing-env-file",
     /// A public file that the workspace does not have.
     MissingFile = "missing-file",
     /// A key that has to be there.
@@ -113,8 +117,12 @@ codes! {
     NoAdminKey = "no-admin-key",
     /// An entry without content.
     NoContent = "no-content",
+    /// A key that has no effect there.
+    NoEffect = "no-effect",
     /// Variables, and no file for them.
     NoEnvFile = "no-env-file",
+    /// A value that its file has no form for.
+    NoForm = "no-form",
     /// No network of operators.
     NoManagement = "no-management",
     /// A project's file without `[project]`.
@@ -127,6 +135,8 @@ codes! {
     NoTemplateHere = "no-template-here",
     /// The API is trusted in no way.
     NoTrust = "no-trust",
+    /// A unit runs a file that nobody may execute.
+    NotExecutable = "not-executable",
     /// A template reads what is made after it.
     NotKnownYet = "not-known-yet",
     /// A command of several lines, or of none.
@@ -137,8 +147,12 @@ codes! {
     NotUtf8 = "not-utf8",
     /// `false` for an entry that no weaker layer has.
     NothingToRemove = "nothing-to-remove",
+    /// A virtual machine made from nothing, or from two things.
+    OneDiskSource = "one-disk-source",
     /// A firewall that shuts operators out.
     OperatorsShutOut = "operators-shut-out",
+    /// A key that only containers have, or only virtual machines.
+    OtherKindsKey = "other-kinds-key",
     /// A number outside its range.
     OutOfRange = "out-of-range",
     /// Something that a package brings which nobody declares.
@@ -155,6 +169,8 @@ codes! {
     ProbeShut = "probe-shut",
     /// A character that hides or reorders text.
     RefusedCharacter = "refused-character",
+    /// A unit that systemd would refuse to load.
+    RefusedUnit = "refused-unit",
     /// A program without its absolute path.
     RelativeProgram = "relative-program",
     /// A rule whose list of sources is empty.
@@ -164,9 +180,14 @@ codes! {
     /// Two entries for one database.
     SameDatabase = "same-database",
     /// Two guests with one name, number or address.
+    /// Two guests with one name, number, address or hardware address.
     SameIdentity = "same-identity",
     /// Two services on one port.
     SamePort = "same-port",
+    /// A secret that every user of the guest could read.
+    SecretForAll = "secret-for-all",
+    /// A secret where everybody could read it.
+    SecretHere = "secret-here",
     /// A secret where no template may have it.
     SecretInTemplate = "secret-in-template",
     /// A folder that others live in.
@@ -195,18 +216,26 @@ codes! {
     TwoTrusts = "two-trusts",
     /// A template names what does not exist.
     UndefinedName = "undefined-name",
+    /// A user or group that nobody makes.
+    UnknownAccount = "unknown-account",
+    /// A directive that systemd does not know.
+    UnknownDirective = "unknown-directive",
     /// A key that means nothing there.
     UnknownKey = "unknown-key",
     /// A kind that is not there.
     UnknownKind = "unknown-kind",
+    /// A section that a unit of this sort does not have.
+    UnknownSection = "unknown-section",
     /// A template that is not there.
     UnknownTemplate = "unknown-template",
-    /// A unit to restart or reload that the bundle does not have.
+    /// A unit that neither the bundle nor a package of it has.
     UnknownUnit = "unknown-unit",
     /// A variable that the kind does not declare.
     UnknownVariable = "unknown-variable",
     /// A word that is none of those allowed.
     UnknownWord = "unknown-word",
+    /// A unit needs a file that nobody makes.
+    UnmadeFile = "unmade-file",
     /// A file that looks like definitions and is read by nothing.
     UnreadFile = "unread-file",
     /// A pin that no guest uses.

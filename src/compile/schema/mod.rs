@@ -145,6 +145,7 @@ pub fn check(shape: Shape, node: &mut Node, mistakes: &mut Vec<Mistake>) {
     }
     let wrong = match shape.chosen(&node.value) {
         Some(shape) => check_value(shape, node, mistakes),
+        None if is_secret(&node.value) => Some(secret_here(node.at)),
         None => Some(wrong_type(node.at, &shape.noun(), node.value.noun())),
     };
     if let Some(wrong) = wrong {
@@ -176,11 +177,16 @@ fn check_value(shape: Shape, node: &mut Node, mistakes: &mut Vec<Mistake>) -> Op
 
 /// A word that is none of those that are allowed.
 pub fn unknown_word(at: At, word: &str, known: &[&str]) -> Mistake {
-    let help = match nearest(word, known.iter().copied()) {
+    let title = format!("`{word}` has no meaning here");
+    Mistake::new(Code::UnknownWord, at, title).help(words_help(word, known))
+}
+
+/// Which words there are, the nearest one first.
+pub fn words_help(word: &str, known: &[&str]) -> String {
+    match nearest(word, known.iter().copied()) {
         Some(near) => format!("did you mean \"{near}\"? {} is allowed", one_of(known)),
         None => format!("write {}", one_of(known)),
-    };
-    Mistake::new(Code::UnknownWord, at, format!("`{word}` has no meaning here")).help(help)
+    }
 }
 
 /// A number outside its range.
@@ -197,6 +203,17 @@ fn one_of(words: &[&str]) -> String {
         [one] => one.clone(),
         [most @ .., last] => format!("{} or {last}", most.join(", ")),
     }
+}
+
+/// `{ secret = "…" }`.
+fn is_secret(value: &Value) -> bool {
+    matches!(value, Value::Table(table) if table.len() == 1 && table.contains_key("secret"))
+}
+
+fn secret_here(at: At) -> Mistake {
+    let title = "no secret can stand here: others on the guest could read it";
+    let help = "put it into `env_vars` and name the file, `environment_files = [\"{{ env_file }}\"]`; or into a file with `secrets`, which the program reads";
+    Mistake::new(Code::SecretHere, at, title).help(help)
 }
 
 fn wrong_type(at: At, wanted: &str, found: &str) -> Mistake {

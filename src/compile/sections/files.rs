@@ -50,9 +50,11 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
 
 fn note_readers(view: &View<'_>, path: &GuestPath, overlay: &mut Overlay) {
     for unit in view.parsed_texts::<UnitName>("restart") {
+        overlay.named_units.push((unit.value.clone(), unit.at));
         overlay.restart.entry(unit.value).or_default().insert(path.clone());
     }
     for unit in view.parsed_texts::<UnitName>("reload") {
+        overlay.named_units.push((unit.value.clone(), unit.at));
         overlay.reload.entry(unit.value).or_default().insert(path.clone());
     }
 }
@@ -137,6 +139,15 @@ fn parts(text: &str, secrets: &BTreeMap<String, SecretName>) -> Option<Vec<Part>
     }
     parts.retain(|part| !matches!(part, Part::Literal(text) if text.is_empty()));
     parts.iter().any(|part| matches!(part, Part::Secret(_))).then_some(parts)
+}
+
+/// Where the text of an entry stands: all of its template, or its own text.
+pub fn source(view: &View<'_>) -> Option<At> {
+    let Some(node) = view.node("template") else { return Some(view.node("text")?.at) };
+    let files = view.lowering.files;
+    let name = format!("{}{}", folder_of(files, node.at), node.text()?);
+    let file = view.lowering.templates.file(&name)?;
+    Some(At::new(file, 0..files.text(file).len()))
 }
 
 /// The text of an entry: `template`, a file beside the definition, or `text` itself.
@@ -281,11 +292,12 @@ fn variables(stack: &View<'_>, is_strict: bool) -> Vec<Part> {
     parts
 }
 
-fn is_name(stack: &View<'_>, key: &str, at: At) -> bool {
+/// Whether this is a variable's name; reported when it is none.
+pub fn is_name(view: &View<'_>, key: &str, at: At) -> bool {
     let valid = env_file::is_name(key);
     if !valid {
         let error = env_file::EnvFileError::Name { key: key.to_owned() };
-        stack.report(Mistake::of_value(Code::BadEnvVariable, at, &error));
+        view.report(Mistake::of_value(Code::BadEnvVariable, at, &error));
     }
     valid
 }

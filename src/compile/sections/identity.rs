@@ -1,14 +1,15 @@
-//! What makes a guest this guest: name, number and address. No two envs share one.
+//! What makes a guest this guest: name, number and addresses. No two envs share one.
 
+use super::address;
 use crate::{
     compile::{
         report::{Code, Mistake},
         source::At,
-        view::View,
+        view::{Located, View, missing},
     },
-    model::{GuestName, Target, Vmid},
+    model::{GuestName, MacAddr, Target, Vmid},
 };
-use ipnet::IpNet;
+use ipnet::{Ipv4Net, Ipv6Net};
 use std::{collections::BTreeMap, net::IpAddr};
 
 /// Who a guest is.
@@ -16,7 +17,15 @@ use std::{collections::BTreeMap, net::IpAddr};
 pub struct Identity {
     pub name: GuestName,
     pub vmid: Vmid,
-    pub ip: IpNet,
+    pub ip: Ipv4Net,
+    pub ip6: Option<Ipv6Net>,
+}
+
+impl Identity {
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let ip6 = self.ip6.map(|ip| IpAddr::from(ip.addr()));
+        std::iter::once(IpAddr::from(self.ip.addr())).chain(ip6).collect()
+    }
 }
 
 /// The same, as far as it was written well, with the places.
@@ -24,87 +33,96 @@ pub struct Identity {
 pub struct Written {
     name: Option<(GuestName, At)>,
     vmid: Option<(Vmid, At)>,
-    ip: Option<(IpNet, At)>,
+    ip: Option<Located<Ipv4Net>>,
+    ip6: Option<Located<Ipv6Net>>,
+    /// An address that is there and wrong is not the same as none.
+    is_ip6_wrong: bool,
 }
+
+/// What only one guest of a site may have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Own {
+    /// In lower case.
+    Name(String),
+    Number(Vmid),
+    Address(IpAddr),
+    Mac(MacAddr),
+}
+
+/// What a guest has for its own, with the places.
+pub type Claims = Vec<(Own, At)>;
 
 impl Written {
     pub fn identity(&self) -> Option<Identity> {
-        let (name, vmid, ip) = (self.name.clone()?.0, self.vmid?.0, self.ip?.0);
-        Some(Identity { name, vmid, ip })
+        let (name, vmid) = (self.name.clone()?.0, self.vmid?.0);
+        let (ip, ip6) = (self.ip.as_ref()?.value, self.ip6.as_ref().map(|ip| ip.value));
+        (!self.is_ip6_wrong).then_some(Identity { name, vmid, ip, ip6 })
+    }
+
+    pub fn claims(&self) -> Claims {
+        let name =
+            self.name.iter().map(|(name, at)| (Own::Name(name.as_str().to_lowercase()), *at));
+        let vmid = self.vmid.iter().map(|(vmid, at)| (Own::Number(*vmid), *at));
+        let ip = self.ip.iter().map(|ip| (Own::Address(ip.value.addr().into()), ip.at));
+        let ip6 = self.ip6.iter().map(|ip| (Own::Address(ip.value.addr().into()), ip.at));
+        name.chain(vmid).chain(ip).chain(ip6).collect()
     }
 }
 
 /// Reads who a guest is from its env.
 pub fn read(env: &View<'_>) -> Written {
     let name = env.need::<GuestName>("name").map(|name| (name.value, name.at));
-    Written { name, vmid: vmid(env), ip: ip(env) }
+    let vmid = env.need_number("vmid").map(|number| {
+        (Vmid::try_from(number.value).expect("the language has Proxmox's range"), number.at)
+    });
+    let ip6 = env.text("ip6").and_then(|text| address::net6(env, text));
+    let is_ip6_wrong = ip6.is_none() && env.table.contains_key("ip6");
+    Written { name, vmid, ip: ip(env), ip6, is_ip6_wrong }
 }
 
-fn vmid(env: &View<'_>) -> Option<(Vmid, At)> {
-    let number = env.need_number("vmid")?;
-    let vmid = Vmid::try_from(number.value).expect("the language has Proxmox's range");
-    Some((vmid, number.at))
-}
-
-fn ip(env: &View<'_>) -> Option<(IpNet, At)> {
-    let text = env.need_text("ip")?;
-    let refuse = |title: String| {
-        let help = "write an address and its prefix length, such as 10.0.10.101/24";
-        env.report(Mistake::new(Code::BadAddress, text.at, title).help(help));
-        None
-    };
-    let Ok(ip) = text.value.parse::<IpNet>() else {
-        return refuse(format!("`{}` is no address with a prefix length", text.value));
-    };
-    let usable = match ip {
-        IpNet::V4(net) if net.prefix_len() <= 30 => {
-            net.addr() != net.network() && net.addr() != net.broadcast()
-        }
-        _ => !ip.addr().is_unspecified(),
-    };
-    if usable && !ip.addr().is_loopback() && !ip.addr().is_multicast() {
-        return Some((ip, text.at));
+fn ip(env: &View<'_>) -> Option<Located<Ipv4Net>> {
+    if !env.table.contains_key("ip") && env.table.contains_key("ip6") {
+        let help =
+            "add `ip = …`: operators reach the guest by its IPv4 address, `ip6` comes besides";
+        env.report(missing(env.at, "ip").help(help));
+        return None;
     }
-    refuse(format!("`{ip}` is an address that no guest can have"))
+    address::net4(env, env.need_text("ip")?)
 }
 
-/// Reports names, numbers and addresses that two envs have.
-pub fn check_unique(guests: &BTreeMap<Target, Written>, mistakes: &mut Vec<Mistake>) {
-    let mut names: BTreeMap<String, (&Target, At)> = BTreeMap::new();
-    let mut vmids: BTreeMap<Vmid, (&Target, At)> = BTreeMap::new();
-    let mut addresses: BTreeMap<IpAddr, (&Target, At)> = BTreeMap::new();
-    for (target, written) in guests {
-        if let Some((name, at)) = &written.name {
-            let first = note(&mut names, name.as_str().to_lowercase(), target, *at);
-            mistakes.extend(first.map(|f| twice(&format!("name `{name}`"), target, *at, f)));
-        }
-        if let Some((vmid, at)) = written.vmid {
-            let first = note(&mut vmids, vmid, target, at);
-            mistakes.extend(first.map(|f| twice(&format!("number {vmid}"), target, at, f)));
-        }
-        if let Some((ip, at)) = written.ip {
-            let first = note(&mut addresses, ip.addr(), target, at);
-            mistakes.extend(first.map(|f| twice(&format!("address {}", ip.addr()), target, at, f)));
+/// Reports what two guests have, or one guest twice.
+pub fn check_unique<'a>(
+    guests: impl Iterator<Item = (&'a Target, &'a Claims)>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let mut seen: BTreeMap<&Own, (&Target, At)> = BTreeMap::new();
+    for (target, claims) in guests {
+        for (own, at) in claims {
+            match seen.get(own) {
+                Some(first) => mistakes.push(twice(own, target, *at, *first)),
+                None => drop(seen.insert(own, (target, *at))),
+            }
         }
     }
 }
 
-fn note<'a, K: Ord>(
-    seen: &mut BTreeMap<K, (&'a Target, At)>,
-    key: K,
-    target: &'a Target,
-    at: At,
-) -> Option<(&'a Target, At)> {
-    let first = seen.get(&key).copied();
-    if first.is_none() {
-        seen.insert(key, (target, at));
+fn twice(own: &Own, target: &Target, at: At, (other, first): (&Target, At)) -> Mistake {
+    let what = match own {
+        Own::Name(name) => format!("name `{name}`"),
+        Own::Number(vmid) => format!("number {vmid}"),
+        Own::Address(address) => format!("address {address}"),
+        Own::Mac(mac) => format!("hardware address {mac}"),
+    };
+    let (title, help) = if target == other {
+        (format!("`{target}` has the {what} twice"), "give each of its networks another one")
+    } else {
+        let title = format!("`{target}` and `{other}` have the same {what}");
+        (title, "each env is a guest of its own: give it another one")
+    };
+    let mistake = Mistake::new(Code::SameIdentity, at, title).help(help);
+    if at == first {
+        mistake.label("both take it from here")
+    } else {
+        mistake.label("again here").also(first, "first here")
     }
-    first
-}
-
-fn twice(what: &str, target: &Target, at: At, (other, first): (&Target, At)) -> Mistake {
-    Mistake::new(Code::SameIdentity, at, format!("`{target}` and `{other}` have the same {what}"))
-        .label("again here")
-        .also(first, "first here")
-        .help("each env is a guest of its own: give it another one")
 }

@@ -34,10 +34,12 @@ impl Item {
 #[derive(Debug, Default)]
 pub struct Overlay {
     pub items: BTreeMap<GuestPath, (Item, At)>,
-    /// Units whose text is in `items`, by their name.
-    pub units: BTreeMap<UnitName, GuestPath>,
     pub restart: BTreeMap<UnitName, BTreeSet<GuestPath>>,
     pub reload: BTreeMap<UnitName, BTreeSet<GuestPath>>,
+    /// Units that files name, and where that was written.
+    pub named_units: Vec<(UnitName, At)>,
+    /// Who runs jobs of cron, and where that was written.
+    pub cron_users: Vec<(Owner, At)>,
     /// What users own and no bundle holds.
     pub homes: Vec<Home>,
 }

@@ -161,6 +161,28 @@ pub fn home_refusal(path: &GuestPath) -> Option<&'static str> {
     }
 }
 
+/// What is on a fresh guest, and a mount's empty volume would hide.
+const ON_FRESH_GUESTS: [(&str, &str); 5] = [
+    ("/etc", "the guest's configuration is there"),
+    ("/usr", "the guest's programs are there"),
+    ("/var/lib/apt", "apt's own state is there"),
+    ("/var/lib/systemd", "systemd's own state is there"),
+    ("/var/tmp", "it is emptied by others"),
+];
+
+/// Why nothing may be mounted at a path.
+pub fn mount_refusal(path: &GuestPath) -> Option<&'static str> {
+    let text = path.as_str();
+    if MERGED.iter().any(|folder| is_at_or_below(text, folder)) {
+        return Some("it lies behind a link");
+    }
+    let of_fresh = ON_FRESH_GUESTS.iter().filter(|_| !text.starts_with("/usr/local/"));
+    let foreign = FOREIGN.iter().filter(|(folder, _)| *folder != "/home");
+    let taken =
+        |(folder, _): &&(&str, &str)| is_at_or_below(text, folder) || is_at_or_below(folder, text);
+    of_fresh.chain(foreign).find(taken).map(|(_, why)| *why)
+}
+
 /// Folders whose readers skip files in silence for their names.
 fn named_badly(path: &GuestPath) -> Option<(String, String)> {
     let (text, name) = (path.as_str(), path.file_name());

@@ -98,11 +98,9 @@ fn command(view: &View<'_>) -> Option<ReleaseCommand> {
 fn build_env(view: &View<'_>) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for (key, at, node) in view.entries("build_env") {
-        if !super::env_file::is_name(key) {
-            let error = super::env_file::EnvFileError::Name { key: key.to_owned() };
-            view.report(Mistake::of_value(Code::BadEnvVariable, at, &error));
-        } else if let Some(value) = super::files::plain(view.lowering, node) {
-            all.insert(key.to_owned(), value);
+        let value = super::files::plain(view.lowering, node);
+        if super::files::is_name(view, key, at) {
+            all.extend(value.map(|value| (key.to_owned(), value)));
         }
     }
     all

@@ -7,11 +7,16 @@ use crate::{
         schema,
         source::define::Definitions,
         source::{Node, Value},
-        view::{Lowering, View},
+        view::{Located, Lowering, View, missing},
     },
-    model::{Digest, GuestAccess, NodeName, SecretName, Site, Trust},
+    model::{Digest, DomainName, GuestAccess, NodeName, SecretName, Site, Trust},
 };
 use ipnet::IpNet;
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use std::net::Ipv6Addr;
 
 /// What every guest takes from its site.
 pub struct SiteFacts {
@@ -24,51 +29,102 @@ pub struct SiteFacts {
 /// Reads the site; what is wrong in it is reported once, not by each guest.
 pub fn read(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> SiteFacts {
     let root = lowering.table(schema::SITE, root.at, &definitions.site);
-    let (proxmox, access) = (section(&root, "proxmox"), section(&root, "access"));
-    let management = management(&access);
+    let (proxmox, access) = sections(&root);
+    let node = proxmox.and_then(|proxmox| proxmox.need::<NodeName>("node"));
+    let management = access.as_ref().map(management).unwrap_or_default();
+    let admin_keys = access.map(|access| admin_keys(&access, definitions)).unwrap_or_default();
     SiteFacts {
-        site: site(definitions, &proxmox, &access, management.clone()),
-        node: proxmox.need::<NodeName>("node").map(|node| node.value),
+        site: site(definitions, proxmox, access, management.clone()),
+        node: node.map(|node| node.value),
         management,
-        admin_keys: admin_keys(&access, definitions),
+        admin_keys,
     }
 }
 
 /// Reads only what leads to the guests.
 pub fn reach(definitions: &Definitions, root: &Node, lowering: &Lowering<'_>) -> Option<Site> {
     let root = lowering.table(schema::SITE, root.at, &definitions.site);
-    let (proxmox, access) = (section(&root, "proxmox"), section(&root, "access"));
-    site(definitions, &proxmox, &access, management(&access))
+    let (proxmox, access) = sections(&root);
+    let management = access.as_ref().map(management).unwrap_or_default();
+    site(definitions, proxmox, access, management)
+}
+
+/// `proxmox` and `access`. What is in one that is not there is not missed one by one.
+fn sections<'a>(root: &View<'a>) -> (Option<View<'a>>, Option<View<'a>>) {
+    let proxmox = section(
+        root,
+        "proxmox",
+        "add `[proxmox]` with `url`, `node`, `token`, and `ca` or `fingerprint`",
+    );
+    (proxmox, section(root, "access", "add `[access]` with `admin_keys` and `management`"))
+}
+
+fn section<'a>(root: &View<'a>, key: &'a str, help: &str) -> Option<View<'a>> {
+    if !root.table.contains_key(key) {
+        root.report(missing(root.at, key).help(help));
+    }
+    root.node(key).map(|_| root.table(key))
 }
 
 fn site(
     definitions: &Definitions,
-    proxmox: &View<'_>,
-    access: &View<'_>,
+    proxmox: Option<View<'_>>,
+    access: Option<View<'_>>,
     management: Vec<IpNet>,
 ) -> Option<Site> {
-    let url = proxmox.need_text("url").filter(|url| {
-        let valid = url.value.starts_with("https://");
-        if !valid {
-            let title = format!("`{}` is no address of Proxmox's API", url.value);
-            proxmox
-                .report(Mistake::new(Code::BadUrl, url.at, title).help("write https://HOST:8006"));
-        }
-        valid
-    });
-    let (token, trust) = (token(proxmox), trust(proxmox, definitions));
-    let guest_access = GuestAccess {
-        user: super::overlay::optional(access, "user", super::overlay::root)
-            .unwrap_or_else(super::overlay::root),
-        identity: access.text("identity").map(|text| text.value),
-        management,
-    };
-    Some(Site { url: url?.value, token: token?, trust: trust?, access: guest_access })
+    let access = access.map(|access| guest_access(&access, management));
+    let proxmox = proxmox?;
+    let url = proxmox.need_text("url").and_then(|text| url(&proxmox, &text));
+    let (token, trust) = (token(&proxmox), trust(&proxmox, definitions));
+    Some(Site { url: url?, token: token?, trust: trust?, access: access? })
 }
 
-fn section<'a>(root: &View<'a>, key: &'a str) -> View<'a> {
-    root.need_node(key);
-    root.table(key)
+fn guest_access(access: &View<'_>, management: Vec<IpNet>) -> GuestAccess {
+    let user = super::overlay::optional(access, "user", super::overlay::root);
+    GuestAccess {
+        user: user.unwrap_or_else(super::overlay::root),
+        identity: access.text("identity").map(|text| text.value),
+        management,
+    }
+}
+
+/// An address of the API: a host and a port, and nothing else, for all else would be lost or sent along.
+fn url(proxmox: &View<'_>, text: &Located<String>) -> Option<String> {
+    let refuse = |title: String| {
+        let help = "write https://HOST:8006";
+        proxmox.report(Mistake::new(Code::BadUrl, text.at, title).help(help));
+        None
+    };
+    let written = text.value.as_str();
+    let after_scheme = written.split_once("://").map_or(written, |(_, rest)| rest);
+    let rest = after_scheme.strip_suffix('/').unwrap_or(after_scheme);
+    let what = [('@', "a user"), ('?', "a query"), ('#', "a fragment"), ('/', "a path")];
+    if let Some((_, what)) = what.into_iter().find(|(sign, _)| rest.contains(*sign)) {
+        // The title goes further than the file; a password in it must not.
+        return refuse(format!("the address of Proxmox's API has {what} in it"));
+    }
+    if !written.starts_with("https://") {
+        return refuse(format!("`{written}` is no address of Proxmox's API"));
+    }
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    let is_port = |port: &str| {
+        port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    if port.is_some_and(|port| !is_port(port)) {
+        return refuse(format!("`{written}` has no port from 1 to 65535"));
+    }
+    let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_host = in_brackets.map_or_else(
+        || host.parse::<DomainName>().is_ok(),
+        |address| address.parse::<Ipv6Addr>().is_ok(),
+    );
+    if !is_host {
+        return refuse(format!("`{written}` names no host"));
+    }
+    Some(format!("https://{rest}"))
 }
 
 fn token(proxmox: &View<'_>) -> Option<SecretName> {
@@ -86,6 +142,13 @@ fn trust(proxmox: &View<'_>, definitions: &Definitions) -> Option<Trust> {
                 proxmox.report(Mistake::new(Code::MissingFile, ca.at, title).help(help));
                 return None;
             };
+            if !is_certificate(pem) {
+                let title = format!("`{}` is no PEM certificate of a CA", ca.value);
+                let help =
+                    "copy /etc/pve/pve-root-ca.pem of a node there, its BEGIN and END lines too";
+                proxmox.report(Mistake::new(Code::BadCertificate, ca.at, title).help(help));
+                return None;
+            }
             Some(Trust::Ca(pem.clone()))
         }
         (None, Some(fingerprint)) => {
@@ -117,6 +180,16 @@ fn trust(proxmox: &View<'_>, definitions: &Definitions) -> Option<Trust> {
             None
         }
     }
+}
+
+/// Whether a text is certificates alone, each of which can be trusted: what the client will ask of it.
+fn is_certificate(pem: &str) -> bool {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let Ok(certificates) = read else { return false };
+    let mut store = RootCertStore::empty();
+    !certificates.is_empty()
+        && !pem.contains("PRIVATE KEY")
+        && certificates.into_iter().all(|certificate| store.add(certificate).is_ok())
 }
 
 fn management(access: &View<'_>) -> Vec<IpNet> {

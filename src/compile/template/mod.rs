@@ -127,6 +127,11 @@ impl Templates {
         self.parsed.contains_key(name) || self.broken.contains(name)
     }
 
+    /// The file of a template of this name.
+    pub fn file(&self, name: &str) -> Option<FileId> {
+        self.parsed.get(name)?.file
+    }
+
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.parsed.keys().map(String::as_str)
     }
@@ -200,7 +205,7 @@ fn undefined(path: &str, at: At, scope: &Rendering<'_>) -> Mistake {
             format!("`{name}` is a secret, and no template sees its value"),
         )
         .help(
-            "give the file `secrets = { name = { secret = \"…\" } }` and write {{ secrets.name }}",
+            "give the file `secrets = { name = { secret = \"…\" } }` and write {{ secrets.name }}; units and cron jobs read it from the env file",
         );
     }
     if scope.names.is_empty() {

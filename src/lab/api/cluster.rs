@@ -85,6 +85,12 @@ pub(super) fn resources(node: &Node, call: &Call) -> Result<Reply, Refusal> {
     Ok(vms.chain(nodes).collect::<Value>().into())
 }
 
+/// A lab has no pools.
+pub(super) fn pools(call: &Call) -> Result<Reply, Refusal> {
+    call.verified(&[])?;
+    Ok(json!([]).into())
+}
+
 pub(super) fn nodes(node: &Node, call: &Call) -> Result<Reply, Refusal> {
     call.verified(&[])?;
     Ok(json!([node_row(node)]).into())

@@ -17,6 +17,7 @@ pub(super) fn answer(node: &Arc<Node>, call: &Call) -> Result<Reply, Refusal> {
         ("GET", ["access", "permissions"]) => cluster::permissions(call),
         ("GET", ["cluster", "resources"]) => cluster::resources(node, call),
         ("GET", ["cluster", "nextid"]) => cluster::next_vmid(node, call),
+        ("GET", ["pools"]) => cluster::pools(call),
         ("GET", ["nodes"]) => cluster::nodes(node, call),
         (_, ["nodes", name, ..]) if *name != node.lab.node => Err(Refusal::Die(format!(
             "hostname lookup '{name}' failed - failed to get address info for: {name}: Name or service not known"

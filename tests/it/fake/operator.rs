@@ -1,10 +1,10 @@
 //! The operator's two seams in memory, one world behind both, and the same with calls that fail.
 
-use crate::plan::recorded;
+use crate::{handmade::made, plan::recorded};
 use stackc::{
     model::{
-        Bundle, Container, Digest, Failure, Generation, GenerationId, Mark, Network, NodeName,
-        Outcome, Phase, ProxmoxDocument, SecretsVersion, Setting, Switch, TxId, TxState, Vmid,
+        Bundle, Container, Digest, Failure, Generation, GenerationId, Mark, NodeName, Outcome,
+        Phase, ProxmoxDocument, SecretsVersion, Setting, Switch, TxId, TxState, Vmid,
         protocol::{
             BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
             FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
@@ -350,35 +350,7 @@ impl Proxmox for World {
 
 /// A container that was created just now.
 fn container(wanted: &ProxmoxDocument, mark: &Mark) -> Container {
-    Container {
-        vmid: wanted.vmid,
-        node: wanted.node.clone(),
-        running: false,
-        mark: Some(mark.clone()),
-        host_key: None,
-        notes: String::new(),
-        config_digest: "0".repeat(40),
-        hostname: Some(wanted.hostname.clone()),
-        cores: Some(wanted.cores),
-        memory_mib: wanted.memory_mib,
-        swap_mib: wanted.swap_mib,
-        disk_gib: wanted.disk_gib,
-        storage: wanted.storage.clone(),
-        network: Network {
-            bridge: wanted.bridge.clone(),
-            hwaddr: Some("BC:24:11:00:00:01".to_owned()),
-            ip: Some(wanted.ip),
-            gateway: wanted.gateway,
-            firewall: true,
-        },
-        nameserver: wanted.nameserver,
-        nesting: wanted.nesting,
-        onboot: wanted.onboot,
-        protection: wanted.protection,
-        tags: BTreeSet::new(),
-        pending: BTreeSet::new(),
-        lock: None,
-    }
+    Container { mark: Some(mark.clone()), tags: BTreeSet::new(), ..made(wanted) }
 }
 
 /// Which calls fail.

@@ -237,7 +237,7 @@ const ENV_ONLY: &[Field] = &[
     Field("name", Text, "The guest's name."),
     Field("vmid", Number(100, 999_999_999), "The guest's number in Proxmox."),
     Field("ip", Text, "Its address with the prefix length, such as 10.0.10.101/24."),
-    Field("ip6", Text, "Its IPv6 address with the prefix length."),
+    Field("ip6", Text, "Its IPv6 address with the prefix length, besides `ip`; none."),
     Field("branch", Text, "The branch of the repository; `stackc lock` pins it."),
 ];
 

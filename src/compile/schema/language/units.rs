@@ -10,13 +10,17 @@ use crate::compile::schema::{
 pub(super) const UNIT: &[Field] = &[
     Field("template", Text, "The unit's text: a file of the kind's folder, or of `templates/`."),
     Field("text", Text, "The unit's text itself, a template too; or the keys below instead."),
-    Field("description", Text, "Its description."),
+    Field("description", Text, "What `systemctl status` shows."),
     Field("after", TEXTS, "Units that it starts after."),
     Field("before", TEXTS, "Units that it starts before."),
     Field("requires", TEXTS, "Units that it cannot be without."),
     Field("wants", TEXTS, "Units that it starts too."),
     Field("options", OPTIONS, "Any other directive, by section: `[services.x.options.Service]`."),
-    Field("wanted_by", TEXTS, "What starts it at boot; its sort's target when it is not said."),
+    Field(
+        "wanted_by",
+        TEXTS,
+        "What starts it at boot; its sort's target, or a socket or timer that starts it anyway.",
+    ),
     Field("reads", TEXTS, "Files whose change restarts it, besides those that its text names."),
 ];
 
@@ -28,8 +32,12 @@ const ARGV: Shape = TEXTS;
 pub(super) const SERVICE: &[Field] = &[
     Field("exec", ARGV, "The program, by its absolute path, and its arguments."),
     Field("exec_before", List(&ARGV), "Programs that run before it."),
-    Field("exec_reload", ARGV, "What makes it read its configuration again."),
-    Field("exec_stop", ARGV, "What stops it, when a signal does not."),
+    Field(
+        "exec_reload",
+        ARGV,
+        "What makes it read its configuration again; `$MAINPID` is its process.",
+    ),
+    Field("exec_stop", ARGV, "What stops it, when a signal does not; `$MAINPID` as well."),
     Field(
         "type",
         Word(&["simple", "exec", "forking", "oneshot", "notify", "idle"]),
@@ -60,9 +68,13 @@ pub(super) const SERVICE: &[Field] = &[
     Field(
         "sandbox",
         Word(&["none", "strict"]),
-        "strict: it sees little of the system, and writes less; none.",
+        "strict: it sees little of the system and changes none of it; none.",
     ),
-    Field("writes", TEXTS, "Folders that a strict sandbox lets it write."),
+    Field(
+        "writes",
+        TEXTS,
+        "Folders below `/etc`, `/usr` or `/home` that a strict sandbox lets it write.",
+    ),
 ];
 
 pub(super) const SOCKET: &[Field] = &[
@@ -84,7 +96,11 @@ const LISTEN: Shape = Either(&[Number(1, 65_535), Text, List(&NUMBER_OR_TEXT)]);
 pub(super) const TIMER: &[Field] = &[
     Field("on_calendar", TEXT_OR_TEXTS, "When: systemd.time(7), CALENDAR EVENTS."),
     Field("on_boot_seconds", Number(0, 31_536_000), "How long after boot."),
-    Field("on_active_seconds", Number(1, 31_536_000), "How long after its unit's last start."),
+    Field(
+        "on_active_seconds",
+        Number(1, 31_536_000),
+        "How long after its unit was last started, again and again.",
+    ),
     Field(
         "persistent",
         Boolean,

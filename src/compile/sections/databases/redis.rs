@@ -64,8 +64,6 @@ impl Instances {
         overlay.add_text(&format!("{UNITS}/{unit}"), Mode::FILE, text, view.at, view);
         let wanted = format!("{UNITS}/multi-user.target.wants/{unit}");
         overlay.add_link(&wanted, format!("../{unit}"), view.at, view);
-        let path = format!("{UNITS}/{unit}").parse().expect("a unit's name is a component");
-        overlay.units.insert(unit, path);
         overlay.add(config, instance.config(), view.at, view);
         if self.ports.len() == 1 {
             // The package's server would take the usual port at the next boot.

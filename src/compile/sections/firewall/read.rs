@@ -109,6 +109,10 @@ fn sources(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Option<IpNet>>> 
     let mut networks = Vec::new();
     for text in view.texts("from") {
         if text.value == "management" {
+            if management.is_empty() {
+                // That nobody says where operators come from is told of the site.
+                return None;
+            }
             networks.extend(management.iter().map(|network| Some(*network)));
         } else {
             networks.push(Some(parse_network(view, &text.value, text.at)?));

@@ -1,0 +1,130 @@
+//! Users and groups that entries, units and jobs name: somebody has to make each, or the switch stops half way.
+
+use super::{
+    overlay::{Item, Overlay},
+    units::Packages,
+};
+use crate::{
+    compile::{
+        report::{Code, Mistake},
+        source::At,
+        view::{Located, View},
+    },
+    model::Owner,
+};
+use std::collections::BTreeSet;
+
+/// Every account that there will be on a guest.
+pub struct Accounts<'p> {
+    packages: &'p Packages,
+    users: BTreeSet<String>,
+    groups: BTreeSet<String>,
+}
+
+impl<'p> Accounts<'p> {
+    /// Those of `users` and `groups`, those that a file of sysusers.d makes, and those of Debian and its packages.
+    pub fn of(stack: &View<'_>, overlay: &Overlay, packages: &'p Packages) -> Self {
+        let names = |key| stack.entries(key).map(|(name, ..)| name.to_owned());
+        let users: BTreeSet<String> = names("users").collect();
+        let groups = users.iter().cloned().chain(names("groups")).collect();
+        let mut accounts = Self { packages, users, groups };
+        for (path, (item, _)) in &overlay.items {
+            if let (true, Item::File { bytes, .. }) =
+                (path.as_str().starts_with("/etc/sysusers.d/"), item)
+            {
+                accounts.add_sysusers(&String::from_utf8_lossy(bytes));
+            }
+        }
+        accounts
+    }
+
+    /// Source: sysusers.d(5), TYPE.
+    fn add_sysusers(&mut self, text: &str) {
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("u" | "u!"), Some(name)) => {
+                    self.users.insert(name.to_owned());
+                    self.groups.insert(name.to_owned());
+                }
+                (Some("g"), Some(name)) => {
+                    self.groups.insert(name.to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Reports a name that nobody makes. A number needs nobody to make it.
+    pub fn check(&self, stack: &View<'_>, name: &str, is_user: bool, at: At) {
+        let made = if is_user { &self.users } else { &self.groups };
+        let is_number = name.bytes().all(|b| b.is_ascii_digit());
+        if is_number || made.contains(name) || self.packages.have_account(name) {
+            return;
+        }
+        let (what, table) = if is_user { ("user", "users") } else { ("group", "groups") };
+        let title = format!("nobody makes the {what} `{name}`");
+        let known = made.iter().map(String::as_str);
+        let help = match crate::compile::schema::nearest(name, known) {
+            Some(near) => format!("did you mean `{near}`? Or declare it: `[{table}.{name}]`"),
+            None => format!("declare it, `[{table}.{name}]`, or the package that makes it"),
+        };
+        stack.report(Mistake::new(Code::UnknownAccount, at, title).help(help));
+    }
+
+    /// Owners of entries, users of jobs and hooks, and the owner of the release.
+    pub fn check_entries(&self, stack: &View<'_>, overlay: &Overlay) {
+        for (item, at) in overlay.items.values() {
+            let (Item::File { access, .. }
+            | Item::Secret { access, .. }
+            | Item::Directory { access }) = item
+            else {
+                continue;
+            };
+            self.check(stack, access.owner.as_str(), true, *at);
+            if access.group != access.owner {
+                self.check(stack, access.group.as_str(), false, *at);
+            }
+        }
+        for (user, at) in &overlay.cron_users {
+            self.check(stack, user.as_str(), true, *at);
+        }
+        let is_name = |user: &Located<String>| user.value.parse::<Owner>().is_ok();
+        let hooks = stack.tables("hooks").filter_map(|(_, hook)| hook.text("user").filter(is_name));
+        for user in stack.table("release").text("user").into_iter().chain(hooks) {
+            self.check(stack, &user.value, true, user.at);
+        }
+    }
+}
+
+/// Folders whose files are shown to others, whatever their mode. Source: systemd.exec(5), `Environment=`; cron(8).
+const SHOWN: [(&str, &str, &str); 2] = [
+    (
+        "/etc/systemd/system/",
+        "systemd shows every user what a unit says",
+        "put them into `env_vars`, or into a file of their own, and name it in `environment_files`",
+    ),
+    (
+        "/etc/cron.d/",
+        "cron writes its jobs into the log",
+        "put them into `env_vars`, or into a file of their own, and let the job's script read it",
+    ),
+];
+
+/// Reports secrets that every user of the guest could read.
+pub fn check_secrets(stack: &View<'_>, overlay: &Overlay) {
+    for (path, (item, at)) in &overlay.items {
+        let Item::Secret { access, .. } = item else { continue };
+        if let Some((_, why, help)) =
+            SHOWN.iter().find(|(folder, ..)| path.as_str().starts_with(folder))
+        {
+            let title = format!("`{path}` holds secrets, and {why}");
+            stack.report(Mistake::new(Code::SecretForAll, *at, title).help(*help));
+        } else if access.mode.is_world_readable() {
+            let title =
+                format!("`{path}` holds secrets, and every user of the guest could read it");
+            let help = "take the rights of others away, such as with `mode = \"0640\"` and a `group` that reads it";
+            stack.report(Mistake::new(Code::SecretForAll, *at, title).help(help));
+        }
+    }
+}

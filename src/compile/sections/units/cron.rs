@@ -1,0 +1,157 @@
+//! `cron`: tables of their own in `/etc/cron.d`.
+//!
+//! What cron takes for which value was measured with cron 3.0pl1-162, Debian 12's: besides crontab(5), it takes `\\` for one
+//! backslash, and leaves out a whole table for one line that it cannot read.
+
+use super::lines;
+use crate::{
+    compile::{
+        report::{Code, Mistake},
+        sections::overlay::Overlay,
+        view::View,
+    },
+    model::{Mode, Owner},
+};
+use std::fmt::Write as _;
+
+/// The longest line that cron reads. Source: `MAX_COMMAND` and `MAX_ENVSTR` in cron.h.
+const LINE_BYTES_MAX: usize = 998;
+
+/// What jobs start with unless they say otherwise: cron's own PATH lacks `/usr/local` and `sbin`.
+const DEFAULTS: [(&str, &str); 2] = [
+    ("SHELL", "/bin/sh"),
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+];
+
+/// A table of its own: `/etc/cron.d/<name>`.
+pub fn add(name: &str, view: &View<'_>, overlay: &mut Overlay) {
+    let schedule = schedule(view);
+    let user = view.need::<Owner>("user");
+    let environment = environment(view);
+    let command = view.need_text("run").and_then(|run| match command(&run.value) {
+        Ok(command) => Some(command),
+        Err(error) => {
+            let code = if error == NoLine::TooLong { Code::NoForm } else { Code::NotOneLine };
+            view.report(Mistake::new(code, run.at, error.to_string()).help("put it into a script"));
+            None
+        }
+    });
+    let (Some(schedule), Some(user), Some(command)) = (schedule, user, command) else { return };
+    let text = format!("{environment}{schedule} {} {command}\n", user.value);
+    overlay.cron_users.push((user.value, user.at));
+    overlay.add_text(&format!("/etc/cron.d/{name}"), Mode::FILE, text, view.at, view);
+}
+
+/// What no line of cron can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoLine {
+    #[error("a cron job is one line")]
+    NotOne,
+    #[error("cron reads lines of at most {LINE_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("cron takes away blanks at the end of a value, in quotes as well")]
+    Blanks,
+    #[error(
+        "cron has no form for a value with quotes of both kinds that begins with one or with a blank"
+    )]
+    Quotes,
+}
+
+/// A line of shell as cron passes it on: a bare `%` would end it.
+pub fn command(run: &str) -> Result<String, NoLine> {
+    if run.trim().is_empty()
+        || run.trim() != run
+        || run.chars().any(|c| c.is_control() && c != '\t')
+    {
+        return Err(NoLine::NotOne);
+    }
+    let line = run.replace('\\', "\\\\").replace('%', "\\%");
+    if line.len() > LINE_BYTES_MAX { Err(NoLine::TooLong) } else { Ok(line) }
+}
+
+/// A variable of a table.
+pub fn assignment(name: &str, value: &str) -> Result<String, NoLine> {
+    let is_bare = !value.is_empty() && value.trim() == value && !value.starts_with(['"', '\'']);
+    let value = if value.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(NoLine::NotOne);
+    } else if value.ends_with([' ', '\t']) {
+        return Err(NoLine::Blanks);
+    } else if is_bare {
+        value.to_owned()
+    } else if !value.contains('"') {
+        format!("\"{value}\"")
+    } else if !value.contains('\'') {
+        format!("'{value}'")
+    } else {
+        return Err(NoLine::Quotes);
+    };
+    let line = format!("{name}={value}");
+    if line.len() > LINE_BYTES_MAX { Err(NoLine::TooLong) } else { Ok(line) }
+}
+
+fn environment(view: &View<'_>) -> String {
+    let variables = super::variables(view);
+    let is_said = |name: &str| variables.iter().any(|(said, _)| said == name);
+    let mut text = String::new();
+    for (name, value) in DEFAULTS.iter().filter(|(name, _)| !is_said(name)) {
+        writeln!(text, "{name}={value}").expect("text takes all");
+    }
+    for (name, value) in &variables {
+        match assignment(name, &value.value) {
+            _ if name == "LOGNAME" => {
+                let title = "cron sets `LOGNAME` itself, to the job's user";
+                view.report(Mistake::new(Code::NoEffect, value.at, title).help("leave it out"));
+            }
+            Ok(line) => writeln!(text, "{line}").expect("text takes all"),
+            Err(error) => view.report(lines::without_form(&error, value.at)),
+        }
+    }
+    text
+}
+
+fn schedule(view: &View<'_>) -> Option<String> {
+    let schedule = view.need_text("schedule")?;
+    if !schedule.value.contains(['\n', '\r']) && is_schedule(&schedule.value) {
+        return Some(schedule.value);
+    }
+    let title = format!("`{}` is no schedule of cron", schedule.value);
+    let help = "write five fields, such as \"15 3 * * *\", or @daily";
+    view.report(Mistake::new(Code::BadSchedule, schedule.at, title).help(help));
+    None
+}
+
+const NAMED: [&str; 8] =
+    ["@reboot", "@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+
+/// Whether cron can read five fields, or a name for them. Source: crontab(5).
+pub fn is_schedule(schedule: &str) -> bool {
+    if NAMED.contains(&schedule) {
+        return true;
+    }
+    let ranges = [(0, 59, &[][..]), (0, 23, &[]), (1, 31, &[]), (1, 12, &MONTHS), (0, 7, &DAYS)];
+    let fields: Vec<_> = schedule.split([' ', '\t']).filter(|field| !field.is_empty()).collect();
+    let is_field = |(field, (low, high, names)): (&&str, (u32, u32, &[&str]))| {
+        field.split(',').all(|part| is_part(part, low, high, names))
+    };
+    fields.len() == ranges.len() && fields.iter().zip(ranges).all(is_field)
+}
+
+/// One of a field's parts: `*`, a value or a range, with or without a step.
+fn is_part(part: &str, low: u32, high: u32, names: &[&str]) -> bool {
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let number = |text: &str| is_number(text).then(|| text.parse::<u32>().ok()).flatten();
+    let value = |text: &str| {
+        let position = names.iter().position(|name| text.eq_ignore_ascii_case(name));
+        let by_name = position.and_then(|n| u32::try_from(n).ok()).map(|n| n + low);
+        by_name.or_else(|| number(text)).filter(|value| (low..=high).contains(value))
+    };
+    let (values, step) = part.split_once('/').map_or((part, None), |(v, step)| (v, Some(step)));
+    let is_range = match values.split_once('-') {
+        Some((from, to)) => value(from).zip(value(to)).is_some_and(|(from, to)| from <= to),
+        None => values == "*" || step.is_none() && value(values).is_some(),
+    };
+    is_range && step.is_none_or(|step| number(step).is_some_and(|step| (1..=high).contains(&step)))
+}

@@ -1,0 +1,181 @@
+//! What units need of the guest besides systemd: the services that they start, accounts, files.
+
+use super::{Directive, Packages, Unit, cron_table, lint};
+use crate::{
+    compile::{
+        report::{Code, Mistake},
+        sections::{
+            overlay::{Item, Overlay},
+            owners, place,
+        },
+        source::At,
+        view::View,
+    },
+    model::{GuestPath, UnitName, unit_commands, unit_words},
+};
+
+pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], packages: &Packages) {
+    let known = |name: &UnitName| packages.have_unit(name) || brings(units, name);
+    for (unit, at) in named_units(stack, overlay, units) {
+        if !known(&unit) {
+            let title = format!("neither the bundle nor a package of it has the unit `{unit}`");
+            let help = "declare it, or the package that brings it; a unit that is not named after its package stands in `apt.may_start`";
+            stack.report(Mistake::new(Code::UnknownUnit, at, title).help(help));
+        }
+    }
+    let accounts = owners::Accounts::of(stack, overlay, packages);
+    for unit in units {
+        let is_dynamic = unit.last("Service", "DynamicUser").is_some();
+        for directive in unit.directives().filter(|_| !is_dynamic) {
+            check_account(stack, &accounts, directive);
+        }
+        check_files(stack, overlay, unit);
+    }
+    accounts.check_entries(stack, overlay);
+    cron_table::check(stack, overlay, &accounts);
+}
+
+/// Whether the bundle has a unit, or the template that it is an instance of.
+fn brings(units: &[Unit], name: &UnitName) -> bool {
+    let text = name.as_str();
+    let template = text
+        .split_once('@')
+        .and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
+    units.iter().any(|unit| {
+        let own = unit.name.as_str();
+        !unit.is_drop_in && (own == text || template.as_deref() == Some(own))
+    })
+}
+
+/// Units that are restarted, reloaded, changed, started or probed, each with the place that says so.
+fn named_units(stack: &View<'_>, overlay: &Overlay, units: &[Unit]) -> Vec<(UnitName, At)> {
+    let mut named = overlay.named_units.clone();
+    let probes = stack.tables("probes").filter_map(|(_, probe)| probe.parsed::<UnitName>("unit"));
+    named.extend(probes.map(|unit| (unit.value, unit.at)));
+    for unit in units {
+        if unit.is_drop_in {
+            named.push((unit.name.clone(), unit.at));
+        } else {
+            named.extend(unit.starts().map(|(at, name)| (name, at)));
+        }
+    }
+    named
+}
+
+fn check_account(stack: &View<'_>, accounts: &owners::Accounts, directive: Directive<'_>) {
+    let Directive { at, key, value, .. } = directive;
+    let is_user = match key {
+        "User" | "SocketUser" => true,
+        "Group" | "SocketGroup" | "SupplementaryGroups" => false,
+        _ => return,
+    };
+    for name in value.split_whitespace().filter(|name| !name.contains('%')) {
+        accounts.check(stack, name, is_user, at);
+    }
+}
+
+/// Reports files that a unit needs, that only the bundle could bring, and that it does not.
+fn check_files(stack: &View<'_>, overlay: &Overlay, unit: &Unit) {
+    for directive in unit.directives() {
+        for path in needed(directive) {
+            let (name, key) = (&unit.name, directive.key);
+            match overlay.items.get(&path) {
+                None if is_ours_alone(overlay, &path)
+                    && !(key == "WorkingDirectory" && is_folder(overlay, &path)) =>
+                {
+                    let title = format!("`{name}` needs `{path}`, which nobody makes");
+                    let help = match key {
+                        "EnvironmentFile" => {
+                            "declare the file, or write `-` before its path when it may be missing"
+                        }
+                        "WorkingDirectory" => {
+                            "declare the folder in `directories`, or correct the path"
+                        }
+                        _ => "declare the file in `files`, or correct the path",
+                    };
+                    stack.report(Mistake::new(Code::UnmadeFile, directive.at, title).help(help));
+                }
+                Some((Item::File { access, .. }, made))
+                    if lint::is_exec(key) && !access.mode.is_executable() =>
+                {
+                    let title = format!("`{name}` runs `{path}`, which nobody may execute");
+                    let mistake = Mistake::new(Code::NotExecutable, directive.at, title);
+                    stack.report(
+                        mistake.also(*made, "made here").help("give the file `mode = \"0755\"`"),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether the bundle makes a folder by what it has below it, or has tmpfiles.d make it.
+fn is_folder(overlay: &Overlay, path: &GuestPath) -> bool {
+    overlay.items.iter().any(|(other, (item, _))| {
+        let makes = |line: &str| line.split_whitespace().nth(1) == Some(path.as_str());
+        match item {
+            Item::File { bytes, .. } if other.as_str().starts_with("/etc/tmpfiles.d/") => {
+                String::from_utf8_lossy(bytes).lines().any(makes)
+            }
+            _ => place::is_at_or_below(other.as_str(), path.as_str()),
+        }
+    })
+}
+
+/// The files without which a directive fails: programs, files of variables, credentials; and the working folder.
+fn needed(Directive { key, value, .. }: Directive<'_>) -> Vec<GuestPath> {
+    let parsed = |text: &str| {
+        let is_known = !text.replace("%%", "").contains(['%', '*', '?', '[']);
+        text.replace("%%", "%").parse::<GuestPath>().ok().filter(|_| is_known)
+    };
+    match key {
+        "EnvironmentFile" | "WorkingDirectory" => parsed(value).into_iter().collect(),
+        "LoadCredential" => {
+            value.split_once(':').and_then(|(_, path)| parsed(path)).into_iter().collect()
+        }
+        _ if lint::is_exec(key) => {
+            let commands = unit_commands(value).unwrap_or_default();
+            let firsts = commands.iter().filter_map(|command| command.first());
+            firsts
+                .filter(|word| !word.starts_with('-'))
+                .filter_map(|word| parsed(lint::program(word)))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether nobody but the bundle makes what stands there: below `/srv` and `/usr/local`, or in a folder of the bundle; what
+/// lies in a release, in a folder that its own users write to, or below a link is made by others.
+fn is_ours_alone(overlay: &Overlay, path: &GuestPath) -> bool {
+    let text = path.as_str();
+    let parents = || {
+        let slashes = text.match_indices('/').skip(1).map(|(n, _)| &text[..n]);
+        slashes.filter_map(|parent| {
+            Some((parent, overlay.items.get(&parent.parse::<GuestPath>().ok()?)?))
+        })
+    };
+    let others = parents().any(|(_, (item, _))| match item {
+        Item::Directory { access } => access.owner.as_str() != "root" || access.mode.is_shared(),
+        Item::Link { .. } => true,
+        Item::File { .. } | Item::Secret { .. } => false,
+    });
+    let below = ["/srv", "/usr/local"].iter().any(|folder| place::is_at_or_below(text, folder));
+    !others && (below || parents().next().is_some())
+}
+
+/// The absolute paths that a directive names, where a change of the file is a change for the unit.
+pub fn named_paths(Directive { key, value, .. }: Directive<'_>) -> Vec<GuestPath> {
+    let words = if lint::is_exec(key) {
+        unit_commands(value).unwrap_or_default().into_iter().flatten().collect()
+    } else if ["EnvironmentFile", "LoadCredential"].contains(&key) {
+        unit_words(value).unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    let parts = words
+        .iter()
+        .flat_map(|word| [Some(lint::program(word)), word.split_once(':').map(|(_, path)| path)]);
+    parts.flatten().filter_map(|text| text.replace("%%", "%").parse().ok()).collect()
+}

@@ -1,0 +1,218 @@
+//! Units by their keys: what a definition says → the lines of a unit.
+
+use super::{
+    lines::{Line, Lines},
+    lint,
+    socket_address::SocketAddress,
+    writer::{self, NoForm},
+};
+use crate::{
+    compile::{
+        report::{Code, Mistake},
+        sections::files,
+        source::{Node, Value},
+        view::{Located, View},
+    },
+    model::{GuestPath, Mode, Owner, UnitName},
+};
+
+/// What a strict sandbox consists of: its user may sudo, its service may not; it reads little of the system and changes
+/// none of it. Source: systemd.exec(5), SANDBOXING.
+const STRICT: [(&str, &str); 19] = [
+    ("UMask", "0027"),
+    ("NoNewPrivileges", "yes"),
+    ("CapabilityBoundingSet", ""),
+    ("LockPersonality", "yes"),
+    ("PrivateDevices", "yes"),
+    ("PrivateTmp", "yes"),
+    ("ProtectClock", "yes"),
+    ("ProtectControlGroups", "yes"),
+    ("ProtectHome", "read-only"),
+    ("ProtectHostname", "yes"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelTunables", "yes"),
+    ("ProtectSystem", "full"),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK"),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("RestrictSUIDSGID", "yes"),
+    ("SystemCallArchitectures", "native"),
+];
+
+/// The lines of a unit whose own section is this one.
+pub fn lines(view: &View<'_>, section: &'static str) -> Vec<Line> {
+    let mut unit = Lines { view, section: "Unit", said: Vec::new() };
+    unit.text("description", "Description");
+    for (key, directive) in
+        [("after", "After"), ("before", "Before"), ("requires", "Requires"), ("wants", "Wants")]
+    {
+        unit.names(key, directive);
+    }
+    unit.options("Unit");
+    unit.section = section;
+    match section {
+        "Socket" => unit.socket(),
+        "Timer" => unit.timer(),
+        _ => unit.service(),
+    }
+    unit.options(section);
+    refuse_other_options(view, &["Unit", section]);
+    unit.said
+}
+
+/// The lines of a drop-in: directives of these sections.
+pub fn drop_in(view: &View<'_>, sections: &[&'static str]) -> Vec<Line> {
+    let mut unit = Lines { view, section: "Unit", said: Vec::new() };
+    for section in sections {
+        unit.section = section;
+        unit.options(section);
+    }
+    refuse_other_options(view, sections);
+    unit.said
+}
+
+impl Lines<'_, '_> {
+    fn service(&mut self) {
+        self.word("type", "Type");
+        self.parsed::<Owner>("user", "User");
+        self.parsed::<Owner>("group", "Group");
+        self.paths("working_directory", "WorkingDirectory");
+        self.environment();
+        for file in self.view.texts("environment_files") {
+            self.environment_file(&file);
+        }
+        for node in nodes(self.view, "exec_before") {
+            self.command(node, "ExecStartPre", writer::command);
+        }
+        if let Some(node) = self.view.node("exec") {
+            self.command(node, "ExecStart", writer::command);
+        }
+        for (key, directive) in [("exec_reload", "ExecReload"), ("exec_stop", "ExecStop")] {
+            if let Some(node) = self.view.node(key) {
+                self.command(node, directive, writer::control_command);
+            }
+        }
+        self.word("restart", "Restart");
+        self.number("restart_seconds", "RestartSec", "");
+        self.number("start_seconds", "TimeoutStartSec", "");
+        self.number("stop_seconds", "TimeoutStopSec", "");
+        self.number("memory_max_mib", "MemoryMax", "M");
+        self.sandbox();
+    }
+
+    fn sandbox(&mut self) {
+        let sandbox = self.view.word("sandbox", &[("none", false), ("strict", true)]);
+        match sandbox {
+            Some(Located { value: true, at }) => {
+                for (key, value) in STRICT {
+                    self.say(key, value.to_owned(), at);
+                }
+                self.paths("writes", "ReadWritePaths");
+            }
+            _ => {
+                if let Some(writes) = self.view.node("writes") {
+                    let title = "`writes` opens a strict sandbox, and there is none";
+                    let help = "add `sandbox = \"strict\"`, or leave `writes` out";
+                    self.view.report(Mistake::new(Code::NoEffect, writes.at, title).help(help));
+                }
+            }
+        }
+    }
+
+    fn socket(&mut self) {
+        for (key, directive) in [("listen", "ListenStream"), ("listen_datagram", "ListenDatagram")]
+        {
+            for node in nodes_or_one(self.view, key) {
+                self.listen(directive, node);
+            }
+        }
+        self.boolean("accept", "Accept");
+        self.parsed::<UnitName>("service", "Service");
+        self.parsed::<Owner>("user", "SocketUser");
+        self.parsed::<Owner>("group", "SocketGroup");
+        self.parsed::<Mode>("mode", "SocketMode");
+    }
+
+    fn listen(&mut self, directive: &str, node: &Node) {
+        if matches!(node.value, Value::Integer(port) if !(1..=65_535).contains(&port)) {
+            // The language has told it.
+            return;
+        }
+        let Some(text) = files::plain(self.view.lowering, node) else { return };
+        let address = self.view.lowering.parse::<SocketAddress>(&text, node.at);
+        self.exact(directive, address.map(|a| writer::literal(&a.to_string())), node.at);
+    }
+
+    fn timer(&mut self) {
+        for when in self.view.texts("on_calendar") {
+            self.exact("OnCalendar", Some(writer::literal(&when.value)), when.at);
+        }
+        self.number("on_boot_seconds", "OnBootSec", "");
+        self.number("on_active_seconds", "OnUnitActiveSec", "");
+        self.boolean("persistent", "Persistent");
+        self.number("random_delay_seconds", "RandomizedDelaySec", "");
+        self.number("accuracy_seconds", "AccuracySec", "");
+        self.parsed::<UnitName>("unit", "Unit");
+    }
+
+    /// A file that may be missing has a `-` before its path.
+    fn environment_file(&mut self, file: &Located<String>) {
+        let path = file.value.strip_prefix('-').unwrap_or(&file.value);
+        let Some(path) = self.view.lowering.parse::<GuestPath>(path, file.at) else { return };
+        if path.as_str().contains(['*', '?', '[', '\\']) {
+            let title = format!("systemd takes `{path}` for a pattern of several files");
+            let help = "name each file, without `*`, `?`, `[` and backslashes";
+            self.view.report(Mistake::new(Code::NoForm, file.at, title).help(help));
+            return;
+        }
+        self.exact("EnvironmentFile", Some(writer::literal(&file.value)), file.at);
+    }
+
+    fn environment(&mut self) {
+        for (name, value) in super::variables(self.view) {
+            let assignment = writer::assignment(&name, &value.value);
+            self.exact("Environment", Some(assignment), value.at);
+        }
+    }
+
+    fn command(
+        &mut self,
+        node: &Node,
+        directive: &str,
+        write: fn(&[String]) -> Result<String, NoForm>,
+    ) {
+        let Value::List(items) = &node.value else { return };
+        let words = items.iter().map(|item| self.view.lowering.text(item.text()?, item.at));
+        let words: Option<Vec<String>> = words.collect();
+        self.exact(directive, words.map(|words| write(&words)), node.at);
+    }
+}
+
+fn refuse_other_options(view: &View<'_>, known: &[&'static str]) {
+    for (section, at, _) in view.entries("options") {
+        if known.contains(&section) {
+            continue;
+        }
+        let mistake = if section == "Install" {
+            lint::install(at)
+        } else {
+            lint::unknown_section(section, at, known)
+        };
+        view.report(mistake);
+    }
+}
+
+fn nodes<'v>(view: &View<'v>, key: &str) -> Vec<&'v Node> {
+    match view.node(key) {
+        Some(Node { value: Value::List(items), .. }) => items.iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn nodes_or_one<'v>(view: &View<'v>, key: &str) -> Vec<&'v Node> {
+    match view.node(key) {
+        Some(Node { value: Value::List(items), .. }) => items.iter().collect(),
+        node => node.into_iter().collect(),
+    }
+}
