@@ -104,8 +104,8 @@ fn a_changed_source_is_compiled_though_its_time_is_as_before() {
         }),
         ("a comment", |at| rewrite(&at.join("stacks/site.toml"), |t| t.replacen("# ", "#:", 1))),
         ("a template", |at| {
-            let template = at.join("templates/node-app/backend.service.tera");
-            rewrite(&template, |t| t.replacen("Restart=", "#estart=", 1));
+            let template = at.join("templates/app/deploy_app.sh.tera");
+            rewrite(&template, |t| t.replacen("umask 022", "umask 027", 1));
         }),
         ("a key", |at| rewrite(&at.join("keys/ops.pub"), |t| format!("{}-too\n", t.trim_end()))),
         ("a file less", |at| {
