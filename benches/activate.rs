@@ -4,6 +4,7 @@
 
 mod figures;
 
+use figures::Figure;
 use std::{
     ffi::OsStr,
     fs,
@@ -39,9 +40,17 @@ fn main() {
     for count in [1, 4] {
         let ssh = figures::median(RUNS, || (), || ssh_true(&workspace, &addresses[..count]));
         let noop = figures::median(RUNS, || (), || must(&workspace, &activate(count)));
-        figures::show(&format!("ssh guest true, {count} in parallel"), ssh, ssh);
-        figures::show(&format!("activate with nothing to do, {count}"), noop, ssh);
+        show(&format!("ssh guest true, {count} in parallel"), ssh, ssh);
+        show(&format!("activate with nothing to do, {count}"), noop, ssh);
     }
+}
+
+/// One line: what, its median, how many times the yardstick that is, and of how many runs.
+#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+fn show(what: &str, figure: Figure, yardstick: Figure) {
+    let (time, runs) = (figure.median.as_secs_f64(), figure.runs);
+    let times = time / yardstick.median.as_secs_f64();
+    println!("{what:<44} {:>9.1} ms {times:>7.2} ×  median of {runs}", time * 1000.0);
 }
 
 fn activate(count: usize) -> Vec<String> {

@@ -3,6 +3,10 @@
 use clap::{CommandFactory as _, FromArgMatches as _};
 use stackc::cli;
 
+/// Compiling takes and frees many small pieces on all threads: a third of its time with the C library's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Compile app stacks for Proxmox guests into reviewable bundles, switch to them in one step, and go back
 #[derive(Debug, clap::Parser)]
 #[command(name = "stackc", version)]

@@ -1,4 +1,4 @@
-//! Medians, and the lines that show them.
+//! Medians.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,8 @@ const LIMIT: Duration = Duration::from_secs(8);
 /// The median of some runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Figure {
-    median: Duration,
-    runs: usize,
+    pub median: Duration,
+    pub runs: usize,
 }
 
 /// Runs `work` at most this often, at least once; `prepare` runs before each and is not measured.
@@ -24,12 +24,4 @@ pub fn median(runs: usize, mut prepare: impl FnMut(), mut work: impl FnMut()) ->
     }
     times.sort_unstable();
     Figure { median: times[times.len() / 2], runs: times.len() }
-}
-
-/// One line: what, its median, how many times the yardstick that is, and of how many runs.
-#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-pub fn show(what: &str, figure: Figure, yardstick: Figure) {
-    let (time, runs) = (figure.median.as_secs_f64(), figure.runs);
-    let times = time / yardstick.median.as_secs_f64();
-    println!("{what:<44} {:>9.1} ms {times:>7.2} ×  median of {runs}", time * 1000.0);
 }

@@ -1,13 +1,15 @@
 //! `stackc build`: every guest's bundle into `out/`.
 
 use super::{
+    look::{Found, look},
     output::{self, Format},
     review,
     workspace::{self, Workspace},
 };
 use crate::{
-    model::{Bundle, Target},
-    store::{Change, StoreError},
+    compile::Compiled,
+    model::Bundle,
+    store::{BuiltGuest, Change, Store, StoreError},
 };
 use rayon::prelude::*;
 use serde_json::json;
@@ -31,30 +33,58 @@ pub fn run(args: &BuildArgs, workspace: &Workspace) -> ExitCode {
 }
 
 fn build(args: &BuildArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
-    let compiled = workspace.compile(Format::of(args.json))?;
-    workspace::warnings(&compiled, Format::of(args.json));
-    let chosen = workspace::select(&args.targets, &workspace::tags(&compiled.guests))?;
-    let store = workspace.store()?;
+    let format = Format::of(args.json);
+    let look = look(workspace, format)?;
+    workspace::warnings(&look.built.warnings, format);
+    let chosen = workspace::select(&args.targets, &look.tags())?;
     let guests: Vec<_> =
-        compiled.guests.iter().filter(|(target, _)| chosen.contains(target)).collect();
-    if let Some(file) = &args.review {
-        // Before the links move, so that a page that cannot be written can be asked for again.
-        let bundles: Vec<&Bundle> = guests.iter().map(|(_, bundle)| *bundle).collect();
-        review::write(file, &store, &bundles)?;
-    }
-    let keep = |(_, bundle): &(&Target, &Bundle)| workspace::keep(&store, bundle);
-    let changes: Result<Vec<Change>, StoreError> = guests.par_iter().map(keep).collect();
-    let changes = changes.map_err(|error| output::fail(&error, output::REFUSED))?;
+        look.built.guests.iter().filter(|guest| chosen.contains(&guest.target)).collect();
     if guests.is_empty() && !args.json {
         output::tell("no guest to build: no file `stacks/PROJECT.toml` has a table `[envs.ENV]`\n");
     }
-    let built = guests.into_iter().zip(changes).map(|((target, bundle), c)| (target, bundle, c));
+    let store = workspace.store()?;
+    // When nothing changed since the last build, and what it made is there, nothing is compiled.
+    let is_there = |guest: &&BuiltGuest| store.holds(&guest.target, &guest.digest);
+    let changes = match look.found {
+        Found::Recorded(_) if args.review.is_none() && guests.par_iter().all(is_there) => {
+            vec![Change::Unchanged; guests.len()]
+        }
+        found => {
+            let changes = make(args, &store, &guests, &*found.compiled(format)?)?;
+            store.record(look.sources, &look.built).map_err(refused)?;
+            changes
+        }
+    };
+    let built = guests.into_iter().zip(changes);
     if args.json {
         print_json(built);
     } else {
         print_lines(built);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes what is not there yet.
+fn make(
+    args: &BuildArgs,
+    store: &Store,
+    guests: &[&BuiltGuest],
+    compiled: &Compiled,
+) -> Result<Vec<Change>, ExitCode> {
+    let bundles: Vec<&Bundle> =
+        guests.iter().map(|guest| &compiled.guests[&guest.target]).collect();
+    if let Some(file) = &args.review {
+        // Before the links move, so that a page that cannot be written can be asked for again.
+        review::write(file, store, &bundles)?;
+    }
+    let keep = |bundle: &&Bundle| workspace::keep(store, bundle);
+    let changes: Result<Vec<Change>, StoreError> = bundles.par_iter().map(keep).collect();
+    changes.map_err(refused)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` takes")]
+fn refused(error: StoreError) -> ExitCode {
+    output::fail(&error, output::REFUSED)
 }
 
 fn word(change: Change) -> &'static str {
@@ -64,22 +94,22 @@ fn word(change: Change) -> &'static str {
     }
 }
 
-fn print_lines<'a>(built: impl Iterator<Item = (&'a Target, &'a Bundle, Change)>) {
+fn print_lines<'a>(built: impl Iterator<Item = (&'a BuiltGuest, Change)>) {
     let built: Vec<_> = built.collect();
-    let width = built.iter().map(|(target, ..)| target.to_string().len()).max().unwrap_or(0);
-    let line = |(target, bundle, change): &(&Target, &Bundle, Change)| {
-        let target = target.to_string();
-        format!("{target:<width$}  {}  {}\n", bundle.digest, word(*change))
+    let width = built.iter().map(|(guest, _)| guest.target.to_string().len()).max().unwrap_or(0);
+    let line = |(guest, change): &(&BuiltGuest, Change)| {
+        let target = guest.target.to_string();
+        format!("{target:<width$}  {}  {}\n", guest.digest, word(*change))
     };
     output::print(&built.iter().map(line).collect::<String>());
 }
 
-fn print_json<'a>(built: impl Iterator<Item = (&'a Target, &'a Bundle, Change)>) {
-    let guests = built.map(|(target, bundle, change)| {
+fn print_json<'a>(built: impl Iterator<Item = (&'a BuiltGuest, Change)>) {
+    let guests = built.map(|(guest, change)| {
         json!({
-            "target": target.to_string(),
-            "digest": bundle.digest,
-            "payload": bundle.manifest.payload,
+            "target": guest.target.to_string(),
+            "digest": guest.digest,
+            "payload": guest.payload,
             "result": word(change),
         })
     });

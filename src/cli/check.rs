@@ -1,11 +1,12 @@
 //! `stackc check`: only the mistakes.
 
 use super::{
+    look::{Look, look},
     output::{self, Format},
     tools::{self, Fault, Verdicts},
     workspace::{self, Workspace},
 };
-use crate::compile::{Compiled, Report};
+use crate::store::Built;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -21,26 +22,27 @@ pub struct CheckArgs {
 }
 
 pub fn run(args: &CheckArgs, workspace: &Workspace) -> ExitCode {
-    let compiled = match workspace.compile(Format::of(args.json)) {
-        Ok(compiled) => compiled,
-        Err(code) => return code,
-    };
-    let verdicts = match args.tools.then(|| tools::judge(&compiled.guests)).transpose() {
-        Ok(verdicts) => verdicts,
-        Err(error) => return output::fail(&error, output::REFUSED),
-    };
-    if args.json {
-        output::print_json(&document(&compiled, verdicts.as_ref()));
-    } else {
-        tell(&compiled, verdicts.as_ref());
-    }
-    let refused = verdicts.is_some_and(|verdicts| !verdicts.faults.is_empty());
-    if refused { ExitCode::from(output::MISTAKE) } else { ExitCode::SUCCESS }
+    check(args, workspace).unwrap_or_else(|code| code)
 }
 
-fn tell(compiled: &Compiled, verdicts: Option<&Verdicts>) {
-    workspace::warnings(compiled, Format::Text);
-    let guests = count(compiled.guests.len(), "guest");
+fn check(args: &CheckArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
+    let format = Format::of(args.json);
+    let Look { built, found, .. } = look(workspace, format)?;
+    workspace::warnings(&built.warnings, format);
+    let compiled = args.tools.then(|| found.compiled(format)).transpose()?;
+    let verdicts = compiled.map(|compiled| tools::judge(&compiled.guests)).transpose();
+    let verdicts = verdicts.map_err(|error| output::fail(&error, output::REFUSED))?;
+    if args.json {
+        output::print_json(&document(&built, verdicts.as_ref()));
+    } else {
+        tell(&built, verdicts.as_ref());
+    }
+    let refused = verdicts.is_some_and(|verdicts| !verdicts.faults.is_empty());
+    Ok(if refused { ExitCode::from(output::MISTAKE) } else { ExitCode::SUCCESS })
+}
+
+fn tell(built: &Built, verdicts: Option<&Verdicts>) {
+    let guests = count(built.guests.len(), "guest");
     let Some(verdicts) = verdicts else {
         output::print(&format!("{guests}, no mistakes\n"));
         return;
@@ -58,10 +60,9 @@ fn count(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-fn document(compiled: &Compiled, verdicts: Option<&Verdicts>) -> serde_json::Value {
-    let warnings = compiled.warnings.as_ref().map_or_else(Vec::new, Report::told);
+fn document(built: &Built, verdicts: Option<&Verdicts>) -> serde_json::Value {
     let mut document = json!({
-        "guests": compiled.guests.len(), "mistakes": [], "warnings": warnings,
+        "guests": built.guests.len(), "mistakes": [], "warnings": built.warnings.told,
     });
     if let Some(verdicts) = verdicts {
         let fault = |fault: &Fault| {

@@ -18,6 +18,7 @@ pub mod history;
 pub mod lab;
 pub mod lab_workspace;
 pub mod lock;
+pub mod look;
 pub mod man;
 pub mod output;
 pub mod plan;

@@ -5,7 +5,7 @@ use crate::{
     compile::{self, Compiled, Sources},
     model::{Bundle, ProxmoxDocument, Site, Target, document, pattern::fits},
     plan::difference,
-    store::{self, Change, SourceError, Store, StoreError},
+    store::{self, BuiltWarnings, Change, SourceError, Store, StoreError},
 };
 use serde_json::json;
 use std::{
@@ -40,9 +40,8 @@ impl Workspace {
 
     /// Compiles everything; mistakes are printed, and a warning when nobody could log in.
     pub fn compile(&self, format: Format) -> Result<Compiled, ExitCode> {
-        let compiled = compile::compile(&self.sources(format)?);
-        let compiled = compiled.map_err(|report| mistakes(&report, format))?;
-        if compiled.guests.values().any(admits_example) {
+        let compiled = compile(&self.sources(format)?, format)?;
+        if admits_example(&compiled) {
             output::tell(EXAMPLE_KEY_ADMITTED);
         }
         Ok(compiled)
@@ -55,15 +54,20 @@ impl Workspace {
         compile::site(&Sources { files }).map_err(|report| mistakes(&report, format))
     }
 
+    /// Where everything is that can be made again.
+    pub fn out(&self) -> PathBuf {
+        self.path.join(OUT)
+    }
+
     /// The bundles of this workspace.
     pub fn store(&self) -> Result<Store, ExitCode> {
-        let opened = Store::open(&self.path.join(OUT));
+        let opened = Store::open(&self.out());
         opened.map_err(|error| output::fail(&error, output::REFUSED))
     }
 
     /// Copies of remote repositories.
     pub fn repository_cache(&self) -> PathBuf {
-        self.path.join(OUT).join("cache").join("git")
+        self.out().join("cache").join("git")
     }
 
     pub fn path(&self) -> &Path {
@@ -75,6 +79,11 @@ impl Workspace {
 pub fn keep(store: &Store, bundle: &Bundle) -> Result<Change, StoreError> {
     store.put(bundle, || compile::text::readme(bundle, &difference::contents(bundle)))?;
     store.link(&bundle.manifest.target, &bundle.digest)
+}
+
+/// Compiles sources; mistakes are printed.
+pub(super) fn compile(sources: &Sources, format: Format) -> Result<Compiled, ExitCode> {
+    compile::compile(sources).map_err(|report| mistakes(&report, format))
 }
 
 /// Prints the mistakes of a workspace: for people, and for programs where a document is awaited.
@@ -99,10 +108,15 @@ fn unreadable(error: &SourceError, format: Format) -> ExitCode {
     output::fail(error, output::MISTAKE)
 }
 
-/// Prints what the author should know though everything compiles; beside a document, nothing.
-pub fn warnings(compiled: &Compiled, format: Format) {
-    if let (Some(report), Format::Text) = (&compiled.warnings, format) {
-        output::tell(&report.render(output::stderr_has_colour()));
+/// Prints what the author should know though everything compiles; beside a document, only that nobody could log in.
+pub fn warnings(warnings: &BuiltWarnings, format: Format) {
+    if warnings.example_key {
+        output::tell(EXAMPLE_KEY_ADMITTED);
+    }
+    match format {
+        Format::Text if output::stderr_has_colour() => output::tell(&warnings.coloured),
+        Format::Text => output::tell(&warnings.plain),
+        Format::Json => {}
     }
 }
 
@@ -169,9 +183,11 @@ pub(super) fn tags_of(bundle: &Bundle) -> BTreeSet<String> {
     proxmox(bundle).map(|guest| guest.tags).unwrap_or_default()
 }
 
-fn admits_example(bundle: &Bundle) -> bool {
+/// Whether a guest lets in the worked examples' key.
+pub(super) fn admits_example(compiled: &Compiled) -> bool {
     let is_example = |key: &String| key.trim() == EXAMPLE_KEY.trim();
-    proxmox(bundle).is_some_and(|guest| guest.ssh_public_keys.iter().any(is_example))
+    let mut guests = compiled.guests.values().filter_map(proxmox);
+    guests.any(|guest| guest.ssh_public_keys.iter().any(is_example))
 }
 
 fn proxmox(bundle: &Bundle) -> Option<ProxmoxDocument> {

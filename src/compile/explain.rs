@@ -1,7 +1,9 @@
 //! Which line said so: a key of a guest through all its layers.
 
 use super::{
-    Compiled, Workspace, schema,
+    Compiled, Workspace,
+    guest::Aim,
+    schema,
     source::define::Definitions,
     source::{At, Node, Table, Value},
     template::scope::{self, plain_json},
@@ -74,7 +76,7 @@ impl Workspace {
     /// What the templates of a guest make of a value.
     fn rendered(&self, target: &Target, node: &Node) -> serde_json::Value {
         let told = RefCell::default();
-        let (_, value) = self.prepared(false, &told, |shared, sources| {
+        let (_, value) = self.prepared(Aim::Branches, &told, |shared, sources| {
             sources.get(target).map(|source| scope::rendered(shared, source, node))
         });
         value.expect("the guest has layers")

@@ -28,7 +28,22 @@ use crate::model::{
     ReleaseDocument, Target, canonical, document,
 };
 use serde_json::json;
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// What guests are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// Every guest's bundle, or every mistake.
+    All,
+    /// The bundles of those guests that have no mistake.
+    Any,
+    /// What `stackc lock` pins; a release without its pin is no mistake then.
+    Branches,
+}
 
 /// What all guests share.
 pub struct Shared<'a> {
@@ -36,8 +51,20 @@ pub struct Shared<'a> {
     pub files: &'a Files,
     pub templates: &'a Templates,
     pub site: &'a SiteFacts,
-    /// Whether a release without its pin is a mistake; `stackc lock` itself has to do without.
-    pub needs_pins: bool,
+    pub aim: Aim,
+    /// Whether a mistake was found anywhere so far.
+    pub has_mistake: AtomicBool,
+}
+
+impl Shared<'_> {
+    /// Whether anybody is going to read a bundle. Sealing finds no mistake, so one that nobody reads need not be sealed.
+    fn wants_bundle(&self) -> bool {
+        match self.aim {
+            Aim::All => !self.has_mistake.load(Ordering::Relaxed),
+            Aim::Any => true,
+            Aim::Branches => false,
+        }
+    }
 }
 
 /// What a guest is made from.
@@ -69,7 +96,8 @@ pub struct Outcome {
     pub mistakes: Vec<Mistake>,
 }
 
-/// Compiles a guest. A bundle comes out unless something is missing; it is worth nothing when there are mistakes.
+/// Compiles a guest. A bundle comes out unless something is missing or nobody wants it; it is worth nothing when there are
+/// mistakes.
 pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
     let mut claims = source.written.claims();
     if source.kind_files.is_empty() {
@@ -89,7 +117,11 @@ pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
         guest::read(&stack, &reading, &mut claims)
     });
     let bundle = bundle(shared, source, &stack, (&scope, guest), branch.as_ref());
-    Outcome { bundle, branch, claims, mistakes: mistakes.into_inner() }
+    let mistakes = mistakes.into_inner();
+    if !mistakes.is_empty() {
+        shared.has_mistake.store(true, Ordering::Relaxed);
+    }
+    Outcome { bundle, branch, claims, mistakes }
 }
 
 fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
@@ -147,7 +179,7 @@ fn pin(
     stack: &View<'_>,
     branch: &Branch,
 ) -> Option<Pinned> {
-    if !shared.needs_pins {
+    if shared.aim == Aim::Branches {
         return None;
     }
     let target = source.target;
@@ -215,6 +247,9 @@ fn bundle(
     }
     let inputs = units::inputs(&overlay, &units, &links);
     let (guest, firewall, health) = (guest?, firewall?, health?);
+    if !shared.wants_bundle() {
+        return None;
+    }
     let payload = payload(source, release.as_ref(), &apt.packages);
     let rules = |family: Family| {
         firewall::file::rules_file(family, &firewall.settings, &firewall.rules).into_bytes()

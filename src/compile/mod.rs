@@ -26,6 +26,7 @@ pub use sections::{env_file, units};
 pub use survey::{Survey, site, survey};
 
 use crate::model::{Bundle, Site, Target};
+use guest::Aim;
 use layers::Stack;
 use rayon::prelude::*;
 use sections::{
@@ -39,7 +40,7 @@ use source::{
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 use template::{Rendering, Scope, Templates};
 use view::Lowering;
@@ -62,7 +63,7 @@ pub struct Compiled {
 /// Compiles a whole workspace: every guest, or every mistake.
 pub fn compile(sources: &Sources) -> Result<Compiled, Report> {
     let workspace = Workspace::read(sources);
-    let outcome = workspace.compile(true);
+    let outcome = workspace.compile(Aim::All);
     let mut mistakes = workspace.mistakes.clone();
     let with_branch = outcome.guests.iter().filter(|(_, guest)| guest.branch.is_some());
     let with_branch = with_branch.map(|(target, _)| target).collect();
@@ -88,7 +89,7 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Report> {
 /// The branch of every guest that has an app: what `stackc lock` pins. Mistakes in the pins that are there do not matter.
 pub fn branches(sources: &Sources) -> Result<BTreeMap<Target, Branch>, Report> {
     let workspace = Workspace::read(sources);
-    let outcome = workspace.compile(false);
+    let outcome = workspace.compile(Aim::Branches);
     let mut mistakes = workspace.mistakes;
     let lock_file = workspace.definitions.lock_file;
     mistakes.retain(|mistake| Some(mistake.at().file) != lock_file);
@@ -138,12 +139,12 @@ impl Workspace {
         })
     }
 
-    fn compile(&self, needs_pins: bool) -> Outcome {
+    fn compile(&self, aim: Aim) -> Outcome {
         if self.lacks_layer() {
             return Outcome { site: None, guests: BTreeMap::new(), mistakes: Vec::new() };
         }
         let mistakes = RefCell::new(Vec::new());
-        let (site, guests) = self.prepared(needs_pins, &mistakes, |shared, sources| {
+        let (site, guests) = self.prepared(aim, &mistakes, |shared, sources| {
             let compile = |(target, source): (&Target, &guest::Source<'_>)| {
                 (target.clone(), guest::compile(shared, source))
             };
@@ -159,7 +160,7 @@ impl Workspace {
     /// Does something with all guests once their layers are merged.
     fn prepared<T>(
         &self,
-        needs_pins: bool,
+        aim: Aim,
         mistakes: &RefCell<Vec<Mistake>>,
         with: impl FnOnce(&guest::Shared<'_>, &BTreeMap<Target, guest::Source<'_>>) -> T,
     ) -> (Option<Site>, T) {
@@ -168,12 +169,14 @@ impl Workspace {
         let merged = layers::merge(self, &mut mistakes.borrow_mut());
         let stacks = layers::stacks(&merged, &mut mistakes.borrow_mut());
         let written = self.identities(&stacks, &templates, mistakes);
+        let has_mistake = !self.mistakes.is_empty() || !mistakes.borrow().is_empty();
         let shared = guest::Shared {
             definitions: &self.definitions,
             files: &self.files,
             templates: &templates,
             site: &facts,
-            needs_pins,
+            aim,
+            has_mistake: AtomicBool::new(has_mistake),
         };
         let source = |(target, stack)| (Target::clone(target), source(target, stack, &written));
         let sources = stacks.iter().map(source).collect();

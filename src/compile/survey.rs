@@ -2,6 +2,7 @@
 
 use super::{
     Mistake, Report, Sources, Workspace,
+    guest::Aim,
     sections::site as site_file,
     source::{
         Files,
@@ -21,7 +22,7 @@ pub struct Survey {
 /// Compiles what can be compiled.
 pub fn survey(sources: &Sources) -> Survey {
     let workspace = Workspace::read(sources);
-    let outcome = workspace.compile(true);
+    let outcome = workspace.compile(Aim::Any);
     let mut guests = targets(&workspace.definitions);
     let Workspace { files, mut mistakes, .. } = workspace;
     for (target, guest) in outcome.guests {

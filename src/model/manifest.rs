@@ -330,7 +330,7 @@ impl RawEntry {
         let (encoder, parts) = (self.encoder.take()?, self.parts.take()?);
         let fits = |part: &Part| match part {
             Part::Literal(_) => true,
-            Part::Secret(_) => encoder == Encoder::Raw,
+            Part::Secret(_) => encoder != Encoder::Env,
             Part::Variable { .. } => encoder == Encoder::Env,
         };
         let access = self.access()?;

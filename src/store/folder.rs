@@ -42,17 +42,18 @@ fn wanted(manifest: &Manifest) -> BTreeMap<&str, Wanted<'_>> {
     let mut wanted = BTreeMap::from([(document::MANIFEST, Wanted::File)]);
     for (path, entry) in &manifest.entries {
         let kind = match entry {
-            Entry::Document(_) | Entry::File { .. } => Wanted::File,
-            Entry::Link { target } => Wanted::Link(target),
-            Entry::Directory { .. } => Wanted::Folder,
-            Entry::Secret { .. } => continue,
+            Entry::Document(_) | Entry::File { .. } => Some(Wanted::File),
+            Entry::Link { target } => Some(Wanted::Link(target)),
+            Entry::Directory { .. } => Some(Wanted::Folder),
+            // Only its folder lies there.
+            Entry::Secret { .. } => None,
         };
         let mut below = path.as_str();
         while let Some((parent, _)) = below.rsplit_once('/') {
             wanted.entry(parent).or_insert(Wanted::Folder);
             below = parent;
         }
-        wanted.insert(path.as_str(), kind);
+        wanted.extend(kind.map(|kind| (path.as_str(), kind)));
     }
     wanted
 }

@@ -2,11 +2,13 @@
 #![expect(clippy::disallowed_methods, reason = "the store is the file-system boundary")]
 
 mod archive;
+mod built;
 mod folder;
 pub mod git;
 mod sources;
 
 pub use archive::archive;
+pub use built::{Built, BuiltGuest, BuiltWarnings, digest_of_sources, last_build};
 pub use sources::{SourceError, read_site, read_sources, write_lock};
 
 use crate::model::{
@@ -111,10 +113,11 @@ impl Store {
         readme: impl FnOnce() -> String,
     ) -> Result<Change, StoreError> {
         let path = self.path_of(&bundle.digest);
-        match fs::read(path.join(document::MANIFEST)) {
-            Ok(manifest) if Digest::of(&manifest) == bundle.digest => return Ok(Change::Unchanged),
-            _ if path.exists() => fs::remove_dir_all(&path).map_err(io_error("remove", &path))?,
-            _ => {}
+        if self.has(&bundle.digest) {
+            return Ok(Change::Unchanged);
+        }
+        if path.exists() {
+            fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
         }
         let staged = tempfile::Builder::new()
             .prefix(".tmp-")
@@ -131,6 +134,12 @@ impl Store {
             }
             Err(cause) => Err(io_error("rename", &staged)(cause)),
         }
+    }
+
+    /// Whether there is a folder with the right manifest.
+    fn has(&self, digest: &Digest) -> bool {
+        let manifest = fs::read(self.path_of(digest).join(document::MANIFEST));
+        manifest.is_ok_and(|manifest| Digest::of(&manifest) == *digest)
     }
 
     /// Reads a bundle, checks every byte of it against its digest, and that nothing else lies in its folder.

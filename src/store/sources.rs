@@ -19,6 +19,9 @@ const SITE: &str = "stacks/site.toml";
 const NOT_DEFINITIONS: &str = "stacks/apps";
 /// Secrets, which a build must not even hold in memory.
 const SECRETS: &str = "stacks/secrets.local.toml";
+const LOCK: &str = "stacks/lock.toml";
+/// The most bytes of the lockfile: stackc writes it, 200 bytes for each env.
+const LOCK_BYTES_MAX: u64 = 16 << 20;
 /// The most files of a workspace.
 const FILES_MAX: usize = 20_000;
 /// The deepest folder.
@@ -51,8 +54,8 @@ pub enum SourceError {
         "`{path}` is neither a file nor a folder; a workspace holds nothing else, so that a build depends on nothing outside it"
     )]
     NotAFile { path: PathBuf },
-    #[error("`{path}` is bigger than 1 MiB, the most that one file of a workspace may have")]
-    TooBig { path: PathBuf },
+    #[error("`{path}` is bigger than {mib} MiB, the most that one file of a workspace may have")]
+    TooBig { path: PathBuf, mib: u64 },
     #[error("`{path}` has more than {FILES_MAX} files")]
     TooMany { path: PathBuf },
     #[error("the name of `{path}` is not UTF-8")]
@@ -120,12 +123,17 @@ fn read_folder(
         if files.len() == FILES_MAX {
             return Err(SourceError::TooMany { path: workspace.to_owned() });
         }
-        files.insert(name.to_owned(), read_regular(path, &entry)?);
+        let bytes_max = if name == LOCK { LOCK_BYTES_MAX } else { FILE_BYTES_MAX };
+        files.insert(name.to_owned(), read_regular(path, &entry, bytes_max)?);
     }
     Ok(())
 }
 
-fn read_regular(path: &Path, entry: &walkdir::DirEntry) -> Result<Vec<u8>, SourceError> {
+fn read_regular(
+    path: &Path,
+    entry: &walkdir::DirEntry,
+    bytes_max: u64,
+) -> Result<Vec<u8>, SourceError> {
     if !entry.file_type().is_file() {
         return Err(SourceError::NotAFile { path: path.to_owned() });
     }
@@ -134,16 +142,16 @@ fn read_regular(path: &Path, entry: &walkdir::DirEntry) -> Result<Vec<u8>, Sourc
     let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(no_follow).open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(SourceError::TooBig { path: path.to_owned() });
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(SourceError::TooBig { path: path.to_owned(), mib: bytes_max >> 20 });
     }
     Ok(bytes)
 }
 
 /// Replaces `stacks/lock.toml` in one step.
 pub fn write_lock(workspace: &Path, text: &str) -> Result<(), SourceError> {
-    let path = workspace.join("stacks/lock.toml");
+    let path = workspace.join(LOCK);
     let failed = |cause| SourceError::Write { path: path.clone(), cause };
     super::replace(&path, text.as_bytes()).map_err(failed)
 }

@@ -30,7 +30,7 @@ pub fn workspace() -> tempfile::TempDir {
     folder
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("it is readable").path();
@@ -51,7 +51,7 @@ pub fn stackc(workspace: &Path) -> Command {
 }
 
 /// Every file of the store: its path, mode and content, or where it links to.
-fn stored(workspace: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+pub fn stored(workspace: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     let store = workspace.join("out/store");
     let mut all = BTreeMap::new();
     for file in files_below(&store) {

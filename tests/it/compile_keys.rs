@@ -42,12 +42,11 @@ fn definitions(workspace: &Path) -> Vec<(&'static str, PathBuf)> {
     let mut found = Vec::new();
     for folder in ["stacks", "templates"] {
         for entry in walkdir::WalkDir::new(workspace.join(folder)).into_iter().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let layer = match name.as_str() {
-                "kind.toml" => "kind",
-                "site.toml" => "site",
-                "lock.toml" => continue,
-                name if name.ends_with(".toml") => "",
+            let layer = match entry.file_name().to_str() {
+                Some("kind.toml") => "kind",
+                Some("site.toml") => "site",
+                Some("lock.toml") => continue,
+                _ if entry.path().extension().is_some_and(|end| end == "toml") => "",
                 _ => continue,
             };
             found.push((layer, entry.into_path()));

@@ -6,6 +6,7 @@ mod activate_cli;
 mod activate_faults;
 mod activate_lab;
 mod apt_sources;
+mod build_again;
 mod compile;
 mod compile_apt;
 mod compile_cli;

@@ -28,7 +28,9 @@ fn read(folder: &Path) -> Result<String, String> {
 /// The same in the reader's words.
 fn told(bundle: &Bundle) -> String {
     let lines = bundle.manifest.entries.iter().map(|(path, entry)| told_of(path, entry));
-    format!("{}\n{}", bundle.digest, lines.collect::<String>())
+    let units = bundle.manifest.units.iter();
+    let units = units.map(|(name, inputs)| format!("unit {name}:{}\n", of_inputs(inputs)));
+    format!("{}\n{}", bundle.digest, lines.chain(units).collect::<String>())
 }
 
 fn told_of(path: &EntryPath, entry: &Entry) -> String {
@@ -40,7 +42,11 @@ fn told_of(path: &EntryPath, entry: &Entry) -> String {
             format!("file {class} {} {}{unit}", of_access(access), of_bytes(bytes))
         }
         Entry::Secret { access, encoder, parts } => {
-            let encoder = if *encoder == Encoder::Env { "env" } else { "raw" };
+            let encoder = match encoder {
+                Encoder::Env => "env",
+                Encoder::Raw => "raw",
+                Encoder::Redis => "redis",
+            };
             let parts: String = parts.iter().map(of_part).collect();
             format!("file S {} {encoder}{parts}", of_access(access))
         }
@@ -88,6 +94,8 @@ fn a_reader_that_shares_no_code_sees_the_same_digest_and_entries() {
             store.put(&bundle, String::new).expect("it can be put");
             let read = read(&store.path_of(&bundle.digest));
             assert_eq!(read.as_ref(), Ok(&told(&bundle)), "{target}");
+            let ours = store.get(&bundle.digest).expect("our own reader takes it too");
+            assert_eq!(told(&ours), told(&bundle), "{target}");
             classes += &read.unwrap_or_default();
             bundles += 1;
         }

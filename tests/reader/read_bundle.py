@@ -223,7 +223,7 @@ def part_of(part, encoder, path):
     if kind == "literal":
         need(isinstance(value, str), f"a literal of {path!r} is no text")
         return f"literal={hashlib.sha256(value.encode()).hexdigest()}"
-    if kind == "secret" and encoder == "raw":
+    if kind == "secret" and encoder in ("raw", "redis"):
         return f"secret={secret_name(value, path)}"
     need(kind == "variable" and encoder == "env", f"a part of {path!r} is {kind!r} for {encoder!r}")
     key, name = fields(value, ("key", "secret"), f"a variable of {path!r}")
@@ -275,7 +275,7 @@ def line_of(entry):
     if "unit" in keys:
         words += inputs_of(entry["unit"], path)
     if "encoder" in keys:
-        need(entry["encoder"] in ("env", "raw"), f"encoder of {path!r}: {entry['encoder']!r}")
+        need(entry["encoder"] in ("env", "raw", "redis"), f"encoder of {path!r}: {entry['encoder']!r}")
         need(isinstance(entry["parts"], list), f"parts of {path!r} are no list")
         words += [entry["encoder"], *(part_of(p, entry["encoder"], path) for p in entry["parts"])]
     if "target" in keys:
@@ -285,9 +285,8 @@ def line_of(entry):
 
 
 def entries_of(manifest):
-    form, project, env, payload, entries = fields(
-        manifest, ("format", "project", "env", "payload", "entries"), "the manifest"
-    )
+    names = ["format", "project", "env", "payload", "entries", *({"units"} & set(manifest))]
+    form, project, env, payload, entries, *units = fields(manifest, names, "the manifest")
     need(type(form) is int and form == 1, f"format {form!r} instead of 1")
     matching(PROJECT, project, "project")
     matching(ENV, env, "env")
@@ -305,6 +304,9 @@ def entries_of(manifest):
         yield entry, line_of(entry)
         total += entry.get("size", 0)
     need(total <= BUNDLE_BYTES_MAX, "more than 64 MiB")
+    for packaged in units:
+        need(isinstance(packaged, dict) and packaged, "units of packages are no table, or none")
+        yield from (({}, f"unit {name}: {' '.join(inputs_of(packaged[name], name))}") for name in packaged)
 
 
 def check_on_disk(folder, entry):
@@ -333,10 +335,10 @@ def check_nothing_else(folder, entries):
     """Every file and folder below is an entry, a parent of one, the manifest or the reviewer's text."""
     known = {"manifest.json", "README.txt"}
     for entry in entries:
-        if entry.get("class") == "S":
-            continue
         parts = entry["path"].split("/")
-        known |= {"/".join(parts[:n]) for n in range(1, len(parts) + 1)}
+        # Of a file with secrets only the folders lie there.
+        depth = len(parts) if entry.get("class") == "S" else len(parts) + 1
+        known |= {"/".join(parts[:n]) for n in range(1, depth)}
     for parent, folders, files in os.walk(folder):
         for name in folders + files:
             path = os.path.relpath(os.path.join(parent, name), folder)
@@ -351,9 +353,10 @@ def read(folder):
     manifest = Canonical(octets).document()
     need((write(manifest) + "\n").encode() == octets, "not canonical JSON: it is written in another way")
     read = list(entries_of(manifest))
-    for entry, _ in read:
+    entries = [entry for entry, _ in read if entry]
+    for entry in entries:
         check_on_disk(folder, entry)
-    check_nothing_else(folder, [entry for entry, _ in read])
+    check_nothing_else(folder, entries)
     return [digest] + [line for _, line in read]
 
 

@@ -104,7 +104,8 @@ impl Reader<'_> {
         {
             self.mistakes.push(super::refused(At::new(id, start..start + c.len_utf8()), c));
         }
-        if bytes.len() > SOURCE_BYTES_MAX {
+        // Pins are no author's text and grow with every env; who reads the file bounds it.
+        if bytes.len() > SOURCE_BYTES_MAX && name != LOCK_FILE {
             let title = format!("`{name}` is too big: a source has at most 1 MiB");
             let help = "split it, or keep what is no definition elsewhere";
             self.mistakes
