@@ -10,6 +10,7 @@ mod build_again;
 mod compile;
 mod compile_apt;
 mod compile_cli;
+mod compile_depends;
 mod compile_git;
 mod compile_guests;
 mod compile_hostile;
