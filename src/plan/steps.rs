@@ -2,13 +2,13 @@
 
 use super::{
     Documents, FileChange, Live, PlanError, SettingChange, UnitChange, UnitDecision, When, hooks,
-    passwords, recreation, setting_changes,
+    packages, passwords, recreation, release, setting_changes,
     switch::{file_changes, unit_changes},
 };
 use crate::model::{
-    AptDocument, Bundle, Container, ContainerOptions, DatabaseName, DatabaseServer, Digest,
-    GenerationId, GuestPath, OwnedDatabase, PackageName, ProxmoxDocument, ReleaseDocument,
-    ReleaseId, SecretName, SecretTags, SecretsVersion, Target, UnitName, Vmid, document,
+    Bundle, Container, ContainerOptions, DatabaseName, DatabaseServer, Digest, GenerationId,
+    GuestPath, OwnedDatabase, ProxmoxDocument, ReleaseId, SecretName, SecretTags, SecretsVersion,
+    Target, UnitName, Vmid, document,
     protocol::{ObservedGuest, PendingTx},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -216,8 +216,8 @@ fn prepare(
     if !guest.is_some_and(|guest| guest.has_tree) {
         add(Step::Receive, "the guest does not have this bundle", None);
     }
-    if touches_packages(wanted, documents, live, guest) {
-        let cause = packages_cause(documents, live, guest);
+    if packages::touch(wanted, documents, live, guest) {
+        let cause = packages::cause(documents, live, guest);
         add(Step::Packages, &cause, Some("packages stay installed"));
     }
     let makes_users = wanted
@@ -233,7 +233,7 @@ fn prepare(
     if !guest.is_some_and(|guest| guest.secrets.contains(&wanted.secrets)) {
         add(Step::Secrets, "the guest does not have this set of secrets", None);
     }
-    let release = release_changes(wanted, documents, live);
+    let release = release::changes(wanted, documents, live);
     if let Some(document) = documents.release.as_ref().filter(|_| release) {
         let commit = document.commit.get(..12).unwrap_or(&document.commit);
         let known = wanted.release.filter(|id| guest.is_some_and(|g| g.releases.contains(id)));
@@ -297,44 +297,6 @@ pub fn secrets_differ(
     names.iter().any(|name| before.get(name) != after.get(name))
 }
 
-/// Whether a package is missing, or something about packages and where they come from is another than before.
-fn touches_packages(
-    wanted: &Wanted<'_>,
-    documents: &Documents,
-    live: &Live,
-    guest: Option<&ObservedGuest>,
-) -> bool {
-    let missing = guest.is_none_or(|guest| !guest.missing_packages.is_empty());
-    let nothing = AptDocument::default();
-    let has_some = live.documents.contains_key(document::APT)
-        && !live_apt(live).is_some_and(|apt| apt == nothing);
-    (documents.apt != nothing || has_some)
-        && (missing || !live.has_same(wanted.bundle, document::APT))
-}
-
-/// What the live bundle says of packages; none also when this version of stackc cannot read it.
-fn live_apt(live: &Live) -> Option<AptDocument> {
-    serde_json::from_str(live.documents.get(document::APT)?).ok()
-}
-
-fn packages_cause(documents: &Documents, live: &Live, guest: Option<&ObservedGuest>) -> String {
-    let same_list = |old: AptDocument| old.packages == documents.apt.packages;
-    match guest {
-        Some(guest) if !guest.missing_packages.is_empty() => {
-            let names: Vec<&str> = guest.missing_packages.iter().map(String::as_str).collect();
-            format!("missing: {}", names.join(" "))
-        }
-        Some(_) if live_apt(live).is_some_and(same_list) => {
-            "where packages come from differs".to_owned()
-        }
-        Some(_) => "the list of packages differs".to_owned(),
-        None => {
-            let names: Vec<&str> = documents.apt.packages.keys().map(PackageName::as_str).collect();
-            names.join(" ")
-        }
-    }
-}
-
 fn why(plan: &Plan, wanted: &Wanted<'_>, live: &Live) -> String {
     match &live.generation {
         None => "it is the first generation".to_owned(),
@@ -346,49 +308,6 @@ fn why(plan: &Plan, wanted: &Wanted<'_>, live: &Live) -> String {
         }
         Some(_) if !plan.drift.is_empty() => "files were changed by hand".to_owned(),
         Some(_) => "the release or the set of secrets differs".to_owned(),
-    }
-}
-
-/// Whether the app's checkout has to be another one.
-fn release_changes(wanted: &Wanted<'_>, documents: &Documents, live: &Live) -> bool {
-    if let Some(release) = wanted.release {
-        return live.release() != Some(release);
-    }
-    let old = live.documents.get(document::RELEASE);
-    let old: Option<ReleaseDocument> = old.and_then(|text| serde_json::from_str(text).ok());
-    match (&documents.release, old) {
-        (None, _) => live.release().is_some(),
-        (Some(new), Some(old)) => live.release().is_none() || built_from(new) != built_from(&old),
-        (Some(_), None) => true,
-    }
-}
-
-/// What of a release document goes into what is built.
-pub(super) fn built_from(release: &ReleaseDocument) -> impl PartialEq + '_ {
-    (
-        &release.tree,
-        &release.build,
-        &release.build_env,
-        &release.tools,
-        &release.shared,
-        &release.user,
-    )
-}
-
-/// The release that a switch takes without building one: the wanted one, or the live one when nothing about it changes.
-pub(super) fn kept_release(
-    wanted: &Wanted<'_>,
-    documents: &Documents,
-    live: &Live,
-) -> Option<ReleaseId> {
-    documents.release.as_ref()?;
-    wanted.release.or_else(|| live.release().filter(|_| !release_changes(wanted, documents, live)))
-}
-
-impl Live {
-    /// The release that stays, or is gone back to, when the plan has no step that builds one.
-    pub fn kept_release(&self, wanted: &Wanted<'_>, documents: &Documents) -> Option<ReleaseId> {
-        kept_release(wanted, documents, self)
     }
 }
 

@@ -4,14 +4,11 @@
 //! too. Files of Debian's own services count for these. And a service is stopped before the flip only when its old
 //! text says how to stop it (`ExecStop`) or asks for it (`X-StopIfChanged`): otherwise a restart afterwards has less downtime.
 
-use super::{
-    FileChange, Live,
-    live::{UNITS, unit_texts},
-    unit_file::UnitFile,
-};
-use crate::model::{
-    Bundle, Entry, GuestPath, Manifest, SecretName, UnitInputs, UnitName, protocol::UnitState,
-};
+mod defined;
+
+use super::{FileChange, Live, live::unit_texts, unit_file::UnitFile};
+use crate::model::{Bundle, GuestPath, Manifest, SecretName, UnitName, protocol::UnitState};
+use defined::{Unit, of_manifest};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,97 +79,6 @@ impl Live {
     pub fn units_of_release(&self) -> Vec<UnitName> {
         let units = self.manifest.as_ref().map(of_manifest).unwrap_or_default();
         units.into_iter().filter(|(_, unit)| unit.inputs.release).map(|(name, _)| name).collect()
-    }
-}
-
-/// A unit as one generation defines it.
-#[derive(Default)]
-struct Unit {
-    /// The file first, then the drop-ins in order.
-    paths: Vec<GuestPath>,
-    inputs: UnitInputs,
-    brings: Brings,
-    enabled: bool,
-    /// Whether the generation keeps it from being started at all.
-    masked: bool,
-}
-
-/// What a generation brings of a unit.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-enum Brings {
-    /// Links and drop-ins at most: the unit is somebody else's.
-    #[default]
-    Additions,
-    /// Files that it reads; the unit is a package's.
-    Files,
-    /// The unit itself.
-    Unit,
-}
-
-/// Every unit that a generation defines, enables, has drop-ins for, or has files for.
-fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
-    let mut units: BTreeMap<UnitName, Unit> = BTreeMap::new();
-    for (path, entry) in manifest.overlay() {
-        let Some(rest) = path.as_str().strip_prefix(UNITS) else { continue };
-        match (rest.split_once('/'), entry) {
-            (None, Entry::File { unit: inputs, .. }) => {
-                let Ok(name) = rest.parse::<UnitName>() else { continue };
-                let unit = units.entry(name).or_default();
-                unit.brings = Brings::Unit;
-                unit.paths.insert(0, path.clone());
-                unit.add(inputs.as_ref());
-            }
-            (None, Entry::Link { target }) if target == "/dev/null" => {
-                let Ok(name) = rest.parse::<UnitName>() else { continue };
-                units.entry(name).or_default().masked = true;
-            }
-            (Some((folder, file)), Entry::File { unit: inputs, .. }) if suffix(file) == "conf" => {
-                let Some(Ok(name)) = folder.strip_suffix(".d").map(str::parse::<UnitName>) else {
-                    continue;
-                };
-                let unit = units.entry(name).or_default();
-                unit.paths.push(path.clone());
-                unit.add(inputs.as_ref());
-            }
-            (Some((folder, name)), Entry::Link { .. }) if suffix(folder) == "wants" => {
-                let Ok(name) = name.parse::<UnitName>() else { continue };
-                units.entry(name).or_default().enabled = true;
-            }
-            _ => {}
-        }
-    }
-    for (name, inputs) in &manifest.units {
-        let unit = units.entry(name.clone()).or_default();
-        unit.brings = unit.brings.max(Brings::Files);
-        unit.add(Some(inputs));
-    }
-    units
-}
-
-impl Unit {
-    fn own(&self) -> bool {
-        self.brings == Brings::Unit
-    }
-
-    fn named(&self) -> bool {
-        self.brings == Brings::Files
-    }
-
-    /// What is told where the generation no longer has anything of a package's unit.
-    fn what_goes(&self) -> &'static str {
-        if self.paths.is_empty() { "its files go" } else { "its drop-ins go" }
-    }
-
-    fn add(&mut self, inputs: Option<&UnitInputs>) {
-        let Some(inputs) = inputs else { return };
-        self.inputs.restart.extend(inputs.restart.clone());
-        self.inputs.reload.extend(inputs.reload.clone());
-        self.inputs.secrets.extend(inputs.secrets.iter().cloned());
-        self.inputs.release |= inputs.release;
-    }
-
-    fn text(&self, texts: &BTreeMap<GuestPath, String>) -> UnitFile {
-        UnitFile::parse(self.paths.iter().filter_map(|path| texts.get(path)).map(String::as_str))
     }
 }
 

@@ -7,7 +7,7 @@ mod reference;
 
 pub use json::{SchemaOf, keys, schema};
 pub use language::{
-    ENV, EXPLAINED, KIND, LAYER, LOCK, PROJECT, PROJECT_FILE, SECRET_VALUE, SITE, STACK,
+    ENV, EVICTIONS, EXPLAINED, KIND, LAYER, LOCK, PROJECT, PROJECT_FILE, SECRET_VALUE, SITE, STACK,
 };
 pub use merge::merge;
 pub use reference::reference;

@@ -4,7 +4,7 @@ use crate::{
     model::{Bundle, ReleaseDocument, SecretTags, UnitName, document, protocol::UnitState},
     plan::{
         Live, UnitChange, changes, documents,
-        steps::built_from,
+        release::built_from,
         units::{self, Differences},
     },
 };

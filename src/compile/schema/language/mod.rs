@@ -9,6 +9,8 @@ use super::{
     Field,
     Shape::{self, Boolean, Either, Integer, Map, Named, Number, Pattern, Record, Text, Word},
 };
+pub use system::EVICTIONS;
+
 use parts::{
     ACCESS_RIGHTS, COMMANDS, NUMBER_OR_TEXT, PORT, SECRET, SECRET_FIELDS, TEXT_OR_TEXTS, TEXTS,
 };

@@ -121,19 +121,18 @@ pub(super) const DATABASE: &[Field] = &[
     ),
     Field("port", super::parts::PORT, "Redis: where it listens, on the guest itself; 6379."),
     Field("memory_mib", Number(1, 1_048_576), "Redis: how much it may hold; no limit."),
-    Field(
-        "eviction",
-        Word(&[
-            "noeviction",
-            "allkeys-lru",
-            "allkeys-lfu",
-            "allkeys-random",
-            "volatile-lru",
-            "volatile-lfu",
-            "volatile-random",
-            "volatile-ttl",
-        ]),
-        "Redis: what goes when it is full; noeviction.",
-    ),
+    Field("eviction", Word(&EVICTIONS), "Redis: what goes when it is full; noeviction."),
     Field("persistent", Boolean, "Redis: whether it writes to disk; true."),
+];
+
+/// What Redis may do when it is full. Source: its `redis.conf`, `maxmemory-policy`.
+pub const EVICTIONS: [&str; 8] = [
+    "noeviction",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
 ];

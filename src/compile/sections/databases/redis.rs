@@ -8,6 +8,7 @@ use super::declared_ports;
 use crate::{
     compile::{
         report::{Code, Mistake},
+        schema::EVICTIONS,
         sections::overlay::{Item, Overlay, root},
         source::At,
         template::is_template,
@@ -22,16 +23,6 @@ use std::{collections::BTreeMap, fmt::Write as _};
 const UNITS: &str = "/etc/systemd/system";
 /// Redis's own, which its package's server has too.
 const PORT: u32 = 6379;
-const EVICTIONS: [&str; 8] = [
-    "noeviction",
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-random",
-    "volatile-lru",
-    "volatile-lfu",
-    "volatile-random",
-    "volatile-ttl",
-];
 
 /// The instances so far.
 #[derive(Default)]
