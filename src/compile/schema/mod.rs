@@ -217,9 +217,13 @@ fn secret_here(at: At) -> Mistake {
 }
 
 fn wrong_type(at: At, wanted: &str, found: &str) -> Mistake {
+    let help = match (wanted, found) {
+        ("a list of texts", "text") => "put brackets around it: [\"…\"]".to_owned(),
+        _ => format!("write {wanted}"),
+    };
     Mistake::new(Code::WrongType, at, format!("{wanted} is wanted here, not {found}"))
         .label(format!("this is {found}"))
-        .help(format!("write {wanted}"))
+        .help(help)
 }
 
 /// The same for the members of a table.

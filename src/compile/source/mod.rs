@@ -65,11 +65,17 @@ impl Files {
         let border = |n: usize| (0..=n).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
         let start = border((at.start as usize).min(text.len()));
         let end = border((at.end as usize).clamp(start, text.len()));
-        if start < end {
+        if start < end && !text[start..end].starts_with(['\r', '\n']) {
             return start..end;
         }
-        let next = text[start..].chars().next().map_or(0, char::len_utf8);
-        start..start + next
+        // The end of a line is told at its last character, and not with the line below.
+        let (before, after) = text.split_at(start);
+        let last = before.chars().next_back().filter(|c| *c != '\n');
+        let next = after.chars().next();
+        match (next, last) {
+            (None | Some('\r' | '\n'), Some(last)) => start - last.len_utf8()..start,
+            (next, _) => start..start + next.map_or(0, char::len_utf8),
+        }
     }
 
     /// What stands there.
@@ -184,7 +190,13 @@ fn syntax(message: &str, word: Option<&str>) -> (String, String) {
         Some(word) if is_bare(word) && !message.contains("key") => {
             (message.to_owned(), format!("put text in quotes: \"{word}\""))
         }
-        _ => (message.to_owned(), "this is not TOML; see https://toml.io".to_owned()),
+        _ => {
+            let help = match message.rsplit_once("expected ") {
+                Some((_, wanted)) if wanted.starts_with('`') => format!("put {wanted} there"),
+                _ => "this is not TOML; see https://toml.io".to_owned(),
+            };
+            (message.to_owned(), help)
+        }
     }
 }
 
