@@ -204,7 +204,9 @@ impl<'lab> Tiny<'lab> {
         // key was known to anyone; that stackc itself pins keys is what other tests are for.
         ssh.args(["-F", "/dev/null", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]);
         ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]);
-        ssh.args(["-o", "ConnectTimeout=5", "-i", self.lab.info.admin_key.as_str()]);
+        // sshd closes its port for a moment when a guest's first switch reloads it; one refusal on a busy machine is no verdict.
+        ssh.args(["-o", "ConnectTimeout=5", "-o", "ConnectionAttempts=3"]);
+        ssh.args(["-i", self.lab.info.admin_key.as_str()]);
         ssh.arg(format!("root@{}", self.address)).arg(script);
         Operator::start_with(ssh, stdin).finish(Duration::from_secs(40))
     }
