@@ -19,7 +19,7 @@ use stackc::{
 };
 use std::{
     collections::BTreeMap,
-    fmt::Display,
+    fmt::{Display, Write as _},
     io::{Read as _, Write as _},
     path::Path,
     str::{self, FromStr},
@@ -29,13 +29,15 @@ use std::{
 pub type Law = fn(&[u8]);
 
 /// Every function by its name, which is that of its corpus and of the fuzzer's program.
-pub const ALL: [(&str, Law); 6] = [
+pub const ALL: [(&str, Law); 8] = [
     ("archive", archive),
+    ("cron", cron),
     ("definitions", definitions),
     ("env_file", env_file),
     ("manifest", manifest),
     ("paths", paths),
     ("template", template),
+    ("unit", unit),
 ];
 
 /// A site that compiles; the projects come from the fuzzer.
@@ -44,6 +46,8 @@ const SITE: [(&str, &[u8]); 3] = [
     ("keys/ops.pub", include_bytes!("../../tests/cases/node_app/keys/ops.pub")),
     ("keys/pve-root-ca.pem", include_bytes!("../../tests/cases/node_app/keys/pve-root-ca.pem")),
 ];
+
+const ENV: &str = "[envs.dev]\nname = \"x\"\nvmid = 101\nip = \"10.0.10.101/24\"\n";
 
 /// A file from the template that comes from the fuzzer.
 const TEMPLATED: &[u8] = b"[project]\nkind = \"base\"\n[project.files.a]\npath = \"/etc/a\"\n\
@@ -84,6 +88,58 @@ fn is_whole(bundle: &Bundle) {
     let proved = Bundle::prove(bundle.digest, manifest, bundle.files.clone());
     assert_eq!(proved.as_ref(), Some(bundle));
     assert_eq!(store::archive(bundle), store::archive(bundle));
+}
+
+/// A text in a key of a service leaves its directive nowhere, or is refused.
+pub fn unit(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let path = "rootfs/etc/systemd/system/a.service";
+    let keys = [
+        "exec = [\"/usr/bin/true\"]\ndescription = X",
+        "exec = [\"/usr/bin/true\", X]",
+        "exec = [\"/usr/bin/true\"]\nenvironment = { A = X }",
+    ];
+    for key in keys {
+        let with = |text: &str| made(path, &format!("[project.services.a]\n{key}\n"), text);
+        let made = with(text);
+        let goes_on = |line: &str| line.ends_with('\\');
+        assert!(!made.iter().flat_map(|made| made.lines()).any(goes_on), "{made:?}");
+        stays_in_its_line(made, with("x"));
+    }
+}
+
+/// A command of a cron job has its line for itself, or is refused.
+pub fn cron(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let job = "[project.cron.a]\nschedule = \"@daily\"\nuser = \"root\"\nrun = X\n";
+    let with = |text: &str| made("rootfs/etc/cron.d/a", job, text);
+    stays_in_its_line(with(text), with("x"));
+}
+
+/// A file that a project makes which has this text in the place of `X`; none when that is refused.
+fn made(path: &str, tables: &str, text: &str) -> Option<String> {
+    let mut quoted = String::new();
+    for c in text.chars() {
+        write!(quoted, "\\U{:08X}", u32::from(c)).expect("memory takes it all");
+    }
+    let tables = tables.replace('X', &format!("\"{quoted}\""));
+    let project = format!("[project]\nkind = \"base\"\n{tables}{ENV}");
+    let files = SITE.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec()));
+    let project = ("stacks/x.toml".to_owned(), project.into_bytes());
+    let sources = Sources { files: files.chain([project]).collect() };
+    let bundle = compile::compile(&sources).ok()?.guests.into_values().next()?;
+    let bytes = bundle.files.get(&path.parse::<EntryPath>().expect("it is a path"))?;
+    Some(String::from_utf8(bytes.clone()).expect("what was compiled of text is text"))
+}
+
+/// What begins each line is the same for all texts.
+fn stays_in_its_line(made: Option<String>, of_a_word: Option<String>) {
+    let Some(made) = made else { return };
+    let begins = |text: &str| -> Vec<String> {
+        let key = |line: &str| line.split(['=', ' ']).next().unwrap_or_default().to_owned();
+        text.split('\n').map(key).collect()
+    };
+    assert_eq!(begins(&made), begins(&of_a_word.expect("a word is never refused")), "{made}");
 }
 
 /// Text is a path or is not; what is one reads back as itself and leads nowhere else.

@@ -134,6 +134,8 @@ fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
                 Mistake::new(Code::BranchWithoutRepo, branch.at, title)
                     .help("add `repo` to `[project]`"),
             );
+        } else if project.node("repo").is_none() {
+            release::check_repo_is_named(stack, source.project.at);
         }
         return None;
     };
@@ -221,6 +223,9 @@ fn bundle(
     let links = release::add_links(stack, &mut overlay);
     let own = source.written.identity().iter().flat_map(Identity::addresses).collect::<Vec<_>>();
     let firewall = firewall::read(stack, &shared.site.management, &own);
+    if firewall.as_ref().is_some_and(|firewall| firewall.settings.enabled) {
+        apt::need_package(stack, stack.table("firewall").at, "the firewall", &["ufw"]);
+    }
     let origin = branch.map(|branch| release::Origin {
         repo: branch.repo.clone(),
         branch: branch.branch.to_string(),

@@ -45,12 +45,11 @@ fn merge_project<'a>(
     let mut kind_files = Vec::new();
     match project.table.get("kind") {
         Some(member) => {
-            let (written, at) = (member.node.text().unwrap_or(""), member.node.at);
-            let chain = if written.is_empty() {
-                Vec::new()
-            } else {
-                workspace.definitions.kind_chain(written, at, mistakes)
-            };
+            // What is no text has been told.
+            let written = member.node.text();
+            let chain = written.map_or_else(Vec::new, |written| {
+                workspace.definitions.kind_chain(written, member.node.at, mistakes)
+            });
             for (folder, kind) in chain {
                 schema::merge(schema::LAYER, &mut stack, &kind.table, mistakes);
                 kind_files.push(hashes(workspace, folder));

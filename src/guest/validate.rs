@@ -85,9 +85,22 @@ fn sshd(
 /// What `systemd-analyze verify` says of a unit's own text. It exits with 0 for unknown keys, and complains of programs and
 /// units that only the switch brings.
 pub fn complaints<'a>(said: &'a str, unit: &str) -> Vec<&'a str> {
-    let words = ["Unknown", "Failed to parse", "Invalid", "Missing '='", "Assignment outside"];
-    let about_text =
-        |line: &&str| line.contains(unit) && words.iter().any(|word| line.contains(word));
+    let words = [
+        "Unknown",
+        "Failed to parse",
+        "Invalid",
+        "Missing '='",
+        "Assignment outside",
+        "has fatal error",
+    ];
+    let line_of_text = format!("{unit}:");
+    let has_number = |line: &str| {
+        let rest = line.split_once(&line_of_text).map(|(_, rest)| rest);
+        rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let about_text = |line: &&str| {
+        has_number(line) || line.contains(unit) && words.iter().any(|word| line.contains(word))
+    };
     said.lines().filter(about_text).collect()
 }
 
@@ -111,4 +124,24 @@ fn unit(
         return Ok((!lines.is_empty()).then(|| format!("`{path}`: {}", lines.join(" / "))));
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_systemd_says_of_a_line_counts_and_what_the_switch_brings_does_not() {
+        let of_text = [
+            "/tmp/x/d.service:4: WorkingDirectory= path is not absolute: rel",
+            "d.service: Unit configuration has fatal error, unit will not be started.",
+            "/tmp/x/d.service:7: Unknown key name 'Foo' in section 'Service', ignoring.",
+        ];
+        let of_others = [
+            "d.service: Command /srv/app/run is not executable: No such file or directory",
+            "/lib/systemd/system/other.service:3: Unknown key name 'Bar'",
+        ];
+        let said = of_text.iter().chain(&of_others).copied().collect::<Vec<_>>().join("\n");
+        assert_eq!(complaints(&said, "d.service"), of_text);
+    }
 }

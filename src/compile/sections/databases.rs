@@ -91,11 +91,10 @@ impl Owned {
             }
         };
         let owner = view.need::<DatabaseName>("owner");
-        let password = view.table("password").parsed::<SecretName>("secret");
+        let password = password(view);
         let (Some(name), Some(owner)) = (name, owner) else { return };
         check_reserved(view, server, &name, &owner);
         self.check_once(view, server, &name);
-        let password = password.map(|secret| secret.value);
         self.check_password(view, server, &owner, password.as_ref());
         let databases = match server {
             DatabaseServer::Postgresql => &mut self.document.postgresql,
@@ -172,6 +171,12 @@ fn check_reserved(
         let help = format!("give the {what} another name");
         view.report(Mistake::new(Code::BadName, located.at, title).help(help));
     }
+}
+
+/// The secret that is the password, where there is to be one.
+fn password(view: &View<'_>) -> Option<SecretName> {
+    view.node("password")?;
+    view.table("password").need::<SecretName>("secret").map(|secret| secret.value)
 }
 
 /// The ports that the definition gives to services, by number.

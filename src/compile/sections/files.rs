@@ -33,6 +33,10 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
                     Mistake::new(Code::BadLinkTarget, target.at, "a link needs a target")
                         .help("write the path that it leads to, on one line"),
                 );
+            } else if place::decides_on_logins(&path.value) {
+                let title = format!("`{}` decides on logins and cannot be a link", path.value);
+                let help = "write the file itself, in `files`: a link to nothing stops sshd or takes sudo's rights away";
+                view.report(Mistake::new(Code::LinkAtBoot, path.at, title).help(help));
             } else {
                 overlay.add(path.value, Item::Link { target: target.value }, path.at, &view);
             }

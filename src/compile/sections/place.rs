@@ -141,6 +141,11 @@ const SHARED: [&str; 13] = [
     "/var/spool",
 ];
 
+/// Whether sshd or sudo reads it: they read nothing at all, or grant nothing, when one file is not there.
+pub fn decides_on_logins(path: &GuestPath) -> bool {
+    ["/etc/ssh", "/etc/sudoers.d"].iter().any(|folder| is_at_or_below(path.as_str(), folder))
+}
+
 /// Whether a folder is not a bundle's to own.
 pub fn is_shared(path: &GuestPath) -> bool {
     SHARED.contains(&path.as_str())

@@ -27,6 +27,17 @@ pub struct Origin {
 }
 
 /// Reads the release; none when the guest has no app or the definition has mistakes.
+/// Reports an app that is to be built, and is to come from nowhere.
+pub fn check_repo_is_named(stack: &View<'_>, project: At) {
+    let release = stack.table("release");
+    let needs_it = ["folders", "build", "migrate", "shared"];
+    if needs_it.iter().any(|key| release.node(key).is_some()) {
+        let title = "`repo` is missing: the kind builds an app from a repository";
+        let help = "add `repo = \"…\"` here, and a `branch` to each env";
+        stack.report(Mistake::new(Code::MissingKey, project, title).help(help));
+    }
+}
+
 pub fn read(
     stack: &View<'_>,
     origin: Option<Origin>,

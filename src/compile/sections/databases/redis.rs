@@ -88,14 +88,13 @@ fn read(name: &str, view: &View<'_>) -> Option<Instance> {
     let port = view.number_or("port", PORT);
     let memory_mib = view.number("memory_mib");
     let eviction = view.word_or("eviction", &evictions, "noeviction");
-    let password = view.table("password").parsed::<SecretName>("secret");
     Some(Instance {
         name: name?,
         port: port?,
         memory_mib: memory_mib.map(|mib| mib.value),
         eviction: eviction?,
         persistent: view.boolean("persistent").unwrap_or(true),
-        password: password.map(|secret| secret.value),
+        password: super::password(view),
     })
 }
 
