@@ -105,6 +105,8 @@ codes! {
     IgnoredLine = "ignored-line",
     /// A kind that extends itself.
     KindCircle = "kind-circle",
+    /// Keys of users that sshd is not told of.
+    KeysNobodyReads = "keys-nobody-reads",
     /// A link where boot or login reads.
     LinkAtBoot = "link-at-boot",
     /// A public file that the workspace does not have.

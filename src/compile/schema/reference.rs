@@ -13,7 +13,13 @@ pub fn reference() -> String {
     page.section("An env: `[envs.NAME]` of `stacks/<project>.toml`", "", &own(ENV));
     page.section("The kind: `templates/<kind>/kind.toml`", "", &own(KIND));
     page.section("Every layer", "", &STACK.iter().collect::<Vec<_>>());
-    page.below("lock.toml, `[PROJECT.ENV]`", LOCK);
+    if let Map(Map(of_a_guest)) = LOCK {
+        page.section(
+            "The lockfile: `[PROJECT.ENV]` of `stacks/lock.toml`",
+            "",
+            &of_a_guest.fields(),
+        );
+    }
     page.0
 }
 

@@ -19,6 +19,8 @@ use std::net::IpAddr;
 
 /// The folder that Debian's `sshd_config` includes before anything else.
 const FOLDER: &str = "/etc/ssh/sshd_config.d/";
+/// Where stackc puts the keys of users.
+const KEYS_OF_USERS: &str = "/etc/ssh/authorized_keys.d/%u";
 
 /// Who logs in, and where.
 pub struct Login<'a> {
@@ -52,6 +54,39 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, login: &Login<'_>) {
     }
     let denied = lines.iter().filter(is_for("denyusers")).find(|line| admits(line, login));
     report(stack, denied.map(|line| (line, "take the account of operators out of it")));
+    if login.user == "root" {
+        check_groups(stack, &lines, login);
+    }
+    let reads = |line: &Line<'_>| line.values.contains(&KEYS_OF_USERS);
+    if !lines.iter().filter(is_for("authorizedkeysfile")).any(reads) {
+        check_no_keys(stack, overlay);
+    }
+}
+
+/// Root is in the group of its name and in no other; of other accounts only the guest knows.
+fn check_groups(stack: &View<'_>, lines: &[Line<'_>], login: &Login<'_>) {
+    let of = |keyword: &'static str| lines.iter().filter(move |line| line.keyword == keyword);
+    let denied = of("denygroups").find(|line| admits(line, login));
+    report(stack, denied.map(|line| (line, "take the group `root` out of it")));
+    let admitted = of("allowgroups").any(|line| admits(line, login));
+    let last = of("allowgroups").next_back().filter(|_| !admitted);
+    report(
+        stack,
+        last.map(|line| {
+            (line, "add the group `root`, or let operators log in as another `access.user`")
+        }),
+    );
+}
+
+/// Reports keys of users that sshd is not told of.
+fn check_no_keys(stack: &View<'_>, overlay: &Overlay) {
+    let mut items = overlay.items.iter();
+    let keys = items.find(|(path, _)| path.as_str().starts_with("/etc/ssh/authorized_keys.d/"));
+    if let Some((path, (_, at))) = keys {
+        let title = format!("sshd is not told of `{path}`, where the keys of users go");
+        let help = "extend the kind `base`, or add a file to /etc/ssh/sshd_config.d with `AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/authorized_keys.d/%u`";
+        stack.report(Mistake::new(Code::KeysNobodyReads, *at, title).help(help));
+    }
 }
 
 fn report(stack: &View<'_>, found: Option<(&Line<'_>, &'static str)>) {
@@ -115,7 +150,7 @@ fn keys_elsewhere(line: &Line<'_>, login: &Login<'_>) -> Option<&'static str> {
         "root" => {
             &[".ssh/authorized_keys", "%h/.ssh/authorized_keys", "/root/.ssh/authorized_keys"]
         }
-        _ => &["/etc/ssh/authorized_keys.d/%u"],
+        _ => &[KEYS_OF_USERS],
     };
     let has = line.values.iter().any(|value| own.contains(value));
     let help = match login.user {
