@@ -9,7 +9,10 @@ use super::{
 use camino::Utf8Path;
 use std::{
     fs::{self, Permissions},
+    io,
     os::unix::fs::PermissionsExt as _,
+    thread,
+    time::Duration,
 };
 
 /// Holds the lab's name. Made first and removed last, so that a killed `up` or `down` leaves a folder that is known.
@@ -84,9 +87,22 @@ fn remove_whatever(path: &Utf8Path) -> Result<(), LabError> {
     remove_if_there(
         path,
         |path| {
-            if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+            if is_folder { remove_folder(path) } else { fs::remove_file(path) }
         },
     )
+}
+
+/// A program that is just being ended may write into the folder while it goes: 5 s are waited for that.
+fn remove_folder(path: &Utf8Path) -> io::Result<()> {
+    for _ in 0..50 {
+        match fs::remove_dir_all(path) {
+            Err(cause) if cause.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                thread::sleep(Duration::from_millis(100));
+            }
+            removed => return removed,
+        }
+    }
+    fs::remove_dir_all(path)
 }
 
 /// Refuses a folder that holds something, but no lab, or another.

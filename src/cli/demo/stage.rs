@@ -4,6 +4,7 @@ use super::{claim::ClaimError, http, screen};
 use crate::lab::{Interrupts, Place};
 use camino::Utf8PathBuf;
 use std::{
+    ffi::OsStr,
     fs,
     io::{self, BufRead as _, BufReader},
     net::IpAddr,
@@ -98,7 +99,7 @@ impl Stage {
 
     /// Runs a verb in the workspace, shows it with its output, and holds it to its exit code.
     pub fn stackc(&self, arguments: &[&str], wanted: u8) -> Result<String, DemoError> {
-        let mut command = Command::new(&self.stackc);
+        let mut command = of_this_demo(&self.stackc);
         command.args(arguments);
         self.play(command, &shown("stackc", arguments), wanted)
     }
@@ -110,7 +111,7 @@ impl Stage {
 
     /// Runs another program in the workspace.
     pub fn shell(&self, program: &str, arguments: &[&str]) -> Result<String, DemoError> {
-        let mut command = Command::new(program);
+        let mut command = of_this_demo(program);
         command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
         self.play(command, &shown(program, arguments), 0)
     }
@@ -172,6 +173,14 @@ impl Stage {
             found: text,
         })
     }
+}
+
+/// A program that ends with the demo, also when that is killed: one that lived on would write into the lab of the next.
+fn of_this_demo(program: impl AsRef<OsStr>) -> Command {
+    // setpriv(1) is in an essential package.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command
 }
 
 /// Shows what comes out of a command, line by line, and returns it.
