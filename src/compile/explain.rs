@@ -38,8 +38,8 @@ pub struct Line {
 pub enum ExplainError {
     #[error("there is no guest `{target}`")]
     Target { target: Target },
-    #[error("no layer of `{target}` says anything about `{key}`")]
-    Key { target: Target, key: String },
+    #[error("no layer of `{target}` says anything about `{key}`: {why}")]
+    Key { target: Target, key: String, why: String },
 }
 
 /// Explains a key such as `guest.memory_mib` of one guest.
@@ -66,7 +66,8 @@ pub fn explain(
         lines.push(Line { layer, place, value: plain_json(node), wins });
     }
     if lines.is_empty() {
-        return Err(ExplainError::Key { target: target.clone(), key: key.to_owned() });
+        let why = schema::unsaid(schema::EXPLAINED, &path);
+        return Err(ExplainError::Key { target: target.clone(), key: key.to_owned(), why });
     }
     let value = winner.map_or(serde_json::Value::Null, |node| workspace.rendered(target, node));
     Ok(Explanation { value, lines })

@@ -35,7 +35,7 @@ use sections::{
 };
 use source::{
     At, Files, Node, Table,
-    define::{self, Definitions, node_of},
+    define::{self, Definitions},
 };
 use std::{
     cell::RefCell,
@@ -188,17 +188,13 @@ impl Workspace {
     fn templates(&self, mistakes: &mut Vec<Mistake>) -> Templates {
         let mut texts = BTreeMap::new();
         let definitions = &self.definitions;
-        let nodes: Vec<Node> = self
-            .tables()
-            .map(|table| node_of(table, At::start_of(definitions.site_file)))
-            .collect();
-        for node in &nodes {
-            template::texts_with_variables(node, &mut texts);
+        for table in self.tables() {
+            template::texts_of_table(table, &mut texts);
         }
         let is_template = |(name, _): &(&String, _)| !name.ends_with("kind.toml");
         let files = definitions.templates.iter().filter(is_template);
         let files = files.map(|(name, file)| (name.clone(), *file, self.files.text(*file)));
-        Templates::read(&files.collect::<Vec<_>>(), &texts, mistakes)
+        Templates::read(&files.collect::<Vec<_>>(), &texts, &self.files, mistakes)
     }
 
     fn tables(&self) -> impl Iterator<Item = &Table> {

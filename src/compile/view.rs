@@ -72,7 +72,7 @@ impl<'a> Lowering<'a> {
 
     /// What a template makes of a scope.
     pub fn template(&self, name: &str, at: At, scope: &Rendering<'_>) -> Option<String> {
-        match self.templates.render(name, scope, at) {
+        match self.templates.render(name, scope, (at, self.files)) {
             Ok(text) => Some(text),
             Err(faults) => {
                 for fault in faults {

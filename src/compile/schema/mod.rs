@@ -263,6 +263,20 @@ fn place_of(shape: Shape, key: &str) -> Option<&'static str> {
     known.find(has).map(|field| field.0).or_else(|| ENV.child(key).map(|_| "envs.NAME"))
 }
 
+/// What is to be said of a key that no layer says: it has its default, or it is none.
+pub fn unsaid(shape: Shape, path: &[String]) -> String {
+    let Some((first, rest)) = path.split_first() else {
+        return "it has its default, see docs/definitions.md".to_owned();
+    };
+    match shape.of_table().child(first) {
+        Some(child) => unsaid(child, rest),
+        None => match nearest(first, shape.of_table().fields().into_iter().map(|field| field.0)) {
+            Some(near) => format!("there is no key `{first}`; did you mean `{near}`?"),
+            None => format!("there is no key `{first}`"),
+        },
+    }
+}
+
 /// The most similar of the known words, when one is similar enough to be meant.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();

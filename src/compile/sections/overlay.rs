@@ -151,17 +151,22 @@ pub fn root() -> Owner {
 
 /// Owner, group and mode of an entry; the group is the owner's own when it is not said.
 pub fn access(view: &View<'_>, mode: Mode) -> Option<Access> {
-    let owner = optional(view, "owner", root)?;
-    let group = optional(view, "group", || owner.clone())?;
-    let mode = optional(view, "mode", || mode)?;
-    if mode.bits() & 0o002 != 0 {
-        let at = view.table.get("mode").map_or(view.at, |member| member.node.at);
+    let owner = optional(view, "owner", root);
+    let group = optional(view, "group", || owner.clone().unwrap_or_else(root));
+    let mode = optional(view, "mode", || mode).filter(|mode| is_safe(view, *mode));
+    Some(Access { mode: mode?, owner: owner?, group: group? })
+}
+
+/// Whether nobody but owner and group may write; reported when not.
+fn is_safe(view: &View<'_>, mode: Mode) -> bool {
+    let is_safe = mode.bits() & 0o002 == 0;
+    if !is_safe {
+        let at = view.node("mode").map_or(view.at, |node| node.at);
         let help = "take the last `2` away; give a group that may write, such as 0775";
         let title = format!("with mode {mode} everybody on the guest could write to it");
         view.report(Mistake::new(Code::WritableByAll, at, title).help(help));
-        return None;
     }
-    Some(Access { mode, owner, group })
+    is_safe
 }
 
 /// A key's value, or the default when the key is not there; none when it is there and wrong.

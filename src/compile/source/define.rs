@@ -317,14 +317,16 @@ impl Definitions {
     }
 
     fn unknown_kind(&self, name: &str, at: At) -> Mistake {
-        if let Err(error) = name.trim_start_matches("builtin:").parse::<KindName>() {
+        let plain = name.trim_start_matches("builtin:");
+        if let Err(error) = plain.parse::<KindName>() {
             return Mistake::of_value(Code::BadName, at, &error);
         }
         let mut known: Vec<_> = self.kinds.keys().filter_map(|f| kind_name(f)).collect();
         known.sort_unstable();
         known.dedup();
-        let help = match schema::nearest(name, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
+        let prefix = &name[..name.len() - plain.len()];
+        let help = match schema::nearest(plain, known.iter().copied()) {
+            Some(near) => format!("did you mean `{prefix}{near}`?"),
             None => format!("the kinds known here are {}", known.join(", ")),
         };
         Mistake::new(Code::UnknownKind, at, format!("there is no kind `{name}`")).help(help)
@@ -350,9 +352,4 @@ fn is_unread(name: &str) -> bool {
     let is_toml = name.to_lowercase().ends_with(".toml");
     let known = ["stacks/site.toml", LOCK_FILE].contains(&name) || is_project_file(name);
     name.starts_with("stacks/") && is_toml && !known
-}
-
-/// A table as a node, for what walks nodes.
-pub fn node_of(table: &Table, at: At) -> Node {
-    Node { at, value: Value::Table(table.clone()) }
 }

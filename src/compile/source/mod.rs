@@ -78,6 +78,17 @@ impl Files {
         }
     }
 
+    /// Where a stretch of a value's text was written. Escapes make the two differ in length, so its words are looked for.
+    pub fn place_within(&self, at: At, text: &str, span: Range<usize>) -> At {
+        let Some(words) = text.get(span.clone()).filter(|words| !words.is_empty()) else {
+            return at;
+        };
+        let nth = text[..span.start].matches(words).count();
+        let start = self.visible_range(at).start;
+        let found = self.slice(at).match_indices(words).nth(nth);
+        found.map_or(at, |(n, _)| At::new(at.file, start + n..start + n + words.len()))
+    }
+
     /// What stands there.
     pub fn slice(&self, at: At) -> &str {
         &self.text(at.file)[self.visible_range(at)]

@@ -9,7 +9,7 @@ pub(super) mod scope;
 
 use crate::compile::{
     report::{Code, Mistake},
-    source::{At, FileId, Node, Value},
+    source::{At, FileId, Files, Node, Table, Value},
 };
 use bounds::Bounded;
 use names::Event;
@@ -54,21 +54,23 @@ impl Templates {
     pub fn read(
         files: &[(String, FileId, &str)],
         texts: &BTreeMap<&str, At>,
+        written: &Files,
         mistakes: &mut Vec<Mistake>,
     ) -> Self {
         let mut templates =
             Self { tera: empty(), parsed: BTreeMap::new(), broken: BTreeSet::new() };
         for (name, file, text) in files {
-            templates.add(name, Some(*file), text, At::start_of(*file), mistakes);
+            templates.add(name, Some(*file), text, |span| At::new(*file, span), mistakes);
         }
         for (text, at) in texts {
-            templates.add(text, None, text, *at, mistakes);
+            let place = |span| written.place_within(*at, text, span);
+            templates.add(text, None, text, place, mistakes);
         }
         let bounded =
             |(name, parsed): (&String, &Parsed)| (name.clone(), parsed.bounded.text.clone());
         let raw: Vec<_> = templates.parsed.iter().map(bounded).collect();
         if templates.tera.add_raw_templates(raw.clone()).is_err() {
-            templates.report_each(raw, texts, mistakes);
+            templates.report_each(raw, texts, written, mistakes);
         }
         templates
     }
@@ -78,10 +80,9 @@ impl Templates {
         name: &str,
         file: Option<FileId>,
         text: &str,
-        at: At,
+        place: impl Fn(Range<usize>) -> At,
         mistakes: &mut Vec<Mistake>,
     ) {
-        let place = |span| file.map_or(at, |file| At::new(file, span));
         match names::read(text) {
             Ok(events) => {
                 let bounded = bounds::bounded(text, &events);
@@ -103,6 +104,7 @@ impl Templates {
         &mut self,
         raw: Vec<(String, String)>,
         texts: &BTreeMap<&str, At>,
+        written: &Files,
         mistakes: &mut Vec<Mistake>,
     ) {
         let mut good = Vec::new();
@@ -113,7 +115,8 @@ impl Templates {
                     let parsed = self.parsed.remove(&name).expect("all of them were parsed");
                     let at = parsed.file.map(At::start_of).or_else(|| texts.get(&*name).copied());
                     let at = at.expect("it is a file or a text");
-                    mistakes.push(mistake(&error, &parsed, at).0);
+                    let place = Place { parsed: &parsed, text: &name, at, written };
+                    mistakes.push(mistake(&error, &place).0);
                     self.broken.insert(name);
                 }
             }
@@ -141,13 +144,14 @@ impl Templates {
         &self,
         name: &str,
         scope: &Rendering<'_>,
-        at: At,
+        (at, written): (At, &Files),
     ) -> Result<String, Vec<TemplateFault>> {
         let parsed = self.parsed.get(name).ok_or_else(Vec::new)?;
+        let place = Place { parsed, text: name, at, written };
         let unknown = lookup::unknown(&parsed.events, scope.names);
         if !unknown.is_empty() {
             let fault = |name: names::Name| TemplateFault::Missing {
-                mistake: undefined(&name.path, parsed.place(name.span, at), scope),
+                mistake: undefined(&name.path, place.of(name.span), scope),
                 path: name.path,
             };
             return Err(unknown.into_iter().map(fault).collect());
@@ -155,13 +159,13 @@ impl Templates {
         match parsed.bounded.render(&self.tera, name, &scope.context) {
             Ok(Ok(text)) => Ok(text),
             Ok(Err(stopped)) => {
-                let at = stopped.at.map_or(at, |span| parsed.place(span, at));
+                let at = stopped.at.map_or(at, |span| place.of(span));
                 let help = "a file of a guest needs far less: shorten what the loops walk";
                 let mistake = Mistake::new(Code::TemplateBounds, at, stopped.why).help(help);
                 Err(vec![TemplateFault::Unusable { mistake, reads: Vec::new() }])
             }
             Err(error) => {
-                let (mistake, reads) = mistake(&error, parsed, at);
+                let (mistake, reads) = mistake(&error, &place);
                 Err(vec![TemplateFault::Unusable { mistake, reads }])
             }
         }
@@ -183,10 +187,22 @@ impl<'a> Rendering<'a> {
     }
 }
 
-impl Parsed {
-    /// A stretch of the template; `at` when it is a text of a definition, whose quotes and escapes are not in the stretch.
-    fn place(&self, span: Range<usize>, at: At) -> At {
-        self.file.map_or(at, |file| At::new(file, span))
+/// Where a template is asked for, and what it was written in.
+struct Place<'a> {
+    parsed: &'a Parsed,
+    /// The template's name, which is the text itself when that is a value of a definition.
+    text: &'a str,
+    at: At,
+    written: &'a Files,
+}
+
+impl Place<'_> {
+    /// Where a stretch of the template was written.
+    fn of(&self, span: Range<usize>) -> At {
+        match self.parsed.file {
+            Some(file) => At::new(file, span),
+            None => self.written.place_within(self.at, self.text, span),
+        }
     }
 }
 
@@ -223,7 +239,13 @@ fn undefined(path: &str, at: At, scope: &Rendering<'_>) -> Mistake {
     let known = lookup::paths(scope.names);
     let help = match crate::compile::schema::nearest(path, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => "declare it in `vars` of the kind, with a default value".to_owned(),
+        None => match path.split_once('.').map(|(root, _)| root) {
+            Some(root) if !scope.names.contains_key(root) => match nearest_root(root, scope) {
+                Some(near) => format!("there is no `{root}`; did you mean `{near}`?"),
+                None => declare(path),
+            },
+            _ => declare(path),
+        },
     };
     Mistake::new(
         Code::UndefinedName,
@@ -233,8 +255,26 @@ fn undefined(path: &str, at: At, scope: &Rendering<'_>) -> Mistake {
     .help(help)
 }
 
+fn nearest_root<'a>(root: &str, scope: &'a Rendering<'_>) -> Option<&'a str> {
+    crate::compile::schema::nearest(root, scope.names.keys().map(String::as_str))
+}
+
+/// What to do about a name that nothing is near to.
+fn declare(path: &str) -> String {
+    match path.split_once('.') {
+        Some(("ports", name)) => format!("add `{name} = …` to `[ports]`"),
+        Some(("env_vars", name)) => format!("add `{name} = \"…\"` to `[env_vars]`"),
+        Some(("secrets", name)) => {
+            format!("give the file `secrets = {{ {name} = {{ secret = \"…\" }} }}`")
+        }
+        Some(("vars", _)) => "declare it in `vars` of the kind, with a default value".to_owned(),
+        _ => format!("declare a variable in `vars` of the kind, and write {{{{ vars.{path} }}}}"),
+    }
+}
+
 /// What Tera finds wrong, and the paths that the template reads there.
-fn mistake(error: &tera::Error, parsed: &Parsed, at: At) -> (Mistake, Vec<String>) {
+fn mistake(error: &tera::Error, place: &Place<'_>) -> (Mistake, Vec<String>) {
+    let parsed = place.parsed;
     let (message, span) = match error.kind() {
         ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => {
             let span = parsed.bounded.written(report.span().range.clone());
@@ -245,7 +285,7 @@ fn mistake(error: &tera::Error, parsed: &Parsed, at: At) -> (Mistake, Vec<String
     let is_rendering = matches!(error.kind(), ErrorKind::RenderingError(_));
     let read = span.as_ref().filter(|_| is_rendering);
     let reads = read.map_or_else(Vec::new, |span| lookup::within(&parsed.events, span));
-    let at = span.map_or(at, |span| parsed.place(span, at));
+    let at = span.map_or(place.at, |span| place.of(span));
     let title = format!("the template cannot be used: {}", message.to_lowercase_first());
     let help =
         "filters, tests and functions are those of Tera; values are of the type that was written";
@@ -292,18 +332,20 @@ pub fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%") || text.contains("{#")
 }
 
-/// Every text below a node that has a variable in it.
-pub fn texts_with_variables<'a>(node: &'a Node, found: &mut BTreeMap<&'a str, At>) {
+fn texts_with_variables<'a>(node: &'a Node, found: &mut BTreeMap<&'a str, At>) {
     match &node.value {
         Value::Text(text) if is_template(text) => {
             found.entry(text).or_insert(node.at);
         }
         Value::List(items) => items.iter().for_each(|item| texts_with_variables(item, found)),
-        Value::Table(table) => {
-            for member in table.values() {
-                texts_with_variables(&member.node, found);
-            }
-        }
+        Value::Table(table) => texts_of_table(table, found),
         _ => {}
+    }
+}
+
+/// Every text of a table that has a variable in it, each with the first place that has it.
+pub fn texts_of_table<'a>(table: &'a Table, found: &mut BTreeMap<&'a str, At>) {
+    for member in table.values() {
+        texts_with_variables(&member.node, found);
     }
 }

@@ -254,7 +254,7 @@ pub const LOCK: Shape = Map(&Map(&Record(&[&[
 const HASH: Shape = Pattern("^[0-9a-f]{40}$");
 
 /// What the layers of one guest say together.
-pub const EXPLAINED: Shape = Record(&[PROJECT_ONLY, ENV_ONLY, STACK]);
+pub const EXPLAINED: Shape = Record(&[SITE_ONLY, PROJECT_ONLY, ENV_ONLY, STACK]);
 
 /// What the layers of a stack share, as one shape.
 pub const LAYER: Shape = Record(&[STACK]);
