@@ -2,7 +2,7 @@
 
 use super::{
     Compiled, Workspace,
-    guest::Aim,
+    guest::Pins,
     schema,
     source::define::Definitions,
     source::{At, Node, Table, Value},
@@ -77,7 +77,7 @@ impl Workspace {
     /// What the templates of a guest make of a value.
     fn rendered(&self, target: &Target, node: &Node) -> serde_json::Value {
         let told = RefCell::default();
-        let (_, value) = self.prepared(Aim::Branches, &told, |shared, sources| {
+        let (_, value) = self.prepared(Pins::Ignored, &told, |shared, sources| {
             sources.get(target).map(|source| scope::rendered(shared, source, node))
         });
         value.expect("the guest has layers")

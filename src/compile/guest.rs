@@ -3,11 +3,10 @@
 use super::{
     lock::{self, Pinned},
     report::{Code, Mistake},
-    schema, seal,
+    schema,
+    seal::Lowered,
     sections::{
-        accounts, apt, databases, files,
-        firewall::{self, rule::Family},
-        guest, health, homes, hooks,
+        accounts, apt, databases, files, firewall, guest, health, homes, hooks,
         identity::{Claims, Identity, Written},
         log_rotation,
         overlay::Overlay,
@@ -24,25 +23,18 @@ use super::{
     view::View,
 };
 use crate::model::{
-    BUNDLE_BYTES_MAX, BranchName, Bundle, Digest, ENTRIES_MAX, FILE_BYTES_MAX, ProxmoxDocument,
-    ReleaseDocument, Target, canonical, document,
+    BUNDLE_BYTES_MAX, BranchName, Digest, ENTRIES_MAX, FILE_BYTES_MAX, ProxmoxDocument,
+    ReleaseDocument, Target, canonical,
 };
 use serde_json::json;
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{cell::RefCell, collections::BTreeMap};
 
-/// What guests are compiled for.
+/// Whether a release without its pin is a mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aim {
-    /// Every guest's bundle, or every mistake.
-    All,
-    /// The bundles of those guests that have no mistake.
-    Any,
-    /// What `stackc lock` pins; a release without its pin is no mistake then.
-    Branches,
+pub enum Pins {
+    Needed,
+    /// `stackc lock` is going to make them.
+    Ignored,
 }
 
 /// What all guests share.
@@ -51,20 +43,7 @@ pub struct Shared<'a> {
     pub files: &'a Files,
     pub templates: &'a Templates,
     pub site: &'a SiteFacts,
-    pub aim: Aim,
-    /// Whether a mistake was found anywhere so far.
-    pub has_mistake: AtomicBool,
-}
-
-impl Shared<'_> {
-    /// Whether anybody is going to read a bundle. Sealing finds no mistake, so one that nobody reads need not be sealed.
-    fn wants_bundle(&self) -> bool {
-        match self.aim {
-            Aim::All => !self.has_mistake.load(Ordering::Relaxed),
-            Aim::Any => true,
-            Aim::Branches => false,
-        }
-    }
+    pub pins: Pins,
 }
 
 /// What a guest is made from.
@@ -89,20 +68,20 @@ pub struct Branch {
 
 /// What came out for one guest.
 pub struct Outcome {
-    pub bundle: Option<Bundle>,
+    /// There unless something is missing; worth nothing when there are mistakes.
+    pub lowered: Option<Lowered>,
     pub branch: Option<Branch>,
     /// What no other guest may have.
     pub claims: Claims,
     pub mistakes: Vec<Mistake>,
 }
 
-/// Compiles a guest. A bundle comes out unless something is missing or nobody wants it; it is worth nothing when there are
-/// mistakes.
+/// Compiles a guest.
 pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
     let mut claims = source.written.claims();
     if source.kind_files.is_empty() {
         // The kind that is not there has been told; all else would only follow from that.
-        return Outcome { bundle: None, branch: None, claims, mistakes: Vec::new() };
+        return Outcome { lowered: None, branch: None, claims, mistakes: Vec::new() };
     }
     let mistakes = RefCell::new(Vec::new());
     let scopes = Scopes { shared, source, mistakes: &mistakes };
@@ -116,12 +95,8 @@ pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
         let reading = guest::Reading { identity: &identity, site: shared.site, own_file };
         guest::read(&stack, &reading, &mut claims)
     });
-    let bundle = bundle(shared, source, &stack, (&scope, guest), branch.as_ref());
-    let mistakes = mistakes.into_inner();
-    if !mistakes.is_empty() {
-        shared.has_mistake.store(true, Ordering::Relaxed);
-    }
-    Outcome { bundle, branch, claims, mistakes }
+    let lowered = lower(shared, source, &stack, (&scope, guest), branch.as_ref());
+    Outcome { lowered, branch, claims, mistakes: mistakes.into_inner() }
 }
 
 fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
@@ -181,7 +156,7 @@ fn pin(
     stack: &View<'_>,
     branch: &Branch,
 ) -> Option<Pinned> {
-    if shared.aim == Aim::Branches {
+    if shared.pins == Pins::Ignored {
         return None;
     }
     let target = source.target;
@@ -206,13 +181,13 @@ fn pin(
     Some(pin)
 }
 
-fn bundle(
+fn lower(
     shared: &Shared<'_>,
     source: &Source<'_>,
     stack: &View<'_>,
     (scope, guest): (&Scope, Option<ProxmoxDocument>),
     branch: Option<&Branch>,
-) -> Option<Bundle> {
+) -> Option<Lowered> {
     let mut overlay = Overlay::default();
     let env_file = files::env_file(stack, &mut overlay);
     files::add(stack, scope, &mut overlay);
@@ -223,9 +198,6 @@ fn bundle(
     let links = release::add_links(stack, &mut overlay);
     let own = source.written.identity().iter().flat_map(Identity::addresses).collect::<Vec<_>>();
     let firewall = firewall::read(stack, &shared.site.management, &own);
-    if firewall.as_ref().is_some_and(|firewall| firewall.settings.enabled) {
-        apt::need_package(stack, stack.table("firewall").at, "the firewall", &["ufw"]);
-    }
     let origin = branch.map(|branch| release::Origin {
         repo: branch.repo.clone(),
         branch: branch.branch.to_string(),
@@ -236,45 +208,42 @@ fn bundle(
     let databases = databases::read(stack, &mut overlay);
     let hooks = hooks::read(stack);
     let health = health::read(stack);
-    check(stack, &overlay);
-    ports::check(stack);
-    homes::check(stack, &overlay);
-    let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());
-    sshd::check(stack, &overlay, &Login { user, own: &own });
-    owners::check_secrets(stack, &overlay);
     let units = units::gather(&overlay, &written);
     units::check(stack, &overlay, (&units, &written), &Packages::of(&apt));
+    let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());
+    sshd::check(stack, &overlay, &Login { user, own: &own });
+    check(stack, &overlay);
     if let Some(options) = guest.as_ref().and_then(ProxmoxDocument::container) {
         guest::check_mounts(stack, &overlay, &options.mounts);
         if !options.nesting {
             units::check_nesting(stack, &units);
         }
     }
-    let inputs = units::inputs(&overlay, &units, &links);
-    let (guest, firewall, health) = (guest?, firewall?, health?);
-    if !shared.wants_bundle() {
-        return None;
-    }
-    let payload = payload(source, release.as_ref(), &apt.packages);
-    let rules = |family: Family| {
-        firewall::file::rules_file(family, &firewall.settings, &firewall.rules).into_bytes()
-    };
-    let mut documents = vec![
-        (document::APT, canonical::to_bytes(&apt)),
-        (document::DATABASES, canonical::to_bytes(&databases)),
-        (document::HEALTH, canonical::to_bytes(&health)),
-        (document::PROXMOX, canonical::to_bytes(&guest)),
-        (document::UFW, canonical::to_bytes(&firewall.settings)),
-        (document::USER_RULES, rules(Family::V4)),
-        (document::USER6_RULES, rules(Family::V6)),
-    ];
-    documents.extend(hooks.map(|hooks| (document::HOOKS, canonical::to_bytes(&hooks))));
-    documents.extend(release.map(|release| (document::RELEASE, canonical::to_bytes(&release))));
-    Some(seal::seal(source.target.clone(), payload, documents, overlay, inputs))
+    Some(Lowered {
+        target: source.target.clone(),
+        payload: payload(source, release.as_ref(), &apt.packages),
+        inputs: units::inputs(&overlay, &units, &links),
+        overlay,
+        guest: guest?,
+        firewall: firewall?,
+        health: health?,
+        apt,
+        databases,
+        hooks,
+        release,
+    })
 }
 
+/// What is wrong with the whole that none of its parts could tell.
 fn check(stack: &View<'_>, overlay: &Overlay) {
     overlay.check_tree(&mut stack.lowering.mistakes.borrow_mut());
+    ports::check(stack);
+    homes::check(stack, overlay);
+    owners::check_secrets(stack, overlay);
+    check_sizes(stack, overlay);
+}
+
+fn check_sizes(stack: &View<'_>, overlay: &Overlay) {
     let mut total = 0;
     for (path, (item, at)) in &overlay.items {
         let size = item.size();

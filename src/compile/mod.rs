@@ -26,9 +26,10 @@ pub use sections::{env_file, units};
 pub use survey::{Survey, site, survey};
 
 use crate::model::{Bundle, Site, Target};
-use guest::Aim;
+use guest::Pins;
 use layers::Stack;
 use rayon::prelude::*;
+use seal::Lowered;
 use sections::{
     identity::{self, Written},
     site,
@@ -40,7 +41,7 @@ use source::{
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
 };
 use template::{Rendering, Scope, Templates};
 use view::Lowering;
@@ -63,22 +64,14 @@ pub struct Compiled {
 /// Compiles a whole workspace: every guest, or every mistake.
 pub fn compile(sources: &Sources) -> Result<Compiled, Report> {
     let workspace = Workspace::read(sources);
-    let outcome = workspace.compile(Aim::All);
+    let outcome = workspace.compile(Pins::Needed);
     let mut mistakes = workspace.mistakes.clone();
-    let with_branch = outcome.guests.iter().filter(|(_, guest)| guest.branch.is_some());
-    let with_branch = with_branch.map(|(target, _)| target).collect();
-    let mut warnings = lock::unused(&workspace.definitions, &with_branch);
-    warnings.extend(define::unread(&workspace.definitions));
-    let mut guests = BTreeMap::new();
-    for (target, guest) in outcome.guests {
-        mistakes.extend(guest.mistakes);
-        guests.extend(guest.bundle.map(|bundle| (target, bundle)));
-    }
     mistakes.extend(outcome.mistakes);
+    let warnings = workspace.warnings(&outcome.guests);
     match outcome.site.filter(|_| mistakes.is_empty()) {
         Some(site) => Ok(Compiled {
             site,
-            guests,
+            guests: sealed(outcome.guests.into_values().filter_map(|guest| guest.lowered)),
             warnings: Report::of_warnings(&workspace.files, warnings),
             workspace,
         }),
@@ -86,20 +79,26 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Report> {
     }
 }
 
+/// Sealing finds no mistake, so it is left until there is none.
+fn sealed(guests: impl Iterator<Item = Lowered>) -> BTreeMap<Target, Bundle> {
+    let seal = |guest: Lowered| (guest.target.clone(), guest.seal());
+    let guests: Vec<_> = guests.collect();
+    guests.into_par_iter().map(seal).collect::<Vec<_>>().into_iter().collect()
+}
+
 /// The branch of every guest that has an app: what `stackc lock` pins. Mistakes in the pins that are there do not matter.
 pub fn branches(sources: &Sources) -> Result<BTreeMap<Target, Branch>, Report> {
     let workspace = Workspace::read(sources);
-    let outcome = workspace.compile(Aim::Branches);
+    let outcome = workspace.compile(Pins::Ignored);
     let mut mistakes = workspace.mistakes;
     let lock_file = workspace.definitions.lock_file;
     mistakes.retain(|mistake| Some(mistake.at().file) != lock_file);
-    let mut branches = BTreeMap::new();
-    for (target, guest) in outcome.guests {
-        mistakes.extend(guest.mistakes);
-        branches.extend(guest.branch.map(|branch| (target, branch)));
-    }
     mistakes.extend(outcome.mistakes);
-    if mistakes.is_empty() { Ok(branches) } else { Err(Report::new(workspace.files, mistakes)) }
+    if !mistakes.is_empty() {
+        return Err(Report::new(workspace.files, mistakes));
+    }
+    let guests = outcome.guests.into_iter();
+    Ok(guests.filter_map(|(target, guest)| Some((target, guest.branch?))).collect())
 }
 
 /// What `stacks/lock.toml` says now; an error when it has a mistake.
@@ -120,7 +119,9 @@ struct Workspace {
 /// Everything that came out of it.
 struct Outcome {
     site: Option<Site>,
+    /// Without their mistakes.
     guests: BTreeMap<Target, guest::Outcome>,
+    /// Those of the guests, too.
     mistakes: Vec<Mistake>,
 }
 
@@ -139,19 +140,30 @@ impl Workspace {
         })
     }
 
-    fn compile(&self, aim: Aim) -> Outcome {
+    fn warnings(&self, guests: &BTreeMap<Target, guest::Outcome>) -> Vec<Mistake> {
+        let with_branch = guests.iter().filter(|(_, guest)| guest.branch.is_some());
+        let with_branch = with_branch.map(|(target, _)| target).collect();
+        let mut warnings = lock::unused(&self.definitions, &with_branch);
+        warnings.extend(define::unread(&self.definitions));
+        warnings
+    }
+
+    fn compile(&self, pins: Pins) -> Outcome {
         if self.lacks_layer() {
             return Outcome { site: None, guests: BTreeMap::new(), mistakes: Vec::new() };
         }
         let mistakes = RefCell::new(Vec::new());
-        let (site, guests) = self.prepared(aim, &mistakes, |shared, sources| {
+        let (site, guests) = self.prepared(pins, &mistakes, |shared, sources| {
             let compile = |(target, source): (&Target, &guest::Source<'_>)| {
                 (target.clone(), guest::compile(shared, source))
             };
             sources.par_iter().map(compile).collect::<Vec<_>>()
         });
-        let guests: BTreeMap<_, _> = guests.into_iter().collect();
+        let mut guests: BTreeMap<_, _> = guests.into_iter().collect();
         let mut mistakes = mistakes.into_inner();
+        for guest in guests.values_mut() {
+            mistakes.append(&mut guest.mistakes);
+        }
         let claims = guests.iter().map(|(target, guest)| (target, &guest.claims));
         identity::check_unique(claims, &mut mistakes);
         Outcome { site, guests, mistakes }
@@ -160,7 +172,7 @@ impl Workspace {
     /// Does something with all guests once their layers are merged.
     fn prepared<T>(
         &self,
-        aim: Aim,
+        pins: Pins,
         mistakes: &RefCell<Vec<Mistake>>,
         with: impl FnOnce(&guest::Shared<'_>, &BTreeMap<Target, guest::Source<'_>>) -> T,
     ) -> (Option<Site>, T) {
@@ -169,14 +181,12 @@ impl Workspace {
         let merged = layers::merge(self, &mut mistakes.borrow_mut());
         let stacks = layers::stacks(&merged, &mut mistakes.borrow_mut());
         let written = self.identities(&stacks, &templates, mistakes);
-        let has_mistake = !self.mistakes.is_empty() || !mistakes.borrow().is_empty();
         let shared = guest::Shared {
             definitions: &self.definitions,
             files: &self.files,
             templates: &templates,
             site: &facts,
-            aim,
-            has_mistake: AtomicBool::new(has_mistake),
+            pins,
         };
         let source = |(target, stack)| (Target::clone(target), source(target, stack, &written));
         let sources = stacks.iter().map(source).collect();

@@ -2,7 +2,7 @@
 
 use super::{
     Mistake, Report, Sources, Workspace,
-    guest::Aim,
+    guest::Pins,
     sections::site as site_file,
     source::{
         Files,
@@ -22,23 +22,18 @@ pub struct Survey {
 /// Compiles what can be compiled.
 pub fn survey(sources: &Sources) -> Survey {
     let workspace = Workspace::read(sources);
-    let outcome = workspace.compile(Aim::Any);
+    let outcome = workspace.compile(Pins::Needed);
     let mut guests = targets(&workspace.definitions);
     let Workspace { files, mut mistakes, .. } = workspace;
-    for (target, guest) in outcome.guests {
-        mistakes.extend(guest.mistakes);
-        guests.insert(target, guest.bundle);
-    }
     mistakes.extend(outcome.mistakes);
-    if mistakes.is_empty() {
-        return Survey { guests, report: None };
-    }
-    let report = Report::new(files, mistakes);
-    for (target, bundle) in &mut guests {
-        // What was compiled in spite of a mistake is not what the author meant.
-        bundle.take_if(|_| report.about(target).is_some());
-    }
-    Survey { guests, report: Some(report) }
+    let report = (!mistakes.is_empty()).then(|| Report::new(files, mistakes));
+    // What was compiled in spite of a mistake is not what the author meant.
+    let is_meant =
+        |target: &Target| report.as_ref().is_none_or(|report| report.about(target).is_none());
+    let lowered = outcome.guests.into_values().filter_map(|guest| guest.lowered);
+    let sealed = super::sealed(lowered.filter(|guest| is_meant(&guest.target)));
+    guests.extend(sealed.into_iter().map(|(target, bundle)| (target, Some(bundle))));
+    Survey { guests, report }
 }
 
 fn targets(definitions: &Definitions) -> BTreeMap<Target, Option<Bundle>> {

@@ -7,6 +7,7 @@ pub mod rule;
 
 pub use read::parse_network;
 
+use super::apt;
 use crate::{
     compile::{
         report::{Code, Mistake},
@@ -51,6 +52,9 @@ pub fn read(stack: &View<'_>, management: &[IpNet], own: &[IpAddr]) -> Option<Fi
     let guard = Guard { settings: &firewall.settings, rules: &firewall.rules, own };
     check_management(&view, &firewall, guard, management);
     check_probes(stack, guard);
+    if firewall.settings.enabled {
+        apt::need_package(stack, view.at, "the firewall", &["ufw"]);
+    }
     Some(firewall)
 }
 
