@@ -78,7 +78,7 @@ impl Workspace {
     fn rendered(&self, target: &Target, node: &Node) -> serde_json::Value {
         let told = RefCell::default();
         let (_, value) = self.prepared(Pins::Ignored, &told, |shared, sources| {
-            sources.get(target).map(|source| scope::rendered(shared, source, node))
+            sources.get(target).and_then(|source| scope::rendered(shared, source, node))
         });
         value.expect("the guest has layers")
     }

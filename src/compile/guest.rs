@@ -1,6 +1,7 @@
 //! One guest: its merged layers → its bundle.
 
 use super::{
+    layers,
     lock::{self, Pinned},
     report::{Code, Mistake},
     schema,
@@ -16,8 +17,8 @@ use super::{
         system,
         units::{self, Packages},
     },
-    source::define::{Definitions, Project},
-    source::{At, Files, Node, Table},
+    source::define::Definitions,
+    source::{At, Files},
     template::scope::{self, Scopes, plain_table},
     template::{Scope, Templates},
     view::View,
@@ -49,12 +50,7 @@ pub struct Shared<'a> {
 /// What a guest is made from.
 pub struct Source<'a> {
     pub target: &'a Target,
-    pub project: &'a Project,
-    /// The project's kind and those that it extends, weakest first, as far as they are known: their files with their hashes.
-    pub kind_files: &'a [BTreeMap<String, Digest>],
-    pub env_at: At,
-    pub env: &'a Table,
-    pub stack: &'a Node,
+    pub env: &'a layers::Env<'a>,
     pub written: &'a Written,
 }
 
@@ -78,20 +74,20 @@ pub struct Outcome {
 
 /// Compiles a guest.
 pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
-    let mut claims = source.written.claims();
-    if source.kind_files.is_empty() {
+    let (mut claims, mut mistakes) = (source.written.claims(), Vec::new());
+    let Some(stack) = source.env.stack(&mut mistakes) else {
         // The kind that is not there has been told; all else would only follow from that.
-        return Outcome { lowered: None, branch: None, claims, mistakes: Vec::new() };
-    }
-    let mistakes = RefCell::new(Vec::new());
-    let scopes = Scopes { shared, source, mistakes: &mistakes };
-    let secret_names = scope::secret_names(source.stack);
+        return Outcome { lowered: None, branch: None, claims, mistakes };
+    };
+    let mistakes = RefCell::new(mistakes);
+    let scopes = Scopes { shared, source, stack: &stack, mistakes: &mistakes };
+    let secret_names = scope::secret_names(&stack);
     let scope = scopes.full(&secret_names);
     let lowering = scopes.lowering(&scope, &secret_names);
-    let stack = lowering.view(schema::LAYER, source.stack);
+    let stack = lowering.view(schema::LAYER, &stack);
     let branch = branch(&stack, source);
     let guest = source.written.identity().and_then(|identity| {
-        let own_file = source.env_at.file;
+        let own_file = source.env.at.file;
         let reading = guest::Reading { identity: &identity, site: shared.site, own_file };
         guest::read(&stack, &reading, &mut claims)
     });
@@ -100,8 +96,9 @@ pub fn compile(shared: &Shared<'_>, source: &Source<'_>) -> Outcome {
 }
 
 fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
-    let project = stack.lowering.table(schema::PROJECT, source.project.at, &source.project.table);
-    let env = stack.lowering.table(schema::ENV, source.env_at, source.env);
+    let written = source.env.below.project;
+    let project = stack.lowering.table(schema::PROJECT, written.at, &written.table);
+    let env = stack.lowering.table(schema::ENV, source.env.at, source.env.table);
     let Some(repo) = project.text("repo") else {
         if let Some(branch) = env.node("branch") {
             let title = "a branch of no repository";
@@ -110,7 +107,7 @@ fn branch(stack: &View<'_>, source: &Source<'_>) -> Option<Branch> {
                     .help("add `repo` to `[project]`"),
             );
         } else if project.node("repo").is_none() {
-            release::check_repo_is_named(stack, source.project.at);
+            release::check_repo_is_named(stack, project.at);
         }
         return None;
     };
@@ -160,7 +157,7 @@ fn pin(
         return None;
     }
     let target = source.target;
-    let at = source.env.get("branch").map_or(source.env_at, |member| member.node.at);
+    let at = source.env.table.get("branch").map_or(source.env.at, |member| member.node.at);
     let Some((pin_at, table)) = shared.definitions.pins.get(target) else {
         let title =
             format!("the branch `{}` of `{target}` is not pinned to a commit", branch.branch);
@@ -267,11 +264,12 @@ fn payload(
     release: Option<&ReleaseDocument>,
     packages: &BTreeMap<crate::model::PackageName, String>,
 ) -> Digest {
+    let layers = source.env.below;
     let commands = release.map(|release| (&release.build, &release.migrate, &release.build_env));
     Digest::of(&canonical::to_bytes(&json!({
-        "kind": source.kind_files,
+        "kind": layers.kind_files,
         // As text: a definition may have numbers that canonical JSON has not.
-        "project": plain_table(&source.project.table).to_string(),
+        "project": plain_table(&layers.project.table).to_string(),
         "tree": release.map(|release| &release.tree),
         "commands": commands,
         "packages": packages,

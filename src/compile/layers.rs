@@ -14,17 +14,26 @@ use std::{collections::BTreeMap, mem::discriminant};
 /// A project with the layers below its envs merged.
 pub struct Merged<'a> {
     pub project: &'a Project,
-    stack: Table,
-    /// The files of its kinds, weakest first.
+    /// None when its kind is not there: nothing can be told then that is missing or too much.
+    stack: Option<Table>,
+    /// The project's kind and those that it extends, weakest first: their files with their hashes.
     pub kind_files: Vec<BTreeMap<String, Digest>>,
 }
 
-/// One env's merged layers.
-pub struct Stack<'a> {
-    pub merged: &'a Merged<'a>,
-    pub env_at: At,
-    pub env: &'a Table,
-    pub node: Node,
+/// An env and the layers below it.
+pub struct Env<'a> {
+    pub below: &'a Merged<'a>,
+    pub at: At,
+    pub table: &'a Table,
+}
+
+impl Env<'_> {
+    /// All layers merged; none when the kind is not there.
+    pub fn stack(&self, mistakes: &mut Vec<Mistake>) -> Option<Node> {
+        let mut stack = self.below.stack.clone()?;
+        schema::merge(schema::LAYER, &mut stack, self.table, mistakes);
+        Some(Node { at: self.at, value: Value::Table(stack) })
+    }
 }
 
 /// Merges kind, site and project of each project.
@@ -41,34 +50,31 @@ fn merge_project<'a>(
     project: &'a Project,
     mistakes: &mut Vec<Mistake>,
 ) -> Merged<'a> {
-    let mut stack = Table::new();
-    let mut kind_files = Vec::new();
-    match project.table.get("kind") {
-        Some(member) => {
-            // What is no text has been told.
-            let written = member.node.text();
-            let chain = written.map_or_else(Vec::new, |written| {
-                workspace.definitions.kind_chain(written, member.node.at, mistakes)
-            });
-            for (folder, kind) in chain {
-                schema::merge(schema::LAYER, &mut stack, &kind.table, mistakes);
-                kind_files.push(hashes(workspace, folder));
-            }
+    // What is no text has been told.
+    let chain = match project.table.get("kind").map(|member| (member.node.text(), member.node.at)) {
+        Some((Some(written), at)) => workspace.definitions.kind_chain(written, at, mistakes),
+        Some((None, _)) => Vec::new(),
+        None => {
+            mistakes.push(view::missing(project.at, "kind"));
+            Vec::new()
         }
-        None => mistakes.push(view::missing(project.at, "kind")),
+    };
+    if chain.is_empty() {
+        return Merged { project, stack: None, kind_files: Vec::new() };
+    }
+    let (mut stack, mut kind_files) = (Table::new(), Vec::new());
+    for (folder, kind) in chain {
+        schema::merge(schema::LAYER, &mut stack, &kind.table, mistakes);
+        kind_files.push(hashes(workspace, folder));
     }
     let site = &workspace.definitions.site;
     let envs = project.envs.values().map(|(_, env)| env);
-    if kind_files.is_empty() {
-        // Of a kind that is not there, nothing can be told that is missing or too much.
-        return Merged { project, stack, kind_files };
-    }
     for layer in [site, &project.table].into_iter().chain(envs) {
         check_vars(&stack, layer, mistakes);
     }
     schema::merge(schema::LAYER, &mut stack, site, mistakes);
     schema::merge(schema::LAYER, &mut stack, &project.table, mistakes);
-    Merged { project, stack, kind_files }
+    Merged { project, stack: Some(stack), kind_files }
 }
 
 /// The hash of every file of a kind, by its name in the kind's folder: the same for a built-in kind and a copy of it.
@@ -80,24 +86,16 @@ fn hashes(workspace: &Workspace, folder: &str) -> BTreeMap<String, Digest> {
         .collect()
 }
 
-/// Lays each env over its project.
-pub fn stacks<'a>(
-    merged: &'a [(&ProjectName, Merged<'a>)],
-    mistakes: &mut Vec<Mistake>,
-) -> BTreeMap<Target, Stack<'a>> {
-    let mut stacks = BTreeMap::new();
-    for (name, merged) in merged {
-        for (env_name, (env_at, env)) in &merged.project.envs {
-            let target = Target { project: (*name).clone(), env: env_name.clone() };
-            let mut stack = merged.stack.clone();
-            if !merged.kind_files.is_empty() {
-                schema::merge(schema::LAYER, &mut stack, env, mistakes);
-            }
-            let node = Node { at: *env_at, value: Value::Table(stack) };
-            stacks.insert(target, Stack { merged, env_at: *env_at, env, node });
-        }
-    }
-    stacks
+/// The envs of all projects.
+pub fn envs<'a>(merged: &'a [(&ProjectName, Merged<'a>)]) -> BTreeMap<Target, Env<'a>> {
+    let of_project = |(name, below): &'a (&ProjectName, Merged<'a>)| {
+        let envs = below.project.envs.iter();
+        envs.map(move |(env, (at, table))| {
+            let target = Target { project: ProjectName::clone(name), env: env.clone() };
+            (target, Env { below, at: *at, table })
+        })
+    };
+    merged.iter().flat_map(of_project).collect()
 }
 
 /// A variable that the kind does not know is a slip of the pen: nothing would read it. One of another type than the kind's

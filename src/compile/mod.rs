@@ -27,7 +27,6 @@ pub use survey::{Survey, site, survey};
 
 use crate::model::{Bundle, Site, Target};
 use guest::Pins;
-use layers::Stack;
 use rayon::prelude::*;
 use seal::Lowered;
 use sections::{
@@ -169,7 +168,7 @@ impl Workspace {
         Outcome { site, guests, mistakes }
     }
 
-    /// Does something with all guests once their layers are merged.
+    /// Does something with all guests once the layers that they share are merged.
     fn prepared<T>(
         &self,
         pins: Pins,
@@ -179,8 +178,8 @@ impl Workspace {
         let templates = self.templates(&mut mistakes.borrow_mut());
         let facts = self.site(&templates, mistakes, site::read);
         let merged = layers::merge(self, &mut mistakes.borrow_mut());
-        let stacks = layers::stacks(&merged, &mut mistakes.borrow_mut());
-        let written = self.identities(&stacks, &templates, mistakes);
+        let envs = layers::envs(&merged);
+        let written = self.identities(&envs, &templates, mistakes);
         let shared = guest::Shared {
             definitions: &self.definitions,
             files: &self.files,
@@ -188,9 +187,10 @@ impl Workspace {
             site: &facts,
             pins,
         };
-        let source = |(target, stack)| (Target::clone(target), source(target, stack, &written));
-        let sources = stacks.iter().map(source).collect();
-        let done = with(&shared, &sources);
+        let source = |(target, env)| {
+            (Target::clone(target), guest::Source { target, env, written: &written[target] })
+        };
+        let done = with(&shared, &envs.iter().map(source).collect());
         (facts.site, done)
     }
 
@@ -244,33 +244,16 @@ impl Workspace {
 
     fn identities(
         &self,
-        stacks: &BTreeMap<Target, Stack<'_>>,
+        envs: &BTreeMap<Target, layers::Env<'_>>,
         templates: &Templates,
         mistakes: &RefCell<Vec<Mistake>>,
     ) -> BTreeMap<Target, Written> {
         let (names, secret_names) = (Scope::new(), BTreeSet::new());
-        let read = |(target, stack): (&Target, &Stack<'_>)| {
+        let read = |(target, env): (&Target, &layers::Env<'_>)| {
             let lowering = self.lowering(target, templates, mistakes, (&names, &secret_names));
-            let env = lowering.table(schema::ENV, stack.env_at, stack.env);
-            (target.clone(), identity::read(&env))
+            (target.clone(), identity::read(&lowering.table(schema::ENV, env.at, env.table)))
         };
-        stacks.iter().map(read).collect()
-    }
-}
-
-fn source<'a>(
-    target: &'a Target,
-    stack: &'a Stack<'_>,
-    written: &'a BTreeMap<Target, Written>,
-) -> guest::Source<'a> {
-    guest::Source {
-        target,
-        project: stack.merged.project,
-        kind_files: &stack.merged.kind_files,
-        env_at: stack.env_at,
-        env: stack.env,
-        stack: &stack.node,
-        written: &written[target],
+        envs.iter().map(read).collect()
     }
 }
 

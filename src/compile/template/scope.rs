@@ -16,6 +16,8 @@ use std::{cell::RefCell, collections::BTreeSet};
 pub struct Scopes<'a> {
     pub shared: &'a Shared<'a>,
     pub source: &'a Source<'a>,
+    /// All layers merged.
+    pub stack: &'a Node,
     pub mistakes: &'a RefCell<Vec<Mistake>>,
 }
 
@@ -39,8 +41,7 @@ impl Scopes<'_> {
         secret_names: &BTreeSet<String>,
         read: impl Fn(&View<'_>) -> Vec<(&'static str, serde_json::Value)>,
     ) {
-        let found =
-            read(&self.lowering(scope, secret_names).view(schema::LAYER, self.source.stack));
+        let found = read(&self.lowering(scope, secret_names).view(schema::LAYER, self.stack));
         scope.extend(found.into_iter().map(|(name, value)| (name.to_owned(), value)));
     }
 
@@ -54,7 +55,7 @@ impl Scopes<'_> {
             files: self.shared.files,
             templates: self.shared.templates,
             rendering: Rendering::new(names, secret_names),
-            stack: self.source.stack.table().unwrap_or(view::empty()),
+            stack: self.stack.table().unwrap_or(view::empty()),
             mistakes: self.mistakes,
         }
     }
@@ -65,7 +66,7 @@ impl Scopes<'_> {
         let identity = identity.as_ref();
         let text = |read: fn(&Identity) -> String| identity.map_or_else(String::new, read);
         let management = self.shared.site.management.iter().map(ToString::to_string);
-        let ports = self.source.stack.table().and_then(|stack| stack.get("ports"));
+        let ports = self.stack.table().and_then(|stack| stack.get("ports"));
         let names = json!({
             "project": target.project.as_str(),
             "env": target.env.as_str(),
@@ -155,10 +156,15 @@ pub fn plain_table(table: &Table) -> serde_json::Value {
 
 /// A value of a guest's layers as its templates make it. What no template of a definition may know, the values of secrets
 /// and their names in a file, stays as it was written.
-pub fn rendered(shared: &Shared<'_>, source: &Source<'_>, node: &Node) -> serde_json::Value {
+pub fn rendered(
+    shared: &Shared<'_>,
+    source: &Source<'_>,
+    node: &Node,
+) -> Option<serde_json::Value> {
+    let stack = source.env.stack(&mut Vec::new())?;
     let mistakes = RefCell::new(Vec::new());
-    let scopes = Scopes { shared, source, mistakes: &mistakes };
-    let secret_names = secret_names(source.stack);
+    let scopes = Scopes { shared, source, stack: &stack, mistakes: &mistakes };
+    let secret_names = secret_names(&stack);
     let scope = scopes.full(&secret_names);
-    json_of(node, &|text, at| scopes.lowering(&scope, &secret_names).text(text, at))
+    Some(json_of(node, &|text, at| scopes.lowering(&scope, &secret_names).text(text, at)))
 }
