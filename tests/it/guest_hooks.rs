@@ -5,11 +5,13 @@ use crate::guest_fixture::{Folder, caller, messages};
 use stackc::model::protocol::{BundleRequest, Done, Refusal};
 use stackc::model::{Hook, HooksDocument, Phase};
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 const TX: &str = "00000000000000b2";
 const NEXT_TX: &str = "00000000000000b3";
+/// A hook that tells that it runs, and goes on for longer than any test waits.
+const SLOW: &str = "echo $$ >child.new; mv child.new child; exec sleep 300";
 
 /// A guest on generation 1 and version 2 with these hooks.
 fn story(before: BTreeMap<String, Hook>, after: BTreeMap<String, Hook>) -> (Folder, Made, Made) {
@@ -160,11 +162,7 @@ fn a_hook_that_takes_too_long_ends_with_all_that_it_started_and_undoes_the_switc
 fn a_hook_whose_call_died_is_ended_before_the_next_call_begins() {
     let before = hooks(&[("slow", &["/usr/local/bin/slow"])]);
     let (folder, _, made) = story(before, BTreeMap::new());
-    program(
-        &folder,
-        "/usr/local/bin/slow",
-        "echo $$ >child.new; mv child.new child; exec sleep 300",
-    );
+    program(&folder, "/usr/local/bin/slow", SLOW);
     prepare(&folder, &made);
     let request = BundleRequest { caller: caller(TX), digest: made.bundle.digest };
     let bytes = crate::guest_fixture::input(&request, &[]);
@@ -176,13 +174,7 @@ fn a_hook_whose_call_died_is_ended_before_the_next_call_begins() {
         .expect("it can be run");
     std::io::Write::write_all(&mut call.stdin.take().expect("it is piped"), &bytes)
         .expect("it reads");
-    let started = Instant::now();
-    while !folder.at("/child").exists() {
-        assert!(started.elapsed() < Duration::from_secs(30), "the hook does not begin");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    call.kill().expect("it runs");
-    call.wait().expect("it ends");
+    kill_in_hook(&folder, call);
     let child = folder.text("/child");
     assert!(runs(&child), "it outlives its call");
     folder.call::<Done>(&["packages"], &request, &[]).expect("the guest takes the next call");
@@ -193,16 +185,21 @@ fn a_hook_whose_call_died_is_ended_before_the_next_call_begins() {
 fn a_hook_of_a_switch_that_was_killed_does_not_outlive_the_way_back() {
     let after = hooks(&[("slow", &["/usr/local/bin/slow"])]);
     let (folder, first, made) = story(BTreeMap::new(), after);
-    program(
-        &folder,
-        "/usr/local/bin/slow",
-        "echo $$ >child.new; mv child.new child; exec sleep 300",
-    );
+    program(&folder, "/usr/local/bin/slow", SLOW);
     let picture = folder.picture();
     let switch = made.switch(TX, 1, 2, &first.ledger());
     folder.prepare(TX, &made);
     folder.begin(&switch).expect("it begins");
-    let mut call = folder.command(&["switch", TX]).spawn().expect("it can be run");
+    let call = folder.command(&["switch", TX]).spawn().expect("it can be run");
+    kill_in_hook(&folder, call);
+    folder.command(&["switch-ended", TX]).output().expect("it can be run");
+    assert_eq!(folder.result(TX).phase, Phase::Undone);
+    assert_eq!(folder.picture(), picture);
+    assert!(!runs(&folder.text("/child")), "it would act on the old generation");
+}
+
+/// Kills a call as soon as its hook runs.
+fn kill_in_hook(folder: &Folder, mut call: Child) {
     let started = Instant::now();
     while !folder.at("/child").exists() {
         assert!(started.elapsed() < Duration::from_secs(30), "the hook does not begin");
@@ -210,10 +207,6 @@ fn a_hook_of_a_switch_that_was_killed_does_not_outlive_the_way_back() {
     }
     call.kill().expect("it runs");
     call.wait().expect("it ends");
-    folder.command(&["switch-ended", TX]).output().expect("it can be run");
-    assert_eq!(folder.result(TX).phase, Phase::Undone);
-    assert_eq!(folder.picture(), picture);
-    assert!(!runs(&folder.text("/child")), "it would act on the old generation");
 }
 
 /// Whether a process is there and at work.

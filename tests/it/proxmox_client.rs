@@ -16,10 +16,7 @@ use stackc::{
 };
 use std::{
     error::Error,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 const TOKEN: &str = "ops@pve!stackc=00000000-0000-0000-0000-000000000000";
@@ -137,19 +134,23 @@ fn a_failed_task_shows_the_end_of_its_log() {
     assert_eq!((log.len(), log[0].as_str(), log[14].as_str()), (15, "line 26", "line 40"));
 }
 
-#[test]
-fn a_guest_whose_create_call_got_no_reply_is_adopted_by_its_mark() {
-    let created = Arc::new(AtomicUsize::new(0));
-    let count = created.clone();
-    let pve = Pve::start(move |call| {
+/// A node that creates the guest, and does not say so.
+fn creating_in_silence() -> Pve {
+    let is_created = AtomicBool::new(false);
+    Pve::start(move |call| {
         if call.is("POST", "/nodes/pve/lxc") {
-            count.fetch_add(1, Ordering::SeqCst);
+            is_created.store(true, Ordering::SeqCst);
             return Answer::Silence;
         }
-        node(call, (count.load(Ordering::SeqCst) > 0).then_some(MARK))
-    });
+        node(call, is_created.load(Ordering::SeqCst).then_some(MARK))
+    })
+}
+
+#[test]
+fn a_guest_whose_create_call_got_no_reply_is_adopted_by_its_mark() {
+    let pve = creating_in_silence();
     client(&pve).create(&wanted(), &mark()).expect("it is ours");
-    assert_eq!(created.load(Ordering::SeqCst), 1, "it is created once");
+    assert_eq!(pve.count("POST", "/nodes/pve/lxc"), 1, "it is created once");
     let calls = pve.calls();
     let create = calls.iter().find(|call| call.method == "POST").expect("it was created");
     for part in ["unprivileged=1", "vmid=101", "description=stackc+shop%2Fdev+0123456789abcdef"] {
@@ -279,15 +280,7 @@ fn a_description_keeps_the_host_key_and_the_mark_below_the_notes() {
 
 #[test]
 fn a_created_guest_carries_everything_that_its_document_says() {
-    let created = Arc::new(AtomicUsize::new(0));
-    let count = created.clone();
-    let pve = Pve::start(move |call| {
-        if call.is("POST", "/nodes/pve/lxc") {
-            count.fetch_add(1, Ordering::SeqCst);
-            return Answer::Silence;
-        }
-        node(call, (count.load(Ordering::SeqCst) > 0).then_some(MARK))
-    });
+    let pve = creating_in_silence();
     let mut document = wanted();
     document.cpu_units = Some(50);
     document.ip6 = Some(name("2001:db8::101/64"));

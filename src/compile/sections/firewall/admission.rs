@@ -104,32 +104,10 @@ fn without(network: IpNet, other: Option<IpNet>) -> Vec<IpNet> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::rule::Ports, *};
-
-    fn settings() -> UfwDocument {
-        let text = |text: &str| text.to_owned();
-        UfwDocument {
-            enabled: true,
-            ipv6: true,
-            logging: text("low"),
-            incoming: text("drop"),
-            outgoing: text("accept"),
-            routed: text("drop"),
-        }
-    }
-
-    fn rule(action: Action, ports: &str, from: Option<&str>) -> Rule {
-        Rule {
-            action,
-            direction: Direction::In,
-            protocol: Protocol::Tcp,
-            ports: if ports.is_empty() { Ports::default() } else { ports.parse().expect("ports") },
-            from: from.map(|from| from.parse().expect("a network")),
-            to: None,
-            interface: None,
-            comment: None,
-        }
-    }
+    use super::{
+        super::fixture::{rule, settings},
+        *,
+    };
 
     fn let_in(rules: &[Rule]) -> bool {
         let settings = settings();

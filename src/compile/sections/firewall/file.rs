@@ -242,32 +242,10 @@ fn logging(prefix: &str, settings: &UfwDocument) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::rule::Ports, *};
-
-    fn settings(incoming: &str) -> UfwDocument {
-        let text = |text: &str| text.to_owned();
-        UfwDocument {
-            enabled: true,
-            ipv6: true,
-            logging: text("low"),
-            incoming: text(incoming),
-            outgoing: text("accept"),
-            routed: text("drop"),
-        }
-    }
-
-    fn rule(action: Action, ports: &str, from: Option<&str>) -> Rule {
-        Rule {
-            action,
-            direction: Direction::In,
-            protocol: Protocol::Tcp,
-            ports: ports.parse().expect("ports"),
-            from: from.map(|from| from.parse().expect("a network")),
-            to: None,
-            interface: None,
-            comment: None,
-        }
-    }
+    use super::{
+        super::fixture::{rule, settings},
+        *,
+    };
 
     /// The rules of the `ufw` commands that made the files in `tests/cases/ufw` on a Debian 12 guest.
     fn as_on_the_guest() -> Vec<Rule> {
@@ -275,8 +253,7 @@ mod tests {
         operators.comment = Some("operators".to_owned());
         let any = |rule: Rule| Rule { protocol: Protocol::Any, ..rule };
         let udp = |rule: Rule| Rule { protocol: Protocol::Udp, ..rule };
-        let mut neighbour = any(rule(Action::Deny, "1", Some("192.0.2.7/32")));
-        neighbour.ports = Ports::default();
+        let neighbour = any(rule(Action::Deny, "", Some("192.0.2.7/32")));
         let mut on_eth0 = rule(Action::Allow, "8080", None);
         on_eth0.interface = Some("eth0".to_owned());
         let mut time = udp(rule(Action::Allow, "123", None));
@@ -304,9 +281,9 @@ mod tests {
     #[test]
     fn the_files_are_those_that_ufw_writes_itself() {
         let rules = as_on_the_guest();
-        let v4 = rules_file(Family::V4, &settings("drop"), &rules);
+        let v4 = rules_file(Family::V4, &settings(), &rules);
         assert_eq!(v4, include_str!("../../../../tests/cases/ufw/user.rules"));
-        let v6 = rules_file(Family::V6, &settings("drop"), &rules);
+        let v6 = rules_file(Family::V6, &settings(), &rules);
         assert_eq!(v6, include_str!("../../../../tests/cases/ufw/user6.rules"));
     }
 
@@ -363,7 +340,7 @@ mod tests {
             logging: "medium".to_owned(),
             incoming: "reject".to_owned(),
             routed: "accept".to_owned(),
-            ..settings("drop")
+            ..settings()
         };
         let file = rules_file(Family::V4, &settings, &[]);
         let from_logging = file.find("### LOGGING").expect("the section is there");

@@ -2,6 +2,8 @@
 
 pub mod admission;
 pub mod file;
+#[cfg(test)]
+mod fixture;
 mod read;
 pub mod rule;
 
