@@ -7,8 +7,7 @@ use super::sections::{
 };
 use crate::model::{
     AptDocument, Bundle, Bytes, DatabasesDocument, Digest, Entry, EntryPath, HealthDocument,
-    HooksDocument, Manifest, Part, ProxmoxDocument, ReleaseDocument, SecretName, Target, canonical,
-    document,
+    HooksDocument, Manifest, ProxmoxDocument, ReleaseDocument, Target, canonical, document,
 };
 use std::collections::BTreeMap;
 
@@ -73,12 +72,4 @@ impl Lowered {
         documents.extend(release.as_ref().map(|it| (document::RELEASE, canonical::to_bytes(it))));
         documents
     }
-}
-
-/// The secrets that parts name.
-pub fn secrets_of(parts: &[Part]) -> impl Iterator<Item = SecretName> {
-    parts.iter().filter_map(|part| match part {
-        Part::Literal(_) => None,
-        Part::Secret(name) | Part::Variable { secret: name, .. } => Some(name.clone()),
-    })
 }

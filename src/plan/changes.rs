@@ -1,6 +1,6 @@
 //! Which of the bundle's files differ from the live ones.
 
-use crate::model::{Entry, GuestPath, Manifest, Part, SecretName, SecretTags};
+use crate::model::{Entry, GuestPath, Manifest, Part, SecretTags};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -68,12 +68,5 @@ fn same(old: &Entry, new: &Entry) -> bool {
 
 fn tags_differ(entry: &Entry, old: &SecretTags, new: &SecretTags) -> bool {
     let Entry::Secret { parts, .. } = entry else { return false };
-    parts.iter().filter_map(secret_of).any(|name| old.get(name) != new.get(name))
-}
-
-fn secret_of(part: &Part) -> Option<&SecretName> {
-    match part {
-        Part::Literal(_) => None,
-        Part::Secret(name) | Part::Variable { secret: name, .. } => Some(name),
-    }
+    parts.iter().filter_map(Part::secret).any(|name| old.get(name) != new.get(name))
 }

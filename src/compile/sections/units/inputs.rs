@@ -2,14 +2,11 @@
 
 use super::{Unit, lint, needs};
 use crate::{
-    compile::{
-        seal,
-        sections::{
-            overlay::{Item, Overlay},
-            place,
-        },
+    compile::sections::{
+        overlay::{Item, Overlay},
+        place,
     },
-    model::{Digest, GuestPath, UnitInputs, UnitName, canonical, layout, unit_commands},
+    model::{Digest, GuestPath, Part, UnitInputs, UnitName, canonical, layout, unit_commands},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,7 +53,7 @@ fn note(overlay: &Overlay, path: &GuestPath, inputs: &mut UnitInputs, reload: bo
     let digest = match overlay.items.get(path) {
         Some((Item::File { bytes, .. }, _)) => Digest::of(bytes),
         Some((Item::Secret { encoder, parts, .. }, _)) => {
-            inputs.secrets.extend(seal::secrets_of(parts));
+            inputs.secrets.extend(parts.iter().filter_map(Part::secret).cloned());
             Digest::of(&canonical::to_bytes(&(encoder, parts)))
         }
         _ => return,
