@@ -10,10 +10,10 @@ use super::{
         accounts, apt, databases, files, firewall, guest, health, homes, hooks,
         identity::{Claims, Identity, Written},
         log_rotation,
+        logins::{self, Login},
         overlay::Overlay,
         owners, ports, release,
         site::SiteFacts,
-        sshd::{self, Login},
         system,
         units::{self, Packages},
     },
@@ -208,7 +208,8 @@ fn lower(
     let units = units::gather(&overlay, &written);
     units::check(stack, &overlay, (&units, &written), &Packages::of(&apt));
     let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());
-    sshd::check(stack, &overlay, &Login { user, own: &own });
+    let (management, admin_keys) = (&shared.site.management, &shared.site.admin_keys);
+    logins::check(stack, &overlay, &units, &Login { user, own: &own, management, admin_keys });
     check(stack, &overlay);
     if let Some(options) = guest.as_ref().and_then(ProxmoxDocument::container) {
         guest::check_mounts(stack, &overlay, &options.mounts);

@@ -47,6 +47,7 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
         let item = file(&view, scope, path.as_ref().map(|path| &path.value));
         if let (Some(path), Some(item)) = (path, item) {
             note_readers(&view, &path.value, overlay);
+            overlay.sources.extend(source(&view).map(|at| (path.value.clone(), at)));
             overlay.add(path.value, item, path.at, &view);
         }
     }

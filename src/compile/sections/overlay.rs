@@ -34,6 +34,8 @@ impl Item {
 #[derive(Debug, Default)]
 pub struct Overlay {
     pub items: BTreeMap<GuestPath, (Item, At)>,
+    /// Where the texts of `files` were written.
+    pub sources: BTreeMap<GuestPath, At>,
     pub restart: BTreeMap<UnitName, BTreeSet<GuestPath>>,
     pub reload: BTreeMap<UnitName, BTreeSet<GuestPath>>,
     /// Units that files name, and where that was written.

@@ -22,8 +22,9 @@ pub use calendar::is_calendar;
 pub use foreign::Packages;
 pub use inputs::{Inputs, inputs};
 pub use lint::check_nesting;
-pub use spelled::is_span;
-pub use unit::{Unit, gather};
+pub use places::place_of;
+pub use spelled::{boolean, is_span};
+pub use unit::{Directive, Unit, gather};
 
 use super::{files, overlay::Overlay};
 use crate::{
@@ -36,7 +37,7 @@ use crate::{
 };
 use content::{Content, content};
 use std::collections::{BTreeMap, BTreeSet};
-use unit::{Directive, UNITS};
+use unit::UNITS;
 
 /// A sort of unit that definitions have keys for.
 struct Sort {

@@ -31,6 +31,13 @@ pub fn of_text(view: &View<'_>, text: &str) -> Vec<At> {
     lines.iter().map(place).collect()
 }
 
+/// The place of a line that an entry's text has, in what it was written as.
+pub fn place_of(stack: &View<'_>, source: Option<At>, said: &str) -> Option<At> {
+    let (at, files) = (source?, stack.lowering.files);
+    let (range, found) = (files.visible_range(at), find(files.slice(at), said, 0)?);
+    Some(At::new(at.file, range.start + found.start..range.start + found.end))
+}
+
 /// `Key=` of a directive.
 fn key_of<'t>(said: &'t str, line: &UnitLine) -> Option<&'t str> {
     match line {

@@ -35,11 +35,16 @@ pub struct Directive<'u> {
 impl Unit {
     /// What its file says; a directive without a value takes back what was said before, and is none.
     pub fn directives(&self) -> impl Iterator<Item = Directive<'_>> {
+        self.assignments().filter(|directive| !directive.value.is_empty())
+    }
+
+    /// The same with those that have no value.
+    pub fn assignments(&self) -> impl Iterator<Item = Directive<'_>> {
         self.lines.iter().filter_map(|(at, line)| match line {
-            UnitLine::Directive { section, key, value } if !value.is_empty() => {
+            UnitLine::Directive { section, key, value } => {
                 Some(Directive { at: *at, section, key, value })
             }
-            _ => None,
+            UnitLine::Section { .. } | UnitLine::Neither => None,
         })
     }
 
