@@ -7,9 +7,9 @@ use super::{
     schema,
     seal::Lowered,
     sections::{
-        accounts, apt, databases, files, firewall, guest, health, homes, hooks,
+        accounts, apt, databases, files, firewall, folders, guest, health, homes, hooks,
         identity::{Claims, Identity, Written},
-        log_rotation,
+        ignored, log_rotation,
         logins::{self, Login},
         overlay::Overlay,
         owners, ports, release,
@@ -205,12 +205,13 @@ fn lower(
     let databases = databases::read(stack, &mut overlay);
     let hooks = hooks::read(stack);
     let health = health::read(stack);
+    let packages = Packages::of(&apt);
     let units = units::gather(&overlay, &written);
-    units::check(stack, &overlay, (&units, &written), &Packages::of(&apt));
+    units::check(stack, &overlay, (&units, &written), &packages);
     let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());
     let (management, admin_keys) = (&shared.site.management, &shared.site.admin_keys);
     logins::check(stack, &overlay, &units, &Login { user, own: &own, management, admin_keys });
-    check(stack, &overlay);
+    check(stack, &overlay, &packages);
     if let Some(options) = guest.as_ref().and_then(ProxmoxDocument::container) {
         guest::check_mounts(stack, &overlay, &options.mounts);
         if !options.nesting {
@@ -233,8 +234,10 @@ fn lower(
 }
 
 /// What is wrong with the whole that none of its parts could tell.
-fn check(stack: &View<'_>, overlay: &Overlay) {
+fn check(stack: &View<'_>, overlay: &Overlay, packages: &Packages) {
     overlay.check_tree(&mut stack.lowering.mistakes.borrow_mut());
+    folders::check(stack, overlay, packages);
+    ignored::check(stack, overlay);
     ports::check(stack);
     homes::check(stack, overlay);
     owners::check_secrets(stack, overlay);

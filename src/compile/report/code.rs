@@ -101,6 +101,8 @@ codes! {
     GatewayElsewhere = "gateway-elsewhere",
     /// Keys that exclude each other.
     KeysExclude = "keys-exclude",
+    /// A file that its reader leaves out for its owner or its mode.
+    IgnoredFile = "ignored-file",
     /// A line of a unit that systemd ignores.
     IgnoredLine = "ignored-line",
     /// A kind that extends itself.
@@ -109,6 +111,8 @@ codes! {
     KeysNobodyReads = "keys-nobody-reads",
     /// A link where boot or login reads.
     LinkAtBoot = "link-at-boot",
+    /// A unit masked that the way in or the guest itself needs.
+    MaskedUnit = "masked-unit",
     /// A public file that the workspace does not have.
     MissingFile = "missing-file",
     /// A key that has to be there.

@@ -1,5 +1,6 @@
 //! Which paths of a guest a bundle may own, and how a file gets there.
 
+use super::folders;
 use crate::model::{FileClass, GuestPath};
 use std::{collections::BTreeSet, sync::LazyLock};
 use unicode_normalization::is_nfc;
@@ -32,7 +33,7 @@ const COPIED: [&str; 14] = [
 const ACCOUNTS: &str = "all accounts of the guest are in it; declare yours in `users`";
 
 /// Where nothing of a bundle belongs, with the reason.
-const FOREIGN: [(&str, &str); 25] = [
+const FOREIGN: [(&str, &str); 26] = [
     ("/var/lib/stackc", "it is stackc's own state"),
     ("/usr/local/lib/stackc", "it is stackc's own state"),
     ("/proc", "it is the kernel's"),
@@ -52,6 +53,7 @@ const FOREIGN: [(&str, &str); 25] = [
     ("/etc/subuid", ACCOUNTS),
     ("/etc/subgid", ACCOUNTS),
     ("/etc/machine-id", "it names one guest; systemd makes it"),
+    ("/etc/ssh/sshd_not_to_be_run", "while it is there, sshd does not start"),
     ("/etc/ld.so.preload", "a fault in it stops every program, the way back included"),
     ("/var/lib/dpkg", "it is dpkg's; declare packages"),
     ("/etc/systemd/system/stackc-recover.service", "it is the guest's way back after a power cut"),
@@ -146,6 +148,13 @@ pub fn decides_on_logins(path: &GuestPath) -> bool {
     ["/etc/ssh", "/etc/sudoers.d"].iter().any(|folder| is_at_or_below(path.as_str(), folder))
 }
 
+/// Whether packages of Debian keep configuration files in a folder, or below it.
+pub fn holds_conffiles(folder: &GuestPath) -> bool {
+    CONFFILES
+        .iter()
+        .any(|file| file.len() > folder.as_str().len() && is_at_or_below(file, folder.as_str()))
+}
+
 /// Whether a folder is not a bundle's to own.
 pub fn is_shared(path: &GuestPath) -> bool {
     SHARED.contains(&path.as_str())
@@ -157,7 +166,7 @@ pub fn home_refusal(path: &GuestPath) -> Option<&'static str> {
     let foreign = FOREIGN.iter().filter(|(folder, _)| *folder != "/home");
     let taken = |folder: &&str| is_at_or_below(text, folder) || is_at_or_below(folder, text);
     let mut taken_by = foreign.filter(|(folder, _)| taken(folder)).map(|(_, why)| *why);
-    if is_shared(path) {
+    if is_shared(path) || folders::is_debians(path) {
         Some("others live in this folder")
     } else if MERGED.iter().any(|folder| is_at_or_below(text, folder)) {
         Some("it lies behind a link")
@@ -194,11 +203,16 @@ fn named_badly(path: &GuestPath) -> Option<(String, String)> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let skipped = (text.starts_with("/etc/sudoers.d/")
         && (name.contains('.') || name.ends_with('~')))
-        || (text.starts_with("/etc/cron.") && !name.chars().all(plain));
+        || (is_in_crons(text) && !name.chars().all(plain));
     skipped.then(|| {
         let title = format!("`{text}` would be skipped in silence for its name");
         (title, "use letters, digits, `-` and `_` only".to_owned())
     })
+}
+
+/// Whether it is a file of one of cron's folders: not such a folder, and not `cron.allow`.
+fn is_in_crons(path: &str) -> bool {
+    path.strip_prefix("/etc/cron.").is_some_and(|rest| rest.contains('/'))
 }
 
 pub fn is_at_or_below(path: &str, folder: &str) -> bool {
@@ -284,6 +298,7 @@ mod tests {
             "/etc/ld.so.preload",
             "/etc/mtab",
             "/etc/ssh/ssh_host_ed25519_key",
+            "/etc/ssh/sshd_not_to_be_run",
             "/var/run/x",
             "/var/lock/x",
             "/usr/bin/systemctl",
@@ -292,7 +307,7 @@ mod tests {
         ] {
             assert!(refusal(&path(text)).is_some(), "{text}");
         }
-        for text in ["/var/lib/stackc2", "/usr/local/lib/x", "/etc/cron.d/app_job", "/srv/\u{f6}"] {
+        for text in ["/var/lib/stackc2", "/etc/cron.d/app_job", "/etc/cron.allow", "/srv/\u{f6}"] {
             assert!(refusal(&path(text)).is_none(), "{text}");
         }
     }

@@ -4,6 +4,7 @@
 mod config;
 mod criteria;
 mod keys;
+mod masked;
 mod ssh_unit;
 mod sshd;
 mod wrappers;
@@ -31,6 +32,7 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], login: &Login<
     sshd::check(stack, overlay, login);
     wrappers::check(stack, overlay, login);
     ssh_unit::check(stack, overlay, units, login);
+    masked::check(stack, overlay, login);
     check_nologin(stack, overlay, login);
 }
 
