@@ -238,7 +238,7 @@ fn check(stack: &View<'_>, overlay: &Overlay, packages: &Packages) {
     overlay.check_tree(&mut stack.lowering.mistakes.borrow_mut());
     folders::check(stack, overlay, packages);
     ignored::check(stack, overlay);
-    ports::check(stack);
+    ports::check(stack, overlay);
     homes::check(stack, overlay);
     owners::check_secrets(stack, overlay);
     check_sizes(stack, overlay);

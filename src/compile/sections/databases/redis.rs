@@ -9,7 +9,10 @@ use crate::{
     compile::{
         report::{Code, Mistake},
         schema::EVICTIONS,
-        sections::overlay::{Item, Overlay, root},
+        sections::{
+            overlay::{Item, Overlay, root},
+            ports::REDIS_PORT,
+        },
         source::At,
         template::is_template,
         view::View,
@@ -21,8 +24,6 @@ use crate::{
 use std::{collections::BTreeMap, fmt::Write as _};
 
 const UNITS: &str = "/etc/systemd/system";
-/// Redis's own, which its package's server has too.
-const PORT: u32 = 6379;
 
 /// The instances so far.
 #[derive(Default)]
@@ -85,7 +86,7 @@ impl Instances {
 fn read(name: &str, view: &View<'_>) -> Option<Instance> {
     let evictions = EVICTIONS.map(|word| (word, word));
     let name = view.lowering.parse(name, view.at);
-    let port = view.number_or("port", PORT);
+    let port = view.number_or("port", REDIS_PORT);
     let memory_mib = view.number("memory_mib");
     let eviction = view.word_or("eviction", &evictions, "noeviction");
     Some(Instance {

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// sshd's port, by which operators come.
 pub const SSH_PORT: u16 = 22;
 /// The interface that the guest's own address is on.
-const OWN_INTERFACE: &str = "eth0";
+pub const OWN_INTERFACE: &str = "eth0";
 
 /// A firewall, as packets meet it that are for the guest's own addresses.
 #[derive(Clone, Copy)]

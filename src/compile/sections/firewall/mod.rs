@@ -18,10 +18,10 @@ use crate::{
     },
     model::UfwDocument,
 };
-use admission::{By, Guard, SSH_PORT};
+use admission::{By, Guard, OWN_INTERFACE, SSH_PORT};
 use ipnet::IpNet;
 use rule::{Action, Rule};
-use std::net::IpAddr;
+use std::{iter, net::IpAddr};
 
 /// The firewall of a guest.
 pub struct Firewall {
@@ -40,7 +40,8 @@ pub fn read(stack: &View<'_>, management: &[IpNet], own: &[IpAddr]) -> Option<Fi
     let levels = ["off", "low", "medium", "high", "full"].map(|level| (level, level));
     let logging = view.word_or("logging", &levels, "low");
     let (incoming, outgoing) = (policy("incoming", "drop"), policy("outgoing", "accept"));
-    let (routed, rules) = (policy("routed", "drop"), read::rules(&view, management));
+    let (routed, rules) =
+        (policy("routed", "drop"), read::rules(&view, management, &interfaces(stack)));
     let settings = UfwDocument {
         enabled: view.boolean("enabled").unwrap_or(true),
         ipv6: view.boolean("ipv6").unwrap_or(true),
@@ -58,6 +59,14 @@ pub fn read(stack: &View<'_>, management: &[IpNet], own: &[IpAddr]) -> Option<Fi
         apt::need_package(stack, view.at, "the firewall", &["ufw"]);
     }
     Some(firewall)
+}
+
+/// The interfaces of a container; none of a virtual machine, whose own system names them.
+fn interfaces<'a>(stack: &View<'a>) -> Vec<&'a str> {
+    let guest = stack.table("guest");
+    let is_container = guest.text("kind").is_none_or(|kind| kind.value == "lxc");
+    let networks = guest.entries("networks").map(|(name, ..)| name);
+    if is_container { iter::once(OWN_INTERFACE).chain(networks).collect() } else { Vec::new() }
 }
 
 /// A firewall that shuts operators out does not compile.

@@ -14,12 +14,17 @@ const ORDER: u32 = 50;
 /// The longest name of a network interface. Source: `IFNAMSIZ` in linux/if.h.
 const INTERFACE_BYTES_MAX: usize = 15;
 
-/// The rules by `order`, then by name; none when one has a mistake.
-pub fn rules(view: &View<'_>, management: &[IpNet]) -> Option<Vec<(Rule, At)>> {
+/// The rules by `order`, then by name; none when one has a mistake. Of no interfaces nobody knows their names.
+pub fn rules(
+    view: &View<'_>,
+    management: &[IpNet],
+    interfaces: &[&str],
+) -> Option<Vec<(Rule, At)>> {
     let mut rules = Vec::new();
     let mut whole = true;
     for (name, view) in view.tables("rules") {
         let order = view.number_or("order", ORDER);
+        check_interface(&view, interfaces);
         match (rule(&view, management), order) {
             (Some(found), Some(order)) => rules.push((order, name, found, view.at)),
             _ => whole = false,
@@ -148,6 +153,19 @@ pub fn parse_network(view: &View<'_>, text: &str, at: At) -> Option<IpNet> {
         view.report(Mistake::new(Code::BadNetwork, at, title).help(help));
     }
     network
+}
+
+/// Reports an interface that the guest would have if somebody had declared it. Programs on the guest make others, whose names
+/// are theirs.
+fn check_interface(view: &View<'_>, known: &[&str]) {
+    let Some(name) = view.text("interface") else { return };
+    let number = name.value.strip_prefix("eth").unwrap_or_default();
+    let is_declared = known.is_empty() || known.contains(&name.value.as_str());
+    if !is_declared && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) {
+        let title = format!("the guest has no interface `{}`", name.value);
+        let help = format!("it has {}; `guest.networks` declares more", known.join(", "));
+        view.report(Mistake::new(Code::BadInterface, name.at, title).help(help));
+    }
 }
 
 #[expect(clippy::option_option, reason = "outside: a mistake; inside: not said")]

@@ -3,10 +3,11 @@
 use super::{Directive, Unit, socket_address::SocketAddress, spelled};
 use crate::compile::{
     report::{Code, Mistake},
-    sections::firewall::admission::SSH_PORT,
+    sections::{firewall::admission::SSH_PORT, ports::Taken},
     source::{At, Value},
     view::View,
 };
+use std::net::Ipv4Addr;
 
 /// An address that a socket takes.
 struct Listen<'u> {
@@ -17,7 +18,7 @@ struct Listen<'u> {
 }
 
 /// Reports what would keep a socket, or whatever else is on its address, from starting.
-pub fn check(stack: &View<'_>, units: &[Unit]) {
+pub fn check(stack: &View<'_>, units: &[Unit], databases: &[Taken]) {
     let mut seen: Vec<Listen<'_>> = Vec::new();
     for listen in units.iter().filter(|unit| is_alone(unit)).flat_map(listens) {
         let same = seen.iter().find(|other| {
@@ -25,6 +26,7 @@ pub fn check(stack: &View<'_>, units: &[Unit]) {
         });
         match same {
             Some(other) => stack.report(twice(&listen, other)),
+            None if check_database(stack, &listen, databases) => {}
             None => check_services(stack, &listen),
         }
         seen.push(listen);
@@ -63,6 +65,20 @@ fn twice(one: &Listen<'_>, two: &Listen<'_>) -> Mistake {
         .label(format!("`{}`", again.address))
         .also(first.at, format!("`{}` is the same", first.address))
         .help("one of the two would not start: give it another port or path")
+}
+
+/// Databases listen on the loopback addresses; reported when one is in the way.
+fn check_database(stack: &View<'_>, listen: &Listen<'_>, databases: &[Taken]) -> bool {
+    let is_same = |other: &&Taken| {
+        let local = SocketAddress::Address((Ipv4Addr::LOCALHOST, other.port).into());
+        listen.is_stream && local.excludes(&listen.address)
+    };
+    let Some(other) = databases.iter().find(is_same) else { return false };
+    let title = format!("`{}` listens on {}, the port of {}", listen.unit, other.port, other.by);
+    let mistake = Mistake::new(Code::SamePort, listen.at, title);
+    let mistake = other.at.into_iter().fold(mistake, |mistake, at| mistake.also(at, "taken here"));
+    stack.report(mistake.help("take another port, or an address of the guest other than loopback"));
+    true
 }
 
 /// Services have the ports of `ports`, and sshd its own.

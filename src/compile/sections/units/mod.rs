@@ -26,7 +26,7 @@ pub use places::place_of;
 pub use spelled::{boolean, is_span};
 pub use unit::{Directive, Unit, gather};
 
-use super::{files, overlay::Overlay};
+use super::{files, overlay::Overlay, ports};
 use crate::{
     compile::{
         report::{Code, Mistake},
@@ -174,7 +174,8 @@ pub fn check(
     for unit in units {
         lint::check(stack, unit);
     }
-    listens::check(stack, units);
+    let databases = ports::of_databases(stack, overlay, &["postgresql", "mariadb", "redis"]);
+    listens::check(stack, units, &databases);
     needs::check(stack, overlay, units, packages);
     for path in written.reads.iter().filter(|path| !overlay.items.contains_key(&path.value)) {
         let title = format!("the bundle has no `{}` whose change could restart it", path.value);
