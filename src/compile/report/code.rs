@@ -200,7 +200,7 @@ codes! {
     SharedFolder = "shared-folder",
     /// A source beyond 1 MiB.
     SourceTooBig = "source-too-big",
-    /// An sshd that does not let operators in.
+    /// An sshd that does not let operators in, or a sudo that does not let them work.
     SshdShutsOut = "sshd-shuts-out",
     /// A pin for another repository or branch.
     StalePin = "stale-pin",

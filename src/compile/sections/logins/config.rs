@@ -1,13 +1,7 @@
 //! The bundle's files for sshd, as it reads them. Source: `sshd_config(5)` of OpenSSH 9.2.
 
-use crate::compile::{
-    sections::{
-        overlay::{Item, Overlay},
-        units,
-    },
-    source::At,
-    view::View,
-};
+use super::text_of;
+use crate::compile::{sections::overlay::Overlay, source::At, view::View};
 use std::iter;
 
 /// The folder that Debian's `sshd_config` includes before anything else.
@@ -29,21 +23,16 @@ pub struct Line<'a> {
 /// The lines of the bundle's files for sshd, in the order in which it reads them; a block ends with its file.
 pub fn lines<'a>(stack: &View<'_>, overlay: &'a Overlay) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
-    for (path, (item, at)) in &overlay.items {
-        let Item::File { bytes, .. } = item else { continue };
-        let Ok(text) = std::str::from_utf8(bytes) else { continue };
-        if !is_read(path.as_str()) {
-            continue;
-        }
-        let source = overlay.sources.get(path).copied();
+    for path in overlay.items.keys().filter(|path| is_read(path.as_str())) {
+        let Some(file) = text_of(overlay, path.as_str()) else { continue };
         let mut block = None;
-        for text in text.lines() {
+        for text in file.lines() {
             let (keyword, rest) = keyword(text);
             let values: Vec<_> = words(rest).collect();
             if keyword == "match" {
                 block = Some(values);
             } else if !keyword.is_empty() {
-                let at = units::place_of(stack, source, text.trim()).unwrap_or(*at);
+                let at = file.place(stack, text);
                 lines.push(Line { keyword, values, rest, text, at, block: block.clone() });
             }
         }

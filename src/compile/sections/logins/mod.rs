@@ -1,15 +1,22 @@
-//! What would keep operators from logging in, besides the firewall: sshd's own configuration, what stands before it, and the
-//! unit that starts it.
+//! What would keep operators from logging in, besides the firewall: sshd's own configuration, what stands before it, the
+//! unit that starts it, and what it asks of accounts.
 
+mod accounts;
+mod command;
 mod config;
 mod criteria;
 mod keys;
+mod listening;
 mod masked;
 mod ssh_unit;
 mod sshd;
+mod sudo;
 mod wrappers;
 
-use super::{overlay::Overlay, units::Unit};
+use super::{
+    overlay::{Item, Overlay},
+    units::{self, Unit},
+};
 use crate::compile::{
     report::{Code, Mistake},
     source::At,
@@ -33,20 +40,37 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], login: &Login<
     wrappers::check(stack, overlay, login);
     ssh_unit::check(stack, overlay, units, login);
     masked::check(stack, overlay, login);
-    check_nologin(stack, overlay, login);
-}
-
-/// Source: `pam_nologin(8)`, which Debian's `/etc/pam.d/sshd` asks.
-fn check_nologin(stack: &View<'_>, overlay: &Overlay, login: &Login<'_>) {
-    let file = overlay.items.iter().find(|(path, _)| path.as_str() == "/etc/nologin");
-    if let (Some((_, (_, at))), true) = (file, login.user != "root") {
-        let what = "`/etc/nologin`, while it is there,";
-        let help = "take it out, or let operators log in as root: it lets nobody else in";
-        report(stack, *at, what, help);
-    }
+    accounts::check(stack, overlay, login);
+    sudo::check(stack, overlay, login);
 }
 
 fn report(stack: &View<'_>, at: At, what: &str, help: &str) {
     let title = format!("{what} shuts operators out of sshd");
     stack.report(Mistake::new(Code::SshdShutsOut, at, title).help(help));
+}
+
+/// The text of a file of the bundle.
+struct Text<'o> {
+    whole: &'o str,
+    at: At,
+    source: Option<At>,
+}
+
+impl<'o> Text<'o> {
+    fn lines(&self) -> std::str::Lines<'o> {
+        self.whole.lines()
+    }
+
+    /// Where a line was written; the file's own place where that cannot be told.
+    fn place(&self, stack: &View<'_>, line: &str) -> At {
+        units::place_of(stack, self.source, line.trim()).unwrap_or(self.at)
+    }
+}
+
+/// The file at a path, if it is of the bundle and is text that holds no secret.
+fn text_of<'o>(overlay: &'o Overlay, path: &str) -> Option<Text<'o>> {
+    let (path, (item, at)) = overlay.items.iter().find(|(other, _)| other.as_str() == path)?;
+    let Item::File { bytes, .. } = item else { return None };
+    let whole = std::str::from_utf8(bytes).ok()?;
+    Some(Text { whole, at: *at, source: overlay.sources.get(path).copied() })
 }

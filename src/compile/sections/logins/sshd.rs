@@ -5,24 +5,24 @@
 //! stands below a `Match` that fits counts instead of what stands above all of them.
 
 use super::{
-    Login,
+    Login, command,
     config::{self, Line},
     criteria::{self, Fit},
-    keys,
+    keys, listening,
 };
 use crate::compile::{
     report::{Code, Mistake},
-    sections::{
-        firewall::admission::SSH_PORT,
-        overlay::{Item, Overlay},
-    },
+    sections::overlay::Overlay,
     view::View,
 };
 use ipnet::IpNet;
-use std::net::IpAddr;
 
 /// Where stackc puts the keys of users.
 const KEYS_OF_USERS: &str = "/etc/ssh/authorized_keys.d/%u";
+
+/// Where Proxmox puts those of root.
+const KEYS_OF_ROOT: [&str; 3] =
+    [".ssh/authorized_keys", "%h/.ssh/authorized_keys", "/root/.ssh/authorized_keys"];
 
 /// Keywords of which the first value counts.
 const FIRST: [&str; 12] = [
@@ -48,7 +48,8 @@ struct Coming<'a> {
     from: &'a IpNet,
 }
 
-type Found<'a> = Option<(&'a Line<'a>, &'static str)>;
+/// A line, and what to do about it.
+pub type Found<'a> = Option<(&'a Line<'a>, &'static str)>;
 
 /// Reports what shuts operators out.
 pub fn check(stack: &View<'_>, overlay: &Overlay, login: &Login<'_>) {
@@ -56,14 +57,16 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, login: &Login<'_>) {
     let reads = |line: &Line<'_>| {
         line.keyword == "authorizedkeysfile" && line.values.contains(&KEYS_OF_USERS)
     };
-    if !lines.iter().any(reads) {
+    if lines.iter().any(reads) {
+        keys::check_files(stack, overlay, &lines);
+    } else {
         check_no_keys(stack, overlay);
     }
     if lines.iter().any(|line| line.keyword == "include") {
         // What else sshd reads then may come first.
         return;
     }
-    report(stack, elsewhere(&lines, login));
+    report(stack, listening::elsewhere(&lines, login));
     for from in login.management {
         let coming = Coming { lines: &lines, overlay, login, from };
         for keyword in FIRST {
@@ -80,7 +83,7 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, login: &Login<'_>) {
 /// Reports keys of users that sshd is not told of.
 fn check_no_keys(stack: &View<'_>, overlay: &Overlay) {
     let mut items = overlay.items.iter();
-    let keys = items.find(|(path, _)| path.as_str().starts_with("/etc/ssh/authorized_keys.d/"));
+    let keys = items.find(|(path, _)| path.as_str().starts_with(keys::FOLDER));
     if let Some((path, (_, at))) = keys {
         let title = format!("sshd is not told of `{path}`, where the keys of users go");
         let help = "extend the kind `base`, or add a file to /etc/ssh/sshd_config.d with `AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/authorized_keys.d/%u`";
@@ -157,14 +160,15 @@ impl<'a> Coming<'a> {
                 none.then_some("add the type of the operators' keys, `access.admin_keys`")
             }
             ("forcecommand", command) => {
-                let is_other = command != "none" && !runs_what_is_asked(line.rest, self.overlay, 0);
+                let is_other =
+                    command != "none" && !command::runs_what_is_asked(line.rest, self.overlay, 0);
                 is_other.then_some("leave it out for operators: stackc runs commands of its own")
             }
             ("chrootdirectory", folder) => (!["none", "/"].contains(&folder))
                 .then_some("leave it out for operators: stackc works on the whole guest"),
             ("maxsessions", "0") => Some("write 10, as sshd has it: a login needs a session"),
             ("maxauthtries", "0") => Some("write 6, as sshd has it: even the right key is a try"),
-            ("maxstartups", limit) => (number(limit.split(':').next()?) == Some(0))
+            ("maxstartups", limit) => (limit.split(':').next()?.parse() == Ok(0))
                 .then_some("write 10:30:100, as sshd has it: it does not start with 0"),
             ("refuseconnection", "yes") => Some("leave it out for operators"),
             ("addressfamily", "inet6") => {
@@ -177,12 +181,7 @@ impl<'a> Coming<'a> {
     /// What to do about files of keys, when the one that stackc fills is not among them.
     fn keys_elsewhere(&self, line: &Line<'_>) -> Option<&'static str> {
         let root = self.login.user == "root";
-        let own: &[&str] = match root {
-            true => {
-                &[".ssh/authorized_keys", "%h/.ssh/authorized_keys", "/root/.ssh/authorized_keys"]
-            }
-            false => &[KEYS_OF_USERS],
-        };
+        let own: &[&str] = if root { &KEYS_OF_ROOT } else { &[KEYS_OF_USERS] };
         let is_made = |value: &&str| {
             let path = value.replace("%u", self.login.user);
             own.contains(value) || self.overlay.items.keys().any(|other| other.as_str() == path)
@@ -199,75 +198,5 @@ impl<'a> Coming<'a> {
     fn has_other_proof(&self) -> bool {
         let names = ["authorizedkeyscommand", "trustedusercakeys"];
         self.lines.iter().any(|line| names.contains(&line.keyword.as_str()))
-    }
-}
-
-fn number(text: &str) -> Option<u32> {
-    text.parse().ok()
-}
-
-/// How far a script is followed into those that it calls.
-const DEPTH_MAX: u8 = 4;
-
-/// Whether a command may run what the client asked for: it says so, or leads to a program that nobody knows here. Debian's own
-/// programs do not.
-fn runs_what_is_asked(command: &str, overlay: &Overlay, depth: u8) -> bool {
-    let separators = |c: char| c.is_whitespace() || "\"'`;|&()<>=".contains(c);
-    let leads_on = |word: &str| {
-        let found = overlay.items.iter().find(|(path, _)| path.as_str() == word);
-        match found {
-            Some((_, (Item::File { bytes, .. }, _))) if depth < DEPTH_MAX => {
-                runs_what_is_asked(&String::from_utf8_lossy(bytes), overlay, depth + 1)
-            }
-            _ => !is_debians(word),
-        }
-    };
-    command.contains("SSH_ORIGINAL_COMMAND")
-        || command.split(separators).any(|word| word.starts_with('/') && leads_on(word))
-}
-
-/// Whether a path is a program of Debian, or no program at all.
-fn is_debians(path: &str) -> bool {
-    let folders = ["/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/lib/", "/dev/", "/proc/"];
-    folders.iter().any(|folder| path.starts_with(folder)) || path.len() == 1
-}
-
-/// What keeps sshd from listening where stackc comes to.
-fn elsewhere<'a>(lines: &'a [Line<'a>], login: &Login<'_>) -> Found<'a> {
-    let of = |keyword: &'static str| {
-        lines.iter().filter(move |line| line.keyword == keyword && line.block.is_none())
-    };
-    let is_ours =
-        |line: &Line<'_>| line.values.first().and_then(|v| number(v)) == Some(SSH_PORT.into());
-    let by_port = of("port").next_back().filter(|_| !of("port").any(is_ours));
-    let add_port = by_port.map(|line| (line, "add `Port 22`, by which stackc comes"));
-    let (Some(last), Some(own)) = (of("listenaddress").next_back(), login.own.first()) else {
-        return add_port;
-    };
-    let listens: Vec<_> =
-        of("listenaddress").filter_map(|l| Some(listen(l.values.first()?))).collect();
-    let is_there = |(address, _): &&(Option<IpAddr>, Option<u16>)| {
-        address.is_none_or(|ip| ip == *own || ip.is_unspecified() && ip.is_ipv4() == own.is_ipv4())
-    };
-    let mut there = listens.iter().filter(is_there).peekable();
-    if there.peek().is_none() {
-        return Some((last, "add the guest's own address, or leave `ListenAddress` out"));
-    }
-    let is_reached = there.any(|(_, port)| match port {
-        Some(port) => *port == SSH_PORT,
-        None => by_port.is_none(),
-    });
-    let other_port = add_port.unwrap_or((last, "let it listen on port 22, by which stackc comes"));
-    (!is_reached).then_some(other_port)
-}
-
-/// The address and the port of a `ListenAddress`; the name of a host is known on the guest only.
-fn listen(value: &str) -> (Option<IpAddr>, Option<u16>) {
-    let bare = |text: &str| text.trim_matches(['[', ']']).parse().ok();
-    match value.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            (bare(host), port.parse().ok())
-        }
-        _ => (bare(value), None),
     }
 }

@@ -1,19 +1,13 @@
 //! `/etc/hosts.allow` and `/etc/hosts.deny`, which Debian's sshd asks before anything else.
 //!
-//! Source: hosts_access(5), hosts_options(5). The first rule of the two files that fits counts; without one all may come in.
+//! Source: `hosts_access(5)`, `hosts_options(5)`. The first rule of the two files that fits counts; without one all may come in.
 
 use super::{
     Login,
     criteria::{self, Fit},
+    text_of,
 };
-use crate::compile::{
-    sections::{
-        overlay::{Item, Overlay},
-        units,
-    },
-    source::At,
-    view::View,
-};
+use crate::compile::{sections::overlay::Overlay, source::At, view::View};
 use ipnet::{IpNet, Ipv4Net};
 
 /// A rule: who is asked for, who comes, and what is said of it besides.
@@ -42,15 +36,10 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, login: &Login<'_>) {
 
 /// The rules of a file of the bundle; of one that goes on after the end of a line, only what is whole is judged.
 fn rules<'a>(stack: &View<'_>, overlay: &'a Overlay, path: &str) -> Vec<Rule<'a>> {
-    let found = overlay.items.iter().find(|(other, _)| other.as_str() == path);
-    let Some((path, (Item::File { bytes, .. }, at))) = found else { return Vec::new() };
-    let source = overlay.sources.get(path).copied();
-    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let Some(text) = text_of(overlay, path) else { return Vec::new() };
     let is_rule = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
-    let rule = |text: &'a str| {
-        let at = units::place_of(stack, source, text.trim()).unwrap_or(*at);
-        Rule { text, fields: fields(text), at }
-    };
+    let rule =
+        |line: &'a str| Rule { text: line, fields: fields(line), at: text.place(stack, line) };
     text.lines().filter(is_rule).map(rule).collect()
 }
 
