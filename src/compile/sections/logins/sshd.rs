@@ -180,18 +180,18 @@ impl<'a> Coming<'a> {
 
     /// What to do about files of keys, when the one that stackc fills is not among them.
     fn keys_elsewhere(&self, line: &Line<'_>) -> Option<&'static str> {
-        let root = self.login.user == "root";
-        let own: &[&str] = if root { &KEYS_OF_ROOT } else { &[KEYS_OF_USERS] };
-        let is_made = |value: &&str| {
-            let path = value.replace("%u", self.login.user);
-            own.contains(value) || self.overlay.items.keys().any(|other| other.as_str() == path)
+        let user = self.login.user;
+        let has = |path: &str| self.overlay.items.keys().any(|other| other.as_str() == path);
+        let own: &[&str] = if user == "root" { &KEYS_OF_ROOT } else { &[KEYS_OF_USERS] };
+        let is_read = |value: &&str| own.contains(value) || has(&value.replace("%u", user));
+        // A user without keys in the bundle has them from elsewhere.
+        let is_known = user == "root" || has(&format!("{}{user}", keys::FOLDER));
+        let help = match user {
+            "root" => "name \".ssh/authorized_keys\", where Proxmox puts the keys of operators",
+            _ => "name \"/etc/ssh/authorized_keys.d/%u\", where stackc puts the keys of users",
         };
-        let help = if root {
-            "name \".ssh/authorized_keys\", where Proxmox puts the keys of operators"
-        } else {
-            "name \"/etc/ssh/authorized_keys.d/%u\", where stackc puts the keys of users"
-        };
-        (!self.has_other_proof() && !line.values.iter().any(is_made)).then_some(help)
+        let is_out = is_known && !self.has_other_proof() && !line.values.iter().any(is_read);
+        is_out.then_some(help)
     }
 
     /// Whether sshd may learn of keys by a command or a CA, which nobody knows here.
