@@ -70,23 +70,19 @@ pub fn check(stack: &View<'_>, overlay: &Overlay) {
             stack.report(twice(port, other, (name, node.at)));
         }
         let other = taken.iter().find(|taken| i64::from(taken.port) == port);
-        if let Some(other) = other.filter(|_| is_service(stack, name, port)) {
+        if let Some(other) = other.filter(|_| is_service(stack, port)) {
             stack.report(taken_already(name, node.at, other));
         }
     }
 }
 
-/// Whether a port is surely one of a service of the definition, and not just a name for another one's.
-fn is_service(stack: &View<'_>, name: &str, port: i64) -> bool {
-    let is_named = |service: &str| {
-        service.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))
-    };
-    let is_asked = |probe: &View<'_>| {
+/// Whether a port is surely one of a service of the definition, and not a name for another one's: neither sshd nor a database
+/// answers a probe by HTTP.
+fn is_service(stack: &View<'_>, port: i64) -> bool {
+    stack.tables("probes").any(|(_, probe)| {
         let asked = probe.table("http").number("port");
         asked.is_some_and(|asked| i64::from(asked.value) == port)
-    };
-    stack.entries("services").any(|(service, ..)| is_named(service))
-        || stack.tables("probes").any(|(_, probe)| is_asked(&probe))
+    })
 }
 
 fn taken_already(name: &str, at: At, other: &Taken) -> Mistake {

@@ -1,6 +1,6 @@
 //! Units of Debian that the bundle masks, and without which nobody gets in after the next boot.
 //!
-//! Source: systemd.unit(5): a link to `/dev/null`, or an empty file, in the place of a unit; bootup(7).
+//! Source: systemd.unit(5): a link to `/dev/null`, or an empty file, in the place of a unit or of what wants it; bootup(7).
 
 use super::Login;
 use crate::compile::{
@@ -21,6 +21,9 @@ const NEEDED: [(&str, &str); 5] = [
 ];
 /// What containers bring their network up by. Source: pve-container, `PVE/LXC/Setup/Debian.pm`.
 const OF_CONTAINERS: (&str, &str) = ("networking.service", "it brings the network up");
+/// What starts sshd, unless its socket does.
+const OF_SSHD: (&str, &str) = ("multi-user.target.wants/ssh.service", "it starts sshd at boot");
+const SOCKET_OF_SSHD: &str = "/etc/systemd/system/sockets.target.wants/ssh.socket";
 /// What ends the time at boot in which only root may log in.
 const OF_USERS: (&str, &str) =
     ("systemd-user-sessions.service", "nobody but root may log in before it");
@@ -45,7 +48,7 @@ const WITHOUT_LOGINS: [&str; 14] = [
 ];
 
 pub fn check(stack: &View<'_>, overlay: &Overlay, login: &Login<'_>) {
-    let needed: Vec<_> = NEEDED.into_iter().chain(of_guest(stack, login)).collect();
+    let needed: Vec<_> = NEEDED.into_iter().chain(of_guest(stack, overlay, login)).collect();
     for (path, (item, at)) in &overlay.items {
         let Some(unit) = path.as_str().strip_prefix(UNITS) else { continue };
         let why =
@@ -64,10 +67,16 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, login: &Login<'_>) {
 }
 
 /// What this guest needs besides.
-fn of_guest(stack: &View<'_>, login: &Login<'_>) -> Vec<(&'static str, &'static str)> {
+fn of_guest(
+    stack: &View<'_>,
+    overlay: &Overlay,
+    login: &Login<'_>,
+) -> Vec<(&'static str, &'static str)> {
     let kind = stack.table("guest").text("kind").map(|kind| kind.value);
     let has_ufw = stack.table("firewall").boolean("enabled") != Some(false);
+    let by_socket = overlay.items.keys().any(|path| path.as_str() == SOCKET_OF_SSHD);
     let all = [
+        (OF_SSHD, !by_socket),
         (OF_CONTAINERS, kind.is_none_or(|kind| kind == "lxc")),
         (OF_USERS, login.user != "root"),
         (OF_UFW, has_ufw),
