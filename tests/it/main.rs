@@ -72,6 +72,8 @@ mod reader;
 mod review;
 mod review_browser;
 mod schema;
+mod schema_forms;
+mod schema_limits;
 mod surroundings;
 mod system_lab;
 mod tree;

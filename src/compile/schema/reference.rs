@@ -2,7 +2,7 @@
 
 use super::{
     ENV, Field, KIND, LOCK, PROJECT, SITE, STACK,
-    Shape::{self, Either, List, Map, Named, Number, Record, Word},
+    Shape::{self, Either, Filled, List, Map, Named, Number, Record, Word},
 };
 
 /// Every table of the language with its keys, as Markdown.
@@ -13,7 +13,7 @@ pub fn reference() -> String {
     page.section("An env: `[envs.NAME]` of `stacks/<project>.toml`", "", &own(ENV));
     page.section("The kind: `templates/<kind>/kind.toml`", "", &own(KIND));
     page.section("Every layer", "", &STACK.iter().collect::<Vec<_>>());
-    if let Map(Map(of_a_guest)) = LOCK {
+    if let Map(_, Map(_, of_a_guest)) = LOCK {
         page.section(
             "The lockfile: `[PROJECT.ENV]` of `stacks/lock.toml`",
             "",
@@ -51,8 +51,8 @@ impl Page {
         match shape {
             Record(_) if is_secret(shape) => {}
             Record(_) => self.section(&format!("`{path}`"), path, &shape.fields()),
-            Named(entry) | Map(entry) => self.below(&format!("{path}.NAME"), *entry),
-            List(item) => self.below(path, *item),
+            Named(_, entry) | Map(_, entry) => self.below(&format!("{path}.NAME"), *entry),
+            List(item) | Filled(item) => self.below(path, *item),
             Either(shapes) => shapes.iter().for_each(|shape| self.below(path, *shape)),
             _ => {}
         }
@@ -73,8 +73,8 @@ fn holds(shape: Shape) -> String {
         Number(low, high) => format!("{low} to {high}"),
         Record(_) if is_secret(shape) => "`{ secret = \"…\" }`".to_owned(),
         Record(_) => "a table".to_owned(),
-        Named(entry) | Map(entry) => format!("by name: {}", holds(*entry)),
-        List(item) => format!("a list: {}", holds(*item)),
+        Named(_, entry) | Map(_, entry) => format!("by name: {}", holds(*entry)),
+        List(item) | Filled(item) => format!("a list: {}", holds(*item)),
         Either(shapes) => {
             let all: Vec<_> = shapes.iter().map(|shape| holds(*shape)).collect();
             all.join("; or ")
