@@ -74,6 +74,7 @@ mod review_browser;
 mod schema;
 mod schema_forms;
 mod schema_limits;
+mod schema_page;
 mod surroundings;
 mod system_lab;
 mod tree;

@@ -334,14 +334,3 @@ fn what_the_schema_refuses_of_a_text_the_compiler_refuses_too() {
     assert!(refused > 200, "{refused}");
     assert!(taken.is_empty(), "the compiler takes these:\n{}", taken.join("\n"));
 }
-
-/// Run with `STACKC_WRITE=1` to write it anew.
-#[test]
-fn the_page_of_every_key_is_that_of_the_language() {
-    let path = root().join("docs/definitions.md");
-    if std::env::var_os("STACKC_WRITE").is_some() {
-        fs::write(&path, stackc::compile::reference()).expect("it is written");
-    }
-    let written = fs::read_to_string(&path).expect("it is there");
-    assert_eq!(written, stackc::compile::reference(), "STACKC_WRITE=1 writes it anew");
-}

@@ -69,7 +69,7 @@ fn schema_of(shape: Shape, path: &str) -> Value {
         Record(groups) => record(groups, path),
         Named(names, entry) => {
             let entry =
-                json!({ "anyOf": [schema_of(*entry, &below(path, "*")), { "const": false }] });
+                json!({ "anyOf": [schema_of(*entry, &below(path, "*")), { "enum": [false] }] });
             by_name(names, entry)
         }
         Map(names, entry) => by_name(names, schema_of(*entry, &below(path, "*"))),

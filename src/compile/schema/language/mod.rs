@@ -122,7 +122,7 @@ const ENV_FILE: &[Field] = &[
     Field(
         "readers",
         List(&Word(&["systemd", "sh", "dotenv", "node", "python-dotenv"])),
-        "Who reads it; a value that they would read differently is a mistake.",
+        "Who reads it; a value that they would read differently is a mistake; systemd and sh.",
     ),
 ];
 
@@ -146,7 +146,7 @@ const FILE: &[Field] = &[
     Field(
         "class",
         Word(&["A", "B"]),
-        "A: a link through the generation. B: a copy, for boot and login.",
+        "A: a link through the generation. B: a copy, for boot and login. By its path.",
     ),
     Field("restart", forms::UNITS, "Units that a change of the file restarts."),
     Field("reload", forms::UNITS, "Units that a change of the file reloads."),
@@ -155,10 +155,10 @@ const FILE: &[Field] = &[
 const FIREWALL: &[Field] = &[
     Field("enabled", Boolean, "Whether there is a firewall; true when it is not said."),
     Field("ipv6", Boolean, "Whether IPv6 is filtered; true when it is not said."),
-    Field("logging", Word(&["off", "low", "medium", "high", "full"]), "ufw(8), LOGGING."),
-    Field("incoming", POLICY, "What becomes of packets for the guest that no rule names."),
-    Field("outgoing", POLICY, "The same of what the guest sends."),
-    Field("routed", POLICY, "The same of what passes through."),
+    Field("logging", Word(&["off", "low", "medium", "high", "full"]), "ufw(8), LOGGING; low."),
+    Field("incoming", POLICY, "What becomes of packets for the guest that no rule names; deny."),
+    Field("outgoing", POLICY, "The same of what the guest sends; allow."),
+    Field("routed", POLICY, "The same of what passes through; deny."),
     Field("rules", Named(forms::ANY, &Record(&[RULE])), "Rules, the first that fits decides."),
 ];
 
@@ -178,8 +178,12 @@ const RULE: &[Field] = &[
         forms::SOURCES,
         "A network, an address, or \"management\"; all when it is not said.",
     ),
-    Field("to", forms::NETWORK, "The address of the guest that it is for."),
-    Field("interface", forms::INTERFACE, "The interface that it is for."),
+    Field(
+        "to",
+        forms::NETWORK,
+        "The address of the guest that it is for; any when it is not said.",
+    ),
+    Field("interface", forms::INTERFACE, "The interface that it is for; any when it is not said."),
     Field("comment", forms::RULE_COMMENT, "What `ufw status` shows."),
     Field("order", Number(0, 999), "Rules go by order, then by name; 50 when it is not said."),
 ];
@@ -195,7 +199,7 @@ const PROBE: &[Field] = &[
     Field("tcp", Record(&[TCP]), "A connection that is taken."),
     Field("command", Command, "A program and its arguments; 0 is well."),
     Field("unit", forms::UNIT, "A unit that must be active."),
-    Field("timeout_seconds", Number(1, 300), "How long it may take; 5."),
+    Field("timeout_seconds", Number(1, 300), "How long it may take; 5. Not for `unit`."),
 ];
 
 const TCP: &[Field] = &[Field("port", PORT, "The port, on the guest itself."), LOCAL];
@@ -249,7 +253,7 @@ const RELEASE: &[Field] = &[
         List(&forms::RELATIVE),
         "Paths that outlive a release: uploads, files of data.",
     ),
-    Field("stop_for_migrate", Boolean, "Whether the services stop while it migrates."),
+    Field("stop_for_migrate", Boolean, "Whether the services stop while it migrates; false."),
     Field("keep", Number(1, 100), "Releases that stay besides the live one; 3."),
 ];
 

@@ -60,11 +60,11 @@ const PIN: &[Field] = &[
 ];
 
 pub(super) const SYSTEM: &[Field] = &[
-    Field("timezone", Text, "The time zone, such as Europe/Berlin."),
+    Field("timezone", Text, "The time zone, such as Europe/Berlin; as the guest has it."),
     Field(
         "locale",
         forms::LOCALE,
-        "The language of programs, such as C.UTF-8; others need the package locales-all.",
+        "The language of programs, such as C.UTF-8; others need locales-all. As the guest has it.",
     ),
     Field(
         "journal_max_mib",
@@ -82,7 +82,11 @@ pub(super) const SYSTEM: &[Field] = &[
 const UPGRADES: &[Field] = &[
     Field("enabled", Boolean, "Whether security updates come by themselves; true."),
     Field("reboot", Boolean, "Whether the guest may reboot for them; false."),
-    Field("reboot_time", forms::TIME, "When it reboots, such as 03:30."),
+    Field(
+        "reboot_time",
+        forms::TIME,
+        "When it reboots, such as 03:30; at once when it is not said.",
+    ),
     Field("remove_unused", Boolean, "Whether packages that nothing needs go; true."),
     Field(
         "origins",
@@ -94,7 +98,7 @@ const UPGRADES: &[Field] = &[
         List(&forms::BLOCKED),
         "Packages that are never upgraded so; `*` is any text.",
     ),
-    Field("mail", forms::MAIL, "Who is told."),
+    Field("mail", forms::MAIL, "Who is told; nobody when it is not said."),
 ];
 
 pub(super) const USER: &[Field] = &[
@@ -122,7 +126,11 @@ pub(super) const LOG_ROTATION: &[Field] = &[
     ),
     Field("every", Word(&["day", "week", "month"]), "How often; week when it is not said."),
     Field("keep", Number(0, 1000), "How many old ones stay; 8 when it is not said."),
-    Field("max_mib", Number(1, 1_048_576), "A log of this size is turned before it is due."),
+    Field(
+        "max_mib",
+        Number(1, 1_048_576),
+        "A log of this size is turned before it is due; no limit.",
+    ),
     Field("compress", Boolean, "Whether old ones are compressed; true."),
     Field("user", forms::OWNER, "Who owns the new log; nobody makes one when it is not said."),
     Field("mode", forms::MODE, "The mode of the new log; 0640."),

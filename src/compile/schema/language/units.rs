@@ -53,11 +53,11 @@ pub(super) const SERVICE: &[Field] = &[
     Field(
         "type",
         Word(&["simple", "exec", "forking", "oneshot", "notify", "idle"]),
-        "systemd.service(5).",
+        "systemd.service(5); simple.",
     ),
     Field("user", forms::OWNER, "Who runs it; root when it is not said."),
     Field("group", forms::OWNER, "Its group; the user's own when it is not said."),
-    Field("working_directory", forms::UNIT_PATH, "Where it runs."),
+    Field("working_directory", forms::UNIT_PATH, "Where it runs; `/` when it is not said."),
     Field("environment", ENVIRONMENT, "Variables that everybody may read."),
     Field("environment_files", List(&forms::UNIT_FILE), "Files of variables."),
     Field(
@@ -71,12 +71,16 @@ pub(super) const SERVICE: &[Field] = &[
             "on-abort",
             "on-watchdog",
         ]),
-        "When it is started again.",
+        "When it is started again; no.",
     ),
-    Field("restart_seconds", Number(0, 86_400), "How long it waits before that."),
-    Field("start_seconds", Number(1, 86_400), "How long its start may take."),
-    Field("stop_seconds", Number(1, 86_400), "How long its stop may take."),
-    Field("memory_max_mib", Number(1, 16_777_216), "How much memory it may take."),
+    Field(
+        "restart_seconds",
+        Number(0, 86_400),
+        "How long it waits before that; systemd's own 0.1.",
+    ),
+    Field("start_seconds", Number(1, 86_400), "How long its start may take; systemd's own 90."),
+    Field("stop_seconds", Number(1, 86_400), "How long its stop may take; systemd's own 90."),
+    Field("memory_max_mib", Number(1, 16_777_216), "How much memory it may take; no limit."),
     Field(
         "sandbox",
         Word(&["none", "strict"]),
@@ -99,8 +103,8 @@ pub(super) const SOCKET: &[Field] = &[
         "The service that it starts; the one of its own name when it is not said.",
     ),
     Field("user", forms::OWNER, "The owner of a socket that is a path; root when it is not said."),
-    Field("group", forms::OWNER, "Its group."),
-    Field("mode", forms::MODE, "Its mode."),
+    Field("group", forms::OWNER, "Its group; root when it is not said."),
+    Field("mode", forms::MODE, "Its mode; 0666 when it is not said."),
 ];
 
 const LISTEN: Shape = Either(&[Number(1, 65_535), forms::LISTEN_TEXT, List(&LISTENED)]);
@@ -119,7 +123,7 @@ pub(super) const TIMER: &[Field] = &[
         Boolean,
         "Whether what was missed while the guest was down is made up for; false.",
     ),
-    Field("random_delay_seconds", Number(0, 86_400), "At most how much later, by chance."),
+    Field("random_delay_seconds", Number(0, 86_400), "At most how much later, by chance; 0."),
     Field("accuracy_seconds", Number(1, 86_400), "How exact; 60."),
     Field("unit", forms::UNIT, "What it starts; the service of its own name when it is not said."),
 ];
