@@ -292,7 +292,7 @@ fn texts_of(text: &str) -> Vec<(String, Range<usize>)> {
             toml::de::DeValue::Table(table) => {
                 let last = key.rsplit('.').next().unwrap_or_default();
                 table.iter().for_each(|(name, value)| {
-                    add(value, &format!("{last}.{}", name.get_ref()), all)
+                    add(value, &format!("{last}.{}", name.get_ref()), all);
                 });
             }
             _ => {}

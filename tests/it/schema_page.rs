@@ -69,7 +69,9 @@ fn texts(folder: &std::path::Path) -> Vec<String> {
         let name = path.strip_prefix(folder).expect("it lies below").to_string_lossy().into_owned();
         let of_examples = name.starts_with("stacks/") || name.starts_with("templates/");
         let of_case = folder == cases() && !name.starts_with("reject/");
-        name.ends_with(".toml") && !name.ends_with("lock.toml") && (of_examples || of_case)
+        path.extension().is_some_and(|end| end == "toml")
+            && !name.ends_with("lock.toml")
+            && (of_examples || of_case)
     };
     let is_other = |entry: &walkdir::DirEntry| {
         entry.depth() != 1
@@ -119,7 +121,7 @@ fn path_of(header: &str, keys: &BTreeSet<String>) -> Option<String> {
         let key = format!("{path}.{part}");
         let is_key = keys.contains(&key);
         path = if is_key { key } else { format!("{path}.*") };
-        named += &format!(".{}", if is_key { part } else { "NAME" });
+        named.extend([".", if is_key { part } else { "NAME" }]);
     }
     let below = format!("{path}.");
     keys.iter().any(|key| key.starts_with(&below)).then_some(named)

@@ -70,9 +70,9 @@ fn schema_of(shape: Shape, path: &str) -> Value {
         Named(names, entry) => {
             let entry =
                 json!({ "anyOf": [schema_of(*entry, &below(path, "*")), { "enum": [false] }] });
-            by_name(names, entry)
+            by_name(names, &entry)
         }
-        Map(names, entry) => by_name(names, schema_of(*entry, &below(path, "*"))),
+        Map(names, entry) => by_name(names, &schema_of(*entry, &below(path, "*"))),
         Either(shapes) => {
             let any: Vec<_> = shapes.iter().map(|shape| schema_of(*shape, path)).collect();
             json!({ "anyOf": any })
@@ -84,7 +84,7 @@ fn or_template(form: &str) -> String {
     format!("^(?:{form})$|{TEMPLATE}")
 }
 
-fn by_name(names: &str, entry: Value) -> Value {
+fn by_name(names: &str, entry: &Value) -> Value {
     let mut schema = json!({ "type": "object", "additionalProperties": entry });
     if !names.is_empty() {
         schema["propertyNames"] = json!({ "pattern": format!("^(?:{names})$") });

@@ -36,19 +36,23 @@ struct Page<'a> {
 impl Page<'_> {
     /// What a layer has, and the tables below it. The path is the language's own, as rules have it.
     fn layer(&mut self, title: &str, path: &str, fields: &[&'static Field]) {
-        self.text += &format!("\n## {title}\n");
+        self.add(&format!("\n## {title}\n"));
         self.table(path, fields);
+    }
+
+    fn add(&mut self, text: &str) {
+        self.text += text;
     }
 
     fn table(&mut self, path: &str, fields: &[&'static Field]) {
         if let Some(example) = self.examples.get(&named(path)) {
-            self.text += &format!("\n```toml\n{example}\n```\n");
+            self.add(&format!("\n```toml\n{example}\n```\n"));
         }
         let needed: Vec<_> = rules::of(rules::NEEDED, path).concat();
         self.text += "\n| Key | Holds | |\n|---|---|---|\n";
         for Field(key, shape, sentence) in fields {
             let mark = if needed.contains(key) { " (needed)" } else { "" };
-            self.text += &format!("| `{key}`{mark} | {} | {sentence} |\n", holds(*shape));
+            self.add(&format!("| `{key}`{mark} | {} | {sentence} |\n", holds(*shape)));
         }
         self.rules(path);
         for Field(key, shape, _) in fields {
@@ -72,7 +76,7 @@ impl Page<'_> {
             beside.map(|keys| format!("A text stands alone, or beside {}.", list(&keys[2..])));
         let all: Vec<_> = one_of.chain(only).chain(beside).collect();
         if !all.is_empty() {
-            self.text += &format!("\n{}\n", all.join(" "));
+            self.add(&format!("\n{}\n", all.join(" ")));
         }
     }
 
@@ -81,7 +85,7 @@ impl Page<'_> {
         match shape {
             Record(_) if is_secret(shape) => {}
             Record(_) => {
-                self.text += &format!("\n### `{}`\n", named(path));
+                self.add(&format!("\n### `{}`\n", named(path)));
                 self.table(path, &shape.fields());
             }
             Named(_, entry) | Map(_, entry) => self.below(&format!("{path}.*"), *entry),
