@@ -2,6 +2,7 @@
 
 mod forms;
 mod guest;
+mod health;
 mod parts;
 pub mod rules;
 mod system;
@@ -10,14 +11,14 @@ mod units;
 use super::{
     Field,
     Shape::{
-        self, Boolean, Command, Either, Filled, Integer, List, Map, Named, Number, Pattern, Record,
-        Text, Word,
+        self, Boolean, Either, Filled, Integer, List, Map, Named, Number, Pattern, Record, Text,
+        Word,
     },
 };
 use crate::model::{BranchName, EnvName, GuestName, Owner, PackageName, ProjectName};
 pub use system::EVICTIONS;
 
-use parts::{ACCESS_RIGHTS, COMMANDS, PORT, SECRET, SECRET_FIELDS, TEXTS};
+use parts::{ACCESS_RIGHTS, COMMANDS, SECRET, SECRET_FIELDS, TEXTS};
 
 /// What every layer of a stack may say: kind, site, project and env.
 pub const STACK: &[Field] = &[
@@ -93,15 +94,15 @@ pub const STACK: &[Field] = &[
         "Logs that logrotate turns.",
     ),
     Field("firewall", Record(&[FIREWALL]), "What ufw lets in and out."),
-    Field("health", Record(&[HEALTH]), "How long a switch is watched."),
+    Field("health", Record(&[health::HEALTH]), "How long a switch is watched."),
     Field(
         "probes",
-        Named(forms::ANY, &Record(&[PROBE])),
+        Named(forms::ANY, &Record(&[health::PROBE])),
         "What must hold for a switch to be kept.",
     ),
     Field(
         "hooks",
-        Named(forms::ANY, &Record(&[HOOK])),
+        Named(forms::ANY, &Record(&[health::HOOK])),
         "Commands around each switch to this generation, in the order of their names.",
     ),
     Field(
@@ -186,54 +187,6 @@ const RULE: &[Field] = &[
     Field("interface", forms::INTERFACE, "The interface that it is for; any when it is not said."),
     Field("comment", forms::RULE_COMMENT, "What `ufw status` shows."),
     Field("order", Number(0, 999), "Rules go by order, then by name; 50 when it is not said."),
-];
-
-const HEALTH: &[Field] = &[
-    Field("window_seconds", Number(1, 600), "How long every probe must hold; 5."),
-    Field("start_seconds", Number(1, 3600), "How long a service may take to pass its probes; 30."),
-    Field("confirm_seconds", Number(15, 3600), "How long the guest waits for the confirm; 60."),
-];
-
-const PROBE: &[Field] = &[
-    Field("http", Record(&[HTTP]), "A request that the guest makes to itself."),
-    Field("tcp", Record(&[TCP]), "A connection that is taken."),
-    Field("command", Command, "A program and its arguments; 0 is well."),
-    Field("unit", forms::UNIT, "A unit that must be active."),
-    Field("timeout_seconds", Number(1, 300), "How long it may take; 5. Not for `unit`."),
-];
-
-const TCP: &[Field] = &[Field("port", PORT, "The port, on the guest itself."), LOCAL];
-
-const LOCAL: Field = Field(
-    "local",
-    Boolean,
-    "Whether only the guest itself asks there, so that the firewall may shut it; false.",
-);
-
-const HTTP: &[Field] = &[
-    LOCAL,
-    Field("port", PORT, "The port, on the guest itself."),
-    Field("path", forms::URL_PATH, "The path of the URL; `/` when it is not said."),
-    Field("status", Number(100, 599), "The status that is well; 200 when it is not said."),
-];
-
-const HOOK: &[Field] = &[
-    Field(
-        "when",
-        Word(&["before_switch", "after_switch"]),
-        "before_switch (a failure changes nothing) or after_switch, before the probes (a failure undoes); an undo runs none.",
-    ),
-    Field(
-        "run",
-        Command,
-        "A program, by its absolute path, and its arguments. Before the switch, a program of the bundle is the new one.",
-    ),
-    Field("user", forms::OWNER, "Who runs it; root when it is not said."),
-    Field(
-        "timeout_seconds",
-        Number(1, 3600),
-        "How long it may take until it is killed with all that it started; 60.",
-    ),
 ];
 
 const RELEASE: &[Field] = &[
