@@ -16,6 +16,8 @@ pub struct ParseModeError {
 }
 
 impl Mode {
+    /// The rule as a regular expression of the whole text.
+    pub const FORM: &str = "0[0-7]{3}";
     pub const FILE: Self = Self(0o644);
     pub const EXECUTABLE: Self = Self(0o755);
     pub const DIRECTORY: Self = Self(0o755);

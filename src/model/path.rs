@@ -8,6 +8,51 @@ pub const PATH_BYTES_MAX: usize = 4096;
 /// The longest component of a path, in bytes. Source: `NAME_MAX` in linux/limits.h.
 pub const COMPONENT_BYTES_MAX: usize = 255;
 
+/// A component of a path as a regular expression, for `concat!`; it has none of these characters either.
+macro_rules! component_form {
+    ($refused:literal) => {
+        concat!(
+            $crate::model::component_form!(first "[^./", $refused, "]", "[^/", $refused, "]{0,254}"),
+            $crate::model::component_form!(first r"|\.[^./", $refused, "]", "[^/", $refused, "]{0,253}"),
+            $crate::model::component_form!(first r"|\.\.[^/", $refused, "]", "[^/", $refused, "]{0,252}"),
+        )
+    };
+    (first $a:literal, $refused:literal, $b:literal, $c:literal, $same:literal, $d:literal) => {
+        concat!(
+            $a,
+            r"\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069",
+            $refused,
+            $b,
+            $c,
+            r"\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069",
+            $same,
+            $d
+        )
+    };
+}
+
+/// An absolute path without these characters, as a regular expression for `concat!`.
+macro_rules! path_form {
+    ($refused:literal) => {
+        concat!("(/(", $crate::model::component_form!($refused), "))+")
+    };
+}
+
+/// A relative one.
+macro_rules! relative_form {
+    ($refused:literal) => {
+        concat!(
+            "(",
+            $crate::model::component_form!($refused),
+            ")(/(",
+            $crate::model::component_form!($refused),
+            "))*"
+        )
+    };
+}
+
+pub(crate) use {component_form, path_form, relative_form};
+
 /// Text that is not a path of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a usable path: {rule}")]
@@ -27,6 +72,9 @@ pub struct GuestPath(String);
 pub struct EntryPath(String);
 
 impl GuestPath {
+    /// The rule as a regular expression of the whole text; lengths are of characters, and of components only.
+    pub const FORM: &str = path_form!("");
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -43,6 +91,9 @@ impl GuestPath {
 }
 
 impl EntryPath {
+    /// The rule as a regular expression of the whole text; lengths are of characters, and of components only.
+    pub const FORM: &str = relative_form!("");
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -3,8 +3,10 @@
 use super::{
     Field, KIND, LOCK, PROJECT_FILE, SITE,
     Shape::{
-        self, Boolean, Either, Integer, List, Map, Named, Number, Pattern, Record, Text, Word,
+        self, Boolean, Command, Either, Filled, Integer, List, Map, Named, Number, Pattern, Record,
+        Text, Word,
     },
+    language::rules,
 };
 use serde_json::{Value, json};
 
@@ -21,75 +23,78 @@ pub enum SchemaOf {
     Lock,
 }
 
-/// What a variable of a template begins with: a text that has it may become anything.
-const TEMPLATE: &str = r"\{\{|\{%";
+/// What a text has that is a template, which may become anything.
+const TEMPLATE: &str = r"\{[{%#]";
+/// A text without characters that hide or reorder text, which no definition may have.
+const PLAIN: &str = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]*$";
 
 /// The schema of a file. What layers say only together, and what one value makes of another, no schema can judge.
 pub fn schema(of: SchemaOf) -> Value {
-    let (title, mut schema) = match of {
-        SchemaOf::Site => ("stacks/site.toml", schema_of(SITE)),
-        SchemaOf::Project => ("stacks/<project>.toml", schema_of(PROJECT_FILE)),
-        SchemaOf::Kind => ("templates/<kind>/kind.toml", schema_of(KIND)),
-        SchemaOf::Lock => ("stacks/lock.toml", schema_of(LOCK)),
+    let (title, path, shape) = match of {
+        SchemaOf::Site => ("stacks/site.toml", "site", SITE),
+        SchemaOf::Project => ("stacks/<project>.toml", "", PROJECT_FILE),
+        SchemaOf::Kind => ("templates/<kind>/kind.toml", "kind", KIND),
+        SchemaOf::Lock => ("stacks/lock.toml", "lock", LOCK),
     };
-    for (place, keys) in required(of) {
-        if let Some(table) = schema.pointer_mut(place) {
-            table["required"] = json!(keys);
-        }
-    }
+    let mut schema = schema_of(shape, path);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!(title);
+    schema["$defs"] = json!({ "text": { "type": "string", "pattern": PLAIN } });
     schema
 }
 
-/// Keys that no other layer can give, by their table.
-fn required(of: SchemaOf) -> &'static [(&'static str, &'static [&'static str])] {
-    match of {
-        SchemaOf::Site => &[
-            ("", &["proxmox", "access"]),
-            ("/properties/proxmox", &["url", "node", "token"]),
-            ("/properties/access", &["admin_keys", "management"]),
-        ],
-        SchemaOf::Project => &[
-            ("", &["project"]),
-            ("/properties/project", &["kind"]),
-            ("/properties/envs/additionalProperties", &["name", "vmid"]),
-        ],
-        SchemaOf::Kind => &[],
-        SchemaOf::Lock => {
-            &[("/additionalProperties/additionalProperties", &["repo", "branch", "commit", "tree"])]
-        }
-    }
-}
-
-fn schema_of(shape: Shape) -> Value {
+fn schema_of(shape: Shape, path: &str) -> Value {
     match shape {
-        Text => json!({ "type": "string" }),
+        Text => json!({ "$ref": "#/$defs/text" }),
         // A word may be made by a template, which editors need not offer.
         Word(words) => json!({ "anyOf": [
             { "enum": words },
             { "type": "string", "pattern": TEMPLATE },
         ] }),
-        Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
+        Pattern(form) => json!({ "type": "string", "pattern": or_template(form) }),
         Integer => json!({ "type": "integer" }),
         Number(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
         Boolean => json!({ "type": "boolean" }),
-        List(item) => json!({ "type": "array", "items": schema_of(*item) }),
-        Record(groups) => record(groups),
-        Named(entry) => {
-            let entry = json!({ "anyOf": [schema_of(*entry), { "const": false }] });
-            json!({ "type": "object", "additionalProperties": entry })
+        List(item) => json!({ "type": "array", "items": schema_of(*item, &format!("{path}[]")) }),
+        Filled(item) => {
+            let items = schema_of(*item, &format!("{path}[]"));
+            json!({ "type": "array", "items": items, "minItems": 1 })
         }
-        Map(entry) => json!({ "type": "object", "additionalProperties": schema_of(*entry) }),
+        Command => json!({
+            "type": "array",
+            "items": schema_of(Text, path),
+            "prefixItems": [{ "type": "string", "pattern": or_template("/[^\\n]*") }],
+            "minItems": 1,
+        }),
+        Record(groups) => record(groups, path),
+        Named(names, entry) => {
+            let entry =
+                json!({ "anyOf": [schema_of(*entry, &below(path, "*")), { "enum": [false] }] });
+            by_name(names, &entry)
+        }
+        Map(names, entry) => by_name(names, &schema_of(*entry, &below(path, "*"))),
         Either(shapes) => {
-            json!({ "anyOf": shapes.iter().copied().map(schema_of).collect::<Vec<_>>() })
+            let any: Vec<_> = shapes.iter().map(|shape| schema_of(*shape, path)).collect();
+            json!({ "anyOf": any })
         }
     }
 }
 
-fn record(groups: &[&[Field]]) -> Value {
+fn or_template(form: &str) -> String {
+    format!("^(?:{form})$|{TEMPLATE}")
+}
+
+fn by_name(names: &str, entry: &Value) -> Value {
+    let mut schema = json!({ "type": "object", "additionalProperties": entry });
+    if !names.is_empty() {
+        schema["propertyNames"] = json!({ "pattern": format!("^(?:{names})$") });
+    }
+    schema
+}
+
+fn record(groups: &[&[Field]], path: &str) -> Value {
     let property = |Field(key, shape, sentence): &Field| {
-        let mut schema = schema_of(*shape);
+        let mut schema = schema_of(*shape, &below(path, key));
         schema["description"] = json!(sentence);
         ((*key).to_owned(), schema)
     };
@@ -100,7 +105,39 @@ fn record(groups: &[&[Field]]) -> Value {
         schema["required"] = json!(["secret"]);
     }
     schema["properties"] = properties.into();
+    add_rules(&mut schema, path);
     schema
+}
+
+/// What keys of a table say together. What has to be there can be asked of a table that no other layer adds to.
+fn add_rules(schema: &mut Value, path: &str) {
+    let mut all = Vec::new();
+    if rules::is_of_one_layer(path) {
+        if let Some(keys) = rules::of(rules::NEEDED, path).first() {
+            schema["required"] = json!(keys);
+        }
+        for keys in rules::of(rules::ONE_NEEDED, path) {
+            let any: Vec<_> = keys.iter().map(|key| json!({ "required": [key] })).collect();
+            all.push(json!({ "anyOf": any }));
+        }
+    }
+    for keys in rules::of(rules::EXCLUSIVE, path) {
+        let pairs = keys.iter().enumerate().flat_map(|(n, one)| {
+            keys[..n].iter().map(move |two| json!({ "not": { "required": [two, one] } }))
+        });
+        all.extend(pairs);
+    }
+    if !all.is_empty() {
+        schema["allOf"] = all.into();
+    }
+    for beside in rules::of(rules::BESIDE_TEXT, path) {
+        let only = json!({ "propertyNames": { "enum": beside } });
+        schema["dependentSchemas"] = json!({ "template": only, "text": only });
+    }
+}
+
+fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// Every key of the language, by its path: `*` stands for a name, `[]` for the items of a list.
@@ -113,18 +150,15 @@ pub fn keys() -> Vec<String> {
 }
 
 fn add_keys(shape: Shape, path: &str, keys: &mut Vec<String>) {
-    let below = |key: &str| {
-        if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-    };
     match shape {
         Record(groups) => {
             for Field(key, shape, _) in groups.iter().copied().flatten() {
-                keys.push(below(key));
-                add_keys(*shape, &below(key), keys);
+                keys.push(below(path, key));
+                add_keys(*shape, &below(path, key), keys);
             }
         }
-        Named(entry) | Map(entry) => add_keys(*entry, &below("*"), keys),
-        List(item) => add_keys(*item, &format!("{path}[]"), keys),
+        Named(_, entry) | Map(_, entry) => add_keys(*entry, &below(path, "*"), keys),
+        List(item) | Filled(item) => add_keys(*item, &format!("{path}[]"), keys),
         Either(shapes) => shapes.iter().for_each(|shape| add_keys(*shape, path, keys)),
         _ => {}
     }
@@ -135,14 +169,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_table_that_has_required_keys_is_in_its_schema() {
-        for of in [SchemaOf::Site, SchemaOf::Project, SchemaOf::Kind, SchemaOf::Lock] {
-            let schema = schema(of);
-            for (place, keys) in required(of) {
-                assert_eq!(
-                    schema.pointer(place).map(|table| &table["required"]),
-                    Some(&json!(keys))
-                );
+    fn every_rule_of_keys_is_about_keys_that_there_are() {
+        let mut known = keys();
+        add_keys(LOCK, "lock", &mut known);
+        for rules in [rules::NEEDED, rules::ONE_NEEDED, rules::EXCLUSIVE, rules::BESIDE_TEXT] {
+            for rules::Together(table, keys) in rules {
+                for key in *keys {
+                    let path = below(table, key);
+                    let is_it =
+                        |known: &String| *known == path || known.ends_with(&format!(".{path}"));
+                    assert!(known.iter().any(is_it), "{path}");
+                }
             }
         }
     }
@@ -157,7 +194,9 @@ mod tests {
                         sentences(*shape, all);
                     }
                 }
-                Named(shape) | Map(shape) | List(shape) => sentences(*shape, all),
+                Named(_, shape) | Map(_, shape) | List(shape) | Filled(shape) => {
+                    sentences(*shape, all);
+                }
                 Either(shapes) => shapes.iter().for_each(|shape| sentences(*shape, all)),
                 _ => {}
             }

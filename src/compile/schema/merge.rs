@@ -10,7 +10,7 @@ use crate::compile::{
 pub fn merge(shape: Shape, weak: &mut Table, strong: &Table, mistakes: &mut Vec<Mistake>) {
     for (key, member) in strong {
         let Some(child) = shape.child(key) else { continue };
-        if matches!((shape, &member.node.value), (Named(_), Value::Boolean(false))) {
+        if matches!((shape, &member.node.value), (Named(..), Value::Boolean(false))) {
             if weak.remove(key).is_none() {
                 mistakes.push(nothing_to_remove(key, member.node.at));
             }

@@ -24,19 +24,23 @@ pub enum Shape {
     Text,
     /// One of these words.
     Word(&'static [&'static str]),
-    /// Text of a form that a JSON Schema can say; whoever reads it is stricter.
+    /// Text of this form, a regular expression of all of it, or a template that makes it; whoever reads it is stricter.
     Pattern(&'static str),
     Integer,
     /// A whole number, from the first to the second.
     Number(i64, i64),
     Boolean,
     List(&'static Shape),
+    /// The same, with at least one item.
+    Filled(&'static Shape),
+    /// A program by its absolute path, and its arguments.
+    Command,
     /// A table with these keys and no others.
     Record(&'static [&'static [Field]]),
-    /// A table of entries by a name that the author chooses; a stronger layer removes one with `false`.
-    Named(&'static Shape),
+    /// A table of entries by a name of this form that the author chooses; a stronger layer removes one with `false`.
+    Named(&'static str, &'static Shape),
     /// The same, but `false` is a value.
-    Map(&'static Shape),
+    Map(&'static str, &'static Shape),
     /// One of these, told apart by their types.
     Either(&'static [Shape]),
 }
@@ -45,7 +49,10 @@ pub enum Shape {
 #[derive(Debug)]
 pub struct Field(pub &'static str, pub Shape, pub &'static str);
 
-use Shape::{Boolean, Either, Integer, List, Map, Named, Number, Pattern, Record, Text, Word};
+use Shape::{
+    Boolean, Command, Either, Filled, Integer, List, Map, Named, Number, Pattern, Record, Text,
+    Word,
+};
 
 impl Shape {
     /// What is wanted, for people.
@@ -55,8 +62,11 @@ impl Shape {
             Word(words) => one_of(words),
             Integer | Number(..) => "a whole number".to_owned(),
             Boolean => "true or false".to_owned(),
-            List(item) => format!("a list of {}", item.noun().replace("text in quotes", "texts")),
-            Record(_) | Named(_) | Map(_) => match self.fields().as_slice() {
+            List(item) | Filled(item) => {
+                format!("a list of {}", item.noun().replace("text in quotes", "texts"))
+            }
+            Command => "a list of texts".to_owned(),
+            Record(_) | Named(..) | Map(..) => match self.fields().as_slice() {
                 [Field("secret", ..)] => "{ secret = \"…\" }".to_owned(),
                 _ => "a table".to_owned(),
             },
@@ -73,8 +83,8 @@ impl Shape {
             (Text | Word(_) | Pattern(_), Value::Text(_))
                 | (Integer | Number(..), Value::Integer(_))
                 | (Boolean, Value::Boolean(_))
-                | (List(_), Value::List(_))
-                | (Record(_) | Named(_) | Map(_), Value::Table(_))
+                | (List(_) | Filled(_) | Command, Value::List(_))
+                | (Record(_) | Named(..) | Map(..), Value::Table(_))
         )
     }
 
@@ -98,9 +108,11 @@ impl Shape {
     /// The shape of the items of a list that may stand here; a value alone counts as a list of it.
     pub fn item(self) -> Shape {
         match self {
-            List(item) => *item,
+            List(item) | Filled(item) => *item,
+            Command => Text,
             Either(shapes) => {
-                shapes.iter().find_map(|s| matches!(s, List(_)).then(|| s.item())).unwrap_or(self)
+                let is_list = |s: &&Shape| matches!(s, List(_) | Filled(_));
+                shapes.iter().find(is_list).map_or(self, |list| list.item())
             }
             shape => shape,
         }
@@ -110,7 +122,7 @@ impl Shape {
     pub fn of_table(self) -> Shape {
         match self {
             Either(shapes) => {
-                let is_table = |s: &&Shape| matches!(s, Record(_) | Named(_) | Map(_));
+                let is_table = |s: &&Shape| matches!(s, Record(_) | Named(..) | Map(..));
                 shapes.iter().find(is_table).copied().unwrap_or(self)
             }
             shape => shape,
@@ -120,7 +132,7 @@ impl Shape {
     /// What may stand below this key.
     pub fn child(self, key: &str) -> Option<Shape> {
         match self {
-            Named(shape) | Map(shape) => Some(*shape),
+            Named(_, shape) | Map(_, shape) => Some(*shape),
             Record(groups) => {
                 let mut fields = groups.iter().copied().flatten();
                 fields.find(|field| field.0 == key).map(|field| field.1)
@@ -165,9 +177,9 @@ fn check_value(shape: Shape, node: &mut Node, mistakes: &mut Vec<Mistake>) -> Op
             mistakes.push(out_of_range(node.at, &number.to_string(), (low, high)));
         }
         (Value::Table(table), shape) => check_table(shape, table, mistakes),
-        (Value::List(items), List(item)) => {
+        (Value::List(items), shape) => {
             for node in items {
-                check(*item, node, mistakes);
+                check(shape.item(), node, mistakes);
             }
         }
         _ => {}
@@ -234,7 +246,7 @@ pub fn check_table(shape: Shape, table: &mut Table, mistakes: &mut Vec<Mistake>)
             return false;
         };
         let removes =
-            matches!(shape, Named(_)) && matches!(member.node.value, Value::Boolean(false));
+            matches!(shape, Named(..)) && matches!(member.node.value, Value::Boolean(false));
         if !removes {
             check(child, &mut member.node, mistakes);
         }

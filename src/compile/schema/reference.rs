@@ -2,25 +2,24 @@
 
 use super::{
     ENV, Field, KIND, LOCK, PROJECT, SITE, STACK,
-    Shape::{self, Either, List, Map, Named, Number, Record, Word},
+    Shape::{self, Either, Filled, List, Map, Named, Number, Record, Word},
+    language::rules,
 };
+use std::collections::BTreeMap;
 
-/// Every table of the language with its keys, as Markdown.
-pub fn reference() -> String {
-    let mut page = Page(include_str!("reference.md").to_owned());
-    page.section("The site: `stacks/site.toml`", "", &own(SITE));
-    page.section("The project: `[project]` of `stacks/<project>.toml`", "", &own(PROJECT));
-    page.section("An env: `[envs.NAME]` of `stacks/<project>.toml`", "", &own(ENV));
-    page.section("The kind: `templates/<kind>/kind.toml`", "", &own(KIND));
-    page.section("Every layer", "", &STACK.iter().collect::<Vec<_>>());
-    if let Map(Map(of_a_guest)) = LOCK {
-        page.section(
-            "The lockfile: `[PROJECT.ENV]` of `stacks/lock.toml`",
-            "",
-            &of_a_guest.fields(),
-        );
+/// Every table of the language with its keys, as Markdown. Examples are by the path of their table, such as `cron.NAME`.
+pub fn reference(examples: &BTreeMap<String, String>) -> String {
+    let mut page = Page { text: include_str!("reference.md").to_owned(), examples };
+    page.layer("The project: `[project]` of `stacks/<project>.toml`", "project", &own(PROJECT));
+    page.layer("An env: `[envs.NAME]` of `stacks/<project>.toml`", "envs.*", &own(ENV));
+    page.layer("Every layer", "", &STACK.iter().collect::<Vec<_>>());
+    page.layer("The kind: `templates/<kind>/kind.toml`", "kind", &own(KIND));
+    page.layer("The site: `stacks/site.toml`", "site", &own(SITE));
+    if let Map(_, Map(_, of_a_guest)) = LOCK {
+        let title = "The lockfile: `[PROJECT.ENV]` of `stacks/lock.toml`";
+        page.layer(title, "lock.*.*", &of_a_guest.fields());
     }
-    page.0
+    page.text
 }
 
 /// What one layer has alone; the rest is what every layer has.
@@ -29,20 +28,55 @@ fn own(layer: Shape) -> Vec<&'static Field> {
     layer.fields().into_iter().filter(|field| !of_all(field)).collect()
 }
 
-struct Page(String);
+struct Page<'a> {
+    text: String,
+    examples: &'a BTreeMap<String, String>,
+}
 
-impl Page {
-    fn section(&mut self, title: &str, path: &str, fields: &[&'static Field]) {
-        let level = if path.is_empty() { "##" } else { "###" };
-        let row = |Field(key, shape, sentence): &&Field| {
-            format!("| `{key}` | {} | {sentence} |\n", holds(*shape))
-        };
-        let rows: String = fields.iter().map(row).collect();
-        let head = format!("\n{level} {title}\n\n| Key | Holds | |\n|---|---|---|\n");
-        self.0.extend([head, rows]);
+impl Page<'_> {
+    /// What a layer has, and the tables below it. The path is the language's own, as rules have it.
+    fn layer(&mut self, title: &str, path: &str, fields: &[&'static Field]) {
+        self.add(&format!("\n## {title}\n"));
+        self.table(path, fields);
+    }
+
+    fn add(&mut self, text: &str) {
+        self.text += text;
+    }
+
+    fn table(&mut self, path: &str, fields: &[&'static Field]) {
+        if let Some(example) = self.examples.get(&named(path)) {
+            self.add(&format!("\n```toml\n{example}\n```\n"));
+        }
+        let needed: Vec<_> = rules::of(rules::NEEDED, path).concat();
+        self.text += "\n| Key | Holds | |\n|---|---|---|\n";
+        for Field(key, shape, sentence) in fields {
+            let mark = if needed.contains(key) { " (needed)" } else { "" };
+            self.add(&format!("| `{key}`{mark} | {} | {sentence} |\n", holds(*shape)));
+        }
+        self.rules(path);
         for Field(key, shape, _) in fields {
             let path = if path.is_empty() { (*key).to_owned() } else { format!("{path}.{key}") };
             self.below(&path, *shape);
+        }
+    }
+
+    /// What the keys of a table say together.
+    fn rules(&mut self, path: &str) {
+        let list = |keys: &[&str]| {
+            keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+        };
+        let one = rules::of(rules::ONE_NEEDED, path);
+        let others =
+            rules::of(rules::EXCLUSIVE, path).into_iter().filter(|keys| !one.contains(keys));
+        let one_of = one.iter().map(|keys| format!("One of {}.", list(keys)));
+        let only = others.map(|keys| format!("Only one of {}.", list(keys)));
+        let beside = rules::of(rules::BESIDE_TEXT, path).into_iter();
+        let beside =
+            beside.map(|keys| format!("A text stands alone, or beside {}.", list(&keys[2..])));
+        let all: Vec<_> = one_of.chain(only).chain(beside).collect();
+        if !all.is_empty() {
+            self.add(&format!("\n{}\n", all.join(" ")));
         }
     }
 
@@ -50,13 +84,21 @@ impl Page {
     fn below(&mut self, path: &str, shape: Shape) {
         match shape {
             Record(_) if is_secret(shape) => {}
-            Record(_) => self.section(&format!("`{path}`"), path, &shape.fields()),
-            Named(entry) | Map(entry) => self.below(&format!("{path}.NAME"), *entry),
-            List(item) => self.below(path, *item),
+            Record(_) => {
+                self.add(&format!("\n### `{}`\n", named(path)));
+                self.table(path, &shape.fields());
+            }
+            Named(_, entry) | Map(_, entry) => self.below(&format!("{path}.*"), *entry),
+            List(item) | Filled(item) => self.below(&format!("{path}[]"), *item),
             Either(shapes) => shapes.iter().for_each(|shape| self.below(path, *shape)),
             _ => {}
         }
     }
+}
+
+/// A table as its author writes it.
+fn named(path: &str) -> String {
+    path.strip_prefix("site.").unwrap_or(path).replace('*', "NAME").replace("[]", "")
 }
 
 fn is_secret(shape: Shape) -> bool {
@@ -73,8 +115,8 @@ fn holds(shape: Shape) -> String {
         Number(low, high) => format!("{low} to {high}"),
         Record(_) if is_secret(shape) => "`{ secret = \"…\" }`".to_owned(),
         Record(_) => "a table".to_owned(),
-        Named(entry) | Map(entry) => format!("by name: {}", holds(*entry)),
-        List(item) => format!("a list: {}", holds(*item)),
+        Named(_, entry) | Map(_, entry) => format!("by name: {}", holds(*entry)),
+        List(item) | Filled(item) => format!("a list: {}", holds(*item)),
         Either(shapes) => {
             let all: Vec<_> = shapes.iter().map(|shape| holds(*shape)).collect();
             all.join("; or ")

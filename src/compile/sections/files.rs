@@ -75,6 +75,7 @@ fn file(view: &View<'_>, scope: &Scope, path: Option<&GuestPath>) -> Option<Item
         view.lowering.report_as_written(mistake);
         return None;
     }
+    check_effect(view);
     if let Some(secret) = view.parsed::<SecretName>("secret") {
         let access = overlay::access(view, Mode::PRIVATE)?;
         let parts = vec![Part::Secret(secret.value)];
@@ -96,6 +97,26 @@ fn file(view: &View<'_>, scope: &Scope, path: Option<&GuestPath>) -> Option<Item
     let access = overlay::access(view, Mode::FILE)?;
     let class = class(view, path?)?;
     Some(Item::File { class, access, bytes: text.into_bytes() })
+}
+
+/// Reports keys beside a content that does not read them.
+fn check_effect(view: &View<'_>) {
+    let no_effect = |key: &str, why: &str, help: &str| {
+        let Some(member) = view.table.get(key) else { return };
+        let title = format!("`{key}` has no effect: {why}");
+        view.report(Mistake::new(Code::NoEffect, member.key, title).help(help));
+    };
+    if view.node("secret").is_some() {
+        no_effect("secrets", "the content is one secret", "leave one of the two out");
+        let why = "a file with secrets is always a link to where they are";
+        no_effect("class", why, "leave it out");
+    } else if let Some(at) = source(view) {
+        // Whether a branch of it is taken may depend on the env; without the word, no branch reads one.
+        if !view.lowering.files.slice(at).contains("secrets") {
+            let why = "no `{{ secrets.NAME }}` is in the content";
+            no_effect("secrets", why, "name each secret where its value goes, or leave it out");
+        }
+    }
 }
 
 /// The class by path, or the author's; a copy may be asked for anywhere, a link not where boot or login reads.

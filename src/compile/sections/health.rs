@@ -55,7 +55,15 @@ fn probe(view: &View<'_>) -> Option<Probe> {
             let argv = command::argv(view, "command", "a probe's command")?;
             Some(Probe::Command { argv, timeout_seconds })
         }
-        _ => Some(Probe::Unit { unit: view.need::<UnitName>("unit")?.value }),
+        _ => {
+            if let Some(timeout) = view.table.get("timeout_seconds") {
+                let title = "`timeout_seconds` has no effect on a probe of a unit, which systemd answers at once";
+                let help =
+                    "leave it out; how long the unit's start may take is `health.start_seconds`";
+                view.report(Mistake::new(Code::NoEffect, timeout.key, title).help(help));
+            }
+            Some(Probe::Unit { unit: view.need::<UnitName>("unit")?.value })
+        }
     }
 }
 

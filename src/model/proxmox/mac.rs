@@ -16,6 +16,11 @@ pub struct ParseMacError {
     pub rule: &'static str,
 }
 
+impl MacAddr {
+    /// The rule as a regular expression of the whole text; it lets all zeros through.
+    pub const FORM: &str = "[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}";
+}
+
 impl FromStr for MacAddr {
     type Err = ParseMacError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {

@@ -1,53 +1,65 @@
 //! Units of systemd, and cron.
 
-use super::parts::{MODE, NUMBER_OR_TEXT, TEXT_OR_TEXTS, TEXTS};
+use super::{
+    forms,
+    parts::{TEXT_OR_TEXTS, TEXTS},
+};
 use crate::compile::schema::{
     Field,
-    Shape::{self, Boolean, Either, Integer, List, Map, Number, Pattern, Text, Word},
+    Shape::{self, Boolean, Command, Either, Integer, List, Map, Number, Text, Word},
 };
 
 /// What services, sockets and timers have in common.
 pub(super) const UNIT: &[Field] = &[
-    Field("template", Text, "The unit's text: a file of the kind's folder, or of `templates/`."),
+    Field(
+        "template",
+        forms::RELATIVE,
+        "The unit's text: a file of the kind's folder, or of `templates/`.",
+    ),
     Field("text", Text, "The unit's text itself, a template too; or the keys below instead."),
     Field("description", Text, "What `systemctl status` shows."),
-    Field("after", TEXTS, "Units that it starts after."),
-    Field("before", TEXTS, "Units that it starts before."),
-    Field("requires", TEXTS, "Units that it cannot be without."),
-    Field("wants", TEXTS, "Units that it starts too."),
+    Field("after", forms::UNITS, "Units that it starts after."),
+    Field("before", forms::UNITS, "Units that it starts before."),
+    Field("requires", forms::UNITS, "Units that it cannot be without."),
+    Field("wants", forms::UNITS, "Units that it starts too."),
     Field("options", OPTIONS, "Any other directive, by section: `[services.x.options.Service]`."),
     Field(
         "wanted_by",
-        TEXTS,
+        forms::UNITS,
         "What starts it at boot; its sort's target, or a socket or timer that starts it anyway.",
     ),
-    Field("reads", TEXTS, "Files whose change restarts it, besides those that its text names."),
+    Field(
+        "reads",
+        forms::PATHS,
+        "Files whose change restarts it, besides those that its text names.",
+    ),
 ];
 
 /// Directives by section; a list is the directive several times.
-const OPTIONS: Shape = Map(&Map(&Either(&[Text, Integer, Boolean, TEXTS])));
-/// A program and its arguments.
-const ARGV: Shape = TEXTS;
+const OPTIONS: Shape =
+    Map(forms::ANY, &Map(forms::DIRECTIVE_NAME, &Either(&[Text, Integer, Boolean, TEXTS])));
+/// Variables of a unit or a job.
+const ENVIRONMENT: Shape = Map(forms::VARIABLE, &Either(&[Text, Integer]));
 
 pub(super) const SERVICE: &[Field] = &[
-    Field("exec", ARGV, "The program, by its absolute path, and its arguments."),
-    Field("exec_before", List(&ARGV), "Programs that run before it."),
+    Field("exec", Command, "The program, by its absolute path, and its arguments."),
+    Field("exec_before", List(&Command), "Programs that run before it."),
     Field(
         "exec_reload",
-        ARGV,
+        Command,
         "What makes it read its configuration again; `$MAINPID` is its process.",
     ),
-    Field("exec_stop", ARGV, "What stops it, when a signal does not; `$MAINPID` as well."),
+    Field("exec_stop", Command, "What stops it, when a signal does not; `$MAINPID` as well."),
     Field(
         "type",
         Word(&["simple", "exec", "forking", "oneshot", "notify", "idle"]),
-        "systemd.service(5).",
+        "systemd.service(5); simple.",
     ),
-    Field("user", Text, "Who runs it; root when it is not said."),
-    Field("group", Text, "Its group; the user's own when it is not said."),
-    Field("working_directory", Pattern(r"^(/|.*\{\{)"), "Where it runs."),
-    Field("environment", Map(&Either(&[Text, Integer])), "Variables that everybody may read."),
-    Field("environment_files", TEXTS, "Files of variables."),
+    Field("user", forms::OWNER, "Who runs it; root when it is not said."),
+    Field("group", forms::OWNER, "Its group; the user's own when it is not said."),
+    Field("working_directory", forms::UNIT_PATH, "Where it runs; `/` when it is not said."),
+    Field("environment", ENVIRONMENT, "Variables that everybody may read."),
+    Field("environment_files", List(&forms::UNIT_FILE), "Files of variables."),
     Field(
         "restart",
         Word(&[
@@ -59,12 +71,16 @@ pub(super) const SERVICE: &[Field] = &[
             "on-abort",
             "on-watchdog",
         ]),
-        "When it is started again.",
+        "When it is started again; no.",
     ),
-    Field("restart_seconds", Number(0, 86_400), "How long it waits before that."),
-    Field("start_seconds", Number(1, 86_400), "How long its start may take."),
-    Field("stop_seconds", Number(1, 86_400), "How long its stop may take."),
-    Field("memory_max_mib", Number(1, 16_777_216), "How much memory it may take."),
+    Field(
+        "restart_seconds",
+        Number(0, 86_400),
+        "How long it waits before that; systemd's own 0.1.",
+    ),
+    Field("start_seconds", Number(1, 86_400), "How long its start may take; systemd's own 90."),
+    Field("stop_seconds", Number(1, 86_400), "How long its stop may take; systemd's own 90."),
+    Field("memory_max_mib", Number(1, 16_777_216), "How much memory it may take; no limit."),
     Field(
         "sandbox",
         Word(&["none", "strict"]),
@@ -72,7 +88,7 @@ pub(super) const SERVICE: &[Field] = &[
     ),
     Field(
         "writes",
-        TEXTS,
+        List(&forms::UNIT_PATH),
         "Folders below `/etc`, `/usr` or `/home` that a strict sandbox lets it write.",
     ),
 ];
@@ -83,15 +99,16 @@ pub(super) const SOCKET: &[Field] = &[
     Field("accept", Boolean, "Whether each connection gets a service of its own; false."),
     Field(
         "service",
-        Text,
+        forms::UNIT,
         "The service that it starts; the one of its own name when it is not said.",
     ),
-    Field("user", Text, "The owner of a socket that is a path; root when it is not said."),
-    Field("group", Text, "Its group."),
-    Field("mode", MODE, "Its mode."),
+    Field("user", forms::OWNER, "The owner of a socket that is a path; root when it is not said."),
+    Field("group", forms::OWNER, "Its group; root when it is not said."),
+    Field("mode", forms::MODE, "Its mode; 0666 when it is not said."),
 ];
 
-const LISTEN: Shape = Either(&[Number(1, 65_535), Text, List(&NUMBER_OR_TEXT)]);
+const LISTEN: Shape = Either(&[Number(1, 65_535), forms::LISTEN_TEXT, List(&LISTENED)]);
+const LISTENED: Shape = Either(&[Number(1, 65_535), forms::LISTEN_TEXT]);
 
 pub(super) const TIMER: &[Field] = &[
     Field("on_calendar", TEXT_OR_TEXTS, "When: systemd.time(7), CALENDAR EVENTS."),
@@ -106,21 +123,29 @@ pub(super) const TIMER: &[Field] = &[
         Boolean,
         "Whether what was missed while the guest was down is made up for; false.",
     ),
-    Field("random_delay_seconds", Number(0, 86_400), "At most how much later, by chance."),
+    Field("random_delay_seconds", Number(0, 86_400), "At most how much later, by chance; 0."),
     Field("accuracy_seconds", Number(1, 86_400), "How exact; 60."),
-    Field("unit", Text, "What it starts; the service of its own name when it is not said."),
+    Field("unit", forms::UNIT, "What it starts; the service of its own name when it is not said."),
 ];
 
 pub(super) const DROP_IN: &[Field] = &[
-    Field("unit", Text, "The unit that it changes, such as nginx.service."),
-    Field("template", Text, "Its text: a file of the kind's folder, or of `templates/`."),
+    Field("unit", forms::UNIT, "The unit that it changes, such as nginx.service."),
+    Field(
+        "template",
+        forms::RELATIVE,
+        "Its text: a file of the kind's folder, or of `templates/`.",
+    ),
     Field("text", Text, "Its text itself, a template too; or `options` instead."),
     Field("options", OPTIONS, "Directives, by section."),
 ];
 
 pub(super) const CRON: &[Field] = &[
-    Field("schedule", Text, "Five fields, such as \"15 3 * * *\", or @daily; crontab(5)."),
-    Field("user", Text, "Who runs it."),
-    Field("run", Text, "One line of shell."),
-    Field("environment", Map(&Either(&[Text, Integer])), "Variables that everybody may read."),
+    Field(
+        "schedule",
+        forms::SCHEDULE,
+        "Five fields, such as \"15 3 * * *\", or @daily; crontab(5).",
+    ),
+    Field("user", forms::OWNER, "Who runs it."),
+    Field("run", forms::CRON_LINE, "One line of shell."),
+    Field("environment", ENVIRONMENT, "Variables that everybody may read."),
 ];

@@ -132,6 +132,29 @@ impl Lines<'_, '_> {
         self.parsed::<Owner>("user", "SocketUser");
         self.parsed::<Owner>("group", "SocketGroup");
         self.parsed::<Mode>("mode", "SocketMode");
+        self.check_rights();
+    }
+
+    /// Only a socket in the file system has an owner and a mode: systemd.socket(5).
+    fn check_rights(&self) {
+        let listened = ["listen", "listen_datagram"].into_iter();
+        let nodes: Vec<_> = listened.flat_map(|key| nodes_or_one(self.view, key)).collect();
+        let is_port = |node: &&Node| match &node.value {
+            Value::Integer(_) => true,
+            Value::Text(text) => {
+                text.parse::<SocketAddress>().is_ok_and(|address| address.port().is_some())
+            }
+            _ => false,
+        };
+        if nodes.is_empty() || !nodes.iter().all(is_port) {
+            return;
+        }
+        for key in ["user", "group", "mode"] {
+            let Some(member) = self.view.table.get(key) else { continue };
+            let title = format!("`{key}` has no effect on a socket that is no path");
+            let help = "leave it out, or listen on a path";
+            self.view.report(Mistake::new(Code::NoEffect, member.key, title).help(help));
+        }
     }
 
     fn listen(&mut self, directive: &str, node: &Node) {
@@ -154,6 +177,13 @@ impl Lines<'_, '_> {
         self.number("random_delay_seconds", "RandomizedDelaySec", "");
         self.number("accuracy_seconds", "AccuracySec", "");
         self.parsed::<UnitName>("unit", "Unit");
+        let by_calendar = self.view.table.contains_key("on_calendar")
+            || self.view.table("options").node("Timer").is_some();
+        if let Some(persistent) = self.view.table.get("persistent").filter(|_| !by_calendar) {
+            let title = "`persistent` has no effect without `on_calendar`: only what has a date can be missed";
+            let help = "leave it out, or add `on_calendar`";
+            self.view.report(Mistake::new(Code::NoEffect, persistent.key, title).help(help));
+        }
     }
 
     /// A file that may be missing has a `-` before its path.

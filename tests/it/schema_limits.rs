@@ -1,0 +1,290 @@
+//! What no JSON Schema of one file can refuse, and why. Only these mistakes may be unknown to an editor.
+
+/// Kinds of mistakes that none can find, by why.
+pub const CODES: &[(&str, &[&str])] = &[
+    (
+        "two values of one guest",
+        &[
+            "below-a-file",
+            "below-anothers-folder",
+            "branch-without-repo",
+            "case-twins",
+            "declared-twice",
+            "gateway-elsewhere",
+            "keys-exclude",
+            "keys-nobody-reads",
+            "needs-nesting",
+            "no-env-file",
+            "not-executable",
+            "one-disk-source",
+            "operators-shut-out",
+            "other-kinds-key",
+            "package-not-declared",
+            "path-twice",
+            "ports-need-protocol",
+            "probe-shut",
+            "rule-twice",
+            "same-database",
+            "same-port",
+            "secret-in-template",
+            "two-passwords",
+            "unknown-account",
+            "unknown-unit",
+            "unmade-file",
+        ],
+    ),
+    ("two guests", &["same-identity"]),
+    (
+        "other files of the workspace",
+        &[
+            "bad-certificate",
+            "bad-public-key",
+            "kind-circle",
+            "missing-file",
+            "not-pinned",
+            "nothing-to-remove",
+            "stale-pin",
+            "unknown-kind",
+            "unknown-template",
+            "unknown-variable",
+        ],
+    ),
+    (
+        "the text of a template, or what it makes",
+        &[
+            "no-template-here",
+            "not-known-yet",
+            "template-bounds",
+            "template-fails",
+            "template-syntax",
+            "undefined-name",
+        ],
+    ),
+    (
+        "the text of a unit or of a table of cron, which has a grammar of its own",
+        &[
+            "before-recovery",
+            "ignored-line",
+            "no-section",
+            "refused-unit",
+            "unknown-directive",
+            "unknown-section",
+        ],
+    ),
+    (
+        "the tables of what Debian and stackc own",
+        &["foreign-path", "link-at-boot", "shared-folder", "system-account"],
+    ),
+    (
+        "what becomes of the value on the guest, with others beside it",
+        &["ambiguous-value", "secret-for-all", "writable-by-all"],
+    ),
+];
+
+/// A mistake of a case, by how its message begins.
+pub type Place = (&'static str, &'static str);
+
+/// Mistakes of kinds that a schema finds elsewhere, by why it cannot find these.
+pub const PLACES: &[(&str, &[Place])] = &[
+    ("how deep a document is", &[("e4_too_deep", "this nests too deep")]),
+    (
+        "an expression for what sudoers escapes would be a second writer of sudoers",
+        &[
+            ("accounts", "`/usr/bin/cat /var/log/*` has characters that"),
+            ("accounts", "`/usr/bin/env A=\"b\"` has characters that sudo"),
+        ],
+    ),
+    (
+        "another layer may say it",
+        &[
+            ("app_from_nowhere", "`repo` is missing: the kind builds an app"),
+            ("apt", "`suites` is missing"),
+            ("apt", "`uris` is missing"),
+            ("apt", "a pin of no package does nothing"),
+            ("apt", "`pin` is missing"),
+            ("apt", "`priority` is missing"),
+            ("databases", "`owner` is missing"),
+            ("e3_addresses_of_repositories", "`branch` is missing"),
+            ("e3_words_that_shells_read", "`branch` is missing"),
+            ("homes", "`repo` is missing: the kind builds an app"),
+            ("hooks", "`when` is missing"),
+            ("hooks", "`run` is missing"),
+            ("log_rotation", "`paths` is missing"),
+            ("log_rotation", "`user` is missing"),
+            ("no_pin", "`release.user` is missing"),
+            ("paths", "the entry has no content"),
+            ("ports", "`repo` is missing: the kind builds an app"),
+            ("templates", "`repo` is missing: the kind builds an app"),
+            ("units_of_text", "the unit says nothing"),
+            ("values_that_templates_read", "`repo` is missing: the kind builds an app"),
+        ],
+    ),
+    (
+        "two values of one source",
+        &[
+            ("apt", "its suites need components"),
+            ("apt", "an exact path has no components"),
+            ("apt", "a source has suites or exact paths, not both"),
+        ],
+    ),
+    (
+        "the text of a source, which has a grammar of its own",
+        &[
+            ("apt", "a source of packages has no field `Signed`"),
+            ("details", "`deb https://packages.example.org bookworm"),
+        ],
+    ),
+    ("one number within a range", &[("apt", "apt refuses the priority 0")]),
+    (
+        "without look-behind, an expression that ends parts of a name in anything but `.lock` is too long to read",
+        &[("branches", "`refs/heads/main.lock` is not a branch name")],
+    ),
+    ("two values of one field", &[("cron", "`0 0 * * fri-mon` is no schedule of cron")]),
+    (
+        "what a name is reserved for depends on `engine`",
+        &[
+            ("databases", "`template1` is a database of the server itself"),
+            ("databases", "`pg_monitor` is a role of the server itself"),
+        ],
+    ),
+    (
+        "what a key is for depends on `engine`",
+        &[
+            ("databases", "`memory_mib` is for Redis, and means nothing"),
+            ("databases", "`owner` is for PostgreSQL and MariaDB, and"),
+        ],
+    ),
+    (
+        "the entry's name is the database's only where `name` does not say it",
+        &[("databases", "`Not plain` is not a database name")],
+    ),
+    (
+        "two values of one rule",
+        &[
+            ("details", "a rule from nowhere does nothing"),
+            ("rules_that_clash", "a rule from IPv4 to IPv6, or the other way"),
+        ],
+    ),
+    (
+        "a regular expression counts characters of a component, not bytes of a path",
+        &[("e1_paths_that_are_long", "`/dddddddddddddddddddddddddddddddddddddd")],
+    ),
+    (
+        "arithmetic with the prefix length, or two items of a list",
+        &[
+            ("guest_addresses", "`10.0.10.0/24` is the network itself, and no"),
+            ("guest_addresses", "`10.0.10.255/24` is the broadcast address"),
+            ("guest_addresses", "`127.0.0.5/8` is an address that no guest can"),
+            ("guest_addresses", "`2001:db8::/64` is the network itself, and no"),
+            ("guest_addresses", "`fe80::1/64` is an address that no guest can"),
+            ("guest_addresses", "10.0.10.2 is in this list twice"),
+            ("guest_addresses", "`192.168.1.0/24` is the network itself, and"),
+            ("guest_addresses", "`::1/128` is an address that no guest can have"),
+            ("many_at_once", "`10.0.10.255/24` is the broadcast address"),
+        ],
+    ),
+    (
+        "two values of one guest",
+        &[
+            ("guest_addresses", "an MTU of 1279 is too small for"),
+            ("guest_addresses", "an MTU of 1000 is too small for"),
+            ("guest_kinds", "`129` is not a number from 0 to 128"),
+            ("guest_kinds", "`262145` is not a number from 1 to 262144"),
+            ("guest_kinds", "the least memory, 4096 MiB, is more than all,"),
+            ("system", "a container cannot set `vm.swappiness`: its"),
+        ],
+    ),
+    (
+        "a line that begins so may be any of the text",
+        &[("guest_mounts", "a line of the description begins as stackc's")],
+    ),
+    (
+        "two values of one guest, and the tables of what Debian and stackc own",
+        &[
+            ("guest_mounts", "nothing can be mounted at `/etc`: the guest's"),
+            ("guest_mounts", "nothing can be mounted at `/etc/app`: the"),
+            ("guest_mounts", "nothing can be mounted at `/var/lib`: apt's"),
+            ("guest_mounts", "nothing can be mounted at"),
+            ("guest_mounts", "`mp0` at `/srv/files/cache` would be hidden"),
+            ("guest_mounts", "`mp2` and `mp1` are both mounted at"),
+            ("guest_mounts", "`mp3` is mounted at `/opt/tool/conf`, and"),
+            ("guest_mounts", "`mp4` is mounted at `/opt/tool/conf/more`,"),
+            ("homes", "`/srv/app` is a user's home and an entry of"),
+            ("homes", "the bundle's `/usr/local/bin/deploy_app.sh`"),
+            ("homes", "the home `/srv/app/backend/home` lies below"),
+            ("homes", "the home `/srv/data/home` lies below"),
+            ("homes", "`/var/lib` cannot be a user's home"),
+            ("homes", "`/var/lib/stackc/home` cannot be a user's home"),
+            ("homes", "two users have the home `/home/twin`"),
+            ("homes", "the homes `/home/twin/within` and"),
+        ],
+    ),
+    (
+        "what a line feed is to it is its reader's matter",
+        &[("guest_mounts", "a description has no control characters but")],
+    ),
+    (
+        "engines of regular expressions do not agree on characters beyond U+FFFF",
+        &[("hostile_texts", "a text cannot have the character U+F5CA2")],
+    ),
+    (
+        "two values of one entry",
+        &[
+            ("keys_without_effect", "`secrets` has no effect: no `{{ secrets.NAME"),
+            ("keys_without_effect", "`persistent` has no effect without"),
+            ("keys_without_effect", "`user` has no effect on a socket that is no"),
+            ("keys_without_effect", "`mode` has no effect on a socket that is no"),
+            ("units_by_keys", "`writes` opens a strict sandbox, and there is"),
+            ("units_by_keys", "cron sets `LOGNAME` itself, to the job's user"),
+        ],
+    ),
+    (
+        "a list of all zones in each schema would be longer than the rest of it",
+        &[("system", "`Europe/Berlim` is no time zone")],
+    ),
+    (
+        "the text of a table of cron, which has a grammar of its own",
+        &[("unit_needs", "cron can read no job in `15 25 * * * root")],
+    ),
+    (
+        "what a line of a unit or of cron can hold is the writer's matter, word by word",
+        &[
+            ("units_by_keys", "a unit's line cannot have a line feed or"),
+            ("units_by_keys", "systemd runs no program whose path has"),
+            ("units_by_keys", "a unit's line cannot end in a backslash: it"),
+            ("units_by_keys", "cron has no form for a value with quotes of"),
+            ("units_by_keys", "cron takes away blanks at the end of a value,"),
+        ],
+    ),
+    (
+        "the text of a unit, which has a grammar of its own",
+        &[
+            ("units_by_keys", "`[Install]` has no effect: stackc links units"),
+            ("units_in_templates", "`every day` is no calendar event of systemd,"),
+            ("units_in_templates", "`bin/serve` in `ExecStart` is no absolute path"),
+            ("units_of_text", "`onshot` is no word of systemd's for `Type`,"),
+            ("units_of_text", "`perhaps` is no boolean of systemd, which"),
+            ("units_of_text", "`5 fortnights` is no span of time of systemd,"),
+            ("units_of_text", "`99` is no mode of systemd, which would"),
+            ("units_of_text", "`bin/run` in `ExecStart` is no absolute path"),
+            ("units_of_text", "a quote in `ExecStop` is never closed"),
+            ("units_of_text", "`[Install]` has no effect: stackc links units"),
+            ("units_of_text", "`*/5` is no calendar event of systemd, which"),
+            ("units_of_text", "`Frday 10:00` is no calendar event of"),
+        ],
+    ),
+    (
+        "the kind's own file has the variable's type",
+        &[
+            ("values_that_templates_read", "the kind's variable `npm_ci` is text, not a"),
+            ("values_that_templates_read", "the kind's variable `logs` is text, not a"),
+        ],
+    ),
+    (
+        "a template makes it",
+        &[
+            ("values_that_templates_read", "`Mars/../Phobos/x` is not a usable path"),
+            ("values_that_templates_read", "`dev day` is no schedule of cron"),
+        ],
+    ),
+];
