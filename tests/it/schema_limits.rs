@@ -11,6 +11,8 @@ pub const CODES: &[(&str, &[&str])] = &[
             "case-twins",
             "declared-twice",
             "gateway-elsewhere",
+            "ignored-file",
+            "masked-unit",
             "keys-exclude",
             "keys-nobody-reads",
             "needs-nesting",
@@ -86,6 +88,7 @@ pub type Place = (&'static str, &'static str);
 
 /// Mistakes of kinds that a schema finds elsewhere, by why it cannot find these.
 pub const PLACES: &[(&str, &[Place])] = &[
+    ("two values of one guest", &[("ports_of_others", "the guest has no interface")]),
     ("how deep a document is", &[("e4_too_deep", "this nests too deep")]),
     (
         "an expression for what sudoers escapes would be a second writer of sudoers",
@@ -201,6 +204,8 @@ pub const PLACES: &[(&str, &[Place])] = &[
     (
         "two values of one guest, and the tables of what Debian and stackc own",
         &[
+            ("folders_of_debian", "`/etc/ssh` cannot be a"),
+            ("homes", "the bundle's `/opt/tool/run` lies"),
             ("guest_mounts", "nothing can be mounted at `/etc`: the guest's"),
             ("guest_mounts", "nothing can be mounted at `/etc/app`: the"),
             ("guest_mounts", "nothing can be mounted at `/var/lib`: apt's"),
@@ -210,7 +215,6 @@ pub const PLACES: &[(&str, &[Place])] = &[
             ("guest_mounts", "`mp3` is mounted at `/opt/tool/conf`, and"),
             ("guest_mounts", "`mp4` is mounted at `/opt/tool/conf/more`,"),
             ("homes", "`/srv/app` is a user's home and an entry of"),
-            ("homes", "the bundle's `/usr/local/bin/deploy_app.sh`"),
             ("homes", "the home `/srv/app/backend/home` lies below"),
             ("homes", "the home `/srv/data/home` lies below"),
             ("homes", "`/var/lib` cannot be a user's home"),
