@@ -12,6 +12,7 @@ pub const CODES: &[(&str, &[&str])] = &[
             "declared-twice",
             "gateway-elsewhere",
             "ignored-file",
+            "masked-unit",
             "keys-exclude",
             "keys-nobody-reads",
             "needs-nesting",
@@ -74,7 +75,7 @@ pub const CODES: &[(&str, &[&str])] = &[
     ),
     (
         "the tables of what Debian and stackc own",
-        &["foreign-path", "link-at-boot", "masked-unit", "shared-folder", "system-account"],
+        &["foreign-path", "link-at-boot", "shared-folder", "system-account"],
     ),
     (
         "what becomes of the value on the guest, with others beside it",
@@ -87,6 +88,7 @@ pub type Place = (&'static str, &'static str);
 
 /// Mistakes of kinds that a schema finds elsewhere, by why it cannot find these.
 pub const PLACES: &[(&str, &[Place])] = &[
+    ("two values of one guest", &[("ports_of_others", "the guest has no interface")]),
     ("how deep a document is", &[("e4_too_deep", "this nests too deep")]),
     (
         "an expression for what sudoers escapes would be a second writer of sudoers",
@@ -192,7 +194,6 @@ pub const PLACES: &[(&str, &[Place])] = &[
             ("guest_kinds", "`129` is not a number from 0 to 128"),
             ("guest_kinds", "`262145` is not a number from 1 to 262144"),
             ("guest_kinds", "the least memory, 4096 MiB, is more than all,"),
-            ("ports_of_others", "the guest has no interface `eth1`"),
             ("system", "a container cannot set `vm.swappiness`: its"),
         ],
     ),
@@ -203,6 +204,8 @@ pub const PLACES: &[(&str, &[Place])] = &[
     (
         "two values of one guest, and the tables of what Debian and stackc own",
         &[
+            ("folders_of_debian", "`/etc/ssh` cannot be a"),
+            ("homes", "the bundle's `/opt/tool/run` lies"),
             ("guest_mounts", "nothing can be mounted at `/etc`: the guest's"),
             ("guest_mounts", "nothing can be mounted at `/etc/app`: the"),
             ("guest_mounts", "nothing can be mounted at `/var/lib`: apt's"),
@@ -211,9 +214,7 @@ pub const PLACES: &[(&str, &[Place])] = &[
             ("guest_mounts", "`mp2` and `mp1` are both mounted at"),
             ("guest_mounts", "`mp3` is mounted at `/opt/tool/conf`, and"),
             ("guest_mounts", "`mp4` is mounted at `/opt/tool/conf/more`,"),
-            ("folders_of_debian", "`/etc/ssh` cannot be a user's home"),
             ("homes", "`/srv/app` is a user's home and an entry of"),
-            ("homes", "the bundle's `/opt/tool/run`"),
             ("homes", "the home `/srv/app/backend/home` lies below"),
             ("homes", "the home `/srv/data/home` lies below"),
             ("homes", "`/var/lib` cannot be a user's home"),

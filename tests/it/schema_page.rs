@@ -155,3 +155,13 @@ fn the_kind_of_the_page_on_kinds_compiles_to_this() {
     let unit = text("rootfs/etc/systemd/system/greeter.service");
     insta::assert_snapshot!(format!("{page}\n{unit}"));
 }
+
+#[test]
+fn explain_has_the_pages_sentence_for_a_key_that_nobody_says() {
+    let compiled = compiled(&crate::compile::sources(&cases().join("node_app")));
+    let target = compiled.guests.keys().next().expect("the case has a guest");
+    let of =
+        |key| compile::explain(&compiled, target, key).expect_err("nobody says it").to_string();
+    let told = ["guest.onboot", "services.x.restart", "services.x", "guest.onbot"].map(of);
+    insta::assert_snapshot!(told.join("\n"));
+}

@@ -275,18 +275,22 @@ fn place_of(shape: Shape, key: &str) -> Option<&'static str> {
     known.find(has).map(|field| field.0).or_else(|| ENV.child(key).map(|_| "envs.NAME"))
 }
 
-/// What is to be said of a key that no layer says: it has its default, or it is none.
+/// What is to be said of a key that no layer says: the language's sentence, which has the default, or that there is none.
 pub fn unsaid(shape: Shape, path: &[String]) -> String {
-    let Some((first, rest)) = path.split_first() else {
-        return "it has its default, see docs/definitions.md".to_owned();
-    };
-    match shape.of_table().child(first) {
-        Some(child) => unsaid(child, rest),
-        None => match nearest(first, shape.of_table().fields().into_iter().map(|field| field.0)) {
-            Some(near) => format!("there is no key `{first}`; did you mean `{near}`?"),
-            None => format!("there is no key `{first}`"),
-        },
+    let (mut shape, mut sentence) = (shape.of_table(), None);
+    for key in path {
+        let fields = shape.fields();
+        let Some(child) = shape.child(key) else {
+            return match nearest(key, fields.into_iter().map(|field| field.0)) {
+                Some(near) => format!("there is no key `{key}`; did you mean `{near}`?"),
+                None => format!("there is no key `{key}`"),
+            };
+        };
+        sentence = fields.into_iter().find(|field| field.0 == key).map(|field| field.2);
+        shape = child.of_table();
     }
+    let of_it = sentence.map_or(String::new(), |sentence| format!(": {sentence}"));
+    format!("what holds then stands in docs/definitions.md{of_it}")
 }
 
 /// The most similar of the known words, when one is similar enough to be meant.
