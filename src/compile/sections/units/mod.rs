@@ -11,6 +11,7 @@ mod lines;
 mod lint;
 mod listens;
 mod needs;
+mod paths;
 mod places;
 mod socket_address;
 mod spelled;
