@@ -205,7 +205,7 @@ fn lower(
     let databases = databases::read(stack, &mut overlay);
     let hooks = hooks::read(stack);
     let health = health::read(stack);
-    let packages = Packages::of(&apt);
+    let packages = Packages::of(&apt, guest.as_ref());
     let units = units::gather(&overlay, &written);
     units::check(stack, &overlay, (&units, &written), &packages);
     let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());

@@ -76,6 +76,11 @@ fn units_and_cron_tables_compile_to_this() {
     case("units");
 }
 
+#[test]
+fn what_an_unknown_package_may_bring_is_no_mistake() {
+    case("units_of_others");
+}
+
 pub fn case(name: &str) {
     let folder = cases().join(name);
     let compiled = compiled(&sources(&folder));

@@ -232,6 +232,16 @@ pub const PLACES: &[(&str, &[Place])] = &[
         &[("hostile_texts", "a text cannot have the character U+F5CA2")],
     ),
     (
+        "what a directive of `options` holds, or another unit starts, is systemd's matter",
+        &[
+            ("options_beside_keys", "`etc/default/x` in `EnvironmentFile` is"),
+            ("options_beside_keys", "`srv` in `WorkingDirectory` is"),
+            ("options_beside_keys", "`var/lib/x` in `ReadWritePaths` is"),
+            ("options_beside_keys", "systemd ignores `/var/lib/x` in"),
+            ("units_that_nobody_makes", "`beat.timer` never fires: it counts"),
+        ],
+    ),
+    (
         "two values of one entry",
         &[
             ("keys_without_effect", "`secrets` has no effect: no `{{ secrets.NAME"),

@@ -3,7 +3,7 @@
 use super::{
     overlay::{Item, Overlay},
     place,
-    units::Packages,
+    units::{Packages, Presence},
 };
 use crate::{
     compile::{
@@ -95,7 +95,7 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, packages: &Packages) {
         let Item::Directory { access } = item else { continue };
         let server = OF_SERVERS.iter().find(|(folder, _)| *folder == path.as_str());
         match server {
-            Some((_, account)) if packages.have_account(account) => {
+            Some((_, account)) if packages.user(account) == Presence::Here => {
                 check_server(stack, path, access, account, *at);
             }
             _ if is_debians(path) => check_debians(stack, path, access, *at),

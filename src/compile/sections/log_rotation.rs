@@ -27,6 +27,10 @@ pub fn add(stack: &View<'_>, overlay: &mut Overlay) {
             continue;
         }
         if let Some(text) = text(&view, &paths, overlay) {
+            let user = view.parsed::<Owner>("user");
+            overlay.log_users.extend(user.map(|user| (user.value, user.at)));
+            let reload = view.parsed_texts::<UnitName>("reload");
+            overlay.logging_units.extend(reload.into_iter().map(|unit| (unit.value, unit.at)));
             let path = format!("/etc/logrotate.d/stackc-{name}");
             overlay.add_text(&path, Mode::FILE, text, at, &view);
         }

@@ -42,6 +42,10 @@ pub struct Overlay {
     pub named_units: Vec<(UnitName, At)>,
     /// Who runs jobs of cron, and where that was written.
     pub cron_users: Vec<(Owner, At)>,
+    /// Units that are told when their logs were turned, where they run.
+    pub logging_units: Vec<(UnitName, At)>,
+    /// Whose new logs are, and where that was written.
+    pub log_users: Vec<(Owner, At)>,
     /// What users own and no bundle holds.
     pub homes: Vec<Home>,
 }

@@ -2,11 +2,12 @@
 
 use super::{
     overlay::{Item, Overlay},
-    units::Packages,
+    units::{self, Packages, Presence},
 };
 use crate::{
     compile::{
         report::{Code, Mistake},
+        schema,
         source::At,
         view::{Located, View},
     },
@@ -55,21 +56,36 @@ impl<'p> Accounts<'p> {
         }
     }
 
-    /// Reports a name that nobody makes. A number needs nobody to make it.
-    pub fn check(&self, stack: &View<'_>, name: &str, is_user: bool, at: At) {
+    /// Reports a name that nobody makes, when that is certain or it is nearly one that somebody makes; whether it was told.
+    /// A number needs nobody to make it.
+    pub fn check(&self, stack: &View<'_>, name: &str, is_user: bool, at: At) -> bool {
         let made = if is_user { &self.users } else { &self.groups };
+        let presence = if is_user { self.packages.user(name) } else { self.packages.group(name) };
         let is_number = name.bytes().all(|b| b.is_ascii_digit());
-        if is_number || made.contains(name) || self.packages.have_account(name) {
-            return;
+        if is_number || made.contains(name) || presence == Presence::Here {
+            return false;
+        }
+        let near = schema::nearest(name, made.iter().map(String::as_str))
+            .filter(|near| presence == Presence::Absent || !units::differ_in_digits(name, near));
+        if near.is_none() && presence == Presence::Perhaps {
+            return false;
         }
         let (what, table) = if is_user { ("user", "users") } else { ("group", "groups") };
         let title = format!("nobody makes the {what} `{name}`");
-        let known = made.iter().map(String::as_str);
-        let help = match crate::compile::schema::nearest(name, known) {
+        let help = match near {
             Some(near) => format!("did you mean `{near}`? Or declare it: `[{table}.{name}]`"),
+            None if is_user && self.packages.group(name) == Presence::Here => {
+                format!(
+                    "`{name}` is a group: name a user, such as one that you declare in `[users]`"
+                )
+            }
+            None if !is_user && self.packages.user(name) == Presence::Here => {
+                format!("Debian's user `{name}` has no group of its own: write `nogroup`")
+            }
             None => format!("declare it, `[{table}.{name}]`, or the package that makes it"),
         };
         stack.report(Mistake::new(Code::UnknownAccount, at, title).help(help));
+        true
     }
 
     /// Owners of entries, users of jobs and hooks, and the owner of the release.
@@ -81,13 +97,18 @@ impl<'p> Accounts<'p> {
             else {
                 continue;
             };
-            self.check(stack, access.owner.as_str(), true, *at);
-            if access.group != access.owner {
+            let is_told = self.check(stack, access.owner.as_str(), true, *at);
+            if !is_told || access.group != access.owner {
                 self.check(stack, access.group.as_str(), false, *at);
             }
         }
         for (user, at) in &overlay.cron_users {
             self.check(stack, user.as_str(), true, *at);
+        }
+        // A new log is of its user and the group of the same name.
+        for (user, at) in &overlay.log_users {
+            let _ = self.check(stack, user.as_str(), true, *at)
+                || self.check(stack, user.as_str(), false, *at);
         }
         let is_name = |user: &Located<String>| user.value.parse::<Owner>().is_ok();
         let hooks = stack.tables("hooks").filter_map(|(_, hook)| hook.text("user").filter(is_name));

@@ -51,7 +51,8 @@ fn check_line(stack: &View<'_>, line: &str, at: At, accounts: &Accounts) {
         return;
     }
     if let Some(user) = job(line) {
-        return accounts.check(stack, user, true, at);
+        accounts.check(stack, user, true, at);
+        return;
     }
     let title = format!("cron can read no job in `{line}`");
     let help = "write a schedule, a user and a command: \"15 3 * * * root /usr/local/bin/backup\"";

@@ -1,10 +1,14 @@
-//! What Debian and its packages bring that definitions may name: units and accounts.
+//! What Debian and its packages bring that definitions may name: units.
 //!
-//! A package says neither in its name's form, so this is a rule with exceptions: most packages name their unit and their user
-//! after themselves. What is not known by it is said in `apt.may_start`, or declared.
+//! Of the packages in `packages.txt` all is known. Of any other, a package says neither in its name's form, so that is a rule
+//! with exceptions: most packages name their unit and their user after themselves.
 
-use crate::model::{AptDocument, UnitName};
-use std::collections::BTreeSet;
+use super::foreign_accounts::is_named_after;
+use crate::model::{AptDocument, DiskSource, GuestKind, ProxmoxDocument, UnitName};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 /// Units of a minimal Debian guest, without their suffix; besides systemd's own. Source: `systemctl list-unit-files` on
 /// Proxmox's template of Debian 12.
@@ -35,118 +39,98 @@ const BASE_UNITS: [&str; 24] = [
     "user-runtime-dir",
 ];
 
-/// Packages whose units have other names.
-const UNITS: [(&str, &[&str]); 16] = [
-    ("bind9", &["named"]),
+/// Units of other packages that are not named after them.
+const UNITS: [(&str, &[&str]); 10] = [
     ("containerd.io", &["containerd"]),
     ("docker-ce", &["docker"]),
-    ("docker.io", &["docker", "containerd"]),
+    ("default-mysql-server", &["mariadb", "mysql"]),
     ("exim4-daemon-light", &["exim4"]),
     ("libvirt-daemon-system", &["libvirtd"]),
-    ("mariadb-server", &["mariadb", "mysql"]),
     ("nfs-kernel-server", &["nfs-server"]),
-    ("openssh-server", &["ssh", "sshd"]),
     ("openvpn", &["openvpn-client", "openvpn-server"]),
     ("php-fpm", &["php8.2-fpm", "php8.4-fpm"]),
-    ("postgresql", &["postgresql"]),
-    ("slapd", &["slapd"]),
-    ("snmpd", &["snmpd"]),
     ("strongswan", &["strongswan-starter"]),
     ("wireguard-tools", &["wg-quick"]),
 ];
 
-/// Accounts of packages that are not named after them.
-const ACCOUNTS: [(&str, &[&str]); 14] = [
-    ("bind9", &["bind"]),
-    ("docker-ce", &["docker"]),
-    ("docker.io", &["docker"]),
-    ("dovecot-core", &["dovecot", "dovenull"]),
-    ("exim4-daemon-light", &["Debian-exim"]),
-    ("libvirt-daemon-system", &["libvirt", "libvirt-qemu"]),
-    ("mariadb-server", &["mysql"]),
-    ("memcached", &["memcache"]),
-    ("mosquitto", &["mosquitto"]),
-    ("nginx", &["www-data"]),
-    ("postgresql", &["postgres"]),
-    ("slapd", &["openldap"]),
-    ("ssl-cert", &["ssl-cert"]),
-    ("tor", &["debian-tor"]),
-];
+/// What a package brings of which all is known.
+#[derive(Default)]
+pub struct Brought {
+    units: Vec<&'static str>,
+    pub users: Vec<&'static str>,
+    pub groups: Vec<&'static str>,
+}
 
-/// Users and groups of a minimal Debian guest. Source: base-passwd 3.6.1, passwd.master and group.master; those that systemd,
-/// dbus, cron, openssh-server and postfix add on Proxmox's template of Debian 12.
-const BASE_ACCOUNTS: [&str; 59] = [
-    "root",
-    "daemon",
-    "bin",
-    "sys",
-    "sync",
-    "games",
-    "man",
-    "lp",
-    "mail",
-    "news",
-    "uucp",
-    "proxy",
-    "www-data",
-    "backup",
-    "list",
-    "irc",
-    "_apt",
-    "nobody",
-    "nogroup",
-    "adm",
-    "tty",
-    "disk",
-    "kmem",
-    "dialout",
-    "fax",
-    "voice",
-    "cdrom",
-    "floppy",
-    "tape",
-    "sudo",
-    "audio",
-    "dip",
-    "operator",
-    "src",
-    "shadow",
-    "utmp",
-    "video",
-    "sasl",
-    "plugdev",
-    "staff",
-    "users",
-    "systemd-journal",
-    "systemd-network",
-    "systemd-resolve",
-    "systemd-timesync",
-    "systemd-coredump",
-    "messagebus",
-    "sshd",
-    "_ssh",
-    "crontab",
-    "input",
-    "kvm",
-    "render",
-    "sgx",
-    "netdev",
-    "postfix",
-    "postdrop",
-    "ssl-cert",
-    "systemd-oom",
-];
+static KNOWN: LazyLock<BTreeMap<&'static str, Brought>> = LazyLock::new(|| {
+    let lines = include_str!("packages.txt").lines().filter(|line| !line.starts_with('#'));
+    let entry = |line: &'static str| {
+        let mut fields = line.split('|').map(|field| field.split_whitespace().collect::<Vec<_>>());
+        let package = line.split(' ').next().unwrap_or(line);
+        let mut next = || fields.next().unwrap_or_default();
+        let (_, units, users, groups) = (next(), next(), next(), next());
+        (package, Brought { units, users, groups })
+    };
+    lines.map(entry).collect()
+});
+
+/// What is said of a name that no definition makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    Here,
+    /// A package or an image of which not all is known may bring it.
+    Perhaps,
+    Absent,
+}
 
 /// The packages of a guest, for what they bring.
 pub struct Packages {
     names: BTreeSet<String>,
     may_start: BTreeSet<String>,
+    /// Whether all packages are Debian's own.
+    is_debians: bool,
+    /// Whether Debian's own image is below them.
+    is_base_known: bool,
+    /// Whom cloud-init lets in.
+    pub first_user: Option<String>,
 }
 
 impl Packages {
-    pub fn of(apt: &AptDocument) -> Self {
+    pub fn of(apt: &AptDocument, guest: Option<&ProxmoxDocument>) -> Self {
         let names = apt.packages.keys().map(|name| name.as_str().to_owned()).collect();
-        Self { names, may_start: apt.may_start.iter().map(ToString::to_string).collect() }
+        let (is_base_known, first_user) = match guest.map(|guest| &guest.kind) {
+            Some(GuestKind::Lxc(options)) => (is_debians(&options.template, "standard"), None),
+            Some(GuestKind::Qemu(machine)) => {
+                let image = matches!(&machine.source, DiskSource::Image(image)
+                    if is_debians(image.as_str(), "generic"));
+                (image, Some(machine.user.to_string()))
+            }
+            None => (false, None),
+        };
+        Self {
+            names,
+            may_start: apt.may_start.iter().map(ToString::to_string).collect(),
+            is_debians: apt.sources.is_empty(),
+            is_base_known,
+            first_user,
+        }
+    }
+
+    /// Whether all that the guest has besides its definition is known.
+    pub fn are_known(&self) -> bool {
+        let all = || self.names.iter().all(|name| KNOWN.contains_key(name.as_str()));
+        self.is_debians && self.is_base_known && all()
+    }
+
+    /// Packages of which all is known, and the names of the others.
+    pub fn split(&self) -> (Vec<(&str, &'static Brought)>, Vec<&str>) {
+        let (mut known, mut others) = (Vec::new(), Vec::new());
+        for name in &self.names {
+            match KNOWN.get(name.as_str()).filter(|_| self.is_debians) {
+                Some(brought) => known.push((name.as_str(), brought)),
+                None => others.push(name.as_str()),
+            }
+        }
+        (known, others)
     }
 
     /// Whether a unit that the bundle does not bring is on the guest, as far as that can be known.
@@ -155,28 +139,108 @@ impl Packages {
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         let stem = stem.split('@').next().unwrap_or(stem);
         let is_systemds = stem.starts_with("systemd-") || name.ends_with(".target");
+        let by_table = || {
+            self.names
+                .iter()
+                .filter_map(|name| KNOWN.get(name.as_str()))
+                .any(|brought| brought.units.contains(&stem))
+        };
         is_systemds
             || BASE_UNITS.contains(&stem)
             || self.may_start.contains(name)
             || self.may_start.contains(stem)
-            || self.brings(stem, &UNITS)
+            || by_table()
+            || self.split().1.iter().any(|package| is_named_after(stem, package, &UNITS))
     }
 
-    /// Whether Debian or a package makes a user or group.
-    pub fn have_account(&self, name: &str) -> bool {
-        BASE_ACCOUNTS.contains(&name) || self.brings(name.trim_start_matches('_'), &ACCOUNTS)
+    /// The same of a unit of which it must be certain that it is not there.
+    pub fn presence(&self, unit: &UnitName) -> Presence {
+        // Slices, mounts and the like are made from other things than files of units.
+        let suffixes = [".service", ".socket", ".timer", ".path"];
+        let is_a_file = suffixes.iter().any(|suffix| unit.as_str().ends_with(suffix));
+        match unit.as_str().strip_suffix(".target") {
+            Some(stem) if !TARGETS.contains(&stem) => Presence::Perhaps,
+            _ if self.have_unit(unit) => Presence::Here,
+            _ if is_a_file && self.are_known() => Presence::Absent,
+            _ => Presence::Perhaps,
+        }
+    }
+}
+
+/// Targets of systemd that people name, without their suffix. Source: systemd.special(7), `.target` files of systemd 252
+/// and 257.
+pub const TARGETS: [&str; 36] = [
+    "basic",
+    "boot-complete",
+    "cloud-config",
+    "cloud-init",
+    "default",
+    "emergency",
+    "exit",
+    "final",
+    "getty",
+    "getty-pre",
+    "graphical",
+    "halt",
+    "local-fs",
+    "local-fs-pre",
+    "machines",
+    "multi-user",
+    "network",
+    "network-online",
+    "network-pre",
+    "nss-lookup",
+    "nss-user-lookup",
+    "paths",
+    "poweroff",
+    "reboot",
+    "remote-fs",
+    "remote-fs-pre",
+    "rescue",
+    "shutdown",
+    "slices",
+    "sockets",
+    "swap",
+    "sysinit",
+    "time-set",
+    "time-sync",
+    "timers",
+    "umount",
+];
+
+/// Whether two names differ in nothing but digits: `app1` and `app2` are no slip of each other.
+pub fn differ_in_digits(one: &str, two: &str) -> bool {
+    let bare = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    bare(one) == bare(two)
+}
+
+/// Whether a template or image is one that Debian or Proxmox makes, by the name that they give it.
+fn is_debians(volume: &str, flavour: &str) -> bool {
+    let file = volume.rsplit(['/', ':']).next().unwrap_or(volume);
+    let releases = ["debian-12-", "debian-13-"];
+    releases.iter().any(|r| file.strip_prefix(r).is_some_and(|rest| rest.starts_with(flavour)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_images_of_debian_are_known() {
+        assert!(is_debians("local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst", "standard"));
+        assert!(is_debians("local:import/debian-13-genericcloud-amd64.qcow2", "generic"));
+        for other in
+            ["local:vztmpl/my-debian-12-standard.tar.zst", "local:vztmpl/debian-12.tar.zst"]
+        {
+            assert!(!is_debians(other, "standard"), "{other}");
+        }
     }
 
-    /// `redis` and `redis-server` are both of the package `redis-server`, and so is `redis-server-x`.
-    fn brings(&self, name: &str, exceptions: &[(&str, &[&str])]) -> bool {
-        let begins = |long: &str, short: &str| {
-            long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-        };
-        self.names.iter().any(|package| {
-            let is_listed = |(listed, names): &(&str, &[&str])| {
-                begins(package, listed) && names.contains(&name)
-            };
-            begins(package, name) || begins(name, package) || exceptions.iter().any(is_listed)
-        })
+    #[test]
+    fn every_line_of_the_table_has_four_fields_and_a_package_of_its_own() {
+        let text = include_str!("packages.txt");
+        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(lines.iter().all(|line| line.split('|').count() == 4), "{lines:?}");
+        assert!(lines.is_sorted() && lines.len() == KNOWN.len());
     }
 }

@@ -19,6 +19,29 @@ pub struct Line {
     pub at: At,
 }
 
+/// Directives that the language has a key for, and of which systemd takes the last.
+const ONCE: [&str; 19] = [
+    "Description",
+    "Type",
+    "User",
+    "Group",
+    "WorkingDirectory",
+    "Restart",
+    "RestartSec",
+    "TimeoutStartSec",
+    "TimeoutStopSec",
+    "MemoryMax",
+    "Accept",
+    "Service",
+    "SocketUser",
+    "SocketGroup",
+    "SocketMode",
+    "Persistent",
+    "RandomizedDelaySec",
+    "AccuracySec",
+    "Unit",
+];
+
 /// The lines of one unit, as they are gathered.
 pub struct Lines<'a, 'v> {
     pub view: &'a View<'v>,
@@ -97,6 +120,25 @@ impl Lines<'_, '_> {
         }
     }
 
+    /// Reports a directive that a key of its own has said, when systemd takes only one.
+    fn refuse_said(&self, directive: &str, at: At) {
+        let is_one = ONCE.contains(&directive) || directive == "ExecStart" && !self.is_oneshot();
+        let said = |line: &&Line| line.section == self.section && line.key == directive;
+        if let Some(first) = self.said.iter().find(said).filter(|_| is_one) {
+            let title = format!("`{directive}` is said by a key of its own already");
+            self.view.report(
+                Mistake::new(Code::DeclaredTwice, at, title)
+                    .also(first.at, "by this one")
+                    .help("take it out of `options`, and say it with the key"),
+            );
+        }
+    }
+
+    fn is_oneshot(&self) -> bool {
+        self.said.iter().any(|line| line.key == "Type" && line.value == "oneshot")
+            || self.view.table("options").table("Service").node("Type").is_some()
+    }
+
     /// Directives of a section as they stand: whatever the language has no key for.
     pub fn options(&mut self, section: &'static str) {
         let options = self.view.table("options");
@@ -107,6 +149,7 @@ impl Lines<'_, '_> {
                 options.report(Mistake::new(Code::BadName, at, title).help(help));
                 continue;
             }
+            self.refuse_said(key, at);
             let values = if let Value::List(items) = &node.value {
                 items.iter().collect()
             } else {

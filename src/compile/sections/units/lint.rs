@@ -4,7 +4,7 @@
 use super::{
     Directive, Unit, calendar,
     directives::{self, Kind},
-    spelled,
+    paths, spelled,
 };
 use crate::{
     compile::{
@@ -137,6 +137,7 @@ fn check_value(stack: &View<'_>, directive: Directive<'_>) {
     if is_exec(key) {
         return check_commands(stack, directive);
     }
+    paths::check(stack, directive);
     if let Some((_, words)) = directives::WORDS.iter().find(|(name, _)| *name == key) {
         if !words.contains(&value) && section == "Service" {
             let title =
@@ -218,8 +219,7 @@ fn check_whole(stack: &View<'_>, unit: &Unit, sections: &[&'static str]) {
 type Refusal = Option<(&'static str, &'static str)>;
 
 fn service(unit: &Unit) -> Refusal {
-    let count =
-        |key: &str| unit.directives().filter(|d| d.section == "Service" && d.key == key).count();
+    let count = |key: &str| unit.count("Service", key);
     let is = |key: &str, value: &str| unit.last("Service", key).is_some_and(|d| d.value == value);
     let remains = unit.last("Service", "RemainAfterExit").and_then(|d| spelled::boolean(d.value));
     if count("ExecStart") == 0 && !(remains == Some(true) && count("ExecStop") > 0) {
@@ -269,7 +269,8 @@ fn check_order(stack: &View<'_>, unit: &Unit) {
 }
 
 /// Directives that need a mount namespace, which a container without nesting refuses. Source: systemd.exec(5); lxc study.
-const NAMESPACED: [&str; 14] = [
+/// Those that need namespaces of other sorts are not among them: what becomes of these was not measured.
+const NAMESPACED: [&str; 22] = [
     "PrivateTmp",
     "PrivateDevices",
     "PrivateMounts",
@@ -283,7 +284,16 @@ const NAMESPACED: [&str; 14] = [
     "ReadWritePaths",
     "InaccessiblePaths",
     "LoadCredential",
+    "LoadCredentialEncrypted",
+    "SetCredential",
+    "SetCredentialEncrypted",
     "BindPaths",
+    "BindReadOnlyPaths",
+    "TemporaryFileSystem",
+    "ExecPaths",
+    "NoExecPaths",
+    // It is PrivateTmp and ProtectSystem=strict as well.
+    "DynamicUser",
 ];
 
 /// Reports units that a guest without nesting could not start: the first directive of each that needs it.

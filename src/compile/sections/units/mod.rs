@@ -6,12 +6,15 @@ pub mod cron;
 mod cron_table;
 mod directives;
 mod foreign;
+mod foreign_accounts;
 mod inputs;
 mod lines;
 mod lint;
 mod listens;
 mod needs;
+mod paths;
 mod places;
+mod relations;
 mod socket_address;
 mod spelled;
 mod structured;
@@ -19,7 +22,7 @@ mod unit;
 pub mod writer;
 
 pub use calendar::is_calendar;
-pub use foreign::Packages;
+pub use foreign::{Packages, Presence, differ_in_digits};
 pub use inputs::{Inputs, inputs};
 pub use lint::check_nesting;
 pub use places::place_of;
@@ -63,6 +66,8 @@ pub struct Written {
     partial: BTreeSet<GuestPath>,
     /// Files that units are said to read.
     reads: Vec<Located<GuestPath>>,
+    /// Units that are said to start others.
+    starters: Vec<Located<UnitName>>,
 }
 
 /// A unit of the definitions, before it is one of the overlay.
@@ -87,6 +92,7 @@ pub fn add(stack: &View<'_>, overlay: &mut Overlay) -> Written {
     let started: BTreeSet<_> = made.iter().filter_map(|m| Some(m.unit.starts()?.1)).collect();
     for Made { view, target, unit, .. } in &made {
         enable(view, unit, (target, &started), overlay);
+        written.starters.extend(view.parsed_texts::<UnitName>("wanted_by"));
         let read = view.parsed_texts::<GuestPath>("reads");
         let files = overlay.restart.entry(unit.name.clone()).or_default();
         files.extend(read.iter().map(|path| path.value.clone()));
@@ -177,6 +183,8 @@ pub fn check(
     let databases = ports::of_databases(stack, overlay, &["postgresql", "mariadb", "redis"]);
     listens::check(stack, units, &databases);
     needs::check(stack, overlay, units, packages);
+    relations::check(stack, overlay, (units, &written.starters), packages);
+    relations::check_timers(stack, overlay, units);
     for path in written.reads.iter().filter(|path| !overlay.items.contains_key(&path.value)) {
         let title = format!("the bundle has no `{}` whose change could restart it", path.value);
         let help = "declare the file, or leave it out";

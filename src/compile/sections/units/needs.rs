@@ -1,6 +1,6 @@
 //! What units need of the guest besides systemd: the services that they start, accounts, files.
 
-use super::{Directive, Packages, Unit, cron_table, lint};
+use super::{Directive, Packages, Unit, cron_table, lint, spelled};
 use crate::{
     compile::{
         report::{Code, Mistake},
@@ -14,20 +14,22 @@ use crate::{
     model::{GuestPath, UnitName, unit_commands, unit_words},
 };
 
+/// What helps against a unit that nobody makes.
+pub const DECLARE: &str = "declare it, or the package that brings it; a unit that is not named after its package stands in `apt.may_start`";
+
 pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], packages: &Packages) {
     let known = |name: &UnitName| packages.have_unit(name) || brings(units, name);
     for (unit, at) in named_units(stack, overlay, units) {
         if !known(&unit) {
             let title = format!("neither the bundle nor a package of it has the unit `{unit}`");
-            let help = "declare it, or the package that brings it; a unit that is not named after its package stands in `apt.may_start`";
-            stack.report(Mistake::new(Code::UnknownUnit, at, title).help(help));
+            stack.report(Mistake::new(Code::UnknownUnit, at, title).help(DECLARE));
         }
     }
     let accounts = owners::Accounts::of(stack, overlay, packages);
     for unit in units {
-        let is_dynamic = unit.last("Service", "DynamicUser").is_some();
-        for directive in unit.directives().filter(|_| !is_dynamic) {
-            check_account(stack, &accounts, directive);
+        let is_dynamic = units.iter().any(|other| other.name == unit.name && makes_its_user(other));
+        for directive in unit.directives() {
+            check_account(stack, &accounts, is_dynamic, directive);
         }
         check_files(stack, overlay, unit);
     }
@@ -36,7 +38,7 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], packages: &Pac
 }
 
 /// Whether the bundle has a unit, or the template that it is an instance of.
-fn brings(units: &[Unit], name: &UnitName) -> bool {
+pub fn brings(units: &[Unit], name: &UnitName) -> bool {
     let text = name.as_str();
     let template = text
         .split_once('@')
@@ -62,9 +64,21 @@ fn named_units(stack: &View<'_>, overlay: &Overlay, units: &[Unit]) -> Vec<(Unit
     named
 }
 
-fn check_account(stack: &View<'_>, accounts: &owners::Accounts, directive: Directive<'_>) {
+/// Whether systemd makes a unit's user and group while it runs.
+fn makes_its_user(unit: &Unit) -> bool {
+    let dynamic = unit.last("Service", "DynamicUser");
+    dynamic.is_some_and(|d| spelled::boolean(d.value) != Some(false))
+}
+
+fn check_account(
+    stack: &View<'_>,
+    accounts: &owners::Accounts,
+    is_dynamic: bool,
+    directive: Directive<'_>,
+) {
     let Directive { at, key, value, .. } = directive;
     let is_user = match key {
+        "User" | "Group" if is_dynamic => return,
         "User" | "SocketUser" => true,
         "Group" | "SocketGroup" | "SupplementaryGroups" => false,
         _ => return,

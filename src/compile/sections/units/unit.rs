@@ -48,6 +48,20 @@ impl Unit {
         })
     }
 
+    /// How many values a list has: an empty one takes back those before it.
+    pub fn count(&self, section: &str, key: &str) -> usize {
+        self.lines.iter().fold(0, |count, (_, line)| match line {
+            UnitLine::Directive { section: s, key: k, value } if s == section && k == key => {
+                if value.is_empty() {
+                    0
+                } else {
+                    count + 1
+                }
+            }
+            _ => count,
+        })
+    }
+
     /// The last value of a key.
     pub fn last(&self, section: &str, key: &str) -> Option<Directive<'_>> {
         self.directives().filter(|d| d.section == section && d.key == key).last()
