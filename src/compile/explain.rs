@@ -84,7 +84,8 @@ impl Workspace {
     }
 }
 
-fn layers<'a>(
+/// The tables of a guest's layers, weakest first.
+pub(super) fn layers<'a>(
     definitions: &'a Definitions,
     target: &Target,
 ) -> Option<Vec<(&'static str, &'a Table)>> {
@@ -111,7 +112,8 @@ fn key_path(key: &str) -> Vec<String> {
     parts
 }
 
-fn find<'a>(table: &'a Table, path: &[String]) -> Option<(At, &'a Node)> {
+/// A key and its value in one layer.
+pub(super) fn find<'a>(table: &'a Table, path: &[String]) -> Option<(At, &'a Node)> {
     let (first, rest) = path.split_first()?;
     let member = table.get(first)?;
     if rest.is_empty() {

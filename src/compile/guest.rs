@@ -225,6 +225,7 @@ fn lower(
         overlay,
         guest: guest?,
         firewall: firewall?,
+        firewall_at: stack.table("firewall").at,
         health: health?,
         apt,
         databases,

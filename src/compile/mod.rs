@@ -7,6 +7,7 @@ mod explain;
 mod guest;
 mod layers;
 mod lock;
+mod made;
 mod report;
 mod schema;
 mod seal;
@@ -20,12 +21,13 @@ mod view;
 pub use explain::{ExplainError, Explanation, Line, explain};
 pub use guest::Branch;
 pub use lock::{Pinned, lock_text};
+pub use made::Made;
 pub use report::{Code, Mistake, Report, Told};
 pub use schema::{SchemaOf, keys, reference, schema};
 pub use sections::{env_file, units};
 pub use survey::{Survey, site, survey};
 
-use crate::model::{Bundle, Site, Target};
+use crate::model::{Bundle, GuestPath, Site, Target};
 use guest::Pins;
 use rayon::prelude::*;
 use seal::Lowered;
@@ -57,6 +59,8 @@ pub struct Compiled {
     pub guests: BTreeMap<Target, Bundle>,
     /// What the author should know though everything compiles.
     pub warnings: Option<Report>,
+    /// Where what stands on each guest was written.
+    places: BTreeMap<Target, BTreeMap<GuestPath, At>>,
     workspace: Workspace,
 }
 
@@ -67,15 +71,18 @@ pub fn compile(sources: &Sources) -> Result<Compiled, Report> {
     let mut mistakes = workspace.mistakes.clone();
     mistakes.extend(outcome.mistakes);
     let warnings = workspace.warnings(&outcome.guests);
-    match outcome.site.filter(|_| mistakes.is_empty()) {
-        Some(site) => Ok(Compiled {
-            site,
-            guests: sealed(outcome.guests.into_values().filter_map(|guest| guest.lowered)),
-            warnings: Report::of_warnings(&workspace.files, warnings),
-            workspace,
-        }),
-        None => Err(Report::new(workspace.files, mistakes)),
-    }
+    let Some(site) = outcome.site.filter(|_| mistakes.is_empty()) else {
+        return Err(Report::new(workspace.files, mistakes));
+    };
+    let lowered: Vec<_> = outcome.guests.into_values().filter_map(|guest| guest.lowered).collect();
+    let places = lowered.iter().map(|guest| (guest.target.clone(), guest.places()));
+    Ok(Compiled {
+        site,
+        places: places.collect(),
+        guests: sealed(lowered.into_iter()),
+        warnings: Report::of_warnings(&workspace.files, warnings),
+        workspace,
+    })
 }
 
 /// Sealing finds no mistake, so it is left until there is none.

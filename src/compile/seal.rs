@@ -5,9 +5,11 @@ use super::sections::{
     overlay::{Item, Overlay},
     units::Inputs,
 };
+use super::source::At;
 use crate::model::{
-    AptDocument, Bundle, Bytes, DatabasesDocument, Digest, Entry, EntryPath, HealthDocument,
-    HooksDocument, Manifest, ProxmoxDocument, ReleaseDocument, Target, canonical, document,
+    AptDocument, Bundle, Bytes, DatabasesDocument, Digest, Entry, EntryPath, GuestPath,
+    HealthDocument, HooksDocument, Manifest, ProxmoxDocument, ReleaseDocument, Target, canonical,
+    document, layout,
 };
 use std::collections::BTreeMap;
 
@@ -20,6 +22,7 @@ pub struct Lowered {
     pub inputs: Inputs,
     pub guest: ProxmoxDocument,
     pub firewall: Firewall,
+    pub firewall_at: At,
     pub health: HealthDocument,
     pub apt: AptDocument,
     pub databases: DatabasesDocument,
@@ -28,6 +31,15 @@ pub struct Lowered {
 }
 
 impl Lowered {
+    /// Where what will stand on the guest was written.
+    pub fn places(&self) -> BTreeMap<GuestPath, At> {
+        let rules = [layout::USER_RULES, layout::USER6_RULES];
+        let rules = rules
+            .map(|path| (path.parse().expect("ufw's files have plain names"), self.firewall_at));
+        let items = self.overlay.items.iter().map(|(path, (_, at))| (path.clone(), *at));
+        items.chain(rules).collect()
+    }
+
     /// Puts the bundle together.
     pub fn seal(self) -> Bundle {
         let (mut files, mut entries) = (BTreeMap::new(), BTreeMap::new());

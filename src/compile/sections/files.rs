@@ -234,7 +234,7 @@ fn template(lowering: &Lowering<'_>, node: &Node, scope: &Rendering<'_>) -> Opti
 }
 
 /// Where a definition looks for its templates: a kind in its own folder, others in `templates/`.
-fn folder_of(files: &Files, at: At) -> String {
+pub fn folder_of(files: &Files, at: At) -> String {
     let name = files.name(at.file);
     name.strip_suffix("kind.toml").unwrap_or("templates/").to_owned()
 }
