@@ -16,7 +16,7 @@ pub struct CheckArgs {
     /// One JSON document instead of text
     #[arg(long)]
     json: bool,
-    /// Ask the tools of this machine too: systemd-analyze, visudo, sshd, iptables-restore, sh
+    /// Ask the tools of this machine too: systemd-analyze, visudo, sshd, iptables-restore, sh, bash
     #[arg(long)]
     tools: bool,
 }
@@ -30,7 +30,7 @@ fn check(args: &CheckArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> 
     let Look { built, found, .. } = look(workspace, format)?;
     workspace::warnings(&built.warnings, format);
     let compiled = args.tools.then(|| found.compiled(format)).transpose()?;
-    let verdicts = compiled.map(|compiled| tools::judge(&compiled.guests)).transpose();
+    let verdicts = compiled.map(|compiled| tools::judge(&compiled)).transpose();
     let verdicts = verdicts.map_err(|error| output::fail(&error, output::REFUSED))?;
     if args.json {
         output::print_json(&document(&built, verdicts.as_ref()));
@@ -48,12 +48,15 @@ fn tell(built: &Built, verdicts: Option<&Verdicts>) {
         return;
     };
     output::tell(&verdicts.text());
-    let (judged, faults) = (count(verdicts.judged, "file"), verdicts.faults.len());
-    let asked = verdicts.asked().into_iter().collect::<Vec<_>>().join(", ");
-    let refused = if faults == 0 { "none".to_owned() } else { faults.to_string() };
-    output::print(&format!(
-        "{guests}, no mistakes; {judged} asked about, {refused} refused ({asked})\n"
-    ));
+    let asked: Vec<_> = verdicts.asked.iter().map(|tool| tool.program()).collect();
+    let by = if asked.is_empty() { "no tool".to_owned() } else { asked.join(", ") };
+    let judged = format!("{} judged by {by}", count(verdicts.judged, "file"));
+    output::print(&match verdicts.faults.len() {
+        0 => format!("{guests}, no mistakes; {judged}: none refused\n"),
+        faults => {
+            format!("{guests}, {judged}: {faults} refused\n")
+        }
+    });
 }
 
 fn count(count: usize, noun: &str) -> String {
@@ -68,13 +71,15 @@ fn document(built: &Built, verdicts: Option<&Verdicts>) -> serde_json::Value {
         let fault = |fault: &Fault| {
             json!({
                 "guest": fault.guest.to_string(), "path": fault.path,
-                "tool": fault.tool.program(), "message": fault.said,
+                "tool": fault.tool.program(), "message": fault.said, "made_at": fault.made,
             })
         };
         let faults: Vec<_> = verdicts.faults.iter().map(fault).collect();
+        let asked: Vec<_> = verdicts.asked.iter().map(|tool| tool.program()).collect();
         let unasked: Vec<_> = verdicts.unasked.values().collect();
-        document["tools"] =
-            json!({ "judged": verdicts.judged, "faults": faults, "not_checked": unasked });
+        document["tools"] = json!({
+            "judged": verdicts.judged, "asked": asked, "faults": faults, "not_checked": unasked,
+        });
     }
     document
 }

@@ -22,6 +22,7 @@ mod health;
 mod hooks;
 mod input;
 mod journal;
+pub mod judge;
 mod keys;
 mod lease;
 mod observe;
@@ -58,7 +59,6 @@ pub use fs::{FsError, Guard, GuestFs, Ids, Kind, Stat, Sync};
 pub use offline::{Offline, State};
 pub use real_fs::RealFs;
 pub use system::{Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport};
-pub use validate::complaints;
 
 /// A guest: its files, what runs on it, and where progress is told.
 pub struct Guest<'g> {

@@ -3,6 +3,7 @@
 use super::Guest;
 use super::error::GuestError;
 use super::fs::Sync;
+use super::judge::{self, Judge};
 use super::store;
 use super::system::Command;
 use super::{firewall, fs};
@@ -38,24 +39,21 @@ fn fault(
     path: &GuestPath,
     staged: &str,
 ) -> Result<Option<String>, GuestError> {
-    let text = guest.fs.read(staged)?;
-    let text = String::from_utf8_lossy(&text);
-    let at = path.as_str();
-    if at.starts_with("/etc/sudoers.d/") {
-        return ask(guest, path, &["visudo", "-c", "-q", "-f", staged]);
+    let bytes = guest.fs.read(staged)?;
+    match Judge::of(path, &bytes) {
+        Some(Judge::Visudo) => ask(guest, path, &["visudo", "-c", "-q", "-f", staged]),
+        Some(Judge::Sshd) => sshd(guest, tx, path, staged),
+        Some(Judge::Shell(shell)) => ask(guest, path, &[shell.program(), "-n", staged]),
+        Some(Judge::Unit) => match lack_of_mounts(guest, path, &bytes)? {
+            Some(fault) => Ok(Some(fault)),
+            None => verify(guest, path, staged, staged),
+        },
+        Some(Judge::DropIn { folder, unit }) => match lack_of_mounts(guest, path, &bytes)? {
+            Some(fault) => Ok(Some(fault)),
+            None => drop_in(guest, tx, path, (&folder, &unit, &bytes)),
+        },
+        None => Ok(None),
     }
-    if at.starts_with("/etc/ssh/sshd_config.d/") {
-        return sshd(guest, tx, path, staged);
-    }
-    if text.starts_with("#!/bin/sh") || text.starts_with("#!/bin/bash") {
-        let shell = text.lines().next().unwrap_or_default().trim_start_matches("#!");
-        let shell = shell.split(' ').next().unwrap_or("/bin/sh").to_owned();
-        return ask(guest, path, &[&shell, "-n", staged]);
-    }
-    if at.starts_with("/etc/systemd/system/") {
-        return unit(guest, path, staged, &text);
-    }
-    Ok(None)
 }
 
 /// A fault unless the command succeeds.
@@ -82,66 +80,47 @@ fn sshd(
     fault
 }
 
-/// What `systemd-analyze verify` says of a unit's own text. It exits with 0 for unknown keys, and complains of programs and
-/// units that only the switch brings.
-pub fn complaints<'a>(said: &'a str, unit: &str) -> Vec<&'a str> {
-    let words = [
-        "Unknown",
-        "Failed to parse",
-        "Invalid",
-        "Missing '='",
-        "Assignment outside",
-        "has fatal error",
-    ];
-    let line_of_text = format!("{unit}:");
-    let has_number = |line: &str| {
-        let rest = line.split_once(&line_of_text).map(|(_, rest)| rest);
-        rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-    };
-    let about_text = |line: &&str| {
-        has_number(line) || line.contains(unit) && words.iter().any(|word| line.contains(word))
-    };
-    said.lines().filter(about_text).collect()
-}
-
-fn unit(
+fn lack_of_mounts(
     guest: &mut Guest,
     path: &GuestPath,
-    staged: &str,
-    text: &str,
+    unit: &[u8],
 ) -> Result<Option<String>, GuestError> {
-    if NEEDS_MOUNTS.iter().any(|key| text.contains(key)) {
-        let probe =
-            ["systemd-run", "--wait", "-q", "--collect", "-p", "SetCredential=probe:x", "true"];
-        if let Some(fault) = ask(guest, path, &probe)? {
-            return Ok(Some(format!("{fault}; credentials need a container with nesting=1")));
-        }
+    let text = String::from_utf8_lossy(unit);
+    if !NEEDS_MOUNTS.iter().any(|key| text.contains(key)) {
+        return Ok(None);
     }
-    if !path.as_str()["/etc/systemd/system/".len()..].contains('/') {
-        let argv = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", staged];
-        let output = guest.system.run(&Command::new(&argv, LIMIT))?;
-        let lines = complaints(&output.text, path.file_name());
-        return Ok((!lines.is_empty()).then(|| format!("`{path}`: {}", lines.join(" / "))));
-    }
-    Ok(None)
+    let probe = ["systemd-run", "--wait", "-q", "--collect", "-p", "SetCredential=probe:x", "true"];
+    let fault = ask(guest, path, &probe)?;
+    Ok(fault.map(|fault| format!("{fault}; credentials need a container with nesting=1")))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The drop-in beside a stub of its unit, in a folder of its own: systemd reads `NAME.d/` there, too.
+fn drop_in(
+    guest: &mut Guest,
+    tx: &TxId,
+    path: &GuestPath,
+    (folder, unit, bytes): (&str, &str, &[u8]),
+) -> Result<Option<String>, GuestError> {
+    let own = format!("{STATE}/.tmp-drop-in-{tx}");
+    fs::mkdir_all(guest.fs, &format!("{own}/{folder}"), 0o700)?;
+    let (stub, file) = (format!("{own}/{unit}"), format!("{own}/{folder}/{}", path.file_name()));
+    guest.fs.write(&stub, &mut judge::STUB.as_bytes(), 0o600, Sync::Later)?;
+    guest.fs.write(&file, &mut &bytes[..], 0o600, Sync::Later)?;
+    let fault = verify(guest, path, &stub, &file);
+    fs::remove_tree(guest.fs, &own)?;
+    fault
+}
 
-    #[test]
-    fn what_systemd_says_of_a_line_counts_and_what_the_switch_brings_does_not() {
-        let of_text = [
-            "/tmp/x/d.service:4: WorkingDirectory= path is not absolute: rel",
-            "d.service: Unit configuration has fatal error, unit will not be started.",
-            "/tmp/x/d.service:7: Unknown key name 'Foo' in section 'Service', ignoring.",
-        ];
-        let of_others = [
-            "d.service: Command /srv/app/run is not executable: No such file or directory",
-            "/lib/systemd/system/other.service:3: Unknown key name 'Bar'",
-        ];
-        let said = of_text.iter().chain(&of_others).copied().collect::<Vec<_>>().join("\n");
-        assert_eq!(complaints(&said, "d.service"), of_text);
-    }
+/// What systemd has against a staged file when it reads this unit.
+fn verify(
+    guest: &mut Guest,
+    path: &GuestPath,
+    unit: &str,
+    staged: &str,
+) -> Result<Option<String>, GuestError> {
+    let argv = [&["systemd-analyze"][..], &judge::VERIFY, &[unit]].concat();
+    let output = guest.system.run(&Command::new(&argv, LIMIT))?;
+    let lines = judge::complaints(&output.text, path.as_str());
+    let told = lines.join(" / ").replace(staged, path.as_str());
+    Ok((!lines.is_empty()).then(|| format!("`{path}`: {told}")))
 }

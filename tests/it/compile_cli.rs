@@ -285,11 +285,17 @@ fn the_examples_key_that_would_lock_everybody_out_is_warned_of_and_only_that() {
 }
 
 /// What each tool refuses, as an entry of a project; its own tool must say so, or be told to be missing.
-const REFUSED_BY_TOOLS: [(&str, &str, &str); 4] = [
+const REFUSED_BY_TOOLS: [(&str, &str, &str); 6] = [
     ("visudo", "/etc/sudoers.d/bad", "appuser ALL=NOPASSWD ALL\\n"),
     ("sh", "/usr/local/bin/bad", "#!/bin/sh\\nif true\\n"),
     ("sshd", "/etc/ssh/sshd_config.d/30-bad.conf", "PermitRotLogin no\\n"),
+    ("bash", "/usr/local/bin/worse", "#!/bin/bash\\nif [[ a == b ]]; then\\n"),
     ("systemd-analyze", "/etc/systemd/system/bad.slice", "[Slice]\\nMemoryMax=lots\\n"),
+    (
+        "systemd-analyze",
+        "/etc/systemd/system/cron.service.d/10-bad.conf",
+        "[Service]\\nMemoryMax=lots\\n",
+    ),
 ];
 
 #[test]
@@ -300,6 +306,9 @@ fn tools_refuse_what_only_they_can_judge() {
     let clean: serde_json::Value = serde_json::from_slice(&clean.stdout).expect("a document");
     assert_eq!(clean["tools"]["faults"], serde_json::json!([]), "the worked examples are well");
     assert!(clean["tools"]["judged"].as_u64() > Some(20), "{clean}");
+    let asked = clean["tools"]["asked"].as_array().expect("a list");
+    assert!(asked.iter().any(|tool| tool == "sh"), "{clean}");
+    assert!(!asked.iter().any(|tool| tool == "bash"), "nothing is for bash to judge: {clean}");
     let mut shop = fs::read_to_string(workspace.path().join("stacks/shop.toml")).expect("there");
     for (n, (_, path, text)) in REFUSED_BY_TOOLS.iter().enumerate() {
         let entry = format!("[envs.dev.files.bad{n}]\npath = \"{path}\"\ntext = \"{text}\"\n");
@@ -310,9 +319,35 @@ fn tools_refuse_what_only_they_can_judge() {
     assert_eq!(run.status.code(), Some(1));
     let found: serde_json::Value = serde_json::from_slice(&run.stdout).expect("a document");
     let faults = found["tools"]["faults"].as_array().expect("a list");
+    let written = fs::read_to_string(workspace.path().join("stacks/shop.toml")).expect("there");
     for (tool, path, _) in REFUSED_BY_TOOLS {
-        let is_told = faults.iter().any(|f| f["tool"] == tool && f["path"] == path);
         let is_missing = found["tools"]["not_checked"].to_string().contains(tool);
-        assert!(is_told || is_missing, "{tool}: {found}");
+        let told = faults.iter().find(|f| f["tool"] == tool && f["path"] == path);
+        assert!(told.is_some() || is_missing, "{tool}: {found}");
+        let Some(made) = told.map(|fault| &fault["made_at"]) else { continue };
+        let line = written.lines().position(|line| line.contains(path)).expect("written") + 1;
+        let place = serde_json::json!({
+            "file": "stacks/shop.toml", "line": line, "column": 8, "template": null,
+        });
+        assert_eq!(*made, place, "{path}");
     }
+}
+
+#[test]
+fn what_a_tool_refuses_is_told_with_its_definition_its_template_and_its_count() {
+    let workspace = workspace();
+    let shop = workspace.path().join("stacks/shop.toml");
+    let entry = "[project.files.bad]\npath = \"/usr/local/bin/bad\"\ntemplate = \"bad.sh\"\n";
+    let written = fs::read_to_string(&shop).expect("there") + entry;
+    fs::write(&shop, &written).expect("written");
+    let template = workspace.path().join("templates/bad.sh");
+    fs::write(template, "#!/bin/sh\nif true\n").expect("written");
+    let run = stackc(workspace.path()).args(["check", "--tools"]).output().expect("runs");
+    assert_eq!(run.status.code(), Some(1));
+    let line = written.lines().count() - 1;
+    let (told, counted) = (text(&run.stderr), text(&run.stdout));
+    let place = format!("\n  = made at stacks/shop.toml:{line}:8, of templates/bad.sh\n");
+    assert!(told.contains("error[sh]: sh refuses `/usr/local/bin/bad` of shop/"), "{told}");
+    assert!(told.contains(&place) && told.contains("/usr/local/bin/bad: 3: "), "{told}");
+    assert!(counted.contains(" refused\n") && !counted.contains("no mistakes"), "{counted}");
 }

@@ -1,0 +1,163 @@
+//! Which tool of a Debian machine judges a file: the same rule for the operator's tools and for the guest's own.
+
+use crate::model::GuestPath;
+
+const UNITS: &str = "/etc/systemd/system/";
+/// What `systemd-analyze` is asked; its exit code says nothing of a unit's own text.
+pub const VERIFY: [&str; 3] = ["verify", "--man=no", "--recursive-errors=no"];
+/// What a unit has of its own when only its drop-in is judged. An empty one would be masked.
+pub const STUB: &str = "[Unit]\n";
+
+/// A tool that knows better than we do whether a file can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judge {
+    Visudo,
+    Sshd,
+    Shell(Shell),
+    Unit,
+    /// A drop-in is read with its unit, which need not be there: `NAME.d/` beside a stub of that unit.
+    DropIn {
+        folder: String,
+        unit: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shell {
+    Sh,
+    Bash,
+}
+
+impl Judge {
+    /// The judge of what stands at a path with these bytes.
+    pub fn of(path: &GuestPath, bytes: &[u8]) -> Option<Self> {
+        let path = path.as_str();
+        if path.starts_with("/etc/sudoers.d/") {
+            return Some(Self::Visudo);
+        }
+        if path.starts_with("/etc/ssh/sshd_config.d/") {
+            return Some(Self::Sshd);
+        }
+        if let Some(name) = path.strip_prefix(UNITS) {
+            return of_unit(name);
+        }
+        Shell::of(bytes).map(Self::Shell)
+    }
+}
+
+fn of_unit(name: &str) -> Option<Judge> {
+    let Some((folder, file)) = name.split_once('/') else { return Some(Judge::Unit) };
+    let unit = folder.strip_suffix(".d").filter(|_| file.ends_with(".conf"))?;
+    // `service.d` is for every service.
+    let unit = if unit.contains('.') { unit.to_owned() } else { format!("stackc.{unit}") };
+    Some(Judge::DropIn { folder: folder.to_owned(), unit })
+}
+
+impl Shell {
+    /// The shell that a script names in its first line.
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let line = bytes.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let program = match words.next()? {
+            b"/usr/bin/env" | b"/bin/env" => words.next()?,
+            path => path.strip_prefix(b"/usr").unwrap_or(path).strip_prefix(b"/bin/")?,
+        };
+        match program {
+            b"sh" => Some(Self::Sh),
+            b"bash" => Some(Self::Bash),
+            _ => None,
+        }
+    }
+
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Sh => "/bin/sh",
+            Self::Bash => "/bin/bash",
+        }
+    }
+}
+
+/// What `systemd-analyze verify` says of a file's own text. It exits with 0 for unknown keys, and complains of programs and
+/// units that only the switch brings.
+pub fn complaints<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
+    let file = path.strip_prefix(UNITS).unwrap_or(path);
+    let words = [
+        "Unknown",
+        "Failed to parse",
+        "Invalid",
+        "Missing '='",
+        "Assignment outside",
+        "has fatal error",
+    ];
+    let line_of_text = format!("{file}:");
+    let has_number = |line: &str| {
+        let rest = line.split_once(&line_of_text).map(|(_, rest)| rest);
+        rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let about_text = |line: &&str| {
+        has_number(line) || line.contains(file) && words.iter().any(|word| line.contains(word))
+    };
+    said.lines().filter(about_text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(path: &str, text: &str) -> Option<Judge> {
+        Judge::of(&path.parse().expect("a path"), text.as_bytes())
+    }
+
+    #[test]
+    fn what_systemd_says_of_a_line_counts_and_what_the_switch_brings_does_not() {
+        let of_text = [
+            "/tmp/x/d.service:4: WorkingDirectory= path is not absolute: rel",
+            "d.service: Unit configuration has fatal error, unit will not be started.",
+            "/tmp/x/d.service:7: Unknown key name 'Foo' in section 'Service', ignoring.",
+        ];
+        let of_others = [
+            "d.service: Command /srv/app/run is not executable: No such file or directory",
+            "/lib/systemd/system/other.service:3: Unknown key name 'Bar'",
+        ];
+        let said = of_text.iter().chain(&of_others).copied().collect::<Vec<_>>().join("\n");
+        assert_eq!(complaints(&said, "/etc/systemd/system/d.service"), of_text);
+    }
+
+    #[test]
+    fn what_systemd_says_of_another_units_drop_in_of_the_same_name_does_not_count() {
+        let said = "/etc/systemd/system/service.d/10-x.conf:2: Invalid memory limit 'lots'\n\
+                    /tmp/x/d.service.d/10-x.conf:3: Missing '=', ignoring line.\n";
+        let found = complaints(said, "/etc/systemd/system/d.service.d/10-x.conf");
+        assert_eq!(found, ["/tmp/x/d.service.d/10-x.conf:3: Missing '=', ignoring line."]);
+    }
+
+    #[test]
+    fn a_drop_in_is_judged_with_its_unit_and_what_only_lies_beside_is_not() {
+        let drop_in = |folder: &str, unit: &str| {
+            let (folder, unit) = (folder.to_owned(), unit.to_owned());
+            Some(Judge::DropIn { folder, unit })
+        };
+        let of = |name: &str| judge(&format!("/etc/systemd/system/{name}"), "[Unit]\n");
+        assert_eq!(of("app.service"), Some(Judge::Unit));
+        assert_eq!(of("app.service.d/10-x.conf"), drop_in("app.service.d", "app.service"));
+        assert_eq!(of("app@.service.d/x.conf"), drop_in("app@.service.d", "app@.service"));
+        assert_eq!(of("service.d/x.conf"), drop_in("service.d", "stackc.service"));
+        assert_eq!(of("app.service.d/README"), None);
+        assert_eq!(of("timers.target.wants/a.timer"), None);
+    }
+
+    #[test]
+    fn a_script_is_judged_by_the_shell_that_it_names() {
+        let of = |first: &str| judge("/usr/local/bin/x", &format!("{first}\ntrue\n"));
+        for first in ["#!/bin/sh", "#! /bin/sh -eu", "#!/usr/bin/sh", "#!/usr/bin/env sh"] {
+            assert_eq!(of(first), Some(Judge::Shell(Shell::Sh)), "{first}");
+        }
+        for first in ["#!/bin/bash", "#!/usr/bin/bash -e", "#!/usr/bin/env bash"] {
+            assert_eq!(of(first), Some(Judge::Shell(Shell::Bash)), "{first}");
+        }
+        for first in ["#!/bin/shellfish", "#!/usr/bin/python3", "#!", "# /bin/sh", "#!/usr/bin/env"]
+        {
+            assert_eq!(of(first), None, "{first}");
+        }
+    }
+}
