@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     compile::Compiled,
-    model::Bundle,
-    store::{BuiltGuest, Change, Store, StoreError},
+    model::{Bundle, Target},
+    store::{Built, BuiltGuest, Change, Store, StoreError},
 };
 use rayon::prelude::*;
 use serde_json::json;
-use std::{path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
 /// Compile definitions into bundles; touches no guest, no network
 #[derive(Debug, clap::Args)]
@@ -43,6 +43,7 @@ fn build(args: &BuildArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> 
         output::tell("no guest to build: no file `stacks/PROJECT.toml` has a table `[envs.ENV]`\n");
     }
     let store = workspace.store()?;
+    let gone = gone(args, &store, &look.built)?;
     // When nothing changed since the last build, and what it made is there, nothing is compiled.
     let is_there = |guest: &&BuiltGuest| store.holds(&guest.target, &guest.digest);
     let changes = match look.found {
@@ -50,18 +51,32 @@ fn build(args: &BuildArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> 
             vec![Change::Unchanged; guests.len()]
         }
         found => {
-            let changes = make(args, &store, &guests, &*found.compiled(format)?)?;
+            let changes = make(args, &store, &guests, (&*found.compiled(format)?, &gone))?;
             store.record(look.sources, &look.built).map_err(refused)?;
             changes
         }
     };
+    gone.iter().try_for_each(|target| store.unlink(target)).map_err(refused)?;
     let built = guests.into_iter().zip(changes);
     if args.json {
-        print_json(built);
+        print_json(built, &gone);
     } else {
         print_lines(built);
+        let line =
+            |target| format!("{target}  gone from the definitions; {}\n", review::GONE_GUEST);
+        output::print(&gone.iter().map(line).collect::<String>());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was built here and is not defined any more. A build of chosen guests leaves the others alone.
+fn gone(args: &BuildArgs, store: &Store, built: &Built) -> Result<Vec<Target>, ExitCode> {
+    if !args.targets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let defined: BTreeSet<_> = built.guests.iter().map(|guest| &guest.target).collect();
+    let gone = store.built_beside(|target| defined.contains(target)).map_err(refused)?;
+    Ok(gone.into_keys().collect())
 }
 
 /// Makes what is not there yet.
@@ -69,13 +84,13 @@ fn make(
     args: &BuildArgs,
     store: &Store,
     guests: &[&BuiltGuest],
-    compiled: &Compiled,
+    (compiled, gone): (&Compiled, &[Target]),
 ) -> Result<Vec<Change>, ExitCode> {
     let bundles: Vec<&Bundle> =
         guests.iter().map(|guest| &compiled.guests[&guest.target]).collect();
     if let Some(file) = &args.review {
         // Before the links move, so that a page that cannot be written can be asked for again.
-        review::write(file, store, &bundles)?;
+        review::write(file, store, &bundles, gone)?;
     }
     let keep = |bundle: &&Bundle| workspace::keep(store, bundle);
     let changes: Result<Vec<Change>, StoreError> = bundles.par_iter().map(keep).collect();
@@ -104,7 +119,7 @@ fn print_lines<'a>(built: impl Iterator<Item = (&'a BuiltGuest, Change)>) {
     output::print(&built.iter().map(line).collect::<String>());
 }
 
-fn print_json<'a>(built: impl Iterator<Item = (&'a BuiltGuest, Change)>) {
+fn print_json<'a>(built: impl Iterator<Item = (&'a BuiltGuest, Change)>, gone: &[Target]) {
     let guests = built.map(|(guest, change)| {
         json!({
             "target": guest.target.to_string(),
@@ -113,5 +128,6 @@ fn print_json<'a>(built: impl Iterator<Item = (&'a BuiltGuest, Change)>) {
             "result": word(change),
         })
     });
-    output::print_json(&json!({ "guests": guests.collect::<Vec<_>>() }));
+    let gone: Vec<_> = gone.iter().map(Target::to_string).collect();
+    output::print_json(&json!({ "guests": guests.collect::<Vec<_>>(), "gone": gone }));
 }

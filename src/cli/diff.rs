@@ -2,6 +2,7 @@
 
 use super::{
     output::{self, Format},
+    review::GONE_GUEST,
     which::{self, Which},
     workspace::{self, Workspace},
 };
@@ -13,7 +14,7 @@ use crate::{
 use anstyle::{AnsiColor, Style};
 use rayon::prelude::*;
 use serde_json::{Value, json};
-use std::process::ExitCode;
+use std::{collections::BTreeSet, process::ExitCode};
 
 /// Show what changed since the last build, or between two bundles; secrets appear by name only
 #[derive(Debug, clap::Args)]
@@ -45,9 +46,25 @@ pub fn run(args: &DiffArgs, workspace: &Workspace) -> ExitCode {
     }
 }
 
-fn differences(args: &DiffArgs, workspace: &Workspace) -> Result<Vec<Difference>, ExitCode> {
+/// What is new, and what is gone from the definitions.
+#[derive(Default)]
+struct Found {
+    changed: Vec<Difference>,
+    gone: Vec<Side>,
+}
+
+impl Found {
+    fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.gone.is_empty()
+    }
+}
+
+fn differences(args: &DiffArgs, workspace: &Workspace) -> Result<Found, ExitCode> {
     match (&args.from, &args.to) {
-        (Some(from), Some(to)) => between(from, to, workspace, Format::of(args.json)),
+        (Some(from), Some(to)) => {
+            let changed = between(from, to, workspace, Format::of(args.json))?;
+            Ok(Found { changed, ..Found::default() })
+        }
         _ => since_last_build(args, workspace),
     }
 }
@@ -63,13 +80,20 @@ fn between(
     Ok(differs.then(|| difference::difference(Some(&old), &new)).into_iter().collect())
 }
 
-fn since_last_build(args: &DiffArgs, workspace: &Workspace) -> Result<Vec<Difference>, ExitCode> {
+fn since_last_build(args: &DiffArgs, workspace: &Workspace) -> Result<Found, ExitCode> {
     let compiled = workspace.compile(Format::of(args.json))?;
-    let chosen = workspace::select(&args.targets, &workspace::tags(&compiled.guests))?;
     let store = workspace.store()?;
-    let chosen: Vec<&Bundle> = chosen.iter().map(|target| &compiled.guests[target]).collect();
-    let found: Result<Vec<_>, _> = chosen.par_iter().map(|new| with_last(&store, new)).collect();
-    Ok(found?.into_iter().flatten().collect())
+    let gone = store.built_beside(|target| compiled.guests.contains_key(target));
+    let gone = gone.map_err(|error| output::fail(&error, output::REFUSED))?;
+    let mut known = workspace::tags(&compiled.guests);
+    known.extend(gone.keys().map(|target| (target.clone(), BTreeSet::new())));
+    let chosen = workspace::select(&args.targets, &known)?;
+    let defined: Vec<&Bundle> =
+        chosen.iter().filter_map(|target| compiled.guests.get(target)).collect();
+    let found: Result<Vec<_>, _> = defined.par_iter().map(|new| with_last(&store, new)).collect();
+    let gone = gone.into_iter().filter(|(target, _)| chosen.contains(target));
+    let gone = gone.map(|(target, digest)| Side { target, digest }).collect();
+    Ok(Found { changed: found?.into_iter().flatten().collect(), gone })
 }
 
 /// A guest's last build, and what is new since; none when nothing is.
@@ -84,19 +108,29 @@ fn with_last(store: &Store, new: &Bundle) -> Result<Option<Difference>, ExitCode
     Ok(Some(difference::difference(old.as_ref(), new)))
 }
 
-fn print(args: &DiffArgs, found: &[Difference]) {
+fn print(args: &DiffArgs, found: &Found) {
     if args.json {
-        let guests: Vec<_> = found.iter().map(document).collect();
-        output::print_json(&json!({ "guests": guests }));
+        let guests: Vec<_> = found.changed.iter().map(document).collect();
+        let gone: Vec<_> = found.gone.iter().map(side).collect();
+        output::print_json(&json!({ "guests": guests, "gone": gone }));
     } else {
-        output::print_coloured(
-            &found.iter().flat_map(difference::lines).map(painted).collect::<String>(),
-        );
+        let changed = found.changed.iter().flat_map(difference::lines);
+        let lines = changed.chain(found.gone.iter().flat_map(gone_lines));
+        output::print_coloured(&lines.map(painted).collect::<String>());
     }
 }
 
+/// What is said of a guest that the definitions lost.
+fn gone_lines(Side { target, digest }: &Side) -> [(Mark, String); 2] {
+    let gone = format!("  - gone from the definitions; {GONE_GUEST}");
+    [(Mark::Heading, format!("== {target}  {digest} -> nothing")), (Mark::Removed, gone)]
+}
+
+fn side(side: &Side) -> Value {
+    json!({ "target": side.target.to_string(), "digest": side.digest })
+}
+
 fn document(found: &Difference) -> Value {
-    let side = |side: &Side| json!({ "target": side.target.to_string(), "digest": side.digest });
     json!({
         "from": found.from.as_ref().map(side),
         "to": side(&found.to),

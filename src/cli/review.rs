@@ -6,12 +6,16 @@ mod ports;
 
 use super::output;
 use crate::{
-    model::Bundle,
+    model::{Bundle, Target},
     plan::difference::{Difference, difference},
     store::{self, Store, StoreError},
 };
 use rayon::prelude::*;
 use std::{path::Path, process::ExitCode};
+
+/// What becomes of a guest whose env the definitions lost.
+pub const GONE_GUEST: &str =
+    "the guest itself is left alone, and `stackc rollback` still reaches it";
 
 /// A guest's bundle beside what was built for it before.
 struct Reviewed<'a> {
@@ -27,12 +31,18 @@ enum Before {
     Lost(Difference),
 }
 
-/// Writes the page for these bundles, each compared with what `out/` has as its guest's last build.
-pub fn write(file: &Path, store: &Store, bundles: &[&Bundle]) -> Result<(), ExitCode> {
+/// Writes the page for these bundles, each compared with what `out/` has as its guest's last build, and for the targets that
+/// are gone from the definitions.
+pub fn write(
+    file: &Path,
+    store: &Store,
+    bundles: &[&Bundle],
+    gone: &[Target],
+) -> Result<(), ExitCode> {
     let refused = |error: StoreError| output::fail(&error, output::REFUSED);
     let reviewed = bundles.par_iter().map(|bundle| reviewed(store, bundle)).collect();
     let reviewed: Vec<Reviewed<'_>> = Result::map_err(reviewed, refused)?;
-    let page = page::html(&reviewed);
+    let page = page::html(&reviewed, gone);
     store::write_whole(file, page.as_bytes()).map_err(refused)
 }
 

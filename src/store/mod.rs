@@ -5,6 +5,7 @@ mod archive;
 mod built;
 mod folder;
 pub mod git;
+mod guests;
 mod sources;
 
 pub use archive::archive;
@@ -12,7 +13,7 @@ pub use built::{Built, BuiltGuest, BuiltWarnings, digest_of_sources, last_build}
 pub use sources::{SourceError, read_site, read_sources, write_lock};
 
 use crate::model::{
-    Bundle, Bytes, Digest, Entry, EntryPath, Manifest, Target,
+    Bundle, Bytes, Digest, Entry, EntryPath, Manifest,
     canonical::{self, CanonicalError},
     document,
 };
@@ -182,33 +183,6 @@ impl Store {
             [] => Err(StoreError::NoSuch { prefix: prefix.to_owned(), store }),
             _ => Err(StoreError::Ambiguous { prefix: prefix.to_owned(), digests }),
         }
-    }
-
-    /// Makes `guests/<project>/<env>` point to a bundle.
-    pub fn link(&self, target: &Target, digest: &Digest) -> Result<Change, StoreError> {
-        if self.latest(target)? == Some(*digest) {
-            return Ok(Change::Unchanged);
-        }
-        let link = self.link_of(target);
-        make_folder(link.parent().unwrap_or(&self.out))?;
-        let staged = link.with_extension(format!("tmp-{}", std::process::id()));
-        symlink(format!("../../store/{digest}"), &staged).map_err(io_error("link", &staged))?;
-        fs::rename(&staged, &link).map_err(io_error("rename", &staged))?;
-        Ok(Change::New)
-    }
-
-    /// The digest of a target's latest build, if it was ever built here.
-    pub fn latest(&self, target: &Target) -> Result<Option<Digest>, StoreError> {
-        let link = self.link_of(target);
-        match fs::read_link(&link) {
-            Ok(to) => Ok(to.file_name().and_then(|name| name.to_str()?.parse().ok())),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(io_error("read", &link)(cause)),
-        }
-    }
-
-    fn link_of(&self, target: &Target) -> PathBuf {
-        self.out.join("guests").join(target.project.as_str()).join(target.env.as_str())
     }
 }
 

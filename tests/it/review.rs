@@ -188,3 +188,40 @@ fn last_builds_that_are_damaged_are_named_and_not_compared_with() {
     assert_eq!(page.matches("cannot be read from out/ any more").count(), 2, "{page}");
     assert!(page.contains("2 new") && page.contains("1 changed"));
 }
+
+#[test]
+fn an_env_that_the_definitions_lost_is_told_by_diff_and_review_and_leaves_out() {
+    let folder = changed();
+    edit(folder.path(), "stacks/shop.toml", "'<script>alert(1)</script> ]]> \"q\" &amp;'", "\"x\"");
+    stackc(folder.path()).arg("build").assert().success();
+    let shop = folder.path().join("stacks/shop.toml");
+    let digest = fs::read_link(folder.path().join("out/guests/shop/qa")).expect("it was built");
+    let digest = digest.file_name().expect("a digest").to_string_lossy().into_owned();
+    let mut written: toml::Table =
+        fs::read_to_string(&shop).expect("there").parse().expect("it is TOML");
+    let envs = written.get_mut("envs").and_then(toml::Value::as_table_mut).expect("envs");
+    envs.remove("qa").expect("it was there");
+    fs::write(&shop, written.to_string()).expect("written");
+
+    let told = out(folder.path(), &["diff", "shop/qa"]);
+    let wanted = format!(
+        "== shop/qa  {digest} -> nothing\n  - gone from the definitions; the guest itself is left alone, and `stackc rollback` still reaches it\n"
+    );
+    assert_eq!(told, wanted);
+    let changes = ["diff", "shop/qa", "--exit-code", "--json"];
+    let found = stackc(folder.path()).args(changes).assert().code(10);
+    let found: serde_json::Value =
+        serde_json::from_slice(&found.get_output().stdout).expect("a document");
+    let gone = serde_json::json!([{ "target": "shop/qa", "digest": digest }]);
+    assert_eq!((&found["gone"], &found["guests"]), (&gone, &serde_json::json!([])));
+
+    let link = folder.path().join("out/guests/shop/qa");
+    assert!(!out(folder.path(), &["build", "shop/dev"]).contains("gone"));
+    assert!(link.is_symlink(), "a build of another guest leaves it");
+    let page = page(folder.path());
+    assert!(page.contains("<b>shop/qa</b> <span class=\"badge changed\">gone</span>"), "{page}");
+    assert!(!link.is_symlink() && folder.path().join("out/store").join(&digest).is_dir());
+    for verb in ["diff", "build"] {
+        assert!(!out(folder.path(), &[verb]).contains("gone"), "it is told once");
+    }
+}

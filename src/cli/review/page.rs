@@ -1,10 +1,11 @@
 //! The page as HTML: a template, which escapes all text, with its style and script inside.
 
 use super::{
-    Reviewed,
+    GONE_GUEST, Reviewed,
     guest::{Guest, Shown},
     ports,
 };
+use crate::model::Target;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tera::{Context, Tera};
@@ -27,10 +28,12 @@ struct Page<'a> {
     unchanged: usize,
     open: bool,
     guests: &'a [Guest],
+    gone: Vec<String>,
+    gone_guest: &'a str,
 }
 
 /// The page. The same bundles give the same bytes.
-pub fn html(reviewed: &[Reviewed<'_>]) -> String {
+pub fn html(reviewed: &[Reviewed<'_>], gone: &[Target]) -> String {
     let mut shown = Shown::default();
     let guests: Vec<Guest> = reviewed.iter().map(|guest| Guest::of(guest, &mut shown)).collect();
     let count = |state| guests.iter().filter(|guest| guest.state == state).count();
@@ -45,6 +48,8 @@ pub fn html(reviewed: &[Reviewed<'_>]) -> String {
         unchanged: count("unchanged"),
         open: new + changed <= OPEN_MAX,
         guests: &guests,
+        gone: gone.iter().map(ToString::to_string).collect(),
+        gone_guest: GONE_GUEST,
     };
     let context = Context::from_serialize(&page).expect("an object has names");
     // Tera escapes what it prints into a template whose name ends like this.
