@@ -240,9 +240,11 @@ fn wrong_type(at: At, wanted: &str, found: &str) -> Mistake {
 
 /// The same for the members of a table.
 pub fn check_table(shape: Shape, table: &mut Table, mistakes: &mut Vec<Mistake>) {
+    let mut meant = Vec::new();
     table.retain(|key, member| {
         let Some(child) = shape.child(key) else {
             mistakes.push(unknown(shape, key, member));
+            meant.extend(meant_by(shape, key).map(|near| (near.to_owned(), member.key)));
             return false;
         };
         let removes =
@@ -252,6 +254,23 @@ pub fn check_table(shape: Shape, table: &mut Table, mistakes: &mut Vec<Mistake>)
         }
         true
     });
+    // So that nobody misses the key that a slip of the pen stands for.
+    for (key, at) in meant {
+        let node = Node { at, value: Value::Wrong };
+        table.entry(key).or_insert(Member { key: at, node });
+    }
+}
+
+/// The key of a value, not of a table, that an unknown one was meant to be.
+fn meant_by(shape: Shape, key: &str) -> Option<&'static str> {
+    let near = nearest(key, shape.fields().into_iter().map(|field| field.0))?;
+    let is_table = |shape: &Shape| matches!(shape, Record(_) | Named(..) | Map(..));
+    let child = shape.child(near)?;
+    let has_table = match child {
+        Either(shapes) => shapes.iter().any(is_table),
+        child => is_table(&child),
+    };
+    (!has_table).then_some(near)
 }
 
 fn unknown(shape: Shape, key: &str, member: &Member) -> Mistake {

@@ -6,7 +6,7 @@ use super::{apt, overlay::Overlay};
 use crate::{
     compile::{
         report::{Code, Mistake},
-        source::{At, Value},
+        source::{At, Node, Value},
         view::{Located, View},
     },
     model::{DatabaseName, DatabaseServer, DatabasesDocument, OwnedDatabase, SecretName},
@@ -62,10 +62,17 @@ pub fn read(stack: &View<'_>, overlay: &mut Overlay) -> DatabasesDocument {
     owned.document
 }
 
+/// Whether a guest has a database of Redis, and so its package or a mistake that says so.
+pub fn has_redis(stack: &View<'_>) -> bool {
+    let mut databases = stack.tables("databases");
+    databases.any(|(_, view)| view.node("engine").and_then(Node::text) == Some("redis"))
+}
+
 fn check_keys(view: &View<'_>, engine: Engine) {
     let (foreign, whose) = engine.foreign();
     for key in foreign {
-        let Some(member) = view.table.get(*key) else { continue };
+        let member = view.table.get(*key).filter(|_| view.node(key).is_some());
+        let Some(member) = member else { continue };
         let title = format!("`{key}` is for {whose}, and means nothing here");
         let mistake = Mistake::new(Code::UnknownKey, member.key, title);
         view.report(mistake.help("take it out, or set another `engine`"));

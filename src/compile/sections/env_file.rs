@@ -45,6 +45,24 @@ pub fn is_universal(value: &str) -> bool {
     is_bare(value) || is_single_quotable(value) || is_plain_double_quotable(value)
 }
 
+/// What readers of the dotenv family would not all take from the line that `encode` writes, and what each of them makes of it;
+/// none where they agree.
+pub fn disagreement(value: &str) -> Option<(&'static str, &'static str)> {
+    const ESCAPED: &str = "systemd and sh read it from double quotes with backslashes, which readers of dotenv do not all take away";
+    const RETURN: &str = "systemd and sh keep it, readers of dotenv do not all do";
+    if is_universal(value) {
+        None
+    } else if value.contains('\r') {
+        Some(("the carriage return", RETURN))
+    } else if value.contains('\\') {
+        Some(("`\\`", ESCAPED))
+    } else if value.contains("${") {
+        Some(("`${`", ESCAPED))
+    } else {
+        Some(("`'` beside `\"`, `$` or a backquote", ESCAPED))
+    }
+}
+
 /// Code points that are no characters by Unicode §23.7. systemd refuses a whole file for one: `unichar_is_valid` in
 /// systemd 252, `src/basic/utf8.c`.
 fn is_noncharacter(c: char) -> bool {

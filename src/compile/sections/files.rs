@@ -303,11 +303,11 @@ fn variables(stack: &View<'_>, is_strict: bool) -> Vec<Part> {
             continue;
         }
         let Some(value) = plain(stack.lowering, node) else { continue };
-        if is_strict && !env_file::is_universal(&value) {
-            let title = format!("readers of `{key}` would disagree about its value");
-            stack.report(Mistake::new(Code::AmbiguousValue, node.at, title).help(
-                "leave out quotes, backslashes and `${`, or take dotenv readers out of `env_file.readers`",
-            ));
+        if let Some((what, why)) = env_file::disagreement(&value).filter(|_| is_strict) {
+            let title = format!("readers of `{key}` would disagree about {what} in its value");
+            let help =
+                format!("{why}: leave it out, or take dotenv readers out of `env_file.readers`");
+            stack.report(Mistake::new(Code::AmbiguousValue, node.at, title).help(help));
         }
         match (env_file::encode(key, &value), parts.last_mut()) {
             (Ok(line), Some(Part::Literal(lines))) => lines.push_str(&line),

@@ -1,6 +1,7 @@
 //! Users and groups that entries, units and jobs name: somebody has to make each, or the switch stops half way.
 
 use super::{
+    databases,
     overlay::{Item, Overlay},
     units::{self, Packages, Presence},
 };
@@ -26,7 +27,9 @@ impl<'p> Accounts<'p> {
     /// Those of `users` and `groups`, those that a file of sysusers.d makes, and those of Debian and its packages.
     pub fn of(stack: &View<'_>, overlay: &Overlay, packages: &'p Packages) -> Self {
         let names = |key| stack.entries(key).map(|(name, ..)| name.to_owned());
-        let users: BTreeSet<String> = names("users").collect();
+        // The package that makes it is asked for where the database stands.
+        let redis = databases::has_redis(stack).then(|| "redis".to_owned());
+        let users: BTreeSet<String> = names("users").chain(redis).collect();
         let groups = users.iter().cloned().chain(names("groups")).collect();
         let mut accounts = Self { packages, users, groups };
         for (path, (item, _)) in &overlay.items {
@@ -140,12 +143,22 @@ pub fn check_secrets(stack: &View<'_>, overlay: &Overlay) {
             SHOWN.iter().find(|(folder, ..)| path.as_str().starts_with(folder))
         {
             let title = format!("`{path}` holds secrets, and {why}");
-            stack.report(Mistake::new(Code::SecretForAll, *at, title).help(*help));
+            let at = place_of(stack, *at, &["secrets", "secret"]);
+            stack.report(Mistake::new(Code::SecretForAll, at, title).help(*help));
         } else if access.mode.is_world_readable() {
             let title =
                 format!("`{path}` holds secrets, and every user of the guest could read it");
             let help = "take the rights of others away, such as with `mode = \"0640\"` and a `group` that reads it";
-            stack.report(Mistake::new(Code::SecretForAll, *at, title).help(help));
+            let at = place_of(stack, *at, &["mode"]);
+            stack.report(Mistake::new(Code::SecretForAll, at, title).help(help));
         }
     }
+}
+
+/// Where the first of these keys is written of the entry whose path is written here; the path itself where none is.
+fn place_of(stack: &View<'_>, path: At, keys: &[&str]) -> At {
+    let mut entries = stack.tables("files").map(|(_, file)| file).chain([stack.table("env_file")]);
+    let entry = entries.find(|entry| entry.node("path").is_some_and(|node| node.at == path));
+    let node = entry.and_then(|entry| keys.iter().find_map(|key| entry.node(key)));
+    node.map_or(path, |node| node.at)
 }

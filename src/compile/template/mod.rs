@@ -112,10 +112,10 @@ impl Templates {
             match empty().add_raw_template(&name, &text) {
                 Ok(()) => good.push((name, text)),
                 Err(error) => {
-                    let parsed = self.parsed.remove(&name).expect("all of them were parsed");
+                    let parsed = self.parsed.get(&name).expect("all of them were parsed");
                     let at = parsed.file.map(At::start_of).or_else(|| texts.get(&*name).copied());
                     let at = at.expect("it is a file or a text");
-                    let place = Place { parsed: &parsed, text: &name, at, written };
+                    let place = Place { parsed, text: &name, at, written };
                     mistakes.push(mistake(&error, &place).0);
                     self.broken.insert(name);
                 }
@@ -155,6 +155,9 @@ impl Templates {
                 path: name.path,
             };
             return Err(unknown.into_iter().map(fault).collect());
+        }
+        if self.broken.contains(name) {
+            return Err(Vec::new());
         }
         match parsed.bounded.render(&self.tera, name, &scope.context) {
             Ok(Ok(text)) => Ok(text),

@@ -3,7 +3,7 @@
 use super::rule::{Action, Direction, Family, Ports, Protocol, Rule};
 use crate::compile::{
     report::{Code, Mistake},
-    source::At,
+    source::{At, Value},
     view::View,
 };
 use ipnet::IpNet;
@@ -106,6 +106,12 @@ fn ports(view: &View<'_>) -> Option<Ports> {
         return (!view.table.contains_key("port")).then(Ports::default);
     };
     let text = crate::compile::sections::files::plain(view.lowering, node)?;
+    if let Value::Integer(number) = node.value
+        && !matches!(u16::try_from(number), Ok(1..))
+    {
+        // The language has a range for it, and has told so.
+        return None;
+    }
     view.lowering.parse(&text, node.at)
 }
 

@@ -13,7 +13,7 @@ use crate::{
     },
     model::{BridgeName, InterfaceName, MacAddr, Network},
 };
-use ipnet::Ipv6Net;
+use ipnet::{IpNet, Ipv6Net};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -36,7 +36,7 @@ pub fn first(guest: &View<'_>, reading: &Reading<'_>, claims: &mut Claims) -> Fi
             || identity.ip.addr() == *value
             || is_no_host(identity, *value))
     {
-        not_a_neighbour(guest, (*value).into(), &identity.ip.to_string(), *at);
+        not_a_neighbour(guest, (*value).into(), IpNet::V4(identity.ip), *at);
     }
     let gateway6 = address::ip6(guest, "gateway6");
     if let Some(gateway) = &gateway6 {
@@ -71,13 +71,18 @@ fn check_gateway6(guest: &View<'_>, reading: &Reading<'_>, gateway: &Located<Ipv
     };
     let is_near = gateway.value.is_unicast_link_local() || ip6.contains(&gateway.value);
     if !is_near || ip6.addr() == gateway.value {
-        not_a_neighbour(guest, gateway.value.into(), &ip6.to_string(), gateway.at);
+        not_a_neighbour(guest, gateway.value.into(), IpNet::V6(ip6), gateway.at);
     }
 }
 
-fn not_a_neighbour(guest: &View<'_>, gateway: IpAddr, of: &str, at: At) {
-    let title = format!("the gateway {gateway} is not a neighbour of {of}");
-    let help = "give the guest an address of the gateway's network, or another gateway";
+fn not_a_neighbour(guest: &View<'_>, gateway: IpAddr, of: IpNet, at: At) {
+    let (title, help) = if of.addr() == gateway {
+        let title = format!("the gateway {gateway} is the guest's own address");
+        (title, "give the guest another address, or name the router as the gateway")
+    } else {
+        let title = format!("the gateway {gateway} is not a neighbour of {of}");
+        (title, "give the guest an address of the gateway's network, or another gateway")
+    };
     let mistake = Mistake::new(Code::GatewayElsewhere, at, title).help(help);
     guest.report(mistake.in_guest(guest.lowering.target));
 }

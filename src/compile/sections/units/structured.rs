@@ -214,7 +214,9 @@ impl Lines<'_, '_> {
     ) {
         let Value::List(items) = &node.value else { return };
         let words = items.iter().map(|item| self.view.lowering.text(item.text()?, item.at));
-        let words: Option<Vec<String>> = words.collect();
+        // All of them first, so that each mistake is told.
+        let words: Vec<_> = words.collect();
+        let words: Option<Vec<String>> = words.into_iter().collect();
         self.exact(directive, words.map(|words| write(&words)), node.at);
     }
 }
