@@ -47,7 +47,7 @@ impl Judge {
 
 fn of_unit(name: &str) -> Option<Judge> {
     let Some((folder, file)) = name.split_once('/') else { return Some(Judge::Unit) };
-    let unit = folder.strip_suffix(".d").filter(|_| file.ends_with(".conf"))?;
+    let unit = folder.strip_suffix(".d").filter(|_| file.strip_suffix(".conf").is_some())?;
     // `service.d` is for every service.
     let unit = if unit.contains('.') { unit.to_owned() } else { format!("stackc.{unit}") };
     Some(Judge::DropIn { folder: folder.to_owned(), unit })
