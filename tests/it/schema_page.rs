@@ -68,7 +68,9 @@ fn texts(folder: &std::path::Path) -> Vec<String> {
     let is_kept = |path: &std::path::Path| {
         let name = path.strip_prefix(folder).expect("it lies below").to_string_lossy().into_owned();
         let of_examples = name.starts_with("stacks/") || name.starts_with("templates/");
-        let of_case = folder == cases() && !name.starts_with("reject/");
+        // What others shall not read as an example: odd on purpose.
+        let odd = ["reject/", "lockouts/", "ways_in/", "units_of_others/"];
+        let of_case = folder == cases() && !odd.iter().any(|odd| name.starts_with(odd));
         path.extension().is_some_and(|end| end == "toml")
             && !name.ends_with("lock.toml")
             && (of_examples || of_case)
