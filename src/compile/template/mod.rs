@@ -1,6 +1,7 @@
 //! Templates: read once, rendered for every guest, and strict about every name in them.
 
 mod bounds;
+mod fault;
 mod filters;
 pub(super) mod lookup;
 mod names;
@@ -12,12 +13,14 @@ use crate::compile::{
     source::{At, FileId, Files, Node, Table, Value},
 };
 use bounds::Bounded;
+use fault::Place;
+pub use fault::TemplateFault;
 use names::Event;
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
 };
-use tera::{ErrorKind, Tera};
+use tera::Tera;
 
 /// What templates see: names in byte order, so that loops have one order.
 pub type Scope = BTreeMap<String, serde_json::Value>;
@@ -38,15 +41,6 @@ struct Parsed {
     file: Option<FileId>,
     events: Vec<Event>,
     bounded: Bounded,
-}
-
-/// Something wrong with a template.
-#[derive(Debug)]
-pub enum TemplateFault {
-    /// It names what does not exist.
-    Missing { mistake: Mistake, path: String },
-    /// It cannot do what it says with the values that it reads there, by their paths.
-    Unusable { mistake: Mistake, reads: Vec<String> },
 }
 
 impl Templates {
@@ -116,7 +110,7 @@ impl Templates {
                     let at = parsed.file.map(At::start_of).or_else(|| texts.get(&*name).copied());
                     let at = at.expect("it is a file or a text");
                     let place = Place { parsed, text: &name, at, written };
-                    mistakes.push(mistake(&error, &place).0);
+                    mistakes.extend(fault::of_text(&error, &place));
                     self.broken.insert(name);
                 }
             }
@@ -151,7 +145,7 @@ impl Templates {
         let unknown = lookup::unknown(&parsed.events, scope.names);
         if !unknown.is_empty() {
             let fault = |name: names::Name| TemplateFault::Missing {
-                mistake: undefined(&name.path, place.of(name.span), scope),
+                mistake: fault::undefined(&name.path, place.of(name.span), scope),
                 path: name.path,
             };
             return Err(unknown.into_iter().map(fault).collect());
@@ -168,7 +162,7 @@ impl Templates {
                 Err(vec![TemplateFault::Unusable { mistake, reads: Vec::new() }])
             }
             Err(error) => {
-                let (mistake, reads) = mistake(&error, &place);
+                let (mistake, reads) = fault::of_values(&error, &place);
                 Err(vec![TemplateFault::Unusable { mistake, reads }])
             }
         }
@@ -190,144 +184,11 @@ impl<'a> Rendering<'a> {
     }
 }
 
-/// Where a template is asked for, and what it was written in.
-struct Place<'a> {
-    parsed: &'a Parsed,
-    /// The template's name, which is the text itself when that is a value of a definition.
-    text: &'a str,
-    at: At,
-    written: &'a Files,
-}
-
-impl Place<'_> {
-    /// Where a stretch of the template was written.
-    fn of(&self, span: Range<usize>) -> At {
-        match self.parsed.file {
-            Some(file) => At::new(file, span),
-            None => self.written.place_within(self.at, self.text, span),
-        }
-    }
-}
-
 fn empty() -> Tera {
     let mut tera = Tera::default();
     filters::register(&mut tera);
     tera.autoescape_on(Vec::<&str>::new());
     tera
-}
-
-fn undefined(path: &str, at: At, scope: &Rendering<'_>) -> Mistake {
-    if let Some(name) = path.strip_prefix("env_vars.").filter(|n| scope.secret_names.contains(*n)) {
-        return Mistake::new(
-            Code::SecretInTemplate,
-            at,
-            format!("`{name}` is a secret, and no template sees its value"),
-        )
-        .help(
-            "give the file `secrets = { name = { secret = \"…\" } }` and write {{ secrets.name }}; units and cron jobs read it from the env file",
-        );
-    }
-    if scope.names.is_empty() {
-        let title = format!("`{path}` is not known where this text is read");
-        return Mistake::new(Code::NoTemplateHere, at, title)
-            .help("write the text itself: it takes no template");
-    }
-    if let Some((table @ ("vars" | "env_vars"), _)) = path.split_once('.')
-        && !scope.names.contains_key(table)
-    {
-        let title = format!("`{path}` is not known yet where this text is read");
-        let help = "`vars` cannot name one another, nor can `env_vars`: write the text twice";
-        return Mistake::new(Code::NotKnownYet, at, title).help(help);
-    }
-    let known = lookup::paths(scope.names);
-    let help = match crate::compile::schema::nearest(path, known.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => match path.split_once('.').map(|(root, _)| root) {
-            Some(root) if !scope.names.contains_key(root) => match nearest_root(root, scope) {
-                Some(near) => format!("there is no `{root}`; did you mean `{near}`?"),
-                None => declare(path),
-            },
-            _ => declare(path),
-        },
-    };
-    Mistake::new(
-        Code::UndefinedName,
-        at,
-        format!("the template names `{path}`, which does not exist"),
-    )
-    .help(help)
-}
-
-fn nearest_root<'a>(root: &str, scope: &'a Rendering<'_>) -> Option<&'a str> {
-    crate::compile::schema::nearest(root, scope.names.keys().map(String::as_str))
-}
-
-/// What to do about a name that nothing is near to.
-fn declare(path: &str) -> String {
-    match path.split_once('.') {
-        Some(("ports", name)) => format!("add `{name} = …` to `[ports]`"),
-        Some(("env_vars", name)) => format!("add `{name} = \"…\"` to `[env_vars]`"),
-        Some(("secrets", name)) => {
-            format!("give the file `secrets = {{ {name} = {{ secret = \"…\" }} }}`")
-        }
-        Some(("vars", _)) => "declare it in `vars` of the kind, with a default value".to_owned(),
-        _ => format!("declare a variable in `vars` of the kind, and write {{{{ vars.{path} }}}}"),
-    }
-}
-
-/// What Tera finds wrong, and the paths that the template reads there.
-fn mistake(error: &tera::Error, place: &Place<'_>) -> (Mistake, Vec<String>) {
-    let parsed = place.parsed;
-    let (message, span) = match error.kind() {
-        ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => {
-            let span = parsed.bounded.written(report.span().range.clone());
-            (report.message().to_owned(), Some(span))
-        }
-        other => unknown_words(&other.to_string(), &parsed.bounded),
-    };
-    let is_rendering = matches!(error.kind(), ErrorKind::RenderingError(_));
-    let read = span.as_ref().filter(|_| is_rendering);
-    let reads = read.map_or_else(Vec::new, |span| lookup::within(&parsed.events, span));
-    let at = span.map_or(place.at, |span| place.of(span));
-    let title = format!("the template cannot be used: {}", message.to_lowercase_first());
-    let help =
-        "filters, tests and functions are those of Tera; values are of the type that was written";
-    (Mistake::new(Code::TemplateFails, at, title).help(help), reads)
-}
-
-/// Tera tells filters, tests and functions that it does not know as a report of several lines: what each of them is, and
-/// where the first is.
-fn unknown_words(report: &str, bounded: &Bounded) -> (String, Option<Range<usize>>) {
-    let titles = report.lines().filter_map(|line| line.strip_prefix("error: "));
-    let titles: Vec<_> = titles.map(LowercaseFirst::to_lowercase_first).collect();
-    if titles.is_empty() {
-        return (report.to_owned(), None);
-    }
-    let place = report.lines().find_map(|line| line.trim_start().strip_prefix("--> "));
-    let place = place.and_then(|place| {
-        let (rest, column) = place.rsplit_once(':')?;
-        let line = rest.rsplit_once(':')?.1;
-        offset(&bounded.text, line.parse().ok()?, column.parse().ok()?)
-    });
-    (titles.join(", "), place.map(|at| bounded.written(at..at)))
-}
-
-/// Where a line and a column, both counted from 1, are in a text.
-fn offset(text: &str, line: usize, column: usize) -> Option<usize> {
-    let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
-    let at = before + column.checked_sub(1)?;
-    text.is_char_boundary(at).then_some(at)
-}
-
-trait LowercaseFirst {
-    fn to_lowercase_first(&self) -> String;
-}
-
-impl LowercaseFirst for str {
-    fn to_lowercase_first(&self) -> String {
-        let mut chars = self.chars();
-        chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
-    }
 }
 
 /// Whether a text of a definition has something to be rendered.
