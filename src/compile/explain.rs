@@ -114,13 +114,14 @@ fn key_path(key: &str) -> Vec<String> {
 
 /// A key and its value in one layer.
 pub(super) fn find<'a>(table: &'a Table, path: &[String]) -> Option<(At, &'a Node)> {
-    let (first, rest) = path.split_first()?;
-    let member = table.get(first)?;
-    if rest.is_empty() {
-        Some((member.key, &member.node))
-    } else {
-        find(member.node.table()?, rest)
-    }
+    // A name that has dots itself, such as a kernel parameter, may stand without quotes.
+    (1..=path.len()).find_map(|parts| {
+        let member = table.get(&path[..parts].join("."))?;
+        match &path[parts..] {
+            [] => Some((member.key, &member.node)),
+            rest => find(member.node.table()?, rest),
+        }
+    })
 }
 
 /// Where the values of a node are that are no tables.

@@ -7,7 +7,7 @@ use super::{
     schema,
     seal::Lowered,
     sections::{
-        accounts, apt, databases, files, firewall, folders, guest, health, homes, hooks,
+        accounts, apt, conffiles, databases, files, firewall, folders, guest, health, homes, hooks,
         identity::{Claims, Identity, Written},
         ignored, log_rotation,
         logins::{self, Login},
@@ -237,6 +237,7 @@ fn lower(
 /// What is wrong with the whole that none of its parts could tell.
 fn check(stack: &View<'_>, overlay: &Overlay, packages: &Packages) {
     overlay.check_tree(&mut stack.lowering.mistakes.borrow_mut());
+    conffiles::check(stack, overlay, packages);
     folders::check(stack, overlay, packages);
     ignored::check(stack, overlay);
     ports::check(stack, overlay);

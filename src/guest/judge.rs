@@ -41,6 +41,9 @@ impl Judge {
         if let Some(name) = path.strip_prefix(UNITS) {
             return of_unit(name);
         }
+        if path.starts_with("/etc/profile.d/") && path.strip_suffix(".sh").is_some() {
+            return Some(Self::Shell(Shell::Sh));
+        }
         Shell::of(bytes).map(Self::Shell)
     }
 }
@@ -77,6 +80,17 @@ impl Shell {
     }
 }
 
+/// What systemd says of lines that it reads all the same. Source: `load-fragment.c` of systemd 252 and 257.
+const NOTICES: [&str; 7] = [
+    "is not safe",
+    "not recommended",
+    "unsafe",
+    "obsolete",
+    "deprecated",
+    "support for this will be removed",
+    "is no longer supported",
+];
+
 /// What `systemd-analyze verify` says of a file's own text. It exits with 0 for unknown keys, and complains of programs and
 /// units that only the switch brings.
 pub fn complaints<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
@@ -95,7 +109,9 @@ pub fn complaints<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
         rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     };
     let about_text = |line: &&str| {
-        has_number(line) || line.contains(file) && words.iter().any(|word| line.contains(word))
+        !NOTICES.iter().any(|notice| line.contains(notice))
+            && (has_number(line)
+                || line.contains(file) && words.iter().any(|word| line.contains(word)))
     };
     said.lines().filter(about_text).collect()
 }
@@ -155,6 +171,7 @@ mod tests {
         for first in ["#!/bin/bash", "#!/usr/bin/bash -e", "#!/usr/bin/env bash"] {
             assert_eq!(of(first), Some(Judge::Shell(Shell::Bash)), "{first}");
         }
+        assert_eq!(judge("/etc/profile.d/x.sh", "true\n"), Some(Judge::Shell(Shell::Sh)));
         for first in ["#!/bin/shellfish", "#!/usr/bin/python3", "#!", "# /bin/sh", "#!/usr/bin/env"]
         {
             assert_eq!(of(first), None, "{first}");

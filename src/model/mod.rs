@@ -46,8 +46,10 @@ pub use name::{
 };
 #[cfg(feature = "operator")]
 pub use observed::{Container, HostKey, Mark, Setting};
+pub(crate) use path::component_form;
 pub use path::{COMPONENT_BYTES_MAX, EntryPath, GuestPath, PATH_BYTES_MAX, ParsePathError};
-pub(crate) use path::{component_form, path_form, relative_form};
+#[cfg(feature = "operator")]
+pub(crate) use path::{path_form, relative_form};
 #[cfg(feature = "operator")]
 pub use proxmox::{
     Bios, Call, Chipset, ContainerOptions, Disk, DiskSource, GuestKind, MacAddr, MachineOptions,

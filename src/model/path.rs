@@ -51,7 +51,9 @@ macro_rules! relative_form {
     };
 }
 
-pub(crate) use {component_form, path_form, relative_form};
+pub(crate) use component_form;
+#[cfg(feature = "operator")]
+pub(crate) use {path_form, relative_form};
 
 /// Text that is not a path of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

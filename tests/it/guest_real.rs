@@ -87,6 +87,11 @@ impl RealGuest {
     }
 
     fn prepare(&self, tx: &str, made: &Made) {
+        self.validate(tx, made).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    }
+
+    /// Everything before the switch; what the guest's own tools say of it.
+    fn validate(&self, tx: &str, made: &Made) -> Result<Done, Refusal> {
         for (verb, request, more) in messages(tx, made) {
             let output =
                 feed(self.command(&format!("{PROGRAM} {verb}")), &[request, more].concat());
@@ -94,7 +99,7 @@ impl RealGuest {
             done.unwrap_or_else(|refusal| panic!("{verb}: {refusal:?}"));
         }
         let bundle = BundleRequest { caller: caller(tx), digest: made.bundle.digest };
-        self.call::<Done>("validate", &bundle).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        self.call("validate", &bundle)
     }
 
     fn begin(&self, switch: &Switch) -> TxState {
@@ -190,6 +195,23 @@ fn bundle(
 
 const APP: &str = "/usr/local/bin/app";
 
+/// A file of every sort that a tool of the guest refuses, and one that all of them take.
+fn refused(guest: &RealGuest) -> Made {
+    let files = [
+        ("/etc/ssh/sshd_config.d/20-bad.conf", "Prot 22\n"),
+        ("/etc/systemd/system/bad.timer", "[Timer]\nOnCalendar=never ever\n"),
+        ("/etc/systemd/system/bad.service.d/10-bad.conf", "[Service]\nMemoryMax=lots\n"),
+        ("/etc/systemd/system/service.d/10-bad.conf", "[Service]\nNo equals sign\n"),
+        ("/etc/systemd/system/good.service.d/10-bad.conf", "[Service]\nMemoryMax=1G\n"),
+        ("/usr/local/bin/bad.bash", "#!/usr/bin/env bash\na=(1\n"),
+        ("/usr/local/bin/bad.sh", "#!/bin/sh\nif true\n"),
+    ];
+    let files = files.map(|(path, text)| (path, FileClass::Copied, "0644", text.to_owned()));
+    let [v4, v6] = &guest.found_rules;
+    let rules = [open_ports(v4, "ufw", &[22]), open_ports(v6, "ufw6", &[22])];
+    seal(9, &files, rules, crate::guest_bundle::health(20))
+}
+
 fn wait_until(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
@@ -200,6 +222,22 @@ fn wait_until(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
 
 /// The whole story on one guest; `reboot` kills all of it at once and boots it again.
 pub fn story(guest: &RealGuest, reboot: impl Fn()) {
+    // What the guest's tools refuse is told at once, before anything changes.
+    let untouched = guest.picture();
+    let refusal = guest.validate("00000000000000a0", &refused(guest)).expect_err("it is refused");
+    let paths = refusal.details.iter().filter_map(|line| line.split('`').nth(1));
+    let bad = [
+        "/etc/ssh/sshd_config.d/20-bad.conf",
+        "/etc/systemd/system/bad.service.d/10-bad.conf",
+        "/etc/systemd/system/bad.timer",
+        "/etc/systemd/system/service.d/10-bad.conf",
+        "/usr/local/bin/bad.bash",
+        "/usr/local/bin/bad.sh",
+    ];
+    assert_eq!(paths.collect::<BTreeSet<_>>(), BTreeSet::from(bad), "{refusal:?}");
+    assert_eq!(guest.says("find /var/lib/stackc -name '.tmp-*'"), "", "nothing is left of it");
+    assert_eq!(guest.picture(), untouched);
+
     let first = bundle(guest, 1, APP, &[22, 3001], 20);
     let switch = first.switch("00000000000000a1", 0, 1, &Ledger::default());
     guest.prepare("00000000000000a1", &first);

@@ -246,6 +246,8 @@ pub const PLACES: &[(&str, &[Place])] = &[
         &[
             ("keys_without_effect", "`secrets` has no effect: no `{{ secrets.NAME"),
             ("keys_without_effect", "`persistent` has no effect without"),
+            ("what_would_break_on_a_guest", "the program gets `$PORT` as it stands"),
+            ("what_would_break_on_a_guest", "the program gets `%i` as it stands"),
             ("keys_without_effect", "`user` has no effect on a socket that is no"),
             ("keys_without_effect", "`mode` has no effect on a socket that is no"),
             ("units_by_keys", "`writes` opens a strict sandbox, and there is"),
@@ -267,6 +269,8 @@ pub const PLACES: &[(&str, &[Place])] = &[
             ("units_by_keys", "systemd runs no program whose path has"),
             ("units_by_keys", "a unit's line cannot end in a backslash: it"),
             ("units_by_keys", "cron has no form for a value with quotes of"),
+            ("what_would_break_on_a_guest", "a `%` needs no backslash here"),
+            ("what_would_break_on_a_guest", "cron takes away the quotes around a value"),
             ("units_by_keys", "cron takes away blanks at the end of a value,"),
         ],
     ),

@@ -315,7 +315,14 @@ pub fn unsaid(shape: Shape, path: &[String]) -> String {
 /// The most similar of the known words, when one is similar enough to be meant.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
+    let known: Vec<_> = known.collect();
+    // `memory` is `memory_mib`: a key without its unit.
+    let mut begun = known.iter().filter(|known| known.starts_with(&format!("{lower}_")));
+    if let (Some(begun), None) = (begun.next(), begun.next()) {
+        return Some(begun);
+    }
     known
+        .into_iter()
         .map(|known| (strsim::damerau_levenshtein(&lower, &known.to_lowercase()), known))
         .filter(|(distance, known)| *distance <= known.len().max(3) / 3)
         .min()

@@ -28,7 +28,21 @@ pub fn check(stack: &View<'_>, overlay: &Overlay) {
         if let Some((reader, why, help)) = reason(path, access) {
             report(stack, path, (reader, why, help), *at);
         }
+        if let Item::File { bytes, .. } = item
+            && ends_its_first_line_badly(bytes)
+        {
+            let title = format!(
+                "`{path}` cannot run: the kernel takes the carriage return of its first line for part of the program's name"
+            );
+            let help = "save the text with line feeds alone";
+            stack.report(Mistake::new(Code::NotExecutable, *at, title).help(help));
+        }
     }
+}
+
+fn ends_its_first_line_badly(bytes: &[u8]) -> bool {
+    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    first.starts_with(b"#!") && first.ends_with(b"\r")
 }
 
 type Reason = (&'static str, &'static str, &'static str);

@@ -7,17 +7,18 @@ use super::{
 use crate::{
     compile::{
         report::{Code, Mistake},
+        source::At,
         view::{Located, View},
     },
     model::{Access, GuestPath, Mode, Owner, UnitName, pattern},
 };
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 /// How many old logs stay when nobody says it: two months of weeks.
 const KEEP: u32 = 8;
 
 pub fn add(stack: &View<'_>, overlay: &mut Overlay) {
-    let mut seen: Vec<Located<String>> = Vec::new();
+    let mut seen = Seen::default();
     for ((name, at, _), (_, view)) in
         stack.entries("log_rotation").zip(stack.tables("log_rotation"))
     {
@@ -58,19 +59,45 @@ fn paths(view: &View<'_>) -> Vec<Located<String>> {
 }
 
 /// Of a log that two entries turn logrotate leaves out the second, and fails.
-fn report_twice(view: &View<'_>, paths: &[Located<String>], seen: &mut Vec<Located<String>>) {
+fn report_twice(view: &View<'_>, paths: &[Located<String>], seen: &mut Seen) {
     for path in paths {
-        let both = |other: &&Located<String>| {
-            matches(&other.value, &path.value) || matches(&path.value, &other.value)
-        };
-        if let Some(other) = seen.iter().find(both) {
+        if let Some(other) = seen.other(&path.value) {
             let title = format!("two entries turn `{}`", path.value);
             let mistake =
-                Mistake::new(Code::DeclaredTwice, path.at, title).also(other.at, "the other one");
+                Mistake::new(Code::DeclaredTwice, path.at, title).also(other, "the other one");
             view.report(mistake.help("take the path out of one of them"));
         }
-        seen.push(path.clone());
+        seen.insert(path);
     }
+}
+
+/// Logs that entries turn, with their places. Paths are looked up, and only globs compared with each of the others.
+#[derive(Default)]
+struct Seen {
+    paths: BTreeMap<String, At>,
+    globs: BTreeMap<String, At>,
+}
+
+impl Seen {
+    /// Where another entry turns the same log.
+    fn other(&self, path: &str) -> Option<At> {
+        if let Some(at) = self.paths.get(path) {
+            return Some(*at);
+        }
+        let others = if is_glob(path) { Some(&self.paths) } else { None };
+        let mut others = others.into_iter().chain([&self.globs]).flatten();
+        let both = |(other, _): &(&String, &At)| matches(other, path) || matches(path, other);
+        others.find(both).map(|(_, at)| *at)
+    }
+
+    fn insert(&mut self, path: &Located<String>) {
+        let of_sort = if is_glob(&path.value) { &mut self.globs } else { &mut self.paths };
+        of_sort.entry(path.value.clone()).or_insert(path.at);
+    }
+}
+
+fn is_glob(path: &str) -> bool {
+    path.contains(['*', '?'])
 }
 
 /// Whether a glob of `*` and `?` fits a path, another glob among them. Source: glob(7); neither passes a `/`.

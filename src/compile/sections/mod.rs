@@ -5,6 +5,7 @@ mod address;
 pub(super) mod apt;
 mod base64;
 mod command;
+pub(super) mod conffiles;
 pub(super) mod databases;
 pub mod env_file;
 pub(super) mod files;

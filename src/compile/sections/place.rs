@@ -5,8 +5,7 @@ use crate::model::{FileClass, GuestPath};
 use std::{collections::BTreeSet, sync::LazyLock};
 use unicode_normalization::is_nfc;
 
-/// Conffiles of Debian 12's packages on a minimal guest and of what the built-in kinds install: dpkg deletes or overwrites
-/// what stands in their place. Source: `dpkg-query -W -f '${Conffiles}'`, and what packages keep by ucf(1).
+/// Conffiles of a minimal guest of Debian 12: dpkg deletes or overwrites what stands in their place. Source: `dpkg-query -W -f '${Conffiles}'`, and what packages keep by ucf(1).
 static CONFFILES: LazyLock<BTreeSet<&str>> =
     LazyLock::new(|| include_str!("conffiles.txt").lines().collect());
 
@@ -33,7 +32,7 @@ const COPIED: [&str; 14] = [
 const ACCOUNTS: &str = "all accounts of the guest are in it; declare yours in `users`";
 
 /// Where nothing of a bundle belongs, with the reason.
-const FOREIGN: [(&str, &str); 26] = [
+const FOREIGN: [(&str, &str); 27] = [
     ("/var/lib/stackc", "it is stackc's own state"),
     ("/usr/local/lib/stackc", "it is stackc's own state"),
     ("/proc", "it is the kernel's"),
@@ -55,6 +54,7 @@ const FOREIGN: [(&str, &str); 26] = [
     ("/etc/machine-id", "it names one guest; systemd makes it"),
     ("/etc/ssh/sshd_not_to_be_run", "while it is there, sshd does not start"),
     ("/etc/ld.so.preload", "a fault in it stops every program, the way back included"),
+    ("/var/spool/cron/crontabs", "cron reads no links there; declare jobs in `cron`"),
     ("/var/lib/dpkg", "it is dpkg's; declare packages"),
     ("/etc/systemd/system/stackc-recover.service", "it is the guest's way back after a power cut"),
     ("/etc/systemd/system/ssh.service", "it is the way in; write a drop-in in `ssh.service.d`"),
@@ -117,7 +117,7 @@ pub fn refusal(path: &GuestPath) -> Option<(String, String)> {
             "set the name, address, gateway and nameserver of the guest instead",
         );
     }
-    if CONFFILES.contains(text) {
+    if is_conffile(path) {
         return refuse(
             "is a configuration file of a Debian package, which dpkg would fight over",
             "use the package's `.d` folder, or a unit's drop-in",
@@ -146,6 +146,11 @@ const SHARED: [&str; 13] = [
 /// Whether sshd or sudo reads it: they read nothing at all, or grant nothing, when one file is not there.
 pub fn decides_on_logins(path: &GuestPath) -> bool {
     ["/etc/ssh", "/etc/sudoers.d"].iter().any(|folder| is_at_or_below(path.as_str(), folder))
+}
+
+/// Whether a minimal guest has a configuration file.
+pub fn is_conffile(path: &GuestPath) -> bool {
+    CONFFILES.contains(path.as_str())
 }
 
 /// Whether packages of Debian keep configuration files in a folder, or below it.

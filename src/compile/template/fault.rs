@@ -61,8 +61,7 @@ pub fn undefined(path: &str, at: At, scope: &Rendering<'_>) -> Mistake {
         let help = "`vars` cannot name one another, nor can `env_vars`: write the text twice";
         return Mistake::new(Code::NotKnownYet, at, title).help(help);
     }
-    let known = lookup::paths(scope.names);
-    let help = match schema::nearest(path, known.iter().map(String::as_str)) {
+    let help = match nearest(path, scope) {
         Some(near) => format!("did you mean `{near}`?"),
         None => match path.split_once('.').map(|(root, _)| root) {
             Some(root) if !scope.names.contains_key(root) => match nearest_root(root, scope) {
@@ -78,6 +77,17 @@ pub fn undefined(path: &str, at: At, scope: &Rendering<'_>) -> Mistake {
         format!("the template names `{path}`, which does not exist"),
     )
     .help(help)
+}
+
+/// The most similar path; what a path has in common with all others of its root makes it no more similar.
+fn nearest(path: &str, scope: &Rendering<'_>) -> Option<String> {
+    let known = lookup::paths(scope.names);
+    let Some((root, rest)) = path.split_once('.').filter(|(r, _)| scope.names.contains_key(*r))
+    else {
+        return schema::nearest(path, known.iter().map(String::as_str)).map(str::to_owned);
+    };
+    let below = known.iter().filter_map(|known| known.strip_prefix(root)?.strip_prefix('.'));
+    schema::nearest(rest, below).map(|near| format!("{root}.{near}"))
 }
 
 fn nearest_root<'a>(root: &str, scope: &'a Rendering<'_>) -> Option<&'a str> {

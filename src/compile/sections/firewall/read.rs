@@ -7,7 +7,7 @@ use crate::compile::{
     view::View,
 };
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// The order of rules that say none.
 const ORDER: u32 = 50;
@@ -88,13 +88,13 @@ fn rule(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
 
 /// ufw itself takes no rule that is there already, so that its file would not be ours.
 fn check_twice(view: &View<'_>, rules: &[(Rule, At)]) {
-    for (n, (rule, at)) in rules.iter().enumerate() {
-        let is_same = |other: &&(Rule, At)| other.0.matches_like(rule);
-        if let Some((_, first)) = rules[..n].iter().find(is_same) {
+    let mut seen = BTreeMap::new();
+    for (rule, at) in rules {
+        if let Some(first) = seen.insert(rule.packets(), *at) {
             let title = "this rule is for the very packets of another";
             view.report(
                 Mistake::new(Code::RuleTwice, *at, title)
-                    .also(*first, "the other one, which decides")
+                    .also(first, "the other one, which decides")
                     .help("take one of the two out"),
             );
         }

@@ -11,14 +11,14 @@ pub enum Action {
     Limit,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     Any,
     Tcp,
     Udp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     In,
     Out,
@@ -38,7 +38,7 @@ pub struct Rule {
 }
 
 /// Ports as ufw writes them: none for all; ranges from low to high; sorted by number.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ports(pub Vec<(u16, u16)>);
 
 /// Text that names no ports.
@@ -129,11 +129,10 @@ impl Family {
 }
 
 impl Rule {
-    /// Whether it is for the same packets as another: what it does with them, and its comment, may differ.
-    pub fn matches_like(&self, other: &Self) -> bool {
-        let action = Action::Allow;
-        Self { action, comment: None, ..self.clone() }
-            == Self { action, comment: None, ..other.clone() }
+    /// The packets that it is for: what it does with them, and its comment, are not of it.
+    pub fn packets(&self) -> impl Ord {
+        let Self { direction, protocol, ports, from, to, interface, .. } = self;
+        (direction, protocol, ports, from, to, interface)
     }
 
     /// Whether the rule stands in the file of a family.

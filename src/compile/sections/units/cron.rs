@@ -31,8 +31,12 @@ pub fn add(name: &str, view: &View<'_>, overlay: &mut Overlay) {
     let command = view.need_text("run").and_then(|run| match command(&run.value) {
         Ok(command) => Some(command),
         Err(error) => {
-            let code = if error == NoLine::TooLong { Code::NoForm } else { Code::NotOneLine };
-            view.report(Mistake::new(code, run.at, error.to_string()).help("put it into a script"));
+            let (code, help) = match error {
+                NoLine::NotOne => (Code::NotOneLine, "put it into a script"),
+                NoLine::Escaped => (Code::NoForm, "write the bare `%`"),
+                _ => (Code::NoForm, "put it into a script"),
+            };
+            view.report(Mistake::new(code, run.at, error.to_string()).help(help));
             None
         }
     });
@@ -55,6 +59,10 @@ pub enum NoLine {
         "cron has no form for a value with quotes of both kinds that begins with one or with a blank"
     )]
     Quotes,
+    #[error("cron takes away the quotes around a value, and then those within them as well")]
+    TwiceQuoted,
+    #[error("a `%` needs no backslash here: stackc writes it, and this one would stay")]
+    Escaped,
 }
 
 /// A line of shell as cron passes it on: a bare `%` would end it.
@@ -65,6 +73,9 @@ pub fn command(run: &str) -> Result<String, NoLine> {
     {
         return Err(NoLine::NotOne);
     }
+    if run.contains("\\%") {
+        return Err(NoLine::Escaped);
+    }
     let line = run.replace('\\', "\\\\").replace('%', "\\%");
     if line.len() > LINE_BYTES_MAX { Err(NoLine::TooLong) } else { Ok(line) }
 }
@@ -72,10 +83,14 @@ pub fn command(run: &str) -> Result<String, NoLine> {
 /// A variable of a table.
 pub fn assignment(name: &str, value: &str) -> Result<String, NoLine> {
     let is_bare = !value.is_empty() && value.trim() == value && !value.starts_with(['"', '\'']);
+    let is_twice_quoted =
+        ['"', '\''].iter().any(|q| value.len() > 1 && value.starts_with(*q) && value.ends_with(*q));
     let value = if value.chars().any(|c| c.is_control() && c != '\t') {
         return Err(NoLine::NotOne);
     } else if value.ends_with([' ', '\t']) {
         return Err(NoLine::Blanks);
+    } else if is_twice_quoted {
+        return Err(NoLine::TwiceQuoted);
     } else if is_bare {
         value.to_owned()
     } else if !value.contains('"') {

@@ -146,6 +146,11 @@ impl Packages {
         self.is_debians && self.is_base_known && all()
     }
 
+    /// Whether the guest's definition names a package.
+    pub fn declare(&self, package: &str) -> bool {
+        self.names.contains(package)
+    }
+
     /// Packages of which all is known, and the names of the others.
     pub fn split(&self) -> (Vec<(&str, &'static Brought)>, Vec<&str>) {
         let (mut known, mut others) = (Vec::new(), Vec::new());

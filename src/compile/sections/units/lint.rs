@@ -91,13 +91,20 @@ fn ignored(at: At, what: &str) -> Mistake {
         .help("write `Key=value` below a section such as `[Service]`, and `#` before a comment")
 }
 
+/// Whether the guest has another systemd than Debian 12's, as its image's name says.
+fn is_newer(stack: &View<'_>) -> bool {
+    let guest = stack.table("guest");
+    let image = guest.text("template").or_else(|| guest.text("image"));
+    image.is_some_and(|image| image.value.contains("debian-13"))
+}
+
 fn unknown_directive(
     stack: &View<'_>,
     (section, key): (&str, &str),
     at: At,
     sections: &[&'static str],
 ) {
-    if directives::kind(section, key).is_some() || key.starts_with("X-") {
+    if directives::kind(section, key).is_some() || key.starts_with("X-") || is_newer(stack) {
         return;
     }
     let help = match directives::section_of(key, sections) {

@@ -113,7 +113,9 @@ pub fn add(stack: &View<'_>, overlay: &mut Overlay) -> Written {
 
 fn make<'a>(view: View<'a>, sort: &Sort, name: UnitName) -> Option<Made<'a>> {
     let path = format!("{UNITS}{name}").parse().expect("a unit's name is a component");
-    let (content, lines) = content(&view, &[], || structured::lines(&view, sort.section))?;
+    let (content, lines) = content(&view, &[], || {
+        structured::lines(&view, sort.section, name.as_str().contains("@."))
+    })?;
     let unit = Unit { name, path, is_drop_in: false, is_whole: true, at: view.at, lines };
     Some(Made { view, target: sort.target, unit, content })
 }

@@ -1,10 +1,13 @@
 //! What units need of the guest besides systemd: the services that they start, accounts, files.
 
-use super::{Directive, Packages, Unit, cron_table, lint, spelled};
+use super::{
+    Directive, Packages, Unit, cron_table, lint, relations::Missing, spelled, unit::UNITS,
+};
 use crate::{
     compile::{
         report::{Code, Mistake},
         sections::{
+            conffiles, folders,
             overlay::{Item, Overlay},
             owners, place,
         },
@@ -18,11 +21,14 @@ use crate::{
 pub const DECLARE: &str = "declare it, or the package that brings it; a unit that is not named after its package stands in `apt.may_start`";
 
 pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], packages: &Packages) {
-    let known = |name: &UnitName| packages.have_unit(name) || brings(units, name);
     for (unit, at) in named_units(stack, overlay, units) {
-        if !known(&unit) {
+        if let Some(mask) = mask(overlay, &unit) {
+            let title = format!("`{unit}` is masked on this guest: it never runs");
+            let mistake = Mistake::new(Code::UnknownUnit, at, title).also(mask, "masked here");
+            stack.report(mistake.help("name the unit that runs in its place"));
+        } else if let Some(missing) = Missing::of(&unit, units, packages) {
             let title = format!("neither the bundle nor a package of it has the unit `{unit}`");
-            stack.report(Mistake::new(Code::UnknownUnit, at, title).help(DECLARE));
+            stack.report(Mistake::new(Code::UnknownUnit, at, title).help(missing.help()));
         }
     }
     let accounts = owners::Accounts::of(stack, overlay, packages);
@@ -31,10 +37,51 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], packages: &Pac
         for directive in unit.directives() {
             check_account(stack, &accounts, is_dynamic, directive);
         }
-        check_files(stack, overlay, unit);
+        check_files(stack, overlay, unit, packages);
     }
+    check_commands(stack, overlay);
     accounts.check_entries(stack, overlay);
     cron_table::check(stack, overlay, &accounts);
+}
+
+/// Where the bundle masks a unit.
+pub fn mask(overlay: &Overlay, unit: &UnitName) -> Option<At> {
+    let (item, at) = overlay.items.get(&format!("{UNITS}{unit}").parse::<GuestPath>().ok()?)?;
+    matches!(item, Item::Link { target } if target == "/dev/null").then_some(*at)
+}
+
+/// Reports hooks and probes whose program only the bundle could bring, and does not.
+fn check_commands(stack: &View<'_>, overlay: &Overlay) {
+    for (table, key, whose) in [("hooks", "run", "hook"), ("probes", "command", "probe")] {
+        for (name, view) in stack.tables(table) {
+            let Some(program) = view.texts(key).into_iter().next() else { continue };
+            let Ok(path) = program.value.parse::<GuestPath>() else { continue };
+            if !overlay.items.contains_key(&path) && is_ours_alone(overlay, &path) {
+                let title = format!("the {whose} `{name}` runs `{path}`, which nobody makes");
+                let help = "declare the file in `files`, or correct the path";
+                stack.report(Mistake::new(Code::UnmadeFile, program.at, title).help(help));
+            }
+        }
+    }
+}
+
+/// Files of variables that a minimal guest has, or gets by its own tools.
+const VARIABLES_OF_DEBIAN: [&str; 5] = [
+    "/etc/default/locale",
+    "/etc/environment",
+    "/etc/locale.conf",
+    "/etc/machine-info",
+    "/etc/os-release",
+];
+
+/// Whether a file of `/etc` is neither Debian's nor of a package, all of which are known.
+fn is_nobodys(path: &GuestPath, packages: &Packages) -> bool {
+    let text = path.as_str();
+    text.starts_with("/etc/")
+        && packages.are_known()
+        && !VARIABLES_OF_DEBIAN.contains(&text)
+        && !place::is_conffile(path)
+        && conffiles::brings(text, packages).is_none()
 }
 
 /// Whether the bundle has a unit, or the template that it is an instance of.
@@ -89,13 +136,15 @@ fn check_account(
 }
 
 /// Reports files that a unit needs, that only the bundle could bring, and that it does not.
-fn check_files(stack: &View<'_>, overlay: &Overlay, unit: &Unit) {
+fn check_files(stack: &View<'_>, overlay: &Overlay, unit: &Unit, packages: &Packages) {
+    let has_hooks = stack.tables("hooks").next().is_some();
     for directive in unit.directives() {
         for path in needed(directive) {
             let (name, key) = (&unit.name, directive.key);
             match overlay.items.get(&path) {
-                None if is_ours_alone(overlay, &path)
-                    && !(key == "WorkingDirectory" && is_folder(overlay, &path)) =>
+                None if key == "EnvironmentFile" && !has_hooks && is_nobodys(&path, packages)
+                    || is_ours_alone(overlay, &path)
+                        && !(key == "WorkingDirectory" && is_there(overlay, &path)) =>
                 {
                     let title = format!("`{name}` needs `{path}`, which nobody makes");
                     let help = match key {
@@ -122,6 +171,15 @@ fn check_files(stack: &View<'_>, overlay: &Overlay, unit: &Unit) {
             }
         }
     }
+}
+
+/// Whether a folder is Debian's, or the bundle's.
+fn is_there(overlay: &Overlay, path: &GuestPath) -> bool {
+    let of_debian = ["/usr/local/bin", "/usr/local/sbin", "/usr/local/lib", "/usr/local/share"];
+    place::is_shared(path)
+        || folders::is_debians(path)
+        || of_debian.contains(&path.as_str())
+        || is_folder(overlay, path)
 }
 
 /// Whether the bundle makes a folder by what it has below it, or has tmpfiles.d make it.

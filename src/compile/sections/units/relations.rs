@@ -40,8 +40,17 @@ pub fn check(
             |near: &str| named.iter().any(|d| d.value.split_whitespace().any(|n| n == near));
         for directive in named.iter().filter(|d| is_relation(d.key)) {
             for name in names(*directive) {
-                let Some(missing) = missing(&name) else { continue };
                 let binds = BINDING.contains(&directive.key);
+                if let Some(mask) = needs::mask(overlay, &name).filter(|_| binds) {
+                    let title = format!(
+                        "`{}` does not start: it needs `{name}`, which is masked",
+                        unit.name
+                    );
+                    let mistake = Mistake::new(Code::UnknownUnit, directive.at, title);
+                    let help = "name the unit that runs in its place";
+                    stack.report(mistake.also(mask, "masked here").help(help));
+                }
+                let Some(missing) = missing(&name) else { continue };
                 // Who names both means both: one of them may be there.
                 let near = missing.near.as_deref().filter(|near| binds || !is_named(near));
                 if near.is_some() || binds && missing.is_certain {
@@ -85,15 +94,15 @@ fn names(directive: Directive<'_>) -> impl Iterator<Item = UnitName> {
 }
 
 fn report(stack: &View<'_>, title: String, near: Option<&str>, at: At) {
-    let help = match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => needs::DECLARE.to_owned(),
-    };
-    stack.report(Mistake::new(Code::UnknownUnit, at, title).help(help));
+    stack.report(Mistake::new(Code::UnknownUnit, at, title).help(help(near)));
+}
+
+fn help(near: Option<&str>) -> String {
+    near.map_or_else(|| needs::DECLARE.to_owned(), |near| format!("did you mean `{near}`?"))
 }
 
 /// A unit that is not on the guest.
-struct Missing {
+pub struct Missing {
     /// The unit that was meant, as it seems.
     near: Option<String>,
     /// Whether nothing on the guest could bring it.
@@ -102,7 +111,7 @@ struct Missing {
 
 impl Missing {
     /// None of a unit that is there, or may be.
-    fn of(name: &UnitName, units: &[Unit], packages: &Packages) -> Option<Self> {
+    pub fn of(name: &UnitName, units: &[Unit], packages: &Packages) -> Option<Self> {
         let presence = packages.presence(name);
         if presence == Presence::Here || brings(units, name) {
             return None;
@@ -117,6 +126,10 @@ impl Missing {
             .map(|near| format!("{near}.{suffix}"));
         let is_certain = presence == Presence::Absent;
         (is_certain || near.is_some()).then_some(Self { near, is_certain })
+    }
+
+    pub fn help(&self) -> String {
+        help(self.near.as_deref())
     }
 }
 

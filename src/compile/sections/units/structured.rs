@@ -41,7 +41,8 @@ const STRICT: [(&str, &str); 19] = [
 ];
 
 /// The lines of a unit whose own section is this one.
-pub fn lines(view: &View<'_>, section: &'static str) -> Vec<Line> {
+pub fn lines(view: &View<'_>, section: &'static str, is_template: bool) -> Vec<Line> {
+    check_literals(view, is_template);
     let mut unit = Lines { view, section: "Unit", said: Vec::new() };
     unit.text("description", "Description");
     for (key, directive) in
@@ -106,7 +107,11 @@ impl Lines<'_, '_> {
         match sandbox {
             Some(Located { value: true, at }) => {
                 for (key, value) in STRICT {
-                    self.say(key, value.to_owned(), at);
+                    let value = match key {
+                        "CapabilityBoundingSet" => self.ambient(),
+                        _ => value.to_owned(),
+                    };
+                    self.say(key, value, at);
                 }
                 self.paths("writes", "ReadWritePaths");
             }
@@ -118,6 +123,13 @@ impl Lines<'_, '_> {
                 }
             }
         }
+    }
+
+    /// What a service keeps is within its bounds: without them systemd could not give it.
+    fn ambient(&self) -> String {
+        let options = self.view.table("options").table("Service");
+        let ambient = options.node("AmbientCapabilities");
+        ambient.and_then(Node::text).map(str::to_owned).unwrap_or_default()
     }
 
     fn socket(&mut self) {
@@ -219,6 +231,49 @@ impl Lines<'_, '_> {
         let words: Option<Vec<String>> = words.into_iter().collect();
         self.exact(directive, words.map(|words| write(&words)), node.at);
     }
+}
+
+/// Reports what the words of a command look like they were meant to become: each of them is passed on as it stands.
+fn check_literals(view: &View<'_>, is_template: bool) {
+    let known = |name: &str| {
+        let of_guest = view.lowering.stack.get("env_vars").and_then(|vars| vars.node.table());
+        view.table("environment").table.contains_key(name)
+            || of_guest.is_some_and(|vars| vars.contains_key(name))
+    };
+    let commands = ["exec", "exec_reload", "exec_stop"].iter().filter_map(|key| view.node(key));
+    for node in commands.chain(nodes(view, "exec_before")) {
+        let Value::List(items) = &node.value else { continue };
+        // What follows is for another program to read: a script of sh, of Python.
+        for item in items.iter().take_while(|item| item.text() != Some("-c")) {
+            let Some(word) = item.text() else { continue };
+            let variable = variable(word, known).map(|name| {
+                let help = format!("write {{{{ env_vars.{name} }}}} when it is no secret, or have a shell read it: `[\"/bin/sh\", \"-c\", …]`");
+                (format!("${name}"), help)
+            });
+            let specifier = SPECIFIERS.into_iter().find(|s| is_template && word.contains(s));
+            let specifier = specifier.map(|specifier| (specifier.to_owned(), RAW.to_owned()));
+            if let Some((literal, help)) = variable.or(specifier) {
+                let title = format!(
+                    "the program gets `{literal}` as it stands: neither a shell nor systemd expands these words"
+                );
+                view.report(Mistake::new(Code::NoEffect, item.at, title).help(help));
+            }
+        }
+    }
+}
+
+/// What stands for the name of an instance. Source: systemd.unit(5), SPECIFIERS.
+const SPECIFIERS: [&str; 4] = ["%i", "%I", "%j", "%J"];
+const RAW: &str =
+    "say the line in `options.Service.ExecStart`, which systemd reads by its own rules";
+
+/// A known variable that a word names as a shell would.
+fn variable(word: &str, is_known: impl Fn(&str) -> bool) -> Option<&str> {
+    word.split('$').skip(1).find_map(|rest| {
+        let rest = rest.strip_prefix('{').unwrap_or(rest);
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        Some(&rest[..end.unwrap_or(rest.len())]).filter(|name| is_known(name))
+    })
 }
 
 fn refuse_other_options(view: &View<'_>, known: &[&'static str]) {
