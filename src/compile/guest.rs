@@ -206,7 +206,7 @@ fn lower(
     let hooks = hooks::read(stack);
     let health = health::read(stack);
     let packages = Packages::of(&apt, guest.as_ref());
-    let units = units::gather(&overlay, &written);
+    let units = units::gather(&overlay, &written, shared.files);
     units::check(stack, &overlay, (&units, &written), &packages);
     let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());
     let (management, admin_keys) = (&shared.site.management, &shared.site.admin_keys);

@@ -158,7 +158,7 @@ pub fn check(shape: Shape, node: &mut Node, mistakes: &mut Vec<Mistake>) {
     let wrong = match shape.chosen(&node.value) {
         Some(shape) => check_value(shape, node, mistakes),
         None if is_secret(&node.value) => Some(secret_here(node.at)),
-        None => Some(wrong_type(node.at, &shape.noun(), node.value.noun())),
+        None => Some(wrong_type(node, &shape.noun())),
     };
     if let Some(wrong) = wrong {
         mistakes.push(wrong);
@@ -228,12 +228,19 @@ fn secret_here(at: At) -> Mistake {
     Mistake::new(Code::SecretHere, at, title).help(help)
 }
 
-fn wrong_type(at: At, wanted: &str, found: &str) -> Mistake {
-    let help = match (wanted, found) {
-        ("a list of texts", "text") => "put brackets around it: [\"…\"]".to_owned(),
+fn wrong_type(node: &Node, wanted: &str) -> Mistake {
+    let found = node.value.noun();
+    let help = match (wanted, &node.value) {
+        ("a list of texts", Value::Text(_)) => "put brackets around it: [\"…\"]".to_owned(),
+        (_, Value::Table(table)) => match table.keys().next() {
+            Some(key) if table.len() == 1 => {
+                format!("write {wanted}; a name that has a dot stands in quotes: `\"….{key}\" = …`")
+            }
+            _ => format!("write {wanted}"),
+        },
         _ => format!("write {wanted}"),
     };
-    Mistake::new(Code::WrongType, at, format!("{wanted} is wanted here, not {found}"))
+    Mistake::new(Code::WrongType, node.at, format!("{wanted} is wanted here, not {found}"))
         .label(format!("this is {found}"))
         .help(help)
 }

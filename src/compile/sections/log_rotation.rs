@@ -71,33 +71,31 @@ fn report_twice(view: &View<'_>, paths: &[Located<String>], seen: &mut Seen) {
     }
 }
 
-/// Logs that entries turn, with their places. Paths are looked up, and only globs compared with each of the others.
+/// Logs that entries turn, with their places, by what stands before the first `*` or `?`: only those are compared of which
+/// one begins as the other does.
 #[derive(Default)]
-struct Seen {
-    paths: BTreeMap<String, At>,
-    globs: BTreeMap<String, At>,
-}
+struct Seen(BTreeMap<String, Vec<Located<String>>>);
 
 impl Seen {
     /// Where another entry turns the same log.
     fn other(&self, path: &str) -> Option<At> {
-        if let Some(at) = self.paths.get(path) {
-            return Some(*at);
-        }
-        let others = if is_glob(path) { Some(&self.paths) } else { None };
-        let mut others = others.into_iter().chain([&self.globs]).flatten();
-        let both = |(other, _): &(&String, &At)| matches(other, path) || matches(path, other);
-        others.find(both).map(|(_, at)| *at)
+        let start = start_of(path);
+        let longer = self.0.range(start.to_owned()..);
+        let longer = longer.take_while(|(other, _)| other.starts_with(start));
+        let shorter = start.char_indices().filter_map(|(n, _)| self.0.get(&start[..n]));
+        let mut others = longer.map(|(_, others)| others).chain(shorter).flatten();
+        let both =
+            |other: &&Located<String>| matches(&other.value, path) || matches(path, &other.value);
+        others.find(both).map(|other| other.at)
     }
 
     fn insert(&mut self, path: &Located<String>) {
-        let of_sort = if is_glob(&path.value) { &mut self.globs } else { &mut self.paths };
-        of_sort.entry(path.value.clone()).or_insert(path.at);
+        self.0.entry(start_of(&path.value).to_owned()).or_default().push(path.clone());
     }
 }
 
-fn is_glob(path: &str) -> bool {
-    path.contains(['*', '?'])
+fn start_of(path: &str) -> &str {
+    path.split(['*', '?']).next().unwrap_or(path)
 }
 
 /// Whether a glob of `*` and `?` fits a path, another glob among them. Source: glob(7); neither passes a `/`.

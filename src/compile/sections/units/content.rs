@@ -50,7 +50,12 @@ pub fn content(
         (Some(_), None) => {
             let text = files::content(view, &view.lowering.rendering)?;
             let lines = unit_lines(&text).into_iter().map(|(_, line)| line);
-            let lines = places::of_text(view, &text).into_iter().zip(lines).collect();
+            let written = ["template", "text"].iter().find_map(|key| view.node(key));
+            let whole = written.map_or(view.at, |node| node.at);
+            let lines = places::of_text(view.lowering.files, (files::source(view), whole), &text)
+                .into_iter()
+                .zip(lines)
+                .collect();
             Some((Content { text, is_partial: false }, lines))
         }
     }

@@ -71,7 +71,7 @@ pub fn check(stack: &View<'_>, unit: &Unit) {
 pub fn install(at: At) -> Mistake {
     let title = "`[Install]` has no effect: stackc links units to what starts them itself";
     Mistake::new(Code::NoEffect, at, title).help(
-        "leave it out; `wanted_by = [\"…\"]` beside the text says what starts the unit at boot",
+        "leave it out; `wanted_by` of the entry in `services`, `sockets` or `timers` says what starts it at boot, and a link in `links` does for a unit of `files`",
     )
 }
 

@@ -1,17 +1,16 @@
 //! Where the lines of a unit were written, so that a mistake is told in the template or the text itself.
 
 use crate::{
-    compile::{sections::files, source::At, view::View},
+    compile::{
+        source::{At, Files},
+        view::View,
+    },
     model::{UnitLine, unit_lines},
 };
 use std::{collections::BTreeMap, ops::Range};
 
 /// The place of every line of a text: the very line of its source, or the one with the same key, or the entry.
-pub fn of_text(view: &View<'_>, text: &str) -> Vec<At> {
-    let files = view.lowering.files;
-    let whole =
-        ["template", "text"].iter().find_map(|key| view.node(key)).map_or(view.at, |n| n.at);
-    let source = files::source(view);
+pub fn of_text(files: &Files, (source, whole): (Option<At>, At), text: &str) -> Vec<At> {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     let lines = unit_lines(text);
     let place = |(span, line): &(Range<usize>, UnitLine)| {

@@ -1,10 +1,10 @@
 //! A unit of the overlay, as its file says it.
 
-use super::{Written, spelled};
+use super::{Written, places, spelled};
 use crate::{
     compile::{
         sections::overlay::{Item, Overlay},
-        source::At,
+        source::{At, Files},
     },
     model::{GuestPath, UnitLine, UnitName, unit_lines},
 };
@@ -91,13 +91,17 @@ impl Unit {
 }
 
 /// Every unit and drop-in of the overlay, those included that were written as files.
-pub fn gather(overlay: &Overlay, written: &Written) -> Vec<Unit> {
+pub fn gather(overlay: &Overlay, written: &Written, files: &Files) -> Vec<Unit> {
     let unit = |(path, (item, at)): (&GuestPath, &(Item, At))| {
         let Item::File { bytes, .. } = item else { return None };
         let (name, is_drop_in) = unit_of(path)?;
         let text = String::from_utf8_lossy(bytes);
-        let known = written.places.get(path);
-        let place = |n: usize| known.and_then(|places| places.get(n)).copied().unwrap_or(*at);
+        let source = overlay.sources.get(path).copied();
+        let places = match written.places.get(path) {
+            Some(places) => places,
+            None => &places::of_text(files, (source, *at), &text),
+        };
+        let place = |n: usize| places.get(n).copied().unwrap_or(*at);
         let lines = unit_lines(&text).into_iter().enumerate();
         let lines = lines.map(|(n, (_, line))| (place(n), line)).collect();
         let is_whole = !is_drop_in && !written.partial.contains(path);
