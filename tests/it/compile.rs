@@ -424,6 +424,15 @@ fn explain_says_which_line_won() {
 }
 
 #[test]
+fn explain_finds_a_name_with_dots_in_quotes_and_without() {
+    let compiled = compiled(&sources(&cases().join("system")));
+    let target = compiled.guests.keys().find(|t| t.project.as_str() != "bare").expect("a guest");
+    let explain = |key: &str| compile::explain(&compiled, target, key).expect("it is set");
+    let quoted = explain("system.sysctl.\"net.core.somaxconn\"");
+    assert_eq!(explain("system.sysctl.net.core.somaxconn"), quoted);
+}
+
+#[test]
 fn explain_shows_what_a_template_makes_beside_what_was_written() {
     let compiled = compiled(&sources(root()));
     let explain = |target: &str, key: &str| {

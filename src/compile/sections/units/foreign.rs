@@ -65,17 +65,13 @@ const BASE_UNITS: [&str; 49] = [
 ];
 
 /// Units of other packages that are not named after them.
-const UNITS: [(&str, &[&str]); 10] = [
+const UNITS: [(&str, &[&str]); 6] = [
     ("containerd.io", &["containerd"]),
-    ("docker-ce", &["docker"]),
     ("default-mysql-server", &["mariadb", "mysql"]),
-    ("exim4-daemon-light", &["exim4"]),
     ("libvirt-daemon-system", &["libvirtd"]),
     ("nfs-kernel-server", &["nfs-server"]),
-    ("openvpn", &["openvpn-client", "openvpn-server"]),
     ("php-fpm", &["php8.2-fpm", "php8.4-fpm"]),
-    ("strongswan", &["strongswan-starter"]),
-    ("wireguard-tools", &["wg-quick"]),
+    ("wireguard", &["wg-quick"]),
 ];
 
 /// What a package brings of which all is known.

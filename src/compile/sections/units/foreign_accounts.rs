@@ -76,13 +76,11 @@ const GROUPS: [&str; 31] = [
 const MORE_GROUPS: [&str; 2] = ["sgx", "ssl-cert"];
 
 /// Accounts of other packages that are not named after them.
-const ACCOUNTS: [(&str, &[&str]); 9] = [
+const ACCOUNTS: [(&str, &[&str]); 7] = [
     ("default-mysql-server", &["mysql"]),
-    ("docker-ce", &["docker"]),
-    ("dovecot-core", &["dovecot", "dovenull"]),
+    ("dovecot-core", &["dovenull"]),
     ("exim4-daemon-light", &["Debian-exim"]),
-    ("libvirt-daemon-system", &["libvirt", "libvirt-qemu"]),
-    ("mosquitto", &["mosquitto"]),
+    ("libvirt-daemon-system", &["libvirt-qemu"]),
     ("slapd", &["openldap"]),
     ("squid", &["proxy"]),
     ("tor", &["debian-tor"]),
