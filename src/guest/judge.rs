@@ -80,15 +80,13 @@ impl Shell {
     }
 }
 
-/// What systemd says of lines that it reads all the same. Source: `load-fragment.c` of systemd 252 and 257.
-const NOTICES: [&str; 7] = [
-    "is not safe",
-    "not recommended",
-    "unsafe",
-    "obsolete",
-    "deprecated",
-    "support for this will be removed",
-    "is no longer supported",
+/// What systemd says of lines that it reads all the same, in its own words, so that no value of a faulty line is taken for
+/// it. Source: `systemd-analyze verify` of systemd 252, tried with the lines of the test below.
+const REMARKS: [&str; 4] = [
+    " configured, this is not safe!",
+    " Unit uses KillMode=none. ",
+    " is obsolete, automatically updating to ",
+    "=; please use ",
 ];
 
 /// What `systemd-analyze verify` says of a file's own text. It exits with 0 for unknown keys, and complains of programs and
@@ -109,7 +107,7 @@ pub fn complaints<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
         rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     };
     let about_text = |line: &&str| {
-        !NOTICES.iter().any(|notice| line.contains(notice))
+        !REMARKS.iter().any(|remark| line.contains(remark))
             && (has_number(line)
                 || line.contains(file) && words.iter().any(|word| line.contains(word)))
     };
@@ -137,6 +135,21 @@ mod tests {
         ];
         let said = of_text.iter().chain(&of_others).copied().collect::<Vec<_>>().join("\n");
         assert_eq!(complaints(&said, "/etc/systemd/system/d.service"), of_text);
+    }
+
+    #[test]
+    fn what_systemd_only_has_a_remark_for_does_not_count() {
+        let remarks = [
+            "/x/a.service:3: Special user nobody configured, this is not safe!",
+            "/x/a.service:4: Unit uses KillMode=none. This is unsafe, as it disables systemd's process lifecycle management",
+            "/x/a.service:5: Standard output type syslog is obsolete, automatically updating to journal. Please update",
+            "/x/a.service:6: Unit uses MemoryLimit=; please use MemoryMax= instead. Support for MemoryLimit= will be removed soon.",
+            "/x/a.service:7: Unit uses CPUShares=; please use CPUWeight= instead. Support for CPUShares= will be removed soon.",
+        ];
+        let fault =
+            "/x/a.service:8: Unknown key name 'unsafe obsolete' in section 'Service', ignoring.";
+        let said = [&remarks[..], &[fault]].concat().join("\n");
+        assert_eq!(complaints(&said, "/etc/systemd/system/a.service"), [fault]);
     }
 
     #[test]

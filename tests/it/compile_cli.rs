@@ -111,6 +111,26 @@ fn another_place_user_umask_time_zone_and_language_build_the_same_store() {
     assert_eq!(stored(here.path()), stored(there.path()));
 }
 
+/// `faketime` answers for the clock wherever the C library is asked for it.
+#[test]
+fn another_clock_builds_the_same_store() {
+    let at = |program: &std::path::Path| {
+        let mut command = Command::new("faketime");
+        command.arg("2031-05-06 07:08:09").arg(program);
+        command
+    };
+    let Ok(date) = at("date".as_ref()).arg("+%Y").output() else {
+        eprintln!("skipped: needs faketime");
+        return;
+    };
+    assert_eq!(date.stdout, b"2031\n", "the clock is another one");
+    let (here, there) = (workspace(), workspace());
+    stackc(here.path()).arg("build").assert().success();
+    let binary = assert_cmd::cargo::cargo_bin("stackc");
+    at(&binary).arg("-C").arg(there.path()).arg("build").assert().success();
+    assert_eq!(stored(here.path()), stored(there.path()));
+}
+
 #[test]
 fn a_change_is_shown_file_by_file_and_without_secrets() {
     let folder = workspace();
