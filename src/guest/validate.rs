@@ -40,18 +40,18 @@ fn fault(
     staged: &str,
 ) -> Result<Option<String>, GuestError> {
     let bytes = guest.fs.read(staged)?;
-    match Judge::of(path, &bytes) {
+    let judge = Judge::of(path, &bytes);
+    if matches!(judge, Some(Judge::Unit | Judge::DropIn { .. }))
+        && let Some(fault) = lack_of_mounts(guest, path, &bytes)?
+    {
+        return Ok(Some(fault));
+    }
+    match judge {
         Some(Judge::Visudo) => ask(guest, path, &["visudo", "-c", "-q", "-f", staged]),
         Some(Judge::Sshd) => sshd(guest, tx, path, staged),
         Some(Judge::Shell(shell)) => ask(guest, path, &[shell.program(), "-n", staged]),
-        Some(Judge::Unit) => match lack_of_mounts(guest, path, &bytes)? {
-            Some(fault) => Ok(Some(fault)),
-            None => verify(guest, path, staged, staged),
-        },
-        Some(Judge::DropIn { folder, unit }) => match lack_of_mounts(guest, path, &bytes)? {
-            Some(fault) => Ok(Some(fault)),
-            None => drop_in(guest, tx, path, (&folder, &unit, &bytes)),
-        },
+        Some(Judge::Unit) => verify(guest, path, staged, staged),
+        Some(Judge::DropIn { folder, unit }) => drop_in(guest, tx, path, (&folder, &unit, &bytes)),
         None => Ok(None),
     }
 }

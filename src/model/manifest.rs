@@ -103,7 +103,6 @@ pub enum Part {
     Variable { key: String, secret: SecretName },
 }
 
-/// The text of a secret's part for people: a name where a value will be.
 impl Part {
     /// The secret that it stands for.
     pub fn secret(&self) -> Option<&SecretName> {
@@ -114,6 +113,7 @@ impl Part {
     }
 }
 
+/// The text of a secret's part for people: a name where a value will be.
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,6 +6,7 @@ mod merge;
 mod reference;
 
 pub use json::{SchemaOf, keys, schema};
+pub use language::rules::OF_TEXT;
 pub use language::{
     ENV, EVICTIONS, EXPLAINED, KIND, LAYER, LOCK, PROJECT, PROJECT_FILE, SECRET_VALUE, SITE, STACK,
 };

@@ -54,11 +54,13 @@ pub const EXCLUSIVE: &[Together] = &[
     Together("probes.*", &["unit", "timeout_seconds"]),
 ];
 
-/// Keys that can stand beside a unit's text; all others say the unit without one.
+/// Keys that can stand beside a unit's text, and those that say it; all others say the unit without one.
+pub const OF_TEXT: &[&str] = &["template", "text", "wanted_by", "reads"];
+
 pub const BESIDE_TEXT: &[Together] = &[
-    Together("services.*", &["template", "text", "wanted_by", "reads"]),
-    Together("sockets.*", &["template", "text", "wanted_by", "reads"]),
-    Together("timers.*", &["template", "text", "wanted_by", "reads"]),
+    Together("services.*", OF_TEXT),
+    Together("sockets.*", OF_TEXT),
+    Together("timers.*", OF_TEXT),
 ];
 
 /// The keys that a list has for a table, whatever layer it is of.

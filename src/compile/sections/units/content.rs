@@ -4,6 +4,7 @@ use super::{lines::Line, places, writer};
 use crate::{
     compile::{
         report::{Code, Mistake},
+        schema::OF_TEXT,
         sections::files,
         source::{At, Node, Value},
         view::View,
@@ -17,16 +18,13 @@ pub struct Content {
     pub is_partial: bool,
 }
 
-/// Keys that stand beside a text.
-const BESIDE_TEXT: [&str; 4] = ["template", "text", "wanted_by", "reads"];
-
 /// The text of a unit and its lines with their places, from `template` or `text`, or from its keys.
 pub fn content(
     view: &View<'_>,
     beside: &[&str],
     by_keys: impl FnOnce() -> Vec<Line>,
 ) -> Option<(Content, Vec<(At, UnitLine)>)> {
-    let is_beside = |key: &str| BESIDE_TEXT.contains(&key) || beside.contains(&key);
+    let is_beside = |key: &str| OF_TEXT.contains(&key) || beside.contains(&key);
     let by_text = ["template", "text"].iter().find(|key| view.table.contains_key(**key));
     let key = view.table.keys().find(|key| !is_beside(key));
     match (by_text, key) {

@@ -135,7 +135,7 @@ impl Lines<'_, '_> {
     fn socket(&mut self) {
         for (key, directive) in [("listen", "ListenStream"), ("listen_datagram", "ListenDatagram")]
         {
-            for node in nodes_or_one(self.view, key) {
+            for node in nodes(self.view, key) {
                 self.listen(directive, node);
             }
         }
@@ -150,7 +150,7 @@ impl Lines<'_, '_> {
     /// Only a socket in the file system has an owner and a mode: systemd.socket(5).
     fn check_rights(&self) {
         let listened = ["listen", "listen_datagram"].into_iter();
-        let nodes: Vec<_> = listened.flat_map(|key| nodes_or_one(self.view, key)).collect();
+        let nodes: Vec<_> = listened.flat_map(|key| nodes(self.view, key)).collect();
         let is_port = |node: &&Node| match &node.value {
             Value::Integer(_) => true,
             Value::Text(text) => {
@@ -291,13 +291,6 @@ fn refuse_other_options(view: &View<'_>, known: &[&'static str]) {
 }
 
 fn nodes<'v>(view: &View<'v>, key: &str) -> Vec<&'v Node> {
-    match view.node(key) {
-        Some(Node { value: Value::List(items), .. }) => items.iter().collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn nodes_or_one<'v>(view: &View<'v>, key: &str) -> Vec<&'v Node> {
     match view.node(key) {
         Some(Node { value: Value::List(items), .. }) => items.iter().collect(),
         node => node.into_iter().collect(),
