@@ -12,10 +12,10 @@ use super::{
         ignored, log_rotation,
         logins::{self, Login},
         overlay::Overlay,
-        owners, ports, release,
+        owners, ports, release, shells,
         site::SiteFacts,
         system,
-        units::{self, Packages},
+        units::{self, Makers, Packages},
     },
     source::define::Definitions,
     source::{At, Files},
@@ -208,6 +208,7 @@ fn lower(
     let packages = Packages::of(&apt, guest.as_ref());
     let units = units::gather(&overlay, &written, shared.files);
     units::check(stack, &overlay, (&units, &written), &packages);
+    shells::check(&Makers { stack, overlay: &overlay, units: &units, packages: &packages });
     let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());
     let (management, admin_keys) = (&shared.site.management, &shared.site.admin_keys);
     logins::check(stack, &overlay, &units, &Login { user, own: &own, management, admin_keys });

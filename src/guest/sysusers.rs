@@ -4,28 +4,15 @@ use super::error::GuestError;
 use super::fs::{GuestFs, replace};
 use super::system::{Command, run, succeed};
 use super::{Guest, store};
-use crate::model::Digest;
 use crate::model::layout::STATE;
 use crate::model::protocol::Done;
+use crate::model::{Digest, TmpfilesLine};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// The lines at work. A folder is made first and gets its owner then: a call that dies in between leaves this to the
 /// next one, which else would take the folder for somebody's.
 const AT_WORK: &str = "/var/lib/stackc/tmpfiles.conf";
-/// Types of lines that make something; the others change or remove what is there. Source: tmpfiles.d(5).
-const MAKING: &str = "dDvqQfLpcbC";
-/// Specifiers that are the same on every system. Source: tmpfiles.d(5), of the system's own service manager.
-const SPECIFIERS: [(char, &str); 8] = [
-    ('t', "/run"),
-    ('S', "/var/lib"),
-    ('C', "/var/cache"),
-    ('L', "/var/log"),
-    ('T', "/tmp"),
-    ('V', "/var/tmp"),
-    ('h', "/root"),
-    ('%', "%"),
-];
 
 /// Makes what the bundle's sysusers.d and tmpfiles.d ask for and the guest lacks, then gives the tree's files to the
 /// accounts. Nothing that is there changes: the old generation runs from it, and no undo would put it back.
@@ -75,46 +62,11 @@ fn missing_lines(fs: &mut dyn GuestFs, file: &str) -> Result<String, GuestError>
     let text = String::from_utf8_lossy(&fs.read(file)?).into_owned();
     let mut missing = String::new();
     for line in text.lines() {
-        let mut fields = line.split_ascii_whitespace();
-        let (Some(kind), Some(path)) = (fields.next(), fields.next()) else { continue };
-        if !kind.starts_with(|c| MAKING.contains(c)) {
-            continue;
-        }
-        let unclear = || GuestError::Unfit(format!("`{line}`: write its path out, unquoted"));
-        if fs.stat(&expand(path).ok_or_else(unclear)?)?.is_none() {
+        let Some(fields) = TmpfilesLine::of(line).filter(TmpfilesLine::makes) else { continue };
+        let unclear = || GuestError::Unfit(format!("`{line}`: write its path out"));
+        if fs.stat(&fields.path().ok_or_else(unclear)?)?.is_none() {
             missing = missing + line + "\n";
         }
     }
     Ok(missing)
-}
-
-/// The path that a line means; none when that is not plain to see.
-fn expand(path: &str) -> Option<String> {
-    let mut plain = String::new();
-    let mut chars = path.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '%' => {
-                let wanted = chars.next()?;
-                plain += SPECIFIERS.iter().find(|(letter, _)| *letter == wanted)?.1;
-            }
-            '"' | '\'' | '\\' => return None,
-            c => plain.push(c),
-        }
-    }
-    Some(plain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_known_or_refused() {
-        assert_eq!(expand("/srv/app").as_deref(), Some("/srv/app"));
-        assert_eq!(expand("%S/app%%").as_deref(), Some("/var/lib/app%"));
-        for unclear in ["%m/app", "/srv/app%", "\"/srv/app\"", "/srv/a\\x20b"] {
-            assert_eq!(expand(unclear), None, "{unclear}");
-        }
-    }
 }

@@ -20,8 +20,8 @@ mod proxmox;
 mod secret;
 #[cfg(feature = "operator")]
 mod site;
+mod tmpfiles;
 mod transaction;
-#[cfg(feature = "operator")]
 mod unit_text;
 
 pub use databases::{DatabaseServer, DatabasesDocument, OwnedDatabase};
@@ -59,8 +59,8 @@ pub use proxmox::{
 pub use secret::{SecretTag, SecretTags, SecretValue, SecretsVersion};
 #[cfg(feature = "operator")]
 pub use site::{GuestAccess, Site, Trust};
+pub use tmpfiles::TmpfilesLine;
 pub use transaction::{
     Failure, FirewallAction, Nonce, ParseTxError, Phase, Switch, TxId, TxState, UnitActions,
 };
-#[cfg(feature = "operator")]
 pub use unit_text::{UnitLine, unit_commands, unit_lines, unit_words};

@@ -100,9 +100,16 @@ fn meaning(line: &str, section: &mut String) -> Option<UnitLine> {
 
 /// The words of a value, its quotes and escapes taken away; none when a quote is left open.
 pub fn unit_words(value: &str) -> Option<Vec<String>> {
+    first_words(value, usize::MAX)
+}
+
+/// No more than so many of them; what stands behind is not read.
+pub fn first_words(value: &str, count: usize) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut rest = value.chars();
-    while let Some(word) = next_word(&mut rest).ok()? {
+    while words.len() < count
+        && let Some(word) = next_word(&mut rest).ok()?
+    {
         words.push(word);
     }
     Some(words)

@@ -81,6 +81,11 @@ fn what_an_unknown_package_may_bring_is_no_mistake() {
     case("units_of_others");
 }
 
+#[test]
+fn what_somebody_else_makes_is_no_mistake() {
+    case("made_by_others");
+}
+
 pub fn case(name: &str) {
     let folder = cases().join(name);
     let compiled = compiled(&sources(&folder));

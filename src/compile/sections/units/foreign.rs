@@ -142,6 +142,21 @@ impl Packages {
         self.is_debians && self.is_base_known && all()
     }
 
+    /// Whether image and packages are all Debian's own.
+    pub fn are_debians(&self) -> bool {
+        self.is_debians && self.is_base_known
+    }
+
+    /// Whether one of them is such a package.
+    pub fn any(&self, is_it: impl Fn(&str) -> bool) -> bool {
+        self.names.iter().any(|package| is_it(package))
+    }
+
+    /// Whether a package, or what it keeps, may have a name.
+    pub fn may_be_named(&self, name: &str) -> bool {
+        self.any(|package| is_named_after(name, package, &[]))
+    }
+
     /// Whether the guest's definition names a package.
     pub fn declare(&self, package: &str) -> bool {
         self.names.contains(package)

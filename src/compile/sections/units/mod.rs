@@ -11,6 +11,7 @@ mod inputs;
 mod lines;
 mod lint;
 mod listens;
+mod makers;
 mod needs;
 mod paths;
 mod places;
@@ -25,8 +26,9 @@ pub use calendar::is_calendar;
 pub use foreign::{Packages, Presence, differ_in_digits};
 pub use inputs::{Inputs, inputs};
 pub use lint::check_nesting;
+pub use makers::Makers;
 pub use places::place_of;
-pub use spelled::{boolean, is_span};
+pub use spelled::{boolean, is_mode, is_span};
 pub use unit::{Directive, Unit, gather};
 
 use super::{files, overlay::Overlay, ports};

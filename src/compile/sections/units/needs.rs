@@ -1,15 +1,15 @@
 //! What units need of the guest besides systemd: the services that they start, accounts, files.
 
 use super::{
-    Directive, Packages, Unit, cron_table, lint, relations::Missing, spelled, unit::UNITS,
+    Directive, Packages, Unit, cron_table, lint, makers::Makers, paths, relations::Missing,
+    spelled, unit::UNITS,
 };
 use crate::{
     compile::{
         report::{Code, Mistake},
         sections::{
-            conffiles, folders,
             overlay::{Item, Overlay},
-            owners, place,
+            owners, tmpfiles,
         },
         source::At,
         view::View,
@@ -32,15 +32,18 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], packages: &Pac
         }
     }
     let accounts = owners::Accounts::of(stack, overlay, packages);
+    let makers = Makers { stack, overlay, units, packages };
     for unit in units {
         let is_dynamic = units.iter().any(|other| other.name == unit.name && makes_its_user(other));
         for directive in unit.directives() {
             check_account(stack, &accounts, is_dynamic, directive);
         }
-        check_files(stack, overlay, unit, packages);
+        check_files(&makers, unit);
+        check_folders(&makers, unit);
     }
-    check_commands(stack, overlay);
+    check_commands(&makers);
     accounts.check_entries(stack, overlay);
+    tmpfiles::check(stack, overlay, &accounts);
     cron_table::check(stack, overlay, &accounts);
 }
 
@@ -51,37 +54,19 @@ pub fn mask(overlay: &Overlay, unit: &UnitName) -> Option<At> {
 }
 
 /// Reports hooks and probes whose program only the bundle could bring, and does not.
-fn check_commands(stack: &View<'_>, overlay: &Overlay) {
+fn check_commands(makers: &Makers<'_>) {
+    let stack = makers.stack;
     for (table, key, whose) in [("hooks", "run", "hook"), ("probes", "command", "probe")] {
         for (name, view) in stack.tables(table) {
             let Some(program) = view.texts(key).into_iter().next() else { continue };
             let Ok(path) = program.value.parse::<GuestPath>() else { continue };
-            if !overlay.items.contains_key(&path) && is_ours_alone(overlay, &path) {
+            if !makers.overlay.items.contains_key(&path) && makers.is_ours_alone(&path) {
                 let title = format!("the {whose} `{name}` runs `{path}`, which nobody makes");
                 let help = "declare the file in `files`, or correct the path";
                 stack.report(Mistake::new(Code::UnmadeFile, program.at, title).help(help));
             }
         }
     }
-}
-
-/// Files of variables that a minimal guest has, or gets by its own tools.
-const VARIABLES_OF_DEBIAN: [&str; 5] = [
-    "/etc/default/locale",
-    "/etc/environment",
-    "/etc/locale.conf",
-    "/etc/machine-info",
-    "/etc/os-release",
-];
-
-/// Whether a file of `/etc` is neither Debian's nor of a package, all of which are known.
-fn is_nobodys(path: &GuestPath, packages: &Packages) -> bool {
-    let text = path.as_str();
-    text.starts_with("/etc/")
-        && packages.are_known()
-        && !VARIABLES_OF_DEBIAN.contains(&text)
-        && !place::is_conffile(path)
-        && conffiles::brings(text, packages).is_none()
 }
 
 /// Whether the bundle has a unit, or the template that it is an instance of.
@@ -136,15 +121,16 @@ fn check_account(
 }
 
 /// Reports files that a unit needs, that only the bundle could bring, and that it does not.
-fn check_files(stack: &View<'_>, overlay: &Overlay, unit: &Unit, packages: &Packages) {
+fn check_files(makers: &Makers<'_>, unit: &Unit) {
+    let stack = makers.stack;
     let has_hooks = stack.tables("hooks").next().is_some();
     for directive in unit.directives() {
         for path in needed(directive) {
             let (name, key) = (&unit.name, directive.key);
-            match overlay.items.get(&path) {
-                None if key == "EnvironmentFile" && !has_hooks && is_nobodys(&path, packages)
-                    || is_ours_alone(overlay, &path)
-                        && !(key == "WorkingDirectory" && is_there(overlay, &path)) =>
+            match makers.overlay.items.get(&path) {
+                None if key == "EnvironmentFile" && !has_hooks && makers.is_nobodys(&path)
+                    || makers.is_ours_alone(&path)
+                        && !(key == "WorkingDirectory" && makers.is_there(&path)) =>
                 {
                     let title = format!("`{name}` needs `{path}`, which nobody makes");
                     let help = match key {
@@ -173,26 +159,28 @@ fn check_files(stack: &View<'_>, overlay: &Overlay, unit: &Unit, packages: &Pack
     }
 }
 
-/// Whether a folder is Debian's, or the bundle's.
-fn is_there(overlay: &Overlay, path: &GuestPath) -> bool {
-    let of_debian = ["/usr/local/bin", "/usr/local/sbin", "/usr/local/lib", "/usr/local/share"];
-    place::is_shared(path)
-        || folders::is_debians(path)
-        || of_debian.contains(&path.as_str())
-        || is_folder(overlay, path)
-}
-
-/// Whether the bundle makes a folder by what it has below it, or has tmpfiles.d make it.
-fn is_folder(overlay: &Overlay, path: &GuestPath) -> bool {
-    overlay.items.iter().any(|(other, (item, _))| {
-        let makes = |line: &str| line.split_whitespace().nth(1) == Some(path.as_str());
-        match item {
-            Item::File { bytes, .. } if other.as_str().starts_with("/etc/tmpfiles.d/") => {
-                String::from_utf8_lossy(bytes).lines().any(makes)
+/// Folders that a sandbox opens or closes, and that are not there when the unit starts: systemd.exec(5), `ReadWritePaths=`.
+fn check_folders(makers: &Makers<'_>, unit: &Unit) {
+    let before = unit.directives().filter(|d| d.key == "ExecStartPre");
+    if before.into_iter().any(|d| d.value.starts_with(['+', '-', '@', ':', '!'])) {
+        // Outside of the sandbox it may make them.
+        return;
+    }
+    for directive in unit.directives() {
+        for path in paths::mounted(directive) {
+            let (is_ours, text) = (makers.is_ours_alone(&path), path.as_str());
+            if !is_ours || makers.is_there(&path) || makers.is_in_commands(text, unit) {
+                continue;
             }
-            _ => place::is_at_or_below(other.as_str(), path.as_str()),
+            let (name, key) = (&unit.name, directive.key);
+            let title =
+                format!("`{name}` does not start: `{key}` has `{path}`, which nobody makes");
+            let help = format!(
+                "declare it in `directories`, have systemd make it by `StateDirectory=`, or write `{key}=-{path}` where it may be missing"
+            );
+            makers.stack.report(Mistake::new(Code::UnmadeFile, directive.at, title).help(help));
         }
-    })
+    }
 }
 
 /// The files without which a directive fails: programs, files of variables, credentials; and the working folder.
@@ -216,25 +204,6 @@ fn needed(Directive { key, value, .. }: Directive<'_>) -> Vec<GuestPath> {
         }
         _ => Vec::new(),
     }
-}
-
-/// Whether nobody but the bundle makes what stands there: below `/srv` and `/usr/local`, or in a folder of the bundle; what
-/// lies in a release, in a folder that its own users write to, or below a link is made by others.
-fn is_ours_alone(overlay: &Overlay, path: &GuestPath) -> bool {
-    let text = path.as_str();
-    let parents = || {
-        let slashes = text.match_indices('/').skip(1).map(|(n, _)| &text[..n]);
-        slashes.filter_map(|parent| {
-            Some((parent, overlay.items.get(&parent.parse::<GuestPath>().ok()?)?))
-        })
-    };
-    let others = parents().any(|(_, (item, _))| match item {
-        Item::Directory { access } => access.owner.as_str() != "root" || access.mode.is_shared(),
-        Item::Link { .. } => true,
-        Item::File { .. } | Item::Secret { .. } => false,
-    });
-    let below = ["/srv", "/usr/local"].iter().any(|folder| place::is_at_or_below(text, folder));
-    !others && (below || parents().next().is_some())
 }
 
 /// The absolute paths that a directive names, where a change of the file is a change for the unit.

@@ -2,10 +2,13 @@
 //!
 //! Source: systemd 252, src/core/load-fragment.c, the parsers that call `path_simplify_and_warn`.
 
-use super::Directive;
-use crate::compile::{
-    report::{Code, Mistake},
-    view::View,
+use super::{Directive, Unit};
+use crate::{
+    compile::{
+        report::{Code, Mistake},
+        view::View,
+    },
+    model::GuestPath,
 };
 
 /// One absolute path, with marks that may stand before it.
@@ -34,6 +37,32 @@ const BELOW: [(&str, &str); 5] = [
     ("LogsDirectory", "/var/log"),
     ("ConfigurationDirectory", "/etc"),
 ];
+
+/// Paths of which a mount namespace is made; systemd refuses to start the unit when one is missing, but for those with `-`.
+const MOUNTED: [&str; 5] =
+    ["ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "ExecPaths", "NoExecPaths"];
+
+/// The paths that have to be there for a unit's mount namespace, as far as they are plain.
+pub fn mounted(Directive { key, value, .. }: Directive<'_>) -> Vec<GuestPath> {
+    let is_plain = MOUNTED.contains(&key) && !value.contains(['"', '\'', '\\', '%']);
+    let words = value.split_whitespace().filter(|word| is_plain && !word.starts_with('-'));
+    words.filter_map(|word| word.trim_start_matches('+').parse().ok()).collect()
+}
+
+/// The folders that systemd makes when a unit starts.
+pub fn made(unit: &Unit) -> Vec<String> {
+    let folders = |Directive { key, value, .. }: Directive<'_>| {
+        let base = BELOW.iter().find(|(name, _)| *name == key).map(|(_, base)| *base);
+        let paths = |base: &str| {
+            let names = value.split_whitespace().flat_map(|word| word.split(':'));
+            // What a specifier stands for may be anything.
+            let path = |name: &str| (!name.contains('%')).then(|| format!("{base}/{name}"));
+            names.map(|name| path(name).unwrap_or_else(|| base.to_owned())).collect()
+        };
+        base.map_or_else(Vec::new, paths)
+    };
+    unit.directives().flat_map(folders).collect()
+}
 
 pub fn check(stack: &View<'_>, directive: Directive<'_>) {
     let Directive { at, key, value, .. } = directive;

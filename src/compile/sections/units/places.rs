@@ -33,7 +33,8 @@ pub fn of_text(files: &Files, (source, whole): (Option<At>, At), text: &str) -> 
 /// The place of a line that an entry's text has, in what it was written as.
 pub fn place_of(stack: &View<'_>, source: Option<At>, said: &str) -> Option<At> {
     let (at, files) = (source?, stack.lowering.files);
-    let (range, found) = (files.visible_range(at), find(files.slice(at), said, 0)?);
+    let (range, slice) = (files.visible_range(at), files.slice(at));
+    let found = find_whole(slice, said).or_else(|| find(slice, said, 0))?;
     Some(At::new(at.file, range.start + found.start..range.start + found.end))
 }
 
@@ -51,6 +52,18 @@ fn find(source: &str, start: &str, nth: usize) -> Option<Range<usize>> {
     let places: Vec<usize> = places.filter(|at| begins_line(&source[..*at])).collect();
     let at = *places.get(nth).or(places.last())?;
     Some(at..at + start.len())
+}
+
+/// The first place where a line is this, and no more.
+fn find_whole(source: &str, line: &str) -> Option<Range<usize>> {
+    let places = source.match_indices(line).map(|(at, _)| at..at + line.len());
+    let ends = |place: &Range<usize>| {
+        let rest = &source[place.end..];
+        let next = rest.trim_start_matches([' ', '\t', '\r']);
+        let ends = |marks: &[&str]| marks.iter().any(|mark| next.starts_with(mark));
+        next.is_empty() || ends(&["\n", "\\n", "{%"]) || rest.starts_with(['"', '\''])
+    };
+    places.into_iter().find(|place| begins_line(&source[..place.start]) && ends(place))
 }
 
 /// Whether a line begins after this: of the file, of a text with `\n` in it, or after a tag of a template.
