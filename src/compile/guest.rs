@@ -241,6 +241,7 @@ fn check(stack: &View<'_>, overlay: &Overlay, packages: &Packages) {
     conffiles::check(stack, overlay, packages);
     folders::check(stack, overlay, packages);
     ignored::check(stack, overlay);
+    log_rotation::check(stack, overlay, packages);
     ports::check(stack, overlay);
     homes::check(stack, overlay);
     owners::check_secrets(stack, overlay);

@@ -44,6 +44,8 @@ pub struct Overlay {
     pub cron_users: Vec<(Owner, At)>,
     /// Units that are told when their logs were turned, where they run.
     pub logging_units: Vec<(UnitName, At)>,
+    /// Logs that entries turn.
+    pub turned_logs: Vec<Located<String>>,
     /// Whose new logs are, and where that was written.
     pub log_users: Vec<(Owner, At)>,
     /// What users own and no bundle holds.

@@ -1,5 +1,9 @@
 //! `log_rotation`: files of `/etc/logrotate.d`. Source: logrotate(8), logrotate.conf(5).
 
+mod twins;
+
+pub use twins::check;
+
 use super::{
     apt,
     overlay::{self, Item, Overlay},
@@ -7,23 +11,21 @@ use super::{
 use crate::{
     compile::{
         report::{Code, Mistake},
-        source::At,
         view::{Located, View},
     },
-    model::{Access, GuestPath, Mode, Owner, UnitName, pattern},
+    model::{Access, GuestPath, Mode, Owner, UnitName},
 };
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 /// How many old logs stay when nobody says it: two months of weeks.
 const KEEP: u32 = 8;
 
 pub fn add(stack: &View<'_>, overlay: &mut Overlay) {
-    let mut seen = Seen::default();
     for ((name, at, _), (_, view)) in
         stack.entries("log_rotation").zip(stack.tables("log_rotation"))
     {
         let paths = paths(&view);
-        report_twice(&view, &paths, &mut seen);
+        overlay.turned_logs.extend(paths.iter().cloned());
         if !overlay::is_named_well(&view, name, at, "logrotate") {
             continue;
         }
@@ -56,52 +58,6 @@ fn paths(view: &View<'_>) -> Vec<Located<String>> {
         is_well
     });
     paths.into_iter().map(|path| Located { value: path.value.to_string(), at: path.at }).collect()
-}
-
-/// Of a log that two entries turn logrotate leaves out the second, and fails.
-fn report_twice(view: &View<'_>, paths: &[Located<String>], seen: &mut Seen) {
-    for path in paths {
-        if let Some(other) = seen.other(&path.value) {
-            let title = format!("two entries turn `{}`", path.value);
-            let mistake =
-                Mistake::new(Code::DeclaredTwice, path.at, title).also(other, "the other one");
-            view.report(mistake.help("take the path out of one of them"));
-        }
-        seen.insert(path);
-    }
-}
-
-/// Logs that entries turn, with their places, by what stands before the first `*` or `?`: only those are compared of which
-/// one begins as the other does.
-#[derive(Default)]
-struct Seen(BTreeMap<String, Vec<Located<String>>>);
-
-impl Seen {
-    /// Where another entry turns the same log.
-    fn other(&self, path: &str) -> Option<At> {
-        let start = start_of(path);
-        let longer = self.0.range(start.to_owned()..);
-        let longer = longer.take_while(|(other, _)| other.starts_with(start));
-        let shorter = start.char_indices().filter_map(|(n, _)| self.0.get(&start[..n]));
-        let mut others = longer.map(|(_, others)| others).chain(shorter).flatten();
-        let both =
-            |other: &&Located<String>| matches(&other.value, path) || matches(path, &other.value);
-        others.find(both).map(|other| other.at)
-    }
-
-    fn insert(&mut self, path: &Located<String>) {
-        self.0.entry(start_of(&path.value).to_owned()).or_default().push(path.clone());
-    }
-}
-
-fn start_of(path: &str) -> &str {
-    path.split(['*', '?']).next().unwrap_or(path)
-}
-
-/// Whether a glob of `*` and `?` fits a path, another glob among them. Source: glob(7); neither passes a `/`.
-fn matches(glob: &str, path: &str) -> bool {
-    glob.split('/').count() == path.split('/').count()
-        && glob.split('/').zip(path.split('/')).all(|(glob, name)| pattern::fits(glob, name))
 }
 
 fn text(view: &View<'_>, paths: &[Located<String>], overlay: &Overlay) -> Option<String> {
@@ -210,28 +166,4 @@ fn reloading(units: &[Located<UnitName>]) -> Vec<String> {
     lines.extend(units.iter().map(reload));
     lines.push("endscript".to_owned());
     lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn globs_fit_what_logrotate_would_take_twice() {
-        for (glob, text) in [
-            ("/a/*.log", "/a/x.log"),
-            ("/a/*", "/a/*.log"),
-            ("/a/?.log", "/a/x.log"),
-            ("/a/x.log", "/a/x.log"),
-            ("/a/*/x", "/a/b/x"),
-            ("/a/é*", "/a/éü"),
-        ] {
-            assert!(matches(glob, text), "{glob} {text}");
-        }
-        for (glob, text) in
-            [("/a/*.log", "/a/b/x.log"), ("/a/?", "/a/xy"), ("/a/x", "/a/y"), ("/a/*b", "/a/ba")]
-        {
-            assert!(!matches(glob, text), "{glob} {text}");
-        }
-    }
 }
