@@ -16,7 +16,7 @@ pub struct CheckArgs {
     /// One JSON document instead of text
     #[arg(long)]
     json: bool,
-    /// Ask the tools of this machine too: systemd-analyze, visudo, sshd, iptables-restore, sh, bash
+    /// Ask the tools of this machine too: systemd-analyze, visudo, sshd, iptables-restore, logrotate, sh, bash
     #[arg(long)]
     tools: bool,
 }

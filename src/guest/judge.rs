@@ -3,6 +3,10 @@
 use crate::model::GuestPath;
 
 const UNITS: &str = "/etc/systemd/system/";
+/// Where Debian has logrotate, if it is there.
+pub const LOGROTATE: &str = "/usr/sbin/logrotate";
+/// With this logrotate says what it would do, and does nothing.
+pub const DEBUG: &str = "--debug";
 /// What `systemd-analyze` is asked; its exit code says nothing of a unit's own text.
 pub const VERIFY: [&str; 3] = ["verify", "--man=no", "--recursive-errors=no"];
 /// What a unit has of its own when only its drop-in is judged. An empty one would be masked.
@@ -13,6 +17,7 @@ pub const STUB: &str = "[Unit]\n";
 pub enum Judge {
     Visudo,
     Sshd,
+    Logrotate,
     Shell(Shell),
     Unit,
     /// A drop-in is read with its unit, which need not be there: `NAME.d/` beside a stub of that unit.
@@ -37,6 +42,9 @@ impl Judge {
         }
         if path.starts_with("/etc/ssh/sshd_config.d/") {
             return Some(Self::Sshd);
+        }
+        if path.starts_with("/etc/logrotate.d/") {
+            return Some(Self::Logrotate);
         }
         if let Some(name) = path.strip_prefix(UNITS) {
             return of_unit(name);
@@ -114,6 +122,18 @@ pub fn complaints<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
     said.lines().filter(about_text).collect()
 }
 
+/// What logrotate says of a file's own lines. Of accounts it knows those of the machine that it runs on; and what it cannot
+/// make of a log is no matter of the text.
+pub fn complaints_of_logrotate<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
+    let start = format!("error: {path}:");
+    let about_text = |line: &&str| {
+        let rest = line.strip_prefix(&start);
+        rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            && ![" unknown user ", " unknown group "].iter().any(|words| line.contains(words))
+    };
+    said.lines().filter(about_text).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +178,17 @@ mod tests {
                     /tmp/x/d.service.d/10-x.conf:3: Missing '=', ignoring line.\n";
         let found = complaints(said, "/etc/systemd/system/d.service.d/10-x.conf");
         assert_eq!(found, ["/tmp/x/d.service.d/10-x.conf:3: Missing '=', ignoring line."]);
+    }
+
+    #[test]
+    fn what_logrotate_says_of_a_line_counts_and_what_the_machine_lacks_does_not() {
+        let of_text = "error: /etc/logrotate.d/x:3 unknown option 'dayly' -- ignoring line";
+        let of_others = "reading config file /etc/logrotate.d/x\n\
+                         error: /etc/logrotate.d/x:5 unknown user 'appuser'\n\
+                         error: found error in /var/log/x.log , skipping\n\
+                         error: stat of /var/log/x.log failed: No such file or directory";
+        let said = format!("{of_others}\n{of_text}\n");
+        assert_eq!(complaints_of_logrotate(&said, "/etc/logrotate.d/x"), [of_text]);
     }
 
     #[test]

@@ -49,6 +49,7 @@ fn fault(
     match judge {
         Some(Judge::Visudo) => ask(guest, path, &["visudo", "-c", "-q", "-f", staged]),
         Some(Judge::Sshd) => sshd(guest, tx, path, staged),
+        Some(Judge::Logrotate) => logrotate(guest, path, staged),
         Some(Judge::Shell(shell)) => ask(guest, path, &[shell.program(), "-n", staged]),
         Some(Judge::Unit) => verify(guest, path, staged, staged),
         Some(Judge::DropIn { folder, unit }) => drop_in(guest, tx, path, (&folder, &unit, &bytes)),
@@ -78,6 +79,21 @@ fn sshd(
     let fault = ask(guest, path, &["/usr/sbin/sshd", "-t", "-f", &file]);
     guest.fs.remove(&file)?;
     fault
+}
+
+/// What logrotate has against a staged file; without logrotate nobody reads it.
+fn logrotate(
+    guest: &mut Guest,
+    path: &GuestPath,
+    staged: &str,
+) -> Result<Option<String>, GuestError> {
+    if guest.fs.stat(judge::LOGROTATE)?.is_none() {
+        return Ok(None);
+    }
+    let argv = [judge::LOGROTATE, judge::DEBUG, staged];
+    let said = guest.system.run(&Command::new(&argv, LIMIT))?.text.replace(staged, path.as_str());
+    let lines = judge::complaints_of_logrotate(&said, path.as_str());
+    Ok((!lines.is_empty()).then(|| format!("`{path}`: {}", lines.join(" / "))))
 }
 
 fn lack_of_mounts(

@@ -305,10 +305,15 @@ fn the_examples_key_that_would_lock_everybody_out_is_warned_of_and_only_that() {
 }
 
 /// What each tool refuses, as an entry of a project; its own tool must say so, or be told to be missing.
-const REFUSED_BY_TOOLS: [(&str, &str, &str); 6] = [
+const REFUSED_BY_TOOLS: [(&str, &str, &str); 7] = [
     ("visudo", "/etc/sudoers.d/bad", "appuser ALL=NOPASSWD ALL\\n"),
     ("sh", "/usr/local/bin/bad", "#!/bin/sh\\nif true\\n"),
     ("sshd", "/etc/ssh/sshd_config.d/30-bad.conf", "PermitRotLogin no\\n"),
+    (
+        "logrotate",
+        "/etc/logrotate.d/bad",
+        "/srv/bad.log {\\n  su nobody-here root\\n}\\n/srv/x.log {\\n  dayly\\n}\\n",
+    ),
     ("bash", "/usr/local/bin/worse", "#!/bin/bash\\nif [[ a == b ]]; then\\n"),
     ("systemd-analyze", "/etc/systemd/system/bad.slice", "[Slice]\\nMemoryMax=lots\\n"),
     (

@@ -22,6 +22,7 @@ pub enum Tool {
     Bash,
     Ip6tablesRestore,
     IptablesRestore,
+    Logrotate,
     Sh,
     Sshd,
     SystemdAnalyze,
@@ -34,6 +35,7 @@ impl Tool {
             Self::Bash => "bash",
             Self::Ip6tablesRestore => "ip6tables-restore",
             Self::IptablesRestore => "iptables-restore",
+            Self::Logrotate => "logrotate",
             Self::Sh => "sh",
             Self::Sshd => "sshd",
             Self::SystemdAnalyze => "systemd-analyze",
@@ -45,11 +47,17 @@ impl Tool {
         match self {
             Self::Bash => "bash",
             Self::IptablesRestore | Self::Ip6tablesRestore => "iptables",
+            Self::Logrotate => "logrotate",
             Self::Sh => "dash",
             Self::Sshd => "openssh-server",
             Self::SystemdAnalyze => "systemd",
             Self::Visudo => "sudo",
         }
+    }
+
+    /// Whether its exit code says nothing of the file.
+    fn is_known_by_its_words(self) -> bool {
+        matches!(self, Self::Logrotate | Self::SystemdAnalyze)
     }
 
     /// What it says when it is not the file's fault.
@@ -65,7 +73,7 @@ impl Tool {
                 &["Missing privilege separation directory", "unshare failed", "mount:"][..]
             }
             Self::SystemdAnalyze => &["Failed to initialize manager", "Failed to start manager"],
-            Self::Bash | Self::Sh | Self::Visudo => &[],
+            Self::Bash | Self::Logrotate | Self::Sh | Self::Visudo => &[],
         };
         let line = said.lines().find(|line| signs.iter().any(|sign| line.contains(sign)))?;
         Some(format!("{} cannot work here: {}", self.program(), line.trim()))
@@ -93,6 +101,7 @@ impl Subject {
             Self::Rules(tool) => *tool,
             Self::File(Judge::Visudo) => Tool::Visudo,
             Self::File(Judge::Sshd) => Tool::Sshd,
+            Self::File(Judge::Logrotate) => Tool::Logrotate,
             Self::File(Judge::Shell(Shell::Sh)) => Tool::Sh,
             Self::File(Judge::Shell(Shell::Bash)) => Tool::Bash,
             Self::File(Judge::Unit | Judge::DropIn { .. }) => Tool::SystemdAnalyze,
@@ -138,6 +147,7 @@ impl Desk {
                 let user = if rustix::process::geteuid().is_root() { "-n" } else { "-rn" };
                 command.args(["unshare", user]).arg(program).args(["--noflush", "--test"])
             }
+            Tool::Logrotate => command.arg(program).arg(judge::DEBUG),
             Tool::Bash | Tool::Sh => command.arg(program).arg("-n"),
             Tool::Sshd => {
                 if let Some(why) = self.lack_of_host_key()? {
@@ -209,11 +219,12 @@ fn answer(tool: Tool, output: &Output, file: &Path, path: &GuestPath) -> Answer 
     }
     let lines: Vec<&str> = match tool {
         Tool::SystemdAnalyze => judge::complaints(&said, path.as_str()),
+        Tool::Logrotate => judge::complaints_of_logrotate(&said, path.as_str()),
         _ if output.status.success() => Vec::new(),
         _ => said.lines().filter(|line| !line.trim().is_empty()).collect(),
     };
     match lines.as_slice() {
-        [] if tool == Tool::SystemdAnalyze || output.status.success() => Answer::Fine,
+        [] if tool.is_known_by_its_words() || output.status.success() => Answer::Fine,
         [] => Answer::Refused(output.status.to_string()),
         lines => Answer::Refused(lines.join("\n")),
     }
