@@ -24,7 +24,7 @@ pub fn app(user: &str) -> Made {
         let line = format!("u {user} - \"App\" /nonexistent\n");
         overlay.push(("/etc/sysusers.d/app.conf", FileClass::Copied, "0644", line));
         let lines = [("/srv/there", "0700"), ("/srv/made", "0750")];
-        let lines = lines.map(|(path, mode)| format!("d {path} {mode} {user} {user} -\n"));
+        let lines = lines.map(|(path, mode)| format!("d \"{path}\" {mode} {user} {user} -\n"));
         overlay.push(("/etc/tmpfiles.d/app.conf", FileClass::Copied, "0644", lines.concat()));
     }
     let mut made = seal(1, &overlay, [rules("ufw", 1), rules("ufw6", 1)], health(60));

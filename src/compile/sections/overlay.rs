@@ -134,7 +134,7 @@ fn below_anothers_folder(path: &GuestPath, folder: &GuestPath, at: At) -> Mistak
     Mistake::new(Code::BelowAnothersFolder, at, title).help(help)
 }
 
-fn parents(path: &GuestPath) -> impl Iterator<Item = GuestPath> {
+pub fn parents(path: &GuestPath) -> impl Iterator<Item = GuestPath> {
     let text = path.as_str();
     let slashes = text.match_indices('/').skip(1).map(|(n, _)| n);
     slashes.filter_map(|n| text[..n].parse().ok())

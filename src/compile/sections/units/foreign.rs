@@ -154,7 +154,10 @@ impl Packages {
 
     /// Whether a package, or what it keeps, may have a name.
     pub fn may_be_named(&self, name: &str) -> bool {
-        self.any(|package| is_named_after(name, package, &[]))
+        let unit = format!("{name}.service").parse::<UnitName>();
+        self.any(|package| package.contains(name) || name.contains(package))
+            || self.user(name) == Presence::Here
+            || unit.is_ok_and(|unit| self.have_unit(&unit))
     }
 
     /// Whether the guest's definition names a package.

@@ -1,11 +1,11 @@
 //! Who makes what units and programs need: it is told to be missing only where nobody but the bundle could make it.
 
-use super::{Packages, Unit, lint, paths};
+use super::{Packages, Unit, lint, paths, unit::UNITS};
 use crate::{
     compile::{
         sections::{
             conffiles, folders,
-            overlay::{Item, Overlay},
+            overlay::{Item, Overlay, parents},
             place, tmpfiles,
         },
         view::View,
@@ -35,49 +35,75 @@ const VARIABLES_OF_DEBIAN: [&str; 5] = [
 const OF_ALL: [&str; 4] = ["/var/cache", "/var/lib", "/var/log", "/var/spool"];
 
 impl Makers<'_> {
-    /// Whether nobody but the bundle makes what stands there: below `/srv` and `/usr/local`, in a folder of the bundle, or
-    /// where only others' packages and hooks put something and there are none. What lies in a release, in a folder that its
-    /// own users write to, or below a link is made by others.
+    /// Whether nobody but the bundle makes what stands there: below `/srv`, `/usr/local` and an `/opt` that nobody fills, or
+    /// in a folder of the bundle. What lies in a release, in a folder that its own users write to, or below a link is made
+    /// by others.
     pub fn is_ours_alone(&self, path: &GuestPath) -> bool {
-        let text = path.as_str();
-        let parents = || {
-            let slashes = text.match_indices('/').skip(1).map(|(n, _)| &text[..n]);
-            slashes.filter_map(|parent| self.overlay.items.get(&parent.parse::<GuestPath>().ok()?))
+        let below = ["/srv", "/usr/local"];
+        let is_below = below.iter().any(|folder| place::is_at_or_below(path.as_str(), folder));
+        let mut parents = parents(path).filter_map(|parent| self.overlay.items.get(&parent));
+        !self.is_in_anothers(path)
+            && (is_below || parents.next().is_some() || self.is_in_empty_opt(path.as_str()))
+    }
+
+    /// The same of a folder, which may also be one of `/var` that has the name of a user, a unit or the project.
+    pub fn is_our_folder(&self, path: &GuestPath) -> bool {
+        let in_own = |folder: &str| {
+            let name = path.as_str().strip_prefix(folder)?.strip_prefix('/')?.split('/').next()?;
+            Some(self.is_own_name(name) && !self.packages.may_be_named(name))
         };
-        let others = parents().any(|(item, _)| match item {
+        let in_any = || OF_ALL.iter().any(|folder| in_own(folder) == Some(true));
+        self.is_ours_alone(path) || !self.is_in_anothers(path) && !self.has_hooks() && in_any()
+    }
+
+    fn has_hooks(&self) -> bool {
+        self.stack.tables("hooks").next().is_some()
+    }
+
+    /// Whether others put there what they like: it lies in a home, a mount, or a folder that is not root's, or that systemd
+    /// makes.
+    fn is_in_anothers(&self, path: &GuestPath) -> bool {
+        let is_anothers = |item: &Item| match item {
             Item::Directory { access } => {
                 access.owner.as_str() != "root" || access.mode.is_shared()
             }
             Item::Link { .. } => true,
             Item::File { .. } | Item::Secret { .. } => false,
-        });
-        let below = ["/srv", "/usr/local"].iter().any(|folder| place::is_at_or_below(text, folder));
-        !others
-            && !self.is_in_anothers(text)
-            && (below || parents().next().is_some() || self.is_nobody_elses(text))
-    }
-
-    /// Whether it lies in a home, or in a folder that tmpfiles.d or a mount makes.
-    fn is_in_anothers(&self, path: &str) -> bool {
-        let homes = self.overlay.homes.iter().map(|home| home.path.to_string());
-        let mounts = self.stack.table("guest").tables("mounts").collect::<Vec<_>>();
-        let mounts = mounts.iter().filter_map(|(_, mount)| Some(mount.text("path")?.value));
-        let mut others = homes.chain(mounts).chain(tmpfiles::paths(self.overlay));
-        others.any(|other| place::is_at_or_below(path, &other))
-    }
-
-    /// Whether packages and hooks leave a path alone: below `/opt`, which Debian's own packages never use, and in a folder
-    /// that has the name of a user, a unit or the project of this guest.
-    fn is_nobody_elses(&self, path: &str) -> bool {
-        if self.stack.tables("hooks").next().is_some() {
-            return false;
-        }
-        let is_in_opt = path.starts_with("/opt/") && self.packages.are_debians();
-        let in_own = |folder: &str| {
-            let name = path.strip_prefix(folder)?.strip_prefix('/')?.split('/').next()?;
-            Some(self.is_own_name(name) && !self.packages.may_be_named(name))
         };
-        is_in_opt || OF_ALL.iter().any(|folder| in_own(folder) == Some(true))
+        let items = &self.overlay.items;
+        let mut above = parents(path).filter_map(|parent| items.get(&parent));
+        let homes = self.overlay.homes.iter().map(|home| home.path.to_string());
+        let guest = self.stack.table("guest");
+        let mounts =
+            guest.tables("mounts").filter_map(|(_, mount)| Some(mount.text("path")?.value));
+        let made = self.units.iter().flat_map(paths::made);
+        let mut others = homes.chain(mounts).chain(made).chain(tmpfiles::paths(self.overlay));
+        above.any(|(item, _)| is_anothers(item))
+            || others.any(|other| place::is_at_or_below(path.as_str(), &other))
+    }
+
+    /// Whether it lies below `/opt`, which Debian's own packages never use, and nothing that the bundle runs names `/opt` but
+    /// to run what is there.
+    fn is_in_empty_opt(&self, path: &str) -> bool {
+        let mut lines =
+            self.units.iter().flat_map(Unit::directives).filter(|d| lint::is_exec(d.key));
+        let mut fills = || {
+            lines.any(|d| d.value.contains("/opt") && !lint::program(d.value).starts_with("/opt/"))
+        };
+        path.starts_with("/opt/")
+            && self.packages.are_debians()
+            && !self.has_hooks()
+            && !fills()
+            && !self.is_in_files("/opt/")
+    }
+
+    /// Whether a file that is no unit has a text, such as a script or a table of cron.
+    fn is_in_files(&self, text: &str) -> bool {
+        let mut items =
+            self.overlay.items.iter().filter(|(path, _)| !path.as_str().starts_with(UNITS));
+        items.any(|(_, (item, _))| {
+            matches!(item, Item::File { bytes, .. } if String::from_utf8_lossy(bytes).contains(text))
+        })
     }
 
     fn is_own_name(&self, name: &str) -> bool {
@@ -100,23 +126,16 @@ impl Makers<'_> {
 
     /// Whether the bundle makes a folder by what it has below it, or has tmpfiles.d or systemd make it.
     fn is_made(&self, path: &str) -> bool {
-        let items = self.overlay.items.keys();
-        items.into_iter().any(|other| place::is_at_or_below(other.as_str(), path))
-            || tmpfiles::paths(self.overlay).any(|made| place::is_at_or_below(&made, path))
-            || self.units.iter().flat_map(paths::made).any(|made| {
-                place::is_at_or_below(&made, path) || place::is_at_or_below(path, &made)
-            })
+        let below = self.overlay.items.keys().map(ToString::to_string);
+        let made = self.units.iter().flat_map(paths::made).chain(tmpfiles::paths(self.overlay));
+        below.chain(made).any(|other| place::is_at_or_below(&other, path))
     }
 
-    /// Whether a command of another unit or a script of the bundle has a path in its text, and so may make it.
+    /// Whether a command of another unit or a file has a path in its text, and so may have it made.
     pub fn is_in_commands(&self, path: &str, unit: &Unit) -> bool {
         let others = self.units.iter().filter(|other| other.name != unit.name);
-        let mut commands = others.flat_map(Unit::directives);
-        commands.any(|d| lint::is_exec(d.key) && d.value.contains(path))
-            || self.overlay.items.iter().any(|(_, (item, _))| {
-                let Item::File { access, bytes, .. } = item else { return false };
-                access.mode.is_executable() && String::from_utf8_lossy(bytes).contains(path)
-            })
+        let mut commands = others.flat_map(Unit::directives).filter(|d| lint::is_exec(d.key));
+        commands.any(|d| d.value.contains(path)) || self.is_in_files(path)
     }
 
     /// Whether a file of `/etc` is neither Debian's nor of a package, all of which are known.

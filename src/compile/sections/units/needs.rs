@@ -168,7 +168,7 @@ fn check_folders(makers: &Makers<'_>, unit: &Unit) {
     }
     for directive in unit.directives() {
         for path in paths::mounted(directive) {
-            let (is_ours, text) = (makers.is_ours_alone(&path), path.as_str());
+            let (is_ours, text) = (makers.is_our_folder(&path), path.as_str());
             if !is_ours || makers.is_there(&path) || makers.is_in_commands(text, unit) {
                 continue;
             }
