@@ -40,9 +40,10 @@ pub use manifest::{
 };
 pub use mode::{Mode, ParseModeError};
 pub use name::{
-    BranchName, BridgeName, CpuType, DatabaseName, DiskSlot, DomainName, EnvName, GuestName,
-    ImageVolume, InterfaceName, KindName, MountSlot, NodeName, Owner, PackageName, ParseNameError,
-    PoolName, ProjectName, SecretName, ServiceName, StorageName, Target, TemplateVolume, UnitName,
+    AccountName, BranchName, BridgeName, CpuType, DatabaseName, DiskSlot, DomainName, EnvName,
+    GuestName, ImageVolume, InterfaceName, KindName, MountSlot, NodeName, Owner, PackageName,
+    ParseNameError, PoolName, ProjectName, SecretName, ServiceName, StartableUnit, StorageName,
+    Target, TemplateVolume, UnitName,
 };
 #[cfg(feature = "operator")]
 pub use observed::{Container, HostKey, Mark, Setting};

@@ -16,7 +16,7 @@ pub struct ParseNameError {
 }
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $form:expr, $valid:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident, $what:literal, $rule:expr, $form:expr, $valid:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -74,6 +74,29 @@ macro_rules! label {
 macro_rules! storage {
     () => {
         "[A-Za-z][A-Za-z0-9_.-]{0,126}[A-Za-z0-9]"
+    };
+}
+macro_rules! unit_sorts {
+    ($between:literal) => {
+        concat!(
+            "service",
+            $between,
+            "socket",
+            $between,
+            "timer",
+            $between,
+            "path",
+            $between,
+            "target",
+            $between,
+            "mount",
+            $between,
+            "automount",
+            $between,
+            "swap",
+            $between,
+            "slice"
+        )
     };
 }
 macro_rules! refused_in_branches {
@@ -146,19 +169,28 @@ names! {
     PoolName, "pool of Proxmox", "use letters, digits, `-`, `_` or `.`; a pool in a pool is written PARENT/CHILD",
     r"[A-Za-z0-9_.-]{1,128}(/[A-Za-z0-9_.-]{1,128}){0,2}",
     |t| t.split('/').count() <= 3 && t.split('/').all(|part| word(part, 128, "-_."));
-    /// A user or group on a guest. Source: adduser(8), `NAME_REGEX`.
-    Owner, "user or group name", "use a lower-case letter or `_`, then up to 31 lower-case letters, digits, `-` or `_`",
+    /// A user or group that is on a guest, whoever made it: `Debian-exim`, `_apt`. Source: adduser.conf(5), `SYS_NAME_REGEX`.
+    Owner, "user or group name", "use a letter or `_`, then up to 31 letters, digits, `-` or `_`",
+    r"[A-Za-z_][A-Za-z0-9_-]{0,31}",
+    |t| word(t, 32, "-_") && t.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    /// A user or group that a definition makes. Source: adduser.conf(5), `NAME_REGEX`.
+    AccountName, "name for a user or group", "use a lower-case letter or `_`, then up to 31 lower-case letters, digits, `-` or `_`",
     r"[a-z_][a-z0-9_-]{0,31}",
     |t| word(t, 32, "-_") && lower(t) && t.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
     /// A Debian package. Source: Debian policy §5.6.1.
     PackageName, "package name", "use 2 or more lower-case letters, digits, `+`, `-` or `.`, first a letter or digit",
     r"[a-z0-9][a-z0-9+.-]{1,127}",
     |t| t.len() >= 2 && word(t, 128, "+-.") && lower(t) && t.starts_with(|c: char| c.is_ascii_alphanumeric());
-    /// A systemd unit with its suffix. Source: systemd.unit(5).
-    UnitName, "unit name", "use letters, digits or `:-_.@`, then one of .service .socket .timer .path .target .mount .slice",
-    r"[A-Za-z][A-Za-z0-9:_.@-]*\.(service|socket|timer|path|target|mount|slice)",
-    |t| word(t, 255, ":-_.@") && starts_with_letter(t)
-        && [".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice"].iter().any(|s| t.ends_with(s));
+    /// A systemd unit with its suffix; the root's own are the only ones that begin with `-`. Source: systemd.unit(5).
+    UnitName, "unit name",
+    concat!("use letters, digits or `:-_.@\\`, then one of .", unit_sorts!(" ."), " .device .scope"),
+    concat!(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]*\.(", unit_sorts!("|"), r"|device|scope)|-\.(mount|slice)"),
+    |t| unit(t, &STARTABLE) || unit(t, &["device", "scope"]);
+    /// A unit that can be started: others appear by themselves.
+    StartableUnit, "unit that can be started",
+    concat!("use letters, digits or `:-_.@\\`, then one of .", unit_sorts!(" .")),
+    concat!(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]*\.(", unit_sorts!("|"), r")|-\.(mount|slice)"),
+    |t| unit(t, &STARTABLE);
     /// A service as packages start it: an init script, or a unit. Source: invoke-rc.d(8).
     ServiceName, "name of a service", "use letters, digits or `-_.@`, first a letter",
     r"[A-Za-z][A-Za-z0-9_.@-]{0,254}",
@@ -187,6 +219,18 @@ fn word(text: &str, max: usize, also: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
 }
 
+/// The sorts of units that can be started.
+const STARTABLE: [&str; 9] =
+    ["service", "socket", "timer", "path", "target", "mount", "automount", "swap", "slice"];
+
+fn unit(text: &str, sorts: &[&str]) -> bool {
+    let begins_well = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_well =
+        |(stem, sort): (&str, &str)| sorts.contains(&sort) && stem.starts_with(begins_well);
+    ["-.mount", "-.slice"].contains(&text)
+        || word(text, 255, ":-_.@\\") && text.rsplit_once('.').is_some_and(is_well)
+}
+
 fn storage(text: &str) -> bool {
     text.len() >= 2
         && word(text, 128, "-_.")
@@ -211,6 +255,12 @@ fn branch(text: &str) -> bool {
 /// Whether a text is a number of this range as a computer writes it.
 fn slot(text: &str, low: u8, high: u8) -> bool {
     text.parse::<u8>().is_ok_and(|n| (low..=high).contains(&n) && n.to_string() == text)
+}
+
+impl From<StartableUnit> for UnitName {
+    fn from(unit: StartableUnit) -> Self {
+        Self(unit.0)
+    }
 }
 
 impl InterfaceName {

@@ -235,7 +235,7 @@ impl Pair<'_> {
 
 /// How a changed unit of this sort takes its change; none when `daemon-reload` is enough.
 fn restart_kind(name: &UnitName, text: &UnitFile) -> Option<UnitDecision> {
-    if ["target", "path", "slice"].iter().any(|kind| is_a(name, kind)) {
+    if ["target", "path", "slice", "device", "scope"].iter().any(|kind| is_a(name, kind)) {
         return None;
     }
     if text.flag("Service", "X-ReloadIfChanged") == Some(true) {

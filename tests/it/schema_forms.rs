@@ -7,15 +7,15 @@ use proptest::{
 };
 use regex::Regex;
 use stackc::model::{
-    BranchName, BridgeName, CpuType, DatabaseName, DiskSlot, DomainName, EntryPath, EnvName,
-    GuestName, GuestPath, ImageVolume, InterfaceName, KindName, MacAddr, Mode, MountSlot, NodeName,
-    Owner, PackageName, PoolName, ProjectName, SecretName, ServiceName, StorageName,
-    TemplateVolume, UnitName,
+    AccountName, BranchName, BridgeName, CpuType, DatabaseName, DiskSlot, DomainName, EntryPath,
+    EnvName, GuestName, GuestPath, ImageVolume, InterfaceName, KindName, MacAddr, Mode, MountSlot,
+    NodeName, Owner, PackageName, PoolName, ProjectName, SecretName, ServiceName, StartableUnit,
+    StorageName, TemplateVolume, UnitName,
 };
 use std::str::FromStr;
 
 /// Texts that are nearly of many forms.
-const NEARLY: &str = r"[a-zA-Z0-9_./:@+ -]{0,12}|eth[0-9]{1,3}|mp[0-9]{1,4}|scsi[0-9]{1,3}|[0-7]{3,5}|([0-9A-F]{2}:){4,6}[0-9A-F]{2}|[a-z]{1,3}:(vztmpl|import)/[a-z.]{0,4}\.raw|[a-z@]{1,4}\.(service|timer|x)|/?([a-z.]{0,3}/){0,3}[a-z.\x00-\x20é]{0,3}";
+const NEARLY: &str = r"[a-zA-Z0-9_./:@+ -]{0,12}|eth[0-9]{1,3}|mp[0-9]{1,4}|scsi[0-9]{1,3}|[0-7]{3,5}|([0-9A-F]{2}:){4,6}[0-9A-F]{2}|[a-z]{1,3}:(vztmpl|import)/[a-z.]{0,4}\.raw|[a-z@\\-]{0,4}\.(service|timer|mount|device|x)|/?([a-z.]{0,3}/){0,3}[a-z.\x00-\x20é]{0,3}";
 
 fn takes<T: FromStr>(text: &str) -> bool {
     text.parse::<T>().is_ok()
@@ -24,7 +24,7 @@ fn takes<T: FromStr>(text: &str) -> bool {
 #[test]
 fn the_form_of_a_type_takes_what_its_reader_takes_and_where_it_can_no_more() {
     type Reader = fn(&str) -> bool;
-    let exact: [(&str, Reader); 19] = [
+    let exact: [(&str, Reader); 21] = [
         (EnvName::FORM, takes::<EnvName>),
         (KindName::FORM, takes::<KindName>),
         (GuestName::FORM, takes::<GuestName>),
@@ -39,8 +39,10 @@ fn the_form_of_a_type_takes_what_its_reader_takes_and_where_it_can_no_more() {
         (BridgeName::FORM, takes::<BridgeName>),
         (PoolName::FORM, takes::<PoolName>),
         (Owner::FORM, takes::<Owner>),
+        (AccountName::FORM, takes::<AccountName>),
         (PackageName::FORM, takes::<PackageName>),
         (UnitName::FORM, takes::<UnitName>),
+        (StartableUnit::FORM, takes::<StartableUnit>),
         (ServiceName::FORM, takes::<ServiceName>),
         (DatabaseName::FORM, takes::<DatabaseName>),
         (Mode::FORM, takes::<Mode>),

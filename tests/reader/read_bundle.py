@@ -23,7 +23,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 MODE = re.compile(r"0[0-7]{3}\Z")
 PROJECT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}\Z")
 ENV = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
-ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
+ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}\Z")
 SECRET = re.compile(r"[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64})*\Z")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # Directions of text, by which a path may look like another.

@@ -13,7 +13,7 @@ use crate::{
         template::{Rendering, SECRET_MARKS, Scope},
         view::{Lowering, View},
     },
-    model::{Encoder, FileClass, GuestPath, Mode, Part, SecretName, UnitName},
+    model::{Encoder, FileClass, GuestPath, Mode, Part, SecretName, StartableUnit, UnitName},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,13 +54,15 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
 }
 
 fn note_readers(view: &View<'_>, path: &GuestPath, overlay: &mut Overlay) {
-    for unit in view.parsed_texts::<UnitName>("restart") {
-        overlay.named_units.push((unit.value.clone(), unit.at));
-        overlay.restart.entry(unit.value).or_default().insert(path.clone());
+    for unit in view.parsed_texts::<StartableUnit>("restart") {
+        let name = UnitName::from(unit.value);
+        overlay.named_units.push((name.clone(), unit.at));
+        overlay.restart.entry(name).or_default().insert(path.clone());
     }
-    for unit in view.parsed_texts::<UnitName>("reload") {
-        overlay.named_units.push((unit.value.clone(), unit.at));
-        overlay.reload.entry(unit.value).or_default().insert(path.clone());
+    for unit in view.parsed_texts::<StartableUnit>("reload") {
+        let name = UnitName::from(unit.value);
+        overlay.named_units.push((name.clone(), unit.at));
+        overlay.reload.entry(name).or_default().insert(path.clone());
     }
 }
 

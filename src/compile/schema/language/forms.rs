@@ -5,7 +5,7 @@ use crate::{
     compile::schema::Shape::{self, Either, Filled, List, Pattern},
     model::{
         BridgeName, DatabaseName, EntryPath, GuestPath, MacAddr, Mode, NodeName, Owner, SecretName,
-        StorageName, UnitName, path_form, relative_form,
+        StartableUnit, StorageName, UnitName, path_form, relative_form,
     },
 };
 
@@ -16,7 +16,7 @@ pub(super) const VARIABLE: &str = "[A-Za-z_][A-Za-z0-9_]*";
 /// A name that is part of the name of a file, which its reader would skip for other characters.
 pub(super) const FILE_NAME: &str = "[A-Za-z0-9_-]+";
 /// A unit's name without its suffix.
-pub(super) const UNIT_STEM: &str = "[A-Za-z][A-Za-z0-9:_.@-]*";
+pub(super) const UNIT_STEM: &str = r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]*";
 pub(super) const DROP_IN_NAME: &str = "[A-Za-z0-9_.-]+";
 pub(super) const DIRECTIVE_NAME: &str = "[A-Za-z0-9-]+";
 pub(super) const SYSCTL_NAME: &str = "[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)+";
@@ -25,6 +25,8 @@ pub(super) const OWNER: Shape = Pattern(Owner::FORM);
 pub(super) const OWNERS: Shape = List(&OWNER);
 pub(super) const UNIT: Shape = Pattern(UnitName::FORM);
 pub(super) const UNITS: Shape = List(&UNIT);
+pub(super) const STARTABLE: Shape = Pattern(StartableUnit::FORM);
+pub(super) const STARTABLES: Shape = List(&STARTABLE);
 pub(super) const SECRET_NAME: Shape = Pattern(SecretName::FORM);
 pub(super) const DATABASE: Shape = Pattern(DatabaseName::FORM);
 pub(super) const NODE: Shape = Pattern(NodeName::FORM);

@@ -15,7 +15,7 @@ use super::{
         Word,
     },
 };
-use crate::model::{BranchName, EnvName, GuestName, Owner, PackageName, ProjectName};
+use crate::model::{AccountName, BranchName, EnvName, GuestName, PackageName, ProjectName};
 pub use system::EVICTIONS;
 
 use parts::{ACCESS_RIGHTS, COMMANDS, SECRET, SECRET_FIELDS, TEXTS};
@@ -46,10 +46,10 @@ pub const STACK: &[Field] = &[
     ),
     Field("apt", Record(&[system::APT]), "Where packages come from."),
     Field("system", Record(&[system::SYSTEM]), "Clock, language, upgrades, kernel parameters."),
-    Field("users", Named(Owner::FORM, &Record(&[system::USER])), "Accounts, by name."),
+    Field("users", Named(AccountName::FORM, &Record(&[system::USER])), "Accounts, by name."),
     Field(
         "groups",
-        Named(Owner::FORM, &Record(&[system::GROUP])),
+        Named(AccountName::FORM, &Record(&[system::GROUP])),
         "Groups that are nobody's own, by name.",
     ),
     Field(
@@ -149,8 +149,8 @@ const FILE: &[Field] = &[
         Word(&["A", "B"]),
         "A: a link through the generation. B: a copy, for boot and login. By its path.",
     ),
-    Field("restart", forms::UNITS, "Units that a change of the file restarts."),
-    Field("reload", forms::UNITS, "Units that a change of the file reloads."),
+    Field("restart", forms::STARTABLES, "Units that a change of the file restarts."),
+    Field("reload", forms::STARTABLES, "Units that a change of the file reloads."),
 ];
 
 const FIREWALL: &[Field] = &[

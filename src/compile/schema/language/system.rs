@@ -139,7 +139,7 @@ pub(super) const LOG_ROTATION: &[Field] = &[
         Boolean,
         "Whether the log is copied and emptied, for programs that keep it open; false.",
     ),
-    Field("reload", forms::UNITS, "Units to reload afterwards."),
+    Field("reload", forms::STARTABLES, "Units to reload afterwards."),
 ];
 
 pub(super) const DATABASE: &[Field] = &[

@@ -52,8 +52,8 @@ pub(super) const SERVICE: &[Field] = &[
     Field("exec_stop", Command, "What stops it, when a signal does not; `$MAINPID` as well."),
     Field(
         "type",
-        Word(&["simple", "exec", "forking", "oneshot", "notify", "idle"]),
-        "systemd.service(5); simple.",
+        Word(&["simple", "exec", "forking", "oneshot", "dbus", "notify", "notify-reload", "idle"]),
+        "systemd.service(5); simple. Debian 12 has no notify-reload.",
     ),
     Field("user", forms::OWNER, "Who runs it; root when it is not said."),
     Field("group", forms::OWNER, "Its group; the user's own when it is not said."),
@@ -99,7 +99,7 @@ pub(super) const SOCKET: &[Field] = &[
     Field("accept", Boolean, "Whether each connection gets a service of its own; false."),
     Field(
         "service",
-        forms::UNIT,
+        forms::STARTABLE,
         "The service that it starts; the one of its own name when it is not said.",
     ),
     Field("user", forms::OWNER, "The owner of a socket that is a path; root when it is not said."),
@@ -125,7 +125,11 @@ pub(super) const TIMER: &[Field] = &[
     ),
     Field("random_delay_seconds", Number(0, 86_400), "At most how much later, by chance; 0."),
     Field("accuracy_seconds", Number(1, 86_400), "How exact; 60."),
-    Field("unit", forms::UNIT, "What it starts; the service of its own name when it is not said."),
+    Field(
+        "unit",
+        forms::STARTABLE,
+        "What it starts; the service of its own name when it is not said.",
+    ),
 ];
 
 pub(super) const DROP_IN: &[Field] = &[

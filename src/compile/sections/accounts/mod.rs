@@ -1,5 +1,6 @@
 //! `users` and `groups`: accounts by sysusers.d and tmpfiles.d, keys and sudo as root's own files.
 
+pub mod debian;
 mod sudo;
 
 use super::{apt, homes::Home, overlay::Overlay, ssh_keys};
@@ -9,18 +10,9 @@ use crate::{
         source::At,
         view::{Located, View},
     },
-    model::{GuestPath, Mode, Owner},
+    model::{AccountName, GuestPath, Mode, Owner},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-    sync::LazyLock,
-};
-
-/// Users and groups of Debian 12's own packages. Source: `passwd.master` and `group.master` of base-passwd, and the
-/// `sysusers.d` and maintainer scripts of what a minimal guest has.
-static DEBIANS: LazyLock<BTreeSet<&str>> =
-    LazyLock::new(|| include_str!("debian.txt").lines().collect());
+use std::{collections::BTreeMap, fmt::Write as _};
 
 pub fn add(stack: &View<'_>, keys: &BTreeMap<String, String>, overlay: &mut Overlay) {
     let mut numbers = BTreeMap::new();
@@ -41,9 +33,9 @@ pub fn add(stack: &View<'_>, keys: &BTreeMap<String, String>, overlay: &mut Over
 }
 
 /// A name that Debian does not use for an account itself.
-fn own_name(view: &View<'_>, name: &str, at: At, what: &str) -> Option<Owner> {
-    let owner = view.lowering.parse::<Owner>(name, at)?;
-    if DEBIANS.contains(name) {
+fn own_name(view: &View<'_>, name: &str, at: At, what: &str) -> Option<AccountName> {
+    let own = view.lowering.parse::<AccountName>(name, at)?;
+    if debian::is_everywhere(name) {
         let title = format!("`{name}` is an account of the system");
         let help = match what {
             "group" => "take it out: it is there, and `users.NAME.groups` may name it",
@@ -52,7 +44,7 @@ fn own_name(view: &View<'_>, name: &str, at: At, what: &str) -> Option<Owner> {
         view.report(Mistake::new(Code::SystemAccount, at, title).help(help));
         return None;
     }
-    Some(owner)
+    Some(own)
 }
 
 /// The number of an account, as sysusers.d wants it; none when it has a mistake. A user's number is its own group's too.
@@ -91,7 +83,7 @@ fn add_groups(stack: &View<'_>, numbers: &mut BTreeMap<u32, At>, overlay: &mut O
 }
 
 /// systemd-sysusers makes the account, systemd-tmpfiles its home: neither is undone, both can be run again.
-fn add_account(view: &View<'_>, user: &Owner, number: Option<&str>, overlay: &mut Overlay) {
+fn add_account(view: &View<'_>, user: &AccountName, number: Option<&str>, overlay: &mut Overlay) {
     let (comment, home, shell) = (comment(view, user), home(view, user), shell(view));
     let groups = view.parsed_texts::<Owner>("groups");
     let (Some(number), Some(comment), Some(home), Some(shell)) = (number, comment, home, shell)
@@ -120,7 +112,7 @@ fn specifiers_escaped(text: &str) -> String {
     text.replace('%', "%%")
 }
 
-fn comment(view: &View<'_>, user: &Owner) -> Option<String> {
+fn comment(view: &View<'_>, user: &AccountName) -> Option<String> {
     let Some(comment) = view.text("comment") else {
         return (!view.table.contains_key("comment")).then(|| user.to_string());
     };
@@ -134,7 +126,7 @@ fn comment(view: &View<'_>, user: &Owner) -> Option<String> {
     Some(comment.value)
 }
 
-fn home(view: &View<'_>, user: &Owner) -> Option<Home> {
+fn home(view: &View<'_>, user: &AccountName) -> Option<Home> {
     if view.table.contains_key("home") {
         let home = plain_path(view, "home", Code::BadHome)?;
         return Some(Home { path: home.value, at: home.at });
@@ -162,7 +154,12 @@ fn plain_path(view: &View<'_>, key: &str, code: Code) -> Option<Located<GuestPat
     Some(path)
 }
 
-fn add_keys(view: &View<'_>, user: &Owner, keys: &BTreeMap<String, String>, overlay: &mut Overlay) {
+fn add_keys(
+    view: &View<'_>,
+    user: &AccountName,
+    keys: &BTreeMap<String, String>,
+    overlay: &mut Overlay,
+) {
     let (mut text, mut seen) = (String::new(), BTreeMap::new());
     for file in view.texts("keys") {
         for line in ssh_keys::read(view, &file.value, file.at, keys).unwrap_or_default() {

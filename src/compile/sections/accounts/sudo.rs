@@ -7,11 +7,11 @@ use crate::{
         source::Value,
         view::{Located, View},
     },
-    model::{GuestPath, Owner},
+    model::{AccountName, GuestPath},
 };
 
 /// The user's file; none when it may do nothing as root.
-pub fn read(view: &View<'_>, user: &Owner) -> Option<String> {
+pub fn read(view: &View<'_>, user: &AccountName) -> Option<String> {
     let allowed = match &view.node("sudo")?.value {
         Value::Boolean(all) => all.then(|| "ALL".to_owned())?,
         _ => commands(view)?,

@@ -13,7 +13,7 @@ use crate::{
         report::{Code, Mistake},
         view::{Located, View},
     },
-    model::{Access, GuestPath, Mode, Owner, UnitName},
+    model::{Access, GuestPath, Mode, Owner, StartableUnit},
 };
 use std::fmt::Write as _;
 
@@ -32,8 +32,10 @@ pub fn add(stack: &View<'_>, overlay: &mut Overlay) {
         if let Some(text) = text(&view, &paths, overlay) {
             let user = view.parsed::<Owner>("user");
             overlay.log_users.extend(user.map(|user| (user.value, user.at)));
-            let reload = view.parsed_texts::<UnitName>("reload");
-            overlay.logging_units.extend(reload.into_iter().map(|unit| (unit.value, unit.at)));
+            let reload = view.parsed_texts::<StartableUnit>("reload");
+            overlay
+                .logging_units
+                .extend(reload.into_iter().map(|unit| (unit.value.into(), unit.at)));
             let path = format!("/etc/logrotate.d/stackc-{name}");
             overlay.add_text(&path, Mode::FILE, text, at, &view);
         }
@@ -65,7 +67,7 @@ fn text(view: &View<'_>, paths: &[Located<String>], overlay: &Overlay) -> Option
     let every = view.word_or("every", &intervals, "weekly");
     let keep = view.number_or("keep", KEEP);
     let max_mib = view.number("max_mib");
-    let reload = view.parsed_texts::<UnitName>("reload");
+    let reload = view.parsed_texts::<StartableUnit>("reload");
     if !are_of_one_user(view, paths, overlay) {
         return None;
     }
@@ -157,9 +159,11 @@ fn turned(view: &View<'_>, folder: Option<&Access>) -> Option<String> {
 }
 
 /// Once for all logs of an entry, and only units that run: a reload of one that is down fails, and the rotation with it.
-fn reloading(units: &[Located<UnitName>]) -> Vec<String> {
-    let reload = |unit: &Located<UnitName>| {
-        let unit = &unit.value;
+fn reloading(units: &[Located<StartableUnit>]) -> Vec<String> {
+    let reload = |unit: &Located<StartableUnit>| {
+        // A backslash is the shell's unless it is quoted.
+        let unit = unit.value.as_str();
+        let unit = if unit.contains('\\') { format!("'{unit}'") } else { unit.to_owned() };
         format!("    if systemctl --quiet is-active {unit}; then systemctl reload {unit}; fi")
     };
     let mut lines = vec!["sharedscripts".to_owned(), "postrotate".to_owned()];

@@ -13,7 +13,7 @@ use crate::{
         source::{Node, Value},
         view::{Located, View},
     },
-    model::{GuestPath, Mode, Owner, UnitName},
+    model::{GuestPath, Mode, Owner, StartableUnit},
 };
 
 /// What a strict sandbox consists of: its user may sudo, its service may not; it reads little of the system and changes
@@ -140,7 +140,7 @@ impl Lines<'_, '_> {
             }
         }
         self.boolean("accept", "Accept");
-        self.parsed::<UnitName>("service", "Service");
+        self.parsed::<StartableUnit>("service", "Service");
         self.parsed::<Owner>("user", "SocketUser");
         self.parsed::<Owner>("group", "SocketGroup");
         self.parsed::<Mode>("mode", "SocketMode");
@@ -188,7 +188,7 @@ impl Lines<'_, '_> {
         self.boolean("persistent", "Persistent");
         self.number("random_delay_seconds", "RandomizedDelaySec", "");
         self.number("accuracy_seconds", "AccuracySec", "");
-        self.parsed::<UnitName>("unit", "Unit");
+        self.parsed::<StartableUnit>("unit", "Unit");
         let by_calendar = self.view.table.contains_key("on_calendar")
             || self.view.table("options").node("Timer").is_some();
         if let Some(persistent) = self.view.table.get("persistent").filter(|_| !by_calendar) {
