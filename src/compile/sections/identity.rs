@@ -7,7 +7,7 @@ use crate::{
         source::At,
         view::{Located, View, missing},
     },
-    model::{GuestName, MacAddr, Target, Vmid},
+    model::{BridgeName, GuestName, MacAddr, Target, Vmid},
 };
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::{collections::BTreeMap, net::IpAddr};
@@ -49,8 +49,51 @@ pub enum Own {
     Mac(MacAddr),
 }
 
-/// What a guest has for its own, with the places.
-pub type Claims = Vec<(Own, At)>;
+/// The network that an interface is on: a bridge, and its VLAN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wire {
+    pub bridge: BridgeName,
+    pub vlan: Option<u16>,
+}
+
+/// What a guest has for its own.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub own: Own,
+    pub at: At,
+    /// Where an address is; none where that is not known.
+    pub wire: Option<Wire>,
+}
+
+pub type Claims = Vec<Claim>;
+
+impl Claim {
+    pub fn new(own: Own, at: At) -> Self {
+        Self { own, at, wire: None }
+    }
+
+    /// Whether two guests cannot both have it. An address of a private network may be on each of two that are apart.
+    fn clashes(&self, other: &Self) -> bool {
+        match self.own {
+            Own::Address(address) if is_private(address) => {
+                self.wire.is_some() && self.wire == other.wire
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Source: RFC 1918, RFC 3927, RFC 6598 and RFC 4193.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let is_shared = first == 100 && second & 0xc0 == 64;
+            ip.is_private() || ip.is_link_local() || is_shared
+        }
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
 
 impl Written {
     pub fn identity(&self) -> Option<Identity> {
@@ -65,7 +108,8 @@ impl Written {
         let vmid = self.vmid.iter().map(|(vmid, at)| (Own::Number(*vmid), *at));
         let ip = self.ip.iter().map(|ip| (Own::Address(ip.value.addr().into()), ip.at));
         let ip6 = self.ip6.iter().map(|ip| (Own::Address(ip.value.addr().into()), ip.at));
-        name.chain(vmid).chain(ip).chain(ip6).collect()
+        let all = name.chain(vmid).chain(ip).chain(ip6);
+        all.map(|(own, at)| Claim::new(own, at)).collect()
     }
 }
 
@@ -95,19 +139,21 @@ pub fn check_unique<'a>(
     guests: impl Iterator<Item = (&'a Target, &'a Claims)>,
     mistakes: &mut Vec<Mistake>,
 ) {
-    let mut seen: BTreeMap<&Own, (&Target, At)> = BTreeMap::new();
+    let mut seen: BTreeMap<&Own, Vec<(&Target, &Claim)>> = BTreeMap::new();
     for (target, claims) in guests {
-        for (own, at) in claims {
-            match seen.get(own) {
-                Some(first) => mistakes.push(twice(own, target, *at, *first)),
-                None => drop(seen.insert(own, (target, *at))),
+        for claim in claims {
+            let others = seen.entry(&claim.own).or_default();
+            match others.iter().find(|(other, first)| *other == target || claim.clashes(first)) {
+                Some((other, first)) => mistakes.push(twice(target, claim, (other, first.at))),
+                None => others.push((target, claim)),
             }
         }
     }
 }
 
-fn twice(own: &Own, target: &Target, at: At, (other, first): (&Target, At)) -> Mistake {
-    let what = match own {
+fn twice(target: &Target, claim: &Claim, (other, first): (&Target, At)) -> Mistake {
+    let at = claim.at;
+    let what = match &claim.own {
         Own::Name(name) => format!("name `{name}`"),
         Own::Number(vmid) => format!("number {vmid}"),
         Own::Address(address) => format!("address {address}"),

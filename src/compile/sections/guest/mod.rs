@@ -56,7 +56,7 @@ pub fn read(
     let disk = guest.need_number("disk_gib");
     let cores = guest.need_number("cores");
     let memory = guest.need_number("memory_mib");
-    let first = networks::first(&guest, reading, claims);
+    let first = networks::first(&guest, reading, bridge.as_ref().map(|b| &b.value), claims);
     let networks = networks::further(&guest, claims);
     let place = storage.as_ref().map(|storage| &storage.value);
     let options = kind.map(|kind| match kind {

@@ -6,7 +6,7 @@ use crate::{
         report::{Code, Mistake},
         sections::{
             address,
-            identity::{Claims, Identity, Own},
+            identity::{Claim, Claims, Identity, Own, Wire},
         },
         source::At,
         view::{Located, View},
@@ -28,8 +28,17 @@ pub struct First {
     pub gateway6: Option<Ipv6Addr>,
 }
 
-pub fn first(guest: &View<'_>, reading: &Reading<'_>, claims: &mut Claims) -> First {
-    let identity = reading.identity;
+pub fn first(
+    guest: &View<'_>,
+    reading: &Reading<'_>,
+    bridge: Option<&BridgeName>,
+    claims: &mut Claims,
+) -> First {
+    let (identity, vlan) = (reading.identity, small(guest, "vlan"));
+    let wire = bridge.map(|bridge| Wire { bridge: bridge.clone(), vlan });
+    for claim in claims.iter_mut() {
+        claim.wire.clone_from(&wire);
+    }
     let gateway = address::ip4(guest, "gateway");
     if let Some(Located { value, at }) = &gateway
         && (!identity.ip.contains(value)
@@ -43,7 +52,7 @@ pub fn first(guest: &View<'_>, reading: &Reading<'_>, claims: &mut Claims) -> Fi
         check_gateway6(guest, reading, gateway);
     }
     First {
-        vlan: small(guest, "vlan"),
+        vlan,
         mtu: mtu(guest, identity.ip6),
         mac: mac(guest, claims),
         gateway: gateway.map(|gateway| gateway.value),
@@ -95,13 +104,17 @@ pub fn further(guest: &View<'_>, claims: &mut Claims) -> BTreeMap<InterfaceName,
         let bridge = view.need::<BridgeName>("bridge");
         let ip = view.text("ip").and_then(|text| address::net4(&view, text));
         let ip6 = view.text("ip6").and_then(|text| address::net6(&view, text));
-        claims.extend(ip.iter().map(|ip| (Own::Address(ip.value.addr().into()), ip.at)));
-        claims.extend(ip6.iter().map(|ip| (Own::Address(ip.value.addr().into()), ip.at)));
+        let vlan = small(&view, "vlan");
+        let wire = bridge.as_ref().map(|bridge| Wire { bridge: bridge.value.clone(), vlan });
+        let addresses = ip.iter().map(|ip| (IpAddr::from(ip.value.addr()), ip.at));
+        let addresses = addresses.chain(ip6.iter().map(|ip| (ip.value.addr().into(), ip.at)));
+        let claim = |(address, at)| Claim { own: Own::Address(address), at, wire: wire.clone() };
+        claims.extend(addresses.map(claim));
         let mac = mac(&view, claims);
         let (Some(name), Some(bridge)) = (name, bridge) else { continue };
         let network = Network {
             bridge: bridge.value.into(),
-            vlan: small(&view, "vlan"),
+            vlan,
             mtu: mtu(&view, ip6.as_ref().map(|ip| ip.value)),
             mac,
             ip: ip.map(|ip| ip.value),
@@ -130,7 +143,7 @@ fn mtu(view: &View<'_>, ip6: Option<Ipv6Net>) -> Option<u16> {
 
 fn mac(view: &View<'_>, claims: &mut Claims) -> Option<MacAddr> {
     let mac = address::mac(view, "mac")?;
-    claims.push((Own::Mac(mac.value), mac.at));
+    claims.push(Claim::new(Own::Mac(mac.value), mac.at));
     Some(mac.value)
 }
 
