@@ -189,7 +189,7 @@ fn lower(
     let env_file = files::env_file(stack, &mut overlay);
     files::add(stack, scope, &mut overlay);
     accounts::add(stack, &shared.definitions.keys, &mut overlay);
-    system::add(stack, &mut overlay);
+    system::add(stack, guest::Image::of(guest.as_ref()), &mut overlay);
     let written = units::add(stack, &mut overlay);
     log_rotation::add(stack, &mut overlay);
     let links = release::add_links(stack, &mut overlay);

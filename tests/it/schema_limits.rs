@@ -195,6 +195,8 @@ pub const PLACES: &[(&str, &[Place])] = &[
             ("guest_kinds", "`262145` is not a number from 1 to 262144"),
             ("guest_kinds", "the least memory, 4096 MiB, is more than all,"),
             ("system", "a container cannot set `vm.swappiness`: its"),
+            ("systemd_of_debian_12", "`notify-reload` is no word of systemd's for"),
+            ("systemd_of_debian_12", "`disconnected` is no boolean of systemd, which"),
         ],
     ),
     (

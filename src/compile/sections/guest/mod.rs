@@ -1,9 +1,11 @@
 //! `guest`: what Proxmox is asked for.
 
+mod image;
 mod kind;
 mod networks;
 mod volumes;
 
+pub use image::{Debian, Image};
 pub use volumes::check_mounts;
 
 use super::{

@@ -3,7 +3,11 @@
 mod sysctl;
 mod upgrades;
 
-use super::{apt, overlay::Overlay};
+use super::{
+    apt,
+    guest::{Debian, Image},
+    overlay::Overlay,
+};
 use crate::{
     compile::{
         report::{Code, Mistake},
@@ -12,25 +16,43 @@ use crate::{
     },
     model::Mode,
 };
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
-pub fn add(stack: &View<'_>, overlay: &mut Overlay) {
+pub fn add(stack: &View<'_>, image: Image, overlay: &mut Overlay) {
     let view = stack.table("system");
-    add_timezone(&view, overlay);
+    add_timezone(stack, &view, image, overlay);
     add_locale(stack, &view, overlay);
     add_journal(&view, overlay);
     sysctl::add(stack, &view, overlay);
     upgrades::add(stack, &view, overlay);
 }
 
-/// Names of places, `Etc/…`, UTC and GMT. Debian 13 has their older names in a package of its own.
-/// Source: `zone.tab` and `tzdata.zi` of tzdata 2025b.
+/// Zones of both Debians. Source: the files of tzdata 2025b-0+deb12u2 and 2026c-0+deb13u1.
 static ZONES: LazyLock<BTreeSet<&str>> =
     LazyLock::new(|| include_str!("timezones.txt").lines().collect());
 
-fn add_timezone(view: &View<'_>, overlay: &mut Overlay) {
+/// Names that Debian 13 has in a package of its own, each with the one that it stands for. Source: the links of tzdata-legacy
+/// 2026c-0+deb13u1.
+static OLD_ZONES: LazyLock<BTreeMap<&str, &str>> = LazyLock::new(|| {
+    include_str!("timezones_old.txt").lines().filter_map(|line| line.split_once(' ')).collect()
+});
+
+fn add_timezone(stack: &View<'_>, view: &View<'_>, image: Image, overlay: &mut Overlay) {
     let Some(zone) = view.text("timezone") else { return };
-    if !ZONES.contains(zone.value.as_str()) {
+    if let Some(new) = OLD_ZONES.get(zone.value.as_str()) {
+        let is_there = stack.table("packages").table.contains_key("tzdata-legacy");
+        if image.debian == Some(Debian::Thirteen) && !is_there {
+            let title = format!(
+                "`{}` is an old name of `{new}`, which Debian 13 has in the package `tzdata-legacy` only",
+                zone.value
+            );
+            let help = format!("write `{new}`, or add `tzdata-legacy = true` to `[packages]`");
+            view.report(Mistake::new(Code::PackageNotDeclared, zone.at, title).help(help));
+        }
+    } else if !ZONES.contains(zone.value.as_str()) {
         let help = match schema::nearest(&zone.value, ZONES.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => {

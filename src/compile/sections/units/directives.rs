@@ -15,10 +15,20 @@ pub enum Kind {
 /// Section, then directive.
 type Table = BTreeMap<&'static str, BTreeMap<&'static str, Kind>>;
 
-static DIRECTIVES: LazyLock<Table> = LazyLock::new(|| {
-    let mut table = Table::new();
+/// A systemd that a guest may have: Debian 12's and Debian 13's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Systemd {
+    V252,
+    V257,
+}
+
+static V252: LazyLock<Table> = LazyLock::new(|| with(Table::new(), include_str!("directives.txt")));
+static V257: LazyLock<Table> =
+    LazyLock::new(|| with(V252.clone(), include_str!("directives_257.txt")));
+
+fn with(mut table: Table, text: &'static str) -> Table {
     let mut group = ("", Kind::Other);
-    for line in include_str!("directives.txt").lines().filter(|line| !line.starts_with('#')) {
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
         if let Some((section, kind)) = line.strip_prefix('[').and_then(|rest| rest.split_once("] "))
         {
             group = (section, kind_of(kind));
@@ -28,7 +38,7 @@ static DIRECTIVES: LazyLock<Table> = LazyLock::new(|| {
         section.extend(line.split(' ').map(|directive| (directive, group.1)));
     }
     table
-});
+}
 
 fn kind_of(word: &str) -> Kind {
     match word {
@@ -40,23 +50,43 @@ fn kind_of(word: &str) -> Kind {
     }
 }
 
-/// What a directive of a section holds; none when systemd does not know it.
-pub fn kind(section: &str, directive: &str) -> Option<Kind> {
-    DIRECTIVES.get(section)?.get(directive).copied()
+impl Systemd {
+    fn directives(self) -> &'static Table {
+        match self {
+            Self::V252 => &V252,
+            Self::V257 => &V257,
+        }
+    }
+
+    /// What a directive of a section holds; none when systemd does not know it.
+    pub fn kind(self, section: &str, directive: &str) -> Option<Kind> {
+        self.directives().get(section)?.get(directive).copied()
+    }
+
+    /// The directives of a section.
+    pub fn of_section(self, section: &str) -> impl Iterator<Item = &'static str> {
+        let directives = self.directives().get(section).into_iter();
+        directives.flat_map(|directives| directives.keys().copied())
+    }
+
+    /// The section of these that knows a directive.
+    pub fn section_of(self, directive: &str, sections: &[&'static str]) -> Option<&'static str> {
+        sections.iter().copied().find(|section| self.kind(section, directive).is_some())
+    }
+
+    /// The words that a directive of one word takes.
+    pub fn words(self, directive: &str) -> Option<Vec<&'static str>> {
+        let (_, words) = WORDS.iter().find(|(name, _)| *name == directive)?;
+        let later = (directive == "Type" && self == Self::V257).then_some(LATER_TYPE);
+        Some(words.iter().copied().chain(later).collect())
+    }
 }
 
-/// The directives of a section.
-pub fn of_section(section: &str) -> impl Iterator<Item = &'static str> {
-    DIRECTIVES.get(section).into_iter().flat_map(|directives| directives.keys().copied())
-}
-
-/// The section of these that knows a directive.
-pub fn section_of(directive: &str, sections: &[&'static str]) -> Option<&'static str> {
-    sections.iter().copied().find(|section| kind(section, directive).is_some())
-}
+/// Source: systemd.service(5) of systemd 253.
+const LATER_TYPE: &str = "notify-reload";
 
 /// Directives of one word, and the words that they take: systemd.service(5), systemd.exec(5), systemd.kill(5).
-pub const WORDS: [(&str, &[&str]); 7] = [
+const WORDS: [(&str, &[&str]); 7] = [
     ("Type", &["simple", "exec", "forking", "oneshot", "dbus", "notify", "idle"]),
     (
         "Restart",

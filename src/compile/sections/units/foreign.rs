@@ -3,8 +3,11 @@
 //! Of the packages in `packages.txt` all is known. Of any other, a package says neither in its name's form, so that is a rule
 //! with exceptions: most packages name their unit and their user after themselves.
 
-use super::foreign_accounts::is_named_after;
-use crate::model::{AptDocument, DiskSource, GuestKind, ProxmoxDocument, UnitName};
+use super::{directives::Systemd, foreign_accounts::is_named_after};
+use crate::{
+    compile::sections::guest::{Debian, Image},
+    model::{AptDocument, GuestKind, ProxmoxDocument, UnitName},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::LazyLock,
@@ -111,6 +114,8 @@ pub struct Packages {
     is_debians: bool,
     /// Whether Debian's own image is below them.
     is_base_known: bool,
+    /// The newest that it may have.
+    pub systemd: Systemd,
     /// Whom cloud-init lets in.
     pub first_user: Option<String>,
 }
@@ -118,21 +123,21 @@ pub struct Packages {
 impl Packages {
     pub fn of(apt: &AptDocument, guest: Option<&ProxmoxDocument>) -> Self {
         let names = apt.packages.keys().map(|name| name.as_str().to_owned()).collect();
-        let (is_base_known, first_user) = match guest.map(|guest| &guest.kind) {
-            Some(GuestKind::Lxc(options)) => (is_debians(&options.template, "standard"), None),
-            Some(GuestKind::Qemu(machine)) => {
-                let image = matches!(&machine.source, DiskSource::Image(image)
-                    if is_debians(image.as_str(), "generic"));
-                (image, Some(machine.user.to_string()))
-            }
-            None => (false, None),
-        };
+        let image = Image::of(guest);
+        let first_user = guest.and_then(|guest| match &guest.kind {
+            GuestKind::Lxc(_) => None,
+            GuestKind::Qemu(machine) => Some(machine.user.to_string()),
+        });
+        // A later systemd is among what is brought back to an older Debian.
+        let is_later = || apt.sources.values().any(|text| text.contains("backports"));
+        let is_oldest = image.debian == Some(Debian::Twelve) && !is_later();
         Self {
             names,
             may_start: apt.may_start.iter().map(ToString::to_string).collect(),
             is_debians: apt.sources.is_empty(),
-            is_base_known,
+            is_base_known: image.is_plain,
             first_user,
+            systemd: if is_oldest { Systemd::V252 } else { Systemd::V257 },
         }
     }
 
@@ -258,27 +263,9 @@ pub fn differ_in_digits(one: &str, two: &str) -> bool {
     bare(one) == bare(two)
 }
 
-/// Whether a template or image is one that Debian or Proxmox makes, by the name that they give it.
-fn is_debians(volume: &str, flavour: &str) -> bool {
-    let file = volume.rsplit(['/', ':']).next().unwrap_or(volume);
-    let releases = ["debian-12-", "debian-13-"];
-    releases.iter().any(|r| file.strip_prefix(r).is_some_and(|rest| rest.starts_with(flavour)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_images_of_debian_are_known() {
-        assert!(is_debians("local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst", "standard"));
-        assert!(is_debians("local:import/debian-13-genericcloud-amd64.qcow2", "generic"));
-        for other in
-            ["local:vztmpl/my-debian-12-standard.tar.zst", "local:vztmpl/debian-12.tar.zst"]
-        {
-            assert!(!is_debians(other, "standard"), "{other}");
-        }
-    }
 
     #[test]
     fn every_line_of_the_table_has_four_fields_and_a_package_of_its_own() {

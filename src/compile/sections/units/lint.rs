@@ -3,7 +3,7 @@
 
 use super::{
     Directive, Unit, calendar,
-    directives::{self, Kind},
+    directives::{Kind, Systemd},
     paths, spelled,
 };
 use crate::{
@@ -36,7 +36,7 @@ pub fn sections_of(unit: &UnitName) -> Vec<&'static str> {
 }
 
 /// Reports what is wrong with the text of a unit or drop-in.
-pub fn check(stack: &View<'_>, unit: &Unit) {
+pub fn check(stack: &View<'_>, unit: &Unit, systemd: Systemd) {
     let sections = sections_of(&unit.name);
     let mut is_misspelt = false;
     for (at, line) in &unit.lines {
@@ -53,14 +53,14 @@ pub fn check(stack: &View<'_>, unit: &Unit) {
             }
             UnitLine::Directive { section, key, .. } => {
                 if sections.contains(&section.as_str()) {
-                    unknown_directive(stack, (section, key), *at, &sections);
+                    unknown_directive(stack, (section, key), *at, (&sections, systemd));
                 }
             }
             UnitLine::Neither => stack.report(ignored(*at, "a line that is no directive")),
         }
     }
     for directive in unit.directives().filter(|d| sections.contains(&d.section)) {
-        check_value(stack, directive);
+        check_value(stack, directive, systemd);
     }
     if unit.is_whole && !is_misspelt {
         check_whole(stack, unit, &sections);
@@ -91,32 +91,30 @@ fn ignored(at: At, what: &str) -> Mistake {
         .help("write `Key=value` below a section such as `[Service]`, and `#` before a comment")
 }
 
-/// Whether the guest has another systemd than Debian 12's, as its image's name says.
-fn is_newer(stack: &View<'_>) -> bool {
-    let guest = stack.table("guest");
-    let image = guest.text("template").or_else(|| guest.text("image"));
-    image.is_some_and(|image| image.value.contains("debian-13"))
-}
-
 fn unknown_directive(
     stack: &View<'_>,
     (section, key): (&str, &str),
     at: At,
-    sections: &[&'static str],
+    (sections, systemd): (&[&'static str], Systemd),
 ) {
-    if directives::kind(section, key).is_some() || key.starts_with("X-") || is_newer(stack) {
+    if systemd.kind(section, key).is_some() || key.starts_with("X-") {
         return;
     }
-    let help = match directives::section_of(key, sections) {
+    let is_later = Systemd::V257.kind(section, key).is_some();
+    let help = match systemd.section_of(key, sections) {
         Some(other) => format!("`{key}` stands in `[{other}]`"),
-        None => match schema::nearest(key, directives::of_section(section)) {
+        None if is_later => LATER.to_owned(),
+        None => match schema::nearest(key, systemd.of_section(section)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "see systemd.directives(7); keys of your own begin with `X-`".to_owned(),
         },
     };
-    let title = format!("systemd 252 knows no directive `{key}` in `[{section}]`");
+    let which = if is_later { "systemd 252" } else { "systemd" };
+    let title = format!("{which} knows no directive `{key}` in `[{section}]`");
     stack.report(Mistake::new(Code::UnknownDirective, at, title).help(help));
 }
+
+const LATER: &str = "leave it out, or let the guest have Debian 13, whose systemd knows it";
 
 /// Lists of commands.
 const EXEC: [&str; 8] = [
@@ -139,22 +137,23 @@ pub fn is_exec(key: &str) -> bool {
 const AFTER: [&str; 5] =
     ["OnActiveSec", "OnBootSec", "OnStartupSec", "OnUnitActiveSec", "OnUnitInactiveSec"];
 
-fn check_value(stack: &View<'_>, directive: Directive<'_>) {
+fn check_value(stack: &View<'_>, directive: Directive<'_>, systemd: Systemd) {
     let Directive { at, section, key, value } = directive;
     if is_exec(key) {
         return check_commands(stack, directive);
     }
     paths::check(stack, directive);
-    if let Some((_, words)) = directives::WORDS.iter().find(|(name, _)| *name == key) {
+    if let Some(words) = systemd.words(key) {
         if !words.contains(&value) && section == "Service" {
             let title =
                 format!("`{value}` is no word of systemd's for `{key}`, which it would ignore");
-            let help = schema::words_help(value, words);
+            let is_later = Systemd::V257.words(key).is_some_and(|words| words.contains(&value));
+            let help = if is_later { LATER.to_owned() } else { schema::words_help(value, &words) };
             stack.report(Mistake::new(Code::BadValue, at, title).help(help));
         }
         return;
     }
-    let (valid, what, example) = match directives::kind(section, key) {
+    let (valid, what, example) = match systemd.kind(section, key) {
         _ if key == "OnCalendar" => (calendar::is_calendar(value), "calendar event", CALENDAR),
         _ if AFTER.contains(&key) => (spelled::is_span(value), "span of time", SPAN),
         Some(Kind::Seconds) => (spelled::is_span(value), "span of time", SPAN),
@@ -243,6 +242,12 @@ fn service(unit: &Unit) -> Refusal {
     if is("Type", "oneshot") && (is("Restart", "always") || is("Restart", "on-success")) {
         let help = "write `Restart=on-failure`, or start it again by a timer";
         return Some(("a oneshot service cannot be restarted when it succeeds", help));
+    }
+    if is("Type", "dbus") && count("BusName") == 0 {
+        return Some((
+            "it is to take a name on the bus, and says none",
+            "add `options.Service.BusName = \"…\"`, or `BusName=…` to its text",
+        ));
     }
     None
 }

@@ -182,7 +182,7 @@ pub fn check(
     packages: &Packages,
 ) {
     for unit in units {
-        lint::check(stack, unit);
+        lint::check(stack, unit, packages.systemd);
     }
     let databases = ports::of_databases(stack, overlay, &["postgresql", "mariadb", "redis"]);
     listens::check(stack, units, &databases);
