@@ -86,6 +86,11 @@ fn what_somebody_else_makes_is_no_mistake() {
     case("made_by_others");
 }
 
+#[test]
+fn what_people_run_from_debians_packages_is_no_mistake() {
+    case("real_services");
+}
+
 pub fn case(name: &str) {
     let folder = cases().join(name);
     let compiled = compiled(&sources(&folder));

@@ -124,12 +124,15 @@ fn check_account(
 fn check_files(makers: &Makers<'_>, unit: &Unit) {
     let stack = makers.stack;
     let has_hooks = stack.tables("hooks").next().is_some();
+    let when = |hook: &View<'_>| hook.text("when").is_none_or(|when| when.value == "before_switch");
+    let may_be_made = stack.tables("hooks").any(|(_, hook)| when(&hook));
     for directive in unit.directives() {
         for path in needed(directive) {
             let (name, key) = (&unit.name, directive.key);
             match makers.overlay.items.get(&path) {
                 None if key == "EnvironmentFile" && !has_hooks && makers.is_nobodys(&path)
                     || makers.is_ours_alone(&path)
+                        && !may_be_made
                         && !(key == "WorkingDirectory" && makers.is_there(&path)) =>
                 {
                     let title = format!("`{name}` needs `{path}`, which nobody makes");
