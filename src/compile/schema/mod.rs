@@ -336,3 +336,8 @@ pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&
         .min()
         .map(|(_, known)| known)
 }
+
+/// The word that may have been meant, and all that there are.
+pub fn did_you_mean(near: Option<&str>, all: &str) -> String {
+    near.map_or_else(|| all.to_owned(), |near| format!("did you mean `{near}`? If not: {all}"))
+}
