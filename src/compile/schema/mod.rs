@@ -302,6 +302,15 @@ fn place_of(shape: Shape, key: &str) -> Option<&'static str> {
     known.find(has).map(|field| field.0).or_else(|| ENV.child(key).map(|_| "envs.NAME"))
 }
 
+/// Whether an unknown key of a project's file is told to stand for `project`, or in it.
+pub fn is_meant_for_project(key: &str) -> bool {
+    let near = nearest(key, PROJECT_FILE.fields().into_iter().map(|field| field.0));
+    match near {
+        Some(near) => near == "project",
+        None => place_of(PROJECT_FILE, key) == Some("project"),
+    }
+}
+
 /// What is to be said of a key that no layer says: the language's sentence, which has the default, or that there is none.
 pub fn unsaid(shape: Shape, path: &[String]) -> String {
     let (mut shape, mut sentence) = (shape.of_table(), None);
