@@ -232,6 +232,9 @@ fn secret_here(at: At) -> Mistake {
 fn wrong_type(node: &Node, wanted: &str) -> Mistake {
     let found = node.value.noun();
     let help = match (wanted, &node.value) {
+        ("a table", _) => {
+            "write its keys in braces, { key = … }, or below its name, [NAME]".to_owned()
+        }
         ("a list of texts", Value::Text(_)) => "put brackets around it: [\"…\"]".to_owned(),
         (_, Value::Table(table)) => match table.keys().next() {
             Some(key) if table.len() == 1 => {

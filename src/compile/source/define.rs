@@ -168,7 +168,7 @@ impl Reader<'_> {
         let file = self.files.add(name, "");
         self.mistakes.push(
             Mistake::new(Code::NoSite, At::start_of(file), "there is no `stacks/site.toml`")
-                .help("it says where Proxmox is and who may get in; or name another workspace: `-C DIR`")
+                .help("write it: where Proxmox is, and who may get in; or name another workspace: `-C DIR`")
                 .hides_file(),
         );
         (file, Table::new())

@@ -19,6 +19,8 @@ pub const SYNTAX: &str = "templates of stackc have variables, filters, `if`, `fo
 const VALUES: &str =
     "filters, tests and functions are those of Tera; values are of the type that was written";
 
+const WALKED: &str = "`for` walks a list, a table or a text: write a list, such as [\"…\"]";
+
 /// Something wrong with a template.
 #[derive(Debug)]
 pub enum TemplateFault {
@@ -172,6 +174,7 @@ fn cannot_be_used(message: &str, span: Option<Range<usize>>, place: &Place<'_>) 
     let help = match words::instead(&message) {
         Some(help) => help,
         None if filters::is_of_limit(&message) => bounds::SHORTEN.to_owned(),
+        None if message.starts_with("iteration not possible") => WALKED.to_owned(),
         None => VALUES.to_owned(),
     };
     let title = format!("the template cannot be used: {message}");

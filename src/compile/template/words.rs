@@ -86,8 +86,11 @@ mod tests {
             let read = super::super::empty().add_raw_template("t", text);
             assert!(read.is_ok(), "{text}: {read:?}");
         };
-        FILTERS.iter().for_each(|word| known(&format!("{{{{ a | {word} }}}}")));
-        TESTS.iter().for_each(|word| known(&format!("{{{{ a is {word} }}}}")));
-        FUNCTIONS.iter().for_each(|word| known(&format!("{{{{ {word}() }}}}")));
+        let filters = FILTERS.map(|word| format!("{{{{ a | {word} }}}}"));
+        let tests = TESTS.map(|word| format!("{{{{ a is {word} }}}}"));
+        let functions = FUNCTIONS.map(|word| format!("{{{{ {word}() }}}}"));
+        for text in filters.iter().chain(&tests).chain(&functions) {
+            known(text);
+        }
     }
 }

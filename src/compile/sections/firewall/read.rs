@@ -198,7 +198,7 @@ fn comment(view: &View<'_>) -> Option<Option<String>> {
     let valid = !text.value.chars().any(|c| c.is_control() || c == '\'');
     if !valid {
         let title = "a rule's comment cannot have single quotes or control characters";
-        view.report(Mistake::new(Code::BadComment, text.at, title).help("use other words"));
+        view.report(Mistake::new(Code::BadComment, text.at, title).help("leave them out"));
     }
     valid.then_some(Some(text.value).filter(|text| !text.is_empty()))
 }
