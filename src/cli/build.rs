@@ -62,8 +62,7 @@ fn build(args: &BuildArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> 
         print_json(built, &gone);
     } else {
         print_lines(built);
-        let line =
-            |target| format!("{target}  gone from the definitions; {}\n", review::GONE_GUEST);
+        let line = |target| format!("{target}  {}\n", review::GONE_GUEST);
         output::print(&gone.iter().map(line).collect::<String>());
     }
     Ok(ExitCode::SUCCESS)

@@ -122,7 +122,7 @@ fn print(args: &DiffArgs, found: &Found) {
 
 /// What is said of a guest that the definitions lost.
 fn gone_lines(Side { target, digest }: &Side) -> [(Mark, String); 2] {
-    let gone = format!("  - gone from the definitions; {GONE_GUEST}");
+    let gone = format!("  - {GONE_GUEST}");
     [(Mark::Heading, format!("== {target}  {digest} -> nothing")), (Mark::Removed, gone)]
 }
 

@@ -13,9 +13,8 @@ use crate::{
 use rayon::prelude::*;
 use std::{path::Path, process::ExitCode};
 
-/// What becomes of a guest whose env the definitions lost.
-pub const GONE_GUEST: &str =
-    "the guest itself is left alone, and `stackc rollback` still reaches it";
+/// What is said of a guest whose env the definitions lost.
+pub const GONE_GUEST: &str = "gone from the definitions; the guest itself is left alone, and `stackc rollback` still reaches it";
 
 /// A guest's bundle beside what was built for it before.
 struct Reviewed<'a> {

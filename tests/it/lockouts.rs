@@ -25,6 +25,22 @@ fn whatever_would_shut_operators_out_is_refused_at_the_line_that_does_it() {
 }
 
 #[test]
+fn the_rule_that_a_message_offers_lets_operators_in_when_it_is_pasted() {
+    let mut pasted = 0;
+    for (name, text) in definitions("lockouts") {
+        let told = rejected(&workspace(&text)).told().remove(0);
+        let help = told.help.expect("every mistake has one");
+        if let Some((_, rule)) = help.split_once("at the end of stacks/x.toml:\n") {
+            let mended = workspace(&format!("{text}\n{rule}\n"));
+            let compiled = stackc::compile::compile(&mended);
+            assert!(compiled.is_ok(), "{name}: {:?}\n{help}", compiled.err());
+            pasted += 1;
+        }
+    }
+    assert!(pasted >= 10, "only {pasted} messages offer a rule");
+}
+
+#[test]
 fn whatever_leaves_operators_a_way_in_is_not_refused() {
     let files = definitions("ways_in");
     assert!(!files.is_empty(), "the folder has its cases");

@@ -219,7 +219,7 @@ fn an_env_that_the_definitions_lost_is_told_by_diff_and_review_and_leaves_out() 
     assert!(!out(folder.path(), &["build", "shop/dev"]).contains("gone"));
     assert!(link.is_symlink(), "a build of another guest leaves it");
     let page = page(folder.path());
-    assert!(page.contains("<b>shop/qa</b> <span class=\"badge changed\">gone</span>"), "{page}");
+    assert!(page.contains("<b>shop/qa</b> gone from the definitions; the guest"), "{page}");
     assert!(!link.is_symlink() && folder.path().join("out/store").join(&digest).is_dir());
     for verb in ["diff", "build"] {
         assert!(!out(folder.path(), &[verb]).contains("gone"), "it is told once");

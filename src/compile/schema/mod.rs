@@ -232,6 +232,9 @@ fn secret_here(at: At) -> Mistake {
 fn wrong_type(node: &Node, wanted: &str) -> Mistake {
     let found = node.value.noun();
     let help = match (wanted, &node.value) {
+        ("a table", _) => {
+            "write its keys in braces, { key = … }, or below its name, [NAME]".to_owned()
+        }
         ("a list of texts", Value::Text(_)) => "put brackets around it: [\"…\"]".to_owned(),
         (_, Value::Table(table)) => match table.keys().next() {
             Some(key) if table.len() == 1 => {
@@ -302,6 +305,15 @@ fn place_of(shape: Shape, key: &str) -> Option<&'static str> {
     known.find(has).map(|field| field.0).or_else(|| ENV.child(key).map(|_| "envs.NAME"))
 }
 
+/// Whether an unknown key of a project's file is told to stand for `project`, or in it.
+pub fn is_meant_for_project(key: &str) -> bool {
+    let near = nearest(key, PROJECT_FILE.fields().into_iter().map(|field| field.0));
+    match near {
+        Some(near) => near == "project",
+        None => place_of(PROJECT_FILE, key) == Some("project"),
+    }
+}
+
 /// What is to be said of a key that no layer says: the language's sentence, which has the default, or that there is none.
 pub fn unsaid(shape: Shape, path: &[String]) -> String {
     let (mut shape, mut sentence) = (shape.of_table(), None);
@@ -335,4 +347,9 @@ pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&
         .filter(|(distance, known)| *distance <= known.len().max(3) / 3)
         .min()
         .map(|(_, known)| known)
+}
+
+/// The word that may have been meant, and all that there are.
+pub fn did_you_mean(near: Option<&str>, all: &str) -> String {
+    near.map_or_else(|| all.to_owned(), |near| format!("did you mean `{near}`? If not: {all}"))
 }

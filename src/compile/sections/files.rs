@@ -26,19 +26,14 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
         }
     }
     for (_, view) in stack.tables("links") {
-        let target = view.need_text("target");
+        let target = target(&view);
         if let (Some(path), Some(target)) = (view.need::<GuestPath>("path"), target) {
-            if target.value.is_empty() || target.value.chars().any(char::is_control) {
-                view.report(
-                    Mistake::new(Code::BadLinkTarget, target.at, "a link needs a target")
-                        .help("write the path that it leads to, on one line"),
-                );
-            } else if place::decides_on_logins(&path.value) {
+            if place::decides_on_logins(&path.value) {
                 let title = format!("`{}` decides on logins and cannot be a link", path.value);
                 let help = "write the file itself, in `files`: a link to nothing stops sshd or takes sudo's rights away";
                 view.report(Mistake::new(Code::LinkAtBoot, path.at, title).help(help));
             } else {
-                overlay.add(path.value, Item::Link { target: target.value }, path.at, &view);
+                overlay.add(path.value, Item::Link { target }, path.at, &view);
             }
         }
     }
@@ -51,6 +46,18 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
             overlay.add(path.value, item, path.at, &view);
         }
     }
+}
+
+fn target(view: &View<'_>) -> Option<String> {
+    let target = view.need_text("target")?;
+    let is_usable = !target.value.is_empty() && !target.value.chars().any(char::is_control);
+    if !is_usable {
+        view.report(
+            Mistake::new(Code::BadLinkTarget, target.at, "a link needs a target")
+                .help("write the path that it leads to, on one line"),
+        );
+    }
+    is_usable.then_some(target.value)
 }
 
 fn note_readers(view: &View<'_>, path: &GuestPath, overlay: &mut Overlay) {
@@ -78,8 +85,11 @@ fn file(view: &View<'_>, scope: &Scope, path: Option<&GuestPath>) -> Option<Item
         return None;
     }
     check_effect(view);
+    // Before the content, so that what is wrong with both is told at once.
+    let (of_secret, of_file) =
+        (overlay::access(view, Mode::PRIVATE), overlay::access(view, Mode::FILE));
     if let Some(secret) = view.parsed::<SecretName>("secret") {
-        let access = overlay::access(view, Mode::PRIVATE)?;
+        let access = of_secret?;
         let parts = vec![Part::Secret(secret.value)];
         return Some(Item::Secret { access, encoder: Encoder::Raw, parts });
     }
@@ -93,10 +103,10 @@ fn file(view: &View<'_>, scope: &Scope, path: Option<&GuestPath>) -> Option<Item
         content(view, &Rendering::new(&with_marks(scope, &secrets), &BTreeSet::default()))?
     };
     if let Some(parts) = parts(&text, &secrets) {
-        let access = overlay::access(view, Mode::PRIVATE)?;
+        let access = of_secret?;
         return Some(Item::Secret { access, encoder: Encoder::Raw, parts });
     }
-    let access = overlay::access(view, Mode::FILE)?;
+    let access = of_file?;
     let class = class(view, path?)?;
     Some(Item::File { class, access, bytes: text.into_bytes() })
 }
@@ -264,7 +274,8 @@ pub fn env_file(stack: &View<'_>, overlay: &mut Overlay) -> Option<GuestPath> {
     let parts = variables(stack, is_strict);
     let secret = parts.iter().any(|part| matches!(part, Part::Variable { .. }));
     let mode = if secret { Mode::PRIVATE } else { Mode::FILE };
-    let (path, access) = (path?, overlay::access(&view, mode)?);
+    let access = overlay::access(&view, mode);
+    let (path, access) = (path?, access?);
     let item = if secret {
         Item::Secret { access, encoder: Encoder::Env, parts }
     } else {

@@ -46,14 +46,14 @@ fn probe(view: &View<'_>) -> Option<Probe> {
         );
         return None;
     };
-    let timeout_seconds = view.number_or("timeout_seconds", PROBE_SECONDS)?;
+    let timeout_seconds = view.number_or("timeout_seconds", PROBE_SECONDS);
     let table = view.table(kind);
     match **kind {
         "http" => http(&table, timeout_seconds),
-        "tcp" => Some(Probe::Tcp { port: port(&table)?, timeout_seconds }),
+        "tcp" => Some(Probe::Tcp { port: port(&table)?, timeout_seconds: timeout_seconds? }),
         "command" => {
             let argv = command::argv(view, "command", "a probe's command")?;
-            Some(Probe::Command { argv, timeout_seconds })
+            Some(Probe::Command { argv, timeout_seconds: timeout_seconds? })
         }
         _ => {
             if let Some(timeout) = view.table.get("timeout_seconds") {
@@ -67,7 +67,7 @@ fn probe(view: &View<'_>) -> Option<Probe> {
     }
 }
 
-fn http(table: &View<'_>, timeout_seconds: u32) -> Option<Probe> {
+fn http(table: &View<'_>, timeout_seconds: Option<u32>) -> Option<Probe> {
     let port = port(table);
     let path = match table.text("path") {
         Some(path) if !path.value.starts_with('/') || path.value.contains([' ', '\r', '\n']) => {
@@ -80,7 +80,7 @@ fn http(table: &View<'_>, timeout_seconds: u32) -> Option<Probe> {
     };
     let status = table.number_or("status", 200)?;
     let status = u16::try_from(status).expect("it is at most 599");
-    Some(Probe::Http { port: port?, path, status, timeout_seconds })
+    Some(Probe::Http { port: port?, path, status, timeout_seconds: timeout_seconds? })
 }
 
 fn port(view: &View<'_>) -> Option<u16> {

@@ -114,8 +114,9 @@ impl<'p> Accounts<'p> {
                 || self.check(stack, user.as_str(), false, *at);
         }
         let is_name = |user: &Located<String>| user.value.parse::<Owner>().is_ok();
-        let hooks = stack.tables("hooks").filter_map(|(_, hook)| hook.text("user").filter(is_name));
-        for user in stack.table("release").text("user").into_iter().chain(hooks) {
+        let hooks = stack.tables("hooks").filter_map(|(_, hook)| hook.text("user"));
+        let release = stack.table("release").text("user");
+        for user in release.into_iter().chain(hooks).filter(is_name) {
             self.check(stack, &user.value, true, user.at);
         }
     }

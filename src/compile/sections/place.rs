@@ -86,10 +86,12 @@ pub fn refusal(path: &GuestPath) -> Option<(String, String)> {
         return refuse("is not in Unicode normal form C", "write it with composed letters");
     }
     if let Some((_, why)) = FOREIGN.iter().find(|(folder, _)| is_at_or_below(text, folder)) {
-        return refuse("cannot be part of a bundle", why);
+        // What can be done in its place stands behind a semicolon.
+        let help = if why.contains(';') { "" } else { "; take the entry out" };
+        return refuse("cannot be part of a bundle", &format!("{why}{help}"));
     }
     if text.starts_with("/etc/ssh/ssh_host_") {
-        let why = "the guest makes its own, by which operators know it";
+        let why = "the guest makes its own, by which operators know it; take the entry out";
         return refuse("cannot be part of a bundle", why);
     }
     if let Some(folder) = MERGED.iter().find(|folder| is_at_or_below(text, folder)) {

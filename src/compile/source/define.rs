@@ -129,7 +129,12 @@ impl Reader<'_> {
     }
 
     /// Reads these keys of a file and leaves the others unchecked.
-    fn parse_some(&mut self, file: FileId, shape: Shape, wanted: impl Fn(&str) -> bool) -> Table {
+    fn parse_some(
+        &mut self,
+        file: FileId,
+        shape: Shape,
+        mut wanted: impl FnMut(&str) -> bool,
+    ) -> Table {
         if self.mistakes.iter().any(|mistake| mistake.hidden_file() == Some(file)) {
             // It is no text: what a parser makes of it says nothing more.
             return Table::new();
@@ -163,7 +168,7 @@ impl Reader<'_> {
         let file = self.files.add(name, "");
         self.mistakes.push(
             Mistake::new(Code::NoSite, At::start_of(file), "there is no `stacks/site.toml`")
-                .help("it says where Proxmox is and who may get in; or name another workspace: `-C DIR`")
+                .help("write it: where Proxmox is, and who may get in; or name another workspace: `-C DIR`")
                 .hides_file(),
         );
         (file, Table::new())
@@ -188,7 +193,11 @@ impl Reader<'_> {
     }
 
     fn project(&mut self, file: FileId) -> Project {
-        let mut table = self.parse(file, schema::PROJECT_FILE);
+        let mut is_stray = false;
+        let mut table = self.parse_some(file, schema::PROJECT_FILE, |key| {
+            is_stray |= schema::is_meant_for_project(key);
+            true
+        });
         let at = table.get("project").map_or(At::start_of(file), |member| member.key);
         let envs = take_table(&mut table, "envs").unwrap_or_default();
         let envs = self.envs(envs);
@@ -196,6 +205,7 @@ impl Reader<'_> {
         let table = match project {
             Some(Value::Table(table)) => Some(table),
             Some(_) => None,
+            None if is_stray => None,
             None => {
                 let title = "the file has no table `[project]`";
                 let help = "add `[project]` with `kind = \"…\"`";

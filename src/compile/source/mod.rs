@@ -195,9 +195,10 @@ fn syntax(message: &str, word: Option<&str>) -> (String, String) {
         Some(word) if message == "duplicate key" => {
             (format!("`{word}` is there already"), "take one of the two out".to_owned())
         }
-        _ if message.contains("recurs") => {
-            ("this nests too deep".to_owned(), "no definition needs such depth".to_owned())
-        }
+        _ if message.contains("recurs") => (
+            "this nests too deep".to_owned(),
+            "put fewer tables and lists within one another".to_owned(),
+        ),
         Some(word) if is_bare(word) && !message.contains("key") => {
             (message.to_owned(), format!("put text in quotes: \"{word}\""))
         }

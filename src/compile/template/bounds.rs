@@ -19,6 +19,9 @@ pub const TEXT_BYTES_MAX: usize = FILE_BYTES_MAX as usize;
 /// Around the number of a loop. Private-use characters, which sources may not have.
 const MARKS: (char, char) = ('\u{f5ca2}', '\u{f5ca3}');
 
+/// What to do about a limit.
+pub const SHORTEN: &str = "a file of a guest needs far less: shorten what the loops walk";
+
 /// A template as Tera gets it.
 #[derive(Debug, Default)]
 pub struct Bounded {

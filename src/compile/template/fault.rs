@@ -1,6 +1,11 @@
 //! What is wrong with a template, told where it was written.
 
-use super::{Parsed, Rendering, bounds::Bounded, lookup};
+use super::{
+    Parsed, Rendering,
+    balance::{self, Slip},
+    bounds::{self, Bounded},
+    filters, lookup, words,
+};
 use crate::compile::{
     report::{Code, Mistake},
     schema,
@@ -8,6 +13,13 @@ use crate::compile::{
 };
 use std::ops::Range;
 use tera::{ErrorKind, ReportError};
+
+/// What templates may have.
+pub const SYNTAX: &str = "templates of stackc have variables, filters, `if`, `for` and `set`";
+const VALUES: &str =
+    "filters, tests and functions are those of Tera; values are of the type that was written";
+
+const WALKED: &str = "`for` walks a list, a table or a text: write a list, such as [\"…\"]";
 
 /// Something wrong with a template.
 #[derive(Debug)]
@@ -109,33 +121,63 @@ fn declare(path: &str) -> String {
 
 /// What Tera finds wrong with the text of a template.
 pub fn of_text(error: &tera::Error, place: &Place<'_>) -> Vec<Mistake> {
-    let found = match error.kind() {
-        ErrorKind::SyntaxError(report) => vec![said(report, &place.parsed.bounded)],
-        other => unknown_words(&other.to_string(), place),
+    let bounded = &place.parsed.bounded;
+    let ErrorKind::SyntaxError(report) = error.kind() else {
+        let words = unknown_words(&error.kind().to_string(), place).into_iter();
+        return words.map(|(message, span)| cannot_be_used(&message, span, place)).collect();
     };
-    found.into_iter().map(|(message, span)| cannot_be_used(&message, span, place)).collect()
+    let slips: Vec<_> = balance::slips(&bounded.text);
+    if slips.is_empty() {
+        return vec![cannot_be_read(report, place)];
+    }
+    slips.into_iter().map(|slip| slipped(slip, place)).collect()
+}
+
+/// What Tera says of a text that it cannot read.
+fn cannot_be_read(report: &ReportError, place: &Place<'_>) -> Mistake {
+    let (message, span) = said(report, &place.parsed.bounded);
+    let help = match message.strip_prefix("found `=`") {
+        Some(_) => "two values are compared with `==`",
+        None => SYNTAX,
+    };
+    let title = format!("the template cannot be read: {message}");
+    Mistake::new(Code::TemplateSyntax, place.of(span), title).help(help)
+}
+
+fn slipped(slip: Slip, place: &Place<'_>) -> Mistake {
+    let of = |span| place.of(place.parsed.bounded.written(span));
+    let mistake = Mistake::new(Code::TemplateSyntax, of(slip.at), slip.title).help(slip.help);
+    match slip.also {
+        Some((span, label)) => mistake.also(of(span), label),
+        None => mistake,
+    }
 }
 
 /// What Tera cannot do with the values that a guest has, and the paths that the template reads there.
 pub fn of_values(error: &tera::Error, place: &Place<'_>) -> (Mistake, Vec<String>) {
-    let (message, span) = match error.kind() {
-        ErrorKind::RenderingError(report) => said(report, &place.parsed.bounded),
-        other => (other.to_string(), None),
+    let ErrorKind::RenderingError(report) = error.kind() else {
+        return (cannot_be_used(&error.kind().to_string(), None, place), Vec::new());
     };
-    let read = |span: &Range<usize>| lookup::within(&place.parsed.events, span);
-    let reads = span.as_ref().map(read).unwrap_or_default();
-    (cannot_be_used(&message, span, place), reads)
+    let (message, span) = said(report, &place.parsed.bounded);
+    let reads = lookup::within(&place.parsed.events, &span);
+    (cannot_be_used(&message, Some(span), place), reads)
 }
 
-fn said(report: &ReportError, bounded: &Bounded) -> (String, Option<Range<usize>>) {
-    (report.message().to_owned(), Some(bounded.written(report.span().range.clone())))
+fn said(report: &ReportError, bounded: &Bounded) -> (String, Range<usize>) {
+    let message = lowercase_first(report.message().trim_end_matches('.'));
+    (message, bounded.written(report.span().range.clone()))
 }
 
 fn cannot_be_used(message: &str, span: Option<Range<usize>>, place: &Place<'_>) -> Mistake {
     let at = span.map_or(place.at, |span| place.of(span));
-    let title = format!("the template cannot be used: {}", lowercase_first(message));
-    let help =
-        "filters, tests and functions are those of Tera; values are of the type that was written";
+    let message = lowercase_first(message);
+    let help = match words::instead(&message) {
+        Some(help) => help,
+        None if filters::is_of_limit(&message) => bounds::SHORTEN.to_owned(),
+        None if message.starts_with("iteration not possible") => WALKED.to_owned(),
+        None => VALUES.to_owned(),
+    };
+    let title = format!("the template cannot be used: {message}");
     Mistake::new(Code::TemplateFails, at, title).help(help)
 }
 

@@ -7,6 +7,9 @@ use tera::{Error, Kwargs, State, Tera, TeraResult, Value};
 
 /// The most numbers of a `range`, and the widest `indent`.
 const RANGE_MAX: usize = 1000;
+const TOO_LONG: &str = "the value would be longer than 1 MiB";
+const TOO_MANY: &str = "`range` makes at most 1000 numbers";
+const TOO_WIDE: &str = "`indent` has a width of at most 1000";
 /// The filter that each value of a `set` goes through.
 pub const BOUNDED: &str = "stackc_bounded";
 
@@ -22,7 +25,12 @@ pub fn register(tera: &mut Tera) {
 }
 
 fn too_long() -> Error {
-    Error::message("the value would be longer than 1 MiB")
+    Error::message(TOO_LONG)
+}
+
+/// Whether a message is about a limit.
+pub fn is_of_limit(message: &str) -> bool {
+    [TOO_LONG, TOO_MANY, TOO_WIDE].contains(&message)
 }
 
 /// A text that grows no longer than a value may be.
@@ -65,7 +73,7 @@ fn indent(text: &str, arguments: Kwargs, _: &State) -> TeraResult<String> {
     let first = arguments.get::<bool>("first")?.unwrap_or(false);
     let blank = arguments.get::<bool>("blank")?.unwrap_or(false);
     if width > RANGE_MAX {
-        return Err(Error::message(format!("`indent` has a width of at most {RANGE_MAX}")));
+        return Err(Error::message(TOO_WIDE));
     }
     let mut indented = Text::default();
     for (n, line) in text.split_inclusive('\n').enumerate() {
@@ -84,7 +92,7 @@ fn range(arguments: Kwargs, _: &State) -> TeraResult<Vec<i64>> {
     let step = step.ok_or_else(|| Error::message("`range` has a `step_by` of 1 or more"))?;
     let numbers: Vec<_> = (start..end).step_by(step).take(RANGE_MAX + 1).collect();
     if numbers.len() > RANGE_MAX {
-        return Err(Error::message(format!("`range` makes at most {RANGE_MAX} numbers")));
+        return Err(Error::message(TOO_MANY));
     }
     Ok(numbers)
 }

@@ -1,5 +1,6 @@
 //! Templates: read once, rendered for every guest, and strict about every name in them.
 
+mod balance;
 mod bounds;
 mod fault;
 mod filters;
@@ -7,6 +8,8 @@ pub(super) mod lookup;
 mod names;
 pub(super) mod origin;
 pub(super) mod scope;
+mod tokens;
+mod words;
 
 use crate::compile::{
     report::{Code, Mistake},
@@ -20,7 +23,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
 };
-use tera::Tera;
+use tera::{ErrorKind, Tera};
 
 /// What templates see: names in byte order, so that loops have one order.
 pub type Scope = BTreeMap<String, serde_json::Value>;
@@ -84,11 +87,9 @@ impl Templates {
             }
             Err(refused) => {
                 self.broken.insert(name.to_owned());
-                let help = "templates of stackc have variables, filters, `if`, `for` and `set`";
-                mistakes.push(
-                    Mistake::new(Code::TemplateSyntax, place(refused.span), refused.message)
-                        .help(help),
-                );
+                let at = place(refused.span);
+                let mistake = Mistake::new(Code::TemplateSyntax, at, refused.message);
+                mistakes.push(mistake.help(fault::SYNTAX));
             }
         }
     }
@@ -111,6 +112,10 @@ impl Templates {
                     let at = at.expect("it is a file or a text");
                     let place = Place { parsed, text: &name, at, written };
                     mistakes.extend(fault::of_text(&error, &place));
+                    if matches!(error.kind(), ErrorKind::SyntaxError(_)) {
+                        // Nobody knows what is a name in it.
+                        self.parsed.remove(&name);
+                    }
                     self.broken.insert(name);
                 }
             }
@@ -157,8 +162,8 @@ impl Templates {
             Ok(Ok(text)) => Ok(text),
             Ok(Err(stopped)) => {
                 let at = stopped.at.map_or(at, |span| place.of(span));
-                let help = "a file of a guest needs far less: shorten what the loops walk";
-                let mistake = Mistake::new(Code::TemplateBounds, at, stopped.why).help(help);
+                let mistake = Mistake::new(Code::TemplateBounds, at, stopped.why);
+                let mistake = mistake.help(bounds::SHORTEN);
                 Err(vec![TemplateFault::Unusable { mistake, reads: Vec::new() }])
             }
             Err(error) => {

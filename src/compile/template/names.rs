@@ -3,6 +3,7 @@
 //! Tera itself refuses an undefined `{{ x }}`, but lets `{% if x %}` and `{{ x ~ 'a' }}` pass in silence. So the names are read
 //! here, with the loops around them, and each is looked up before anything is rendered.
 
+use super::tokens::{Sort, Spanned, Tag, Token, tags};
 use std::ops::Range;
 
 /// What happens to names along a template.
@@ -43,13 +44,6 @@ pub struct Refused {
     pub span: Range<usize>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token<'a> {
-    Path(&'a str),
-    Literal,
-    Sign(u8),
-}
-
 const WORDS: [&str; 22] = [
     "and", "or", "not", "in", "is", "if", "elif", "else", "endif", "for", "endfor", "set", "true",
     "false", "True", "False", "none", "None", "null", "raw", "endraw", "loop",
@@ -70,126 +64,37 @@ const REFUSED: [&str; 10] = [
 /// Reads the names of a template.
 pub fn read(text: &str) -> Result<Vec<Event>, Refused> {
     let mut events = Vec::new();
-    let mut position = 0;
-    while let Some(open) = find_open(text, position) {
-        let inside = open + 2;
-        let is_comment = text[open..].starts_with("{#");
-        let tokens = if is_comment { Vec::new() } else { tokens(text, inside) };
-        position = if is_comment {
-            text[inside..].find("#}").map_or(text.len(), |n| inside + n + 2)
-        } else {
-            tokens.last().map_or(inside, |(_, span)| span.end)
-        };
-        if text[open..].starts_with("{%") {
-            if statement(open, &tokens, &mut events)? == Some("raw") {
-                position = end_of_raw(text, position);
-            }
-        } else {
-            expression(&tokens, &mut events)?;
+    for tag in tags(text) {
+        match tag.sort {
+            Sort::Statement => statement(&tag, &mut events)?,
+            Sort::Value => expression(&tag.tokens, &mut events)?,
+            Sort::Comment => {}
         }
     }
     Ok(events)
 }
 
-fn find_open(text: &str, from: usize) -> Option<usize> {
-    let opens = text.as_bytes()[from..].windows(2);
-    let is_open = |pair: &[u8]| matches!(pair, b"{{" | b"{%" | b"{#");
-    opens.into_iter().position(is_open).map(|n| from + n)
-}
-
-fn end_of_raw(text: &str, from: usize) -> usize {
-    let end = text[from..].find("endraw").map_or(text.len(), |n| from + n);
-    text[end..].find("%}").map_or(text.len(), |n| end + n + 2)
-}
-
-/// The tokens up to the closing `}}` or `%}`; the closing bracket is the last of them.
-fn tokens(text: &str, from: usize) -> Vec<(Token<'_>, Range<usize>)> {
-    let bytes = text.as_bytes();
-    let mut found = Vec::new();
-    let mut at = from;
-    while at < bytes.len() {
-        let start = at;
-        let token = match bytes[at] {
-            b'}' | b'%' if bytes.get(at + 1) == Some(&b'}') => {
-                found.push((Token::Sign(b'}'), at..at + 2));
-                return found;
-            }
-            quote @ (b'"' | b'\'' | b'`') => {
-                at += 1;
-                while at < bytes.len() && bytes[at] != quote {
-                    at += if bytes[at] == b'\\' { 2 } else { 1 };
-                }
-                at += 1;
-                Token::Literal
-            }
-            b'0'..=b'9' => {
-                while bytes.get(at).is_some_and(|b| b.is_ascii_digit() || *b == b'.') {
-                    at += 1;
-                }
-                Token::Literal
-            }
-            b if is_letter(b) => {
-                at = end_of_path(bytes, at);
-                Token::Path(&text[start..at])
-            }
-            sign => {
-                at += 1;
-                if sign.is_ascii_whitespace() {
-                    continue;
-                }
-                Token::Sign(sign)
-            }
-        };
-        found.push((token, start..at.min(bytes.len())));
-    }
-    found
-}
-
-fn is_letter(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_'
-}
-
-fn end_of_path(bytes: &[u8], mut at: usize) -> usize {
-    loop {
-        while bytes.get(at).is_some_and(|b| is_letter(*b) || b.is_ascii_digit()) {
-            at += 1;
+fn statement(tag: &Tag<'_>, events: &mut Vec<Event>) -> Result<(), Refused> {
+    let Some((word, span, rest)) = tag.statement() else { return Ok(()) };
+    match word {
+        "for" => begin_loop(tag.open, rest, events),
+        "endfor" => {
+            events.push(Event::LoopEnd { at: tag.open });
+            Ok(())
         }
-        if bytes.get(at) != Some(&b'.') || !bytes.get(at + 1).is_some_and(|b| is_letter(*b)) {
-            return at;
-        }
-        at += 1;
-    }
-}
-
-/// A `{% … %}` that begins at `open`: its first word, when it is `raw`.
-fn statement(
-    open: usize,
-    tokens: &[(Token<'_>, Range<usize>)],
-    events: &mut Vec<Event>,
-) -> Result<Option<&'static str>, Refused> {
-    let tokens = match tokens {
-        [(Token::Sign(b'-'), _), rest @ ..] => rest,
-        all => all,
-    };
-    let [(Token::Path(word), span), rest @ ..] = tokens else { return Ok(None) };
-    match *word {
-        "for" => begin_loop(open, rest, events)?,
-        "endfor" => events.push(Event::LoopEnd { at: open }),
-        "set" => set(span, rest, events)?,
-        "raw" => return Ok(Some("raw")),
+        "set" => set(&span, rest, events),
         word if REFUSED.contains(&word) => {
             let message = format!("templates of stackc have no `{word}`");
-            return Err(Refused { message, span: span.clone() });
+            Err(Refused { message, span })
         }
-        _ => expression(rest, events)?,
+        _ => expression(rest, events),
     }
-    Ok(None)
 }
 
 /// `name = value`. A `set` around text would hide what loops in it write.
 fn set(
     word: &Range<usize>,
-    tokens: &[(Token<'_>, Range<usize>)],
+    tokens: &[Spanned<'_>],
     events: &mut Vec<Event>,
 ) -> Result<(), Refused> {
     let [(Token::Path(name), _), (Token::Sign(b'='), _), value @ ..] = tokens else {
@@ -205,9 +110,7 @@ fn set(
 }
 
 /// The tokens before `%}`, and whether that is `-%}`.
-fn without_end<'a, 'b>(
-    tokens: &'a [(Token<'b>, Range<usize>)],
-) -> (&'a [(Token<'b>, Range<usize>)], bool) {
+fn without_end<'a, 'b>(tokens: &'a [Spanned<'b>]) -> (&'a [Spanned<'b>], bool) {
     match tokens {
         [inside @ .., (Token::Sign(b'-'), _), (Token::Sign(b'}'), _)] => (inside, true),
         [inside @ .., (Token::Sign(b'}'), _)] => (inside, false),
@@ -215,12 +118,8 @@ fn without_end<'a, 'b>(
     }
 }
 
-fn begin_loop(
-    open: usize,
-    tokens: &[(Token<'_>, Range<usize>)],
-    events: &mut Vec<Event>,
-) -> Result<(), Refused> {
-    let is_in = |(token, _): &(Token<'_>, _)| *token == Token::Path("in");
+fn begin_loop(open: usize, tokens: &[Spanned<'_>], events: &mut Vec<Event>) -> Result<(), Refused> {
+    let is_in = |(token, _): &Spanned<'_>| *token == Token::Path("in");
     let split = tokens.iter().position(is_in).unwrap_or(tokens.len());
     let (before, after) = tokens.split_at(split);
     let variables = before.iter().filter_map(|(token, _)| match token {
@@ -240,10 +139,7 @@ fn begin_loop(
 
 /// Collects the names of an expression; filters, tests, functions and names of arguments are none.
 /// A list made by `for` would be a loop that nothing counts.
-fn expression(
-    tokens: &[(Token<'_>, Range<usize>)],
-    events: &mut Vec<Event>,
-) -> Result<(), Refused> {
+fn expression(tokens: &[Spanned<'_>], events: &mut Vec<Event>) -> Result<(), Refused> {
     for (n, (token, span)) in tokens.iter().enumerate() {
         let Token::Path(path) = token else { continue };
         if *path == "for" {

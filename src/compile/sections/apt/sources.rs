@@ -45,7 +45,9 @@ fn written(view: &View<'_>, keys: &BTreeMap<String, String>) -> Option<String> {
     };
     let uris = words(view, "uris", check_uri);
     let suites = words(view, "suites", |text| check_word(text, "suite", "._+~/-$()"));
-    let components = suites.as_deref().and_then(|suites| components(view, suites));
+    let components =
+        optional_words(view, "components", |text| check_word(text, "component", "._+/-"))
+            .and_then(|words| components(view, suites.as_deref()?, words));
     let architectures =
         optional_words(view, "architectures", |text| check_word(text, "architecture", "-"));
     let key = match view.text("signed_by") {
@@ -104,9 +106,11 @@ fn check_word(text: &str, what: &str, also: &str) -> Result<(), Fault> {
 }
 
 /// Suites have components, exact paths (they end in `/`) have none.
-fn components(view: &View<'_>, suites: &[Located<String>]) -> Option<Vec<Located<String>>> {
-    let components =
-        optional_words(view, "components", |text| check_word(text, "component", "._+/-"))?;
+fn components(
+    view: &View<'_>,
+    suites: &[Located<String>],
+    components: Vec<Located<String>>,
+) -> Option<Vec<Located<String>>> {
     let paths = suites.iter().filter(|suite| suite.value.ends_with('/')).count();
     let fault = match (paths, components.is_empty()) {
         (0, false) => return Some(components),

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod file;
 #[cfg(test)]
 mod fixture;
+mod operators;
 mod read;
 pub mod rule;
 
@@ -18,9 +19,9 @@ use crate::{
     },
     model::UfwDocument,
 };
-use admission::{By, Guard, OWN_INTERFACE, SSH_PORT};
+use admission::{Guard, OWN_INTERFACE};
 use ipnet::IpNet;
-use rule::{Action, Rule};
+use rule::Rule;
 use std::{iter, net::IpAddr};
 
 /// The firewall of a guest.
@@ -53,7 +54,7 @@ pub fn read(stack: &View<'_>, management: &[IpNet], own: &[IpAddr]) -> Option<Fi
     let (rules, places) = rules?.into_iter().unzip();
     let firewall = Firewall { settings, rules, places };
     let guard = Guard { settings: &firewall.settings, rules: &firewall.rules, own };
-    check_management(&view, &firewall, guard, management);
+    operators::check(&view, &firewall, guard, management);
     check_probes(stack, guard);
     if firewall.settings.enabled {
         apt::need_package(stack, view.at, "the firewall", &["ufw"]);
@@ -67,14 +68,6 @@ fn interfaces<'a>(stack: &View<'a>) -> Vec<&'a str> {
     let is_container = guest.text("kind").is_none_or(|kind| kind.value == "lxc");
     let networks = guest.entries("networks").map(|(name, ..)| name);
     if is_container { iter::once(OWN_INTERFACE).chain(networks).collect() } else { Vec::new() }
-}
-
-/// A firewall that shuts operators out does not compile.
-fn check_management(view: &View<'_>, firewall: &Firewall, guard: Guard<'_>, management: &[IpNet]) {
-    let refused = management.iter().flat_map(|network| guard.pieces(*network, SSH_PORT));
-    for (network, by) in refused.filter(|(_, by)| !guard.lets_in(*by)) {
-        view.report(shut_out(view, firewall, network, by).in_guest(view.lowering.target));
-    }
 }
 
 /// A probe is of what others use: a firewall that shuts its port makes the guest look well while nobody reaches it.
@@ -93,33 +86,4 @@ fn check_probes(stack: &View<'_>, guard: Guard<'_>) {
             }
         }
     }
-}
-
-fn shut_out(view: &View<'_>, firewall: &Firewall, network: IpNet, by: By) -> Mistake {
-    let out = |what: &str| format!("{what} shuts operators of {network} out of port {SSH_PORT}");
-    let (at, title, help) = match by {
-        By::Rule(n) if firewall.rules[n].action == Action::Limit => (
-            firewall.places[n],
-            format!(
-                "this rule lets operators of {network} in only 6 times in 30 seconds, too few for a switch"
-            ),
-            "let \"management\" in by a rule with a lower `order`, and limit the others",
-        ),
-        By::Rule(n) => (
-            firewall.places[n],
-            out("this rule"),
-            "give it a higher `order` than the rule that lets \"management\" in, or a narrower `from`",
-        ),
-        By::Policy => {
-            let written = view.table.get("incoming").map(|member| member.node.at);
-            let help = "add a rule: `[firewall.rules.ssh]` with `port = 22`, `protocol = \"tcp\"`, `from = \"management\"`";
-            (written.unwrap_or(view.at), out("the policy for what no rule lets in"), help)
-        }
-        By::Ipv6Off => {
-            let written = view.table.get("ipv6").map(|member| member.node.at);
-            let help = "leave `ipv6` out: a firewall without it drops all of IPv6";
-            (written.unwrap_or(view.at), out("`ipv6 = false`"), help)
-        }
-    };
-    Mistake::new(Code::OperatorsShutOut, at, title).help(help)
 }

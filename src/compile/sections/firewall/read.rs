@@ -53,8 +53,10 @@ fn rule(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
     let directions = [("in", Direction::In), ("out", Direction::Out)];
     let direction = view.word_or("direction", &directions, Direction::In);
     let (ports, from, to) = (ports(view), sources(view, management), network(view, "to"));
+    let (interface, comment) = (interface(view), comment(view));
     let (action, protocol, direction) = (action?, protocol?, direction?);
     let (ports, from, to) = (ports?, from?, to?);
+    let (interface, comment) = (interface?, comment?);
     if ports.is_multi_or_none() && !ports.0.is_empty() && protocol == Protocol::Any {
         let title = "ranges and lists of ports need a protocol";
         view.report(
@@ -63,7 +65,6 @@ fn rule(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Rule>> {
         );
         return None;
     }
-    let (interface, comment) = (interface(view)?, comment(view)?);
     let one = |from: Option<IpNet>| Rule {
         action,
         direction,
@@ -197,7 +198,7 @@ fn comment(view: &View<'_>) -> Option<Option<String>> {
     let valid = !text.value.chars().any(|c| c.is_control() || c == '\'');
     if !valid {
         let title = "a rule's comment cannot have single quotes or control characters";
-        view.report(Mistake::new(Code::BadComment, text.at, title).help("use other words"));
+        view.report(Mistake::new(Code::BadComment, text.at, title).help("leave them out"));
     }
     valid.then_some(Some(text.value).filter(|text| !text.is_empty()))
 }

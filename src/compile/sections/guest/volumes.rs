@@ -54,6 +54,7 @@ fn refusal(path: &GuestPath) -> Option<(String, &'static str)> {
         return Some((title, "use letters, digits, `_`, `.`, `+`, `-` and `@`"));
     }
     let why = place::mount_refusal(path)?;
+    let why = why.split(';').next().unwrap_or(why);
     let title = format!("nothing can be mounted at `{path}`: {why}");
     Some((title, "mount it elsewhere, such as below `/srv`"))
 }
