@@ -8,6 +8,7 @@ mod criteria;
 mod keys;
 mod listening;
 mod masked;
+mod ssh_start;
 mod ssh_unit;
 mod sshd;
 mod sudo;

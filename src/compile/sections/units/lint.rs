@@ -226,7 +226,7 @@ fn check_whole(stack: &View<'_>, unit: &Unit, sections: &[&'static str]) {
 type Refusal = Option<(&'static str, &'static str)>;
 
 fn service(unit: &Unit) -> Refusal {
-    let count = |key: &str| unit.count("Service", key);
+    let count = |key: &str| unit.programs(key);
     let is = |key: &str, value: &str| unit.last("Service", key).is_some_and(|d| d.value == value);
     let remains = unit.last("Service", "RemainAfterExit").and_then(|d| spelled::boolean(d.value));
     if count("ExecStart") == 0 && !(remains == Some(true) && count("ExecStop") > 0) {

@@ -56,7 +56,7 @@ fn check_commands(stack: &View<'_>, overlay: &Overlay) {
         for (name, view) in stack.tables(table) {
             let Some(program) = view.texts(key).into_iter().next() else { continue };
             let Ok(path) = program.value.parse::<GuestPath>() else { continue };
-            if !overlay.items.contains_key(&path) && is_ours_alone(overlay, &path) {
+            if is_unmade(overlay, &path) {
                 let title = format!("the {whose} `{name}` runs `{path}`, which nobody makes");
                 let help = "declare the file in `files`, or correct the path";
                 stack.report(Mistake::new(Code::UnmadeFile, program.at, title).help(help));
@@ -216,6 +216,11 @@ fn needed(Directive { key, value, .. }: Directive<'_>) -> Vec<GuestPath> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether only the bundle could make what stands at a path, and does not.
+pub fn is_unmade(overlay: &Overlay, path: &GuestPath) -> bool {
+    !overlay.items.contains_key(path) && is_ours_alone(overlay, path) && !is_there(overlay, path)
 }
 
 /// Whether nobody but the bundle makes what stands there: below `/srv` and `/usr/local`, or in a folder of the bundle; what
