@@ -24,6 +24,7 @@ pub const CODES: &[(&str, &[&str])] = &[
             "package-not-declared",
             "path-twice",
             "ports-need-protocol",
+            "probe-elsewhere",
             "probe-shut",
             "rule-twice",
             "same-database",

@@ -14,6 +14,7 @@ mod listens;
 mod needs;
 mod paths;
 mod places;
+mod probed;
 mod relations;
 mod socket_address;
 mod spelled;
@@ -185,6 +186,7 @@ pub fn check(
     }
     let databases = ports::of_databases(stack, overlay, &["postgresql", "mariadb", "redis"]);
     listens::check(stack, units, &databases);
+    probed::check(stack, overlay, units, &databases);
     needs::check(stack, overlay, units, packages);
     relations::check(stack, overlay, (units, &written.starters), packages);
     relations::check_timers(stack, overlay, units);
