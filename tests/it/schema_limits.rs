@@ -143,7 +143,10 @@ pub const PLACES: &[(&str, &[Place])] = &[
         "without look-behind, an expression that ends parts of a name in anything but `.lock` is too long to read",
         &[("branches", "`refs/heads/main.lock` is not a branch name")],
     ),
-    ("two values of one field", &[("cron", "`0 0 * * fri-mon` is no schedule of cron")]),
+    (
+        "two values of one field",
+        &[("cron", "`0 0 * * fri-mon` is no schedule of cron"), ("schedules_that_never_come", "")],
+    ),
     (
         "what a name is reserved for depends on `engine`",
         &[

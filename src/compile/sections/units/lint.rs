@@ -2,7 +2,7 @@
 //! `systemd-analyze verify` lets most of it pass (reliability study, row 14).
 
 use super::{
-    Directive, Unit, calendar,
+    Directive, Unit, calendar, days,
     directives::{self, Kind},
     paths, spelled,
 };
@@ -155,7 +155,13 @@ fn check_value(stack: &View<'_>, directive: Directive<'_>) {
         return;
     }
     let (valid, what, example) = match directives::kind(section, key) {
-        _ if key == "OnCalendar" => (calendar::is_calendar(value), "calendar event", CALENDAR),
+        _ if key == "OnCalendar" => {
+            let comes = calendar::comes(value);
+            if comes == Some(false) {
+                stack.report(days::never(value, at));
+            }
+            (comes.is_some(), "calendar event", CALENDAR)
+        }
         _ if AFTER.contains(&key) => (spelled::is_span(value), "span of time", SPAN),
         Some(Kind::Seconds) => (spelled::is_span(value), "span of time", SPAN),
         Some(Kind::Boolean) => (spelled::boolean(value).is_some(), "boolean", "write yes or no"),

@@ -4,6 +4,7 @@ mod calendar;
 mod content;
 pub mod cron;
 mod cron_table;
+mod days;
 mod directives;
 mod foreign;
 mod foreign_accounts;
@@ -22,7 +23,7 @@ mod structured;
 mod unit;
 pub mod writer;
 
-pub use calendar::is_calendar;
+pub use calendar::comes;
 pub use foreign::{Packages, Presence, differ_in_digits};
 pub use inputs::{Inputs, inputs};
 pub use lint::{check_nesting, program};
