@@ -9,6 +9,7 @@ mod directives;
 mod foreign;
 mod foreign_accounts;
 mod inputs;
+mod instances;
 mod lines;
 mod lint;
 mod listens;
@@ -152,7 +153,7 @@ fn enable(
 ) {
     let targets: Vec<Located<UnitName>> = if view.table.contains_key("wanted_by") {
         view.parsed_texts("wanted_by")
-    } else if started.contains(&unit.name) || unit.name.as_str().contains("@.") {
+    } else if started.contains(&unit.name) || unit.is_template() {
         Vec::new()
     } else {
         vec![Located { value: target.parse().expect("a target"), at: view.at }]
@@ -191,6 +192,7 @@ pub fn check(
     needs::check(stack, overlay, units, packages);
     relations::check(stack, overlay, (units, &written.starters), packages);
     relations::check_timers(stack, overlay, units);
+    instances::check(stack, overlay, units);
     for path in written.reads.iter().filter(|path| !overlay.items.contains_key(&path.value)) {
         let title = format!("the bundle has no `{}` whose change could restart it", path.value);
         let help = "declare the file, or leave it out";

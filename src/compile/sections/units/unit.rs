@@ -62,6 +62,11 @@ impl Unit {
         self.directives().filter(|d| d.section == section && d.key == key).last()
     }
 
+    /// Whether only its instances can be started: systemd.unit(5).
+    pub fn is_template(&self) -> bool {
+        self.name.as_str().contains("@.")
+    }
+
     pub fn is_a(&self, suffix: &str) -> bool {
         self.name.as_str().ends_with(suffix)
     }
