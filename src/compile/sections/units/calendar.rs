@@ -106,10 +106,10 @@ impl Date {
         let mut all = years.flat_map(|year| months.iter().map(move |month| (year, *month)));
         all.any(|(year, month)| {
             let last = days::of_month(year, month);
-            let days = self.day.as_ref().map(|days| match self.from_end {
-                true => days.iter().map(|day| day.before_the_end(last.into())).collect(),
-                false => days.clone(),
-            });
+            let day = |day: &Component| {
+                if self.from_end { day.before_the_end(last.into()) } else { *day }
+            };
+            let days: Chain = self.day.as_ref().map(|days| days.iter().map(day).collect());
             (1..=last).any(|day| {
                 has(days.as_deref(), day.into())
                     && is_weekday[days::weekday(year, month, day) as usize]

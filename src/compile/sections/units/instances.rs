@@ -27,11 +27,11 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit]) {
 /// Whether anything but the template itself may start an instance of it.
 fn has_instance(overlay: &Overlay, timer: &Unit) -> bool {
     let (stem, _) = timer.name.as_str().split_once("@.").unwrap_or_default();
-    let named = format!("{stem}@");
+    let begin = format!("{stem}@");
     let names = |path: &GuestPath, item: &Item| match item {
         // A target that wants a template starts the instance that is named after the target.
-        Item::Link { .. } => path.as_str().contains(&format!("/{named}")),
-        Item::File { bytes, .. } => String::from_utf8_lossy(bytes).contains(&named),
+        Item::Link { .. } => path.as_str().contains(&format!("/{begin}")),
+        Item::File { bytes, .. } => String::from_utf8_lossy(bytes).contains(&begin),
         Item::Secret { .. } => true,
         Item::Directory { .. } => false,
     };

@@ -16,6 +16,7 @@ use crate::{
     },
     model::{GuestPath, UnitName, unit_commands, unit_words},
 };
+use std::collections::BTreeSet;
 
 /// What helps against a unit that nobody makes.
 pub const DECLARE: &str = "declare it, or the package that brings it; a unit that is not named after its package stands in `apt.may_start`";
@@ -32,8 +33,10 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], packages: &Pac
         }
     }
     let accounts = owners::Accounts::of(stack, overlay, packages);
+    let dynamic: BTreeSet<_> =
+        units.iter().filter(|unit| makes_its_user(unit)).map(|unit| &unit.name).collect();
     for unit in units {
-        let is_dynamic = units.iter().any(|other| other.name == unit.name && makes_its_user(other));
+        let is_dynamic = dynamic.contains(&unit.name);
         for directive in unit.directives() {
             check_account(stack, &accounts, is_dynamic, directive);
         }
