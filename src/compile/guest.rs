@@ -208,10 +208,11 @@ fn lower(
     let packages = Packages::of(&apt, guest.as_ref());
     let units = units::gather(&overlay, &written, shared.files);
     units::check(stack, &overlay, (&units, &written), &packages);
-    shells::check(&Makers { stack, overlay: &overlay, units: &units, packages: &packages });
+    let makers = Makers { stack, overlay: &overlay, units: &units, packages: &packages };
+    shells::check(&makers);
     let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());
     let (management, admin_keys) = (&shared.site.management, &shared.site.admin_keys);
-    logins::check(stack, &overlay, &units, &Login { user, own: &own, management, admin_keys });
+    logins::check(&makers, &Login { user, own: &own, management, admin_keys });
     check(stack, &overlay, &packages);
     if let Some(options) = guest.as_ref().and_then(ProxmoxDocument::container) {
         guest::check_mounts(stack, &overlay, &options.mounts);

@@ -6,7 +6,10 @@ use super::{
     UnitName, canonical,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 /// `apt.json`: packages and where they come from. Packages are only ever added; a switch does not remove one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,14 +97,36 @@ pub struct HealthDocument {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Probe {
-    /// GET over HTTP to 127.0.0.1; passes on this status.
-    Http { port: u16, path: String, status: u16, timeout_seconds: u32 },
-    /// A TCP connection to 127.0.0.1.
-    Tcp { port: u16, timeout_seconds: u32 },
+    /// GET over HTTP; passes on this status.
+    Http {
+        /// Of the guest itself; left out where it is 127.0.0.1.
+        #[serde(default = "localhost", skip_serializing_if = "is_localhost")]
+        address: IpAddr,
+        port: u16,
+        path: String,
+        status: u16,
+        timeout_seconds: u32,
+    },
+    /// A TCP connection.
+    Tcp {
+        /// Of the guest itself; left out where it is 127.0.0.1.
+        #[serde(default = "localhost", skip_serializing_if = "is_localhost")]
+        address: IpAddr,
+        port: u16,
+        timeout_seconds: u32,
+    },
     /// A command that exits with 0.
     Command { argv: Vec<String>, timeout_seconds: u32 },
     /// A unit that is active and does not restart.
     Unit { unit: UnitName },
+}
+
+fn localhost() -> IpAddr {
+    Ipv4Addr::LOCALHOST.into()
+}
+
+fn is_localhost(address: &IpAddr) -> bool {
+    *address == Ipv4Addr::LOCALHOST
 }
 
 /// A compiled guest: its manifest, the manifest's digest, and the bytes of every entry that has bytes.

@@ -130,7 +130,7 @@ pub fn unit_commands(value: &str) -> Option<Vec<Vec<String>>> {
         if is_alone("\\;") {
             last.push(";".to_owned());
             rest = text[2..].chars();
-        } else if is_alone(";") && !last.is_empty() {
+        } else if is_alone(";") {
             commands.push(Vec::new());
             rest = text[1..].chars();
         } else {
@@ -257,5 +257,6 @@ mod tests {
     fn a_semicolon_of_its_own_parts_commands() {
         let commands = unit_commands(r#"/a b ; /c ";" \; d;e"#).expect("its quotes are closed");
         assert_eq!(commands, [vec!["/a", "b"], vec!["/c", ";", ";", "d;e"]]);
+        assert_eq!(unit_commands("; /a ; ;"), Some(vec![vec!["/a".to_owned()]]));
     }
 }

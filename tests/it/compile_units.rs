@@ -3,7 +3,7 @@
 use crate::compile_laws::holds;
 use proptest::prelude::*;
 use stackc::{
-    compile::units::{cron, is_calendar, is_span, writer},
+    compile::units::{comes, cron, is_span, writer},
     model::{UnitLine, unit_commands, unit_lines, unit_words},
 };
 use std::process::Command;
@@ -226,6 +226,8 @@ fn calendar_events_are_those_that_systemd_takes() {
         "*-13-1",
         "*-*~3",
         "*~1",
+        "*~29",
+        "*-5~1..7/3",
         "5-5",
         "1..3-1/2",
         "*-*-1,15",
@@ -267,7 +269,77 @@ fn calendar_events_are_those_that_systemd_takes() {
     }
     let Some(theirs) = judged("calendar", &texts) else { return };
     assert!(theirs.iter().filter(|valid| **valid).count() > 50, "both sorts are among them");
-    assert_eq!(differing(&texts, is_calendar, &theirs), Vec::<String>::new());
+    assert_eq!(differing(&texts, |text| comes(text).is_some(), &theirs), Vec::<String>::new());
+}
+
+/// The years before today's are asked as well: what has been came once.
+#[test]
+fn days_that_never_come_are_those_that_systemd_finds_none_of() {
+    let weekdays = ["", "Mon ", "Tue..Fri ", "Sat,Sun "];
+    let years = ["", "*-", "2027-", "2028-", "2025..2027-", "2026/2-", "1999,2100-"];
+    let dates = [
+        "02-28",
+        "02-29",
+        "2-30",
+        "04-31",
+        "4,6-31",
+        "2/2-31",
+        "2-30/1",
+        "2-27..30",
+        "2-30..31",
+        "02-28..30/2",
+        "12-31",
+        "02~28",
+        "2~01",
+        "5~7/1",
+        "11~01..03",
+        "2-29,30",
+        "6,9..11-31",
+        "1-05",
+        "5-30/1",
+    ];
+    let texts: Vec<String> = weekdays
+        .iter()
+        .flat_map(|weekday| years.iter().map(move |year| format!("{weekday}{year}")))
+        .flat_map(|start| dates.iter().map(move |date| format!("{start}{date}")))
+        .collect();
+    let never = |text: &String| {
+        let asked = ["calendar", "--base-time=1970-01-01", "--", text];
+        let output = Command::new("systemd-analyze").args(asked).output().ok()?;
+        assert!(output.status.success(), "{text}: {output:?}");
+        Some(!String::from_utf8_lossy(&output.stdout).contains("Next elapse: never"))
+    };
+    let Some(theirs) = texts.iter().map(never).collect::<Option<Vec<bool>>>() else {
+        eprintln!("systemd-analyze is not installed: nothing to compare with");
+        return;
+    };
+    assert!(theirs.iter().filter(|comes| !**comes).count() > 50, "both sorts are among them");
+    assert_eq!(differing(&texts, |text| comes(text) == Some(true), &theirs), Vec::<String>::new());
+}
+
+#[test]
+fn schedules_of_cron_that_never_come_are_told_apart_from_those_of_days_that_there_are() {
+    for schedule in
+        ["0 0 30 2 *", "0 0 30,31 feb *", "0 0 31 4,6,9,11 *", "0 0 31 2-4/2 *", "0 0 30-31 2 */3"]
+    {
+        assert_eq!(cron::comes(schedule), Some(false), "{schedule}");
+    }
+    for schedule in [
+        "0 0 29 2 *",
+        "0 0 31 4,5 *",
+        "0 0 31 */3 *",
+        "0 0 30 2 mon",
+        "0 0 30 2 1-5",
+        "0 0 */31 2 *",
+        "0 0 1,31 2 *",
+        "@monthly",
+        "0 0 31 */2 *",
+    ] {
+        assert_eq!(cron::comes(schedule), Some(true), "{schedule}");
+    }
+    for none in ["0 0 32 2 *", "0 0 30 13 *", "0 0 30 2", "0 0 30 2 mon-sun/0"] {
+        assert_eq!(cron::comes(none), None, "{none}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use stackc::model::{
     Bundle, GenerationId, Ledger, Nonce, Outcome, Phase, Placed, Probe, Switch, TxState, layout,
 };
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 const TX2: &str = "00000000000000a2";
@@ -95,7 +95,7 @@ fn second_after(first: &Made) -> (Made, Switch) {
 /// A guest on a first version that listens, and the second version's switch waiting for its confirm.
 fn waiting_switch(listener: &TcpListener, start_seconds: u32) -> (Folder, Switch) {
     let port = listener.local_addr().expect("it is bound").port();
-    let tcp = Probe::Tcp { port, timeout_seconds: 1 };
+    let tcp = Probe::Tcp { address: Ipv4Addr::LOCALHOST.into(), port, timeout_seconds: 1 };
     let mut listening = health(60);
     listening.start_seconds = start_seconds;
     listening.probes.insert("listens".to_owned(), tcp);

@@ -11,6 +11,7 @@ use stackc::model::protocol::{
 };
 use stackc::model::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -183,7 +184,13 @@ fn bundle(
     ];
     let [v4, v6] = &guest.found_rules;
     let rules = [open_ports(v4, "ufw", ports), open_ports(v6, "ufw6", ports)];
-    let http = Probe::Http { port: 3001, path: "/".to_owned(), status: 200, timeout_seconds: 2 };
+    let http = Probe::Http {
+        address: Ipv4Addr::LOCALHOST.into(),
+        port: 3001,
+        path: "/".to_owned(),
+        status: 200,
+        timeout_seconds: 2,
+    };
     let health = HealthDocument {
         probes: BTreeMap::from([("app".to_owned(), http)]),
         window_seconds: 1,

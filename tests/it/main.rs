@@ -16,6 +16,7 @@ mod compile_guests;
 mod compile_hostile;
 mod compile_keys;
 mod compile_laws;
+mod compile_many;
 mod compile_system;
 mod compile_units;
 mod cut_proxy;

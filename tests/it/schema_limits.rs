@@ -24,6 +24,7 @@ pub const CODES: &[(&str, &[&str])] = &[
             "package-not-declared",
             "path-twice",
             "ports-need-protocol",
+            "probe-elsewhere",
             "probe-shut",
             "rule-twice",
             "same-database",
@@ -142,7 +143,10 @@ pub const PLACES: &[(&str, &[Place])] = &[
         "without look-behind, an expression that ends parts of a name in anything but `.lock` is too long to read",
         &[("branches", "`refs/heads/main.lock` is not a branch name")],
     ),
-    ("two values of one field", &[("cron", "`0 0 * * fri-mon` is no schedule of cron")]),
+    (
+        "two values of one field",
+        &[("cron", "`0 0 * * fri-mon` is no schedule of cron"), ("schedules_that_never_come", "")],
+    ),
     (
         "what a name is reserved for depends on `engine`",
         &[
@@ -240,6 +244,7 @@ pub const PLACES: &[(&str, &[Place])] = &[
             ("options_beside_keys", "`srv` in `WorkingDirectory` is"),
             ("options_beside_keys", "`var/lib/x` in `ReadWritePaths` is"),
             ("options_beside_keys", "systemd ignores `/var/lib/x` in"),
+            ("timers_of_no_instance", "`each@.timer` never fires"),
             ("units_that_nobody_makes", "`beat.timer` never fires: it counts"),
         ],
     ),

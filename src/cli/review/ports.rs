@@ -176,6 +176,7 @@ fn otherwise(ufw: Option<&UfwDocument>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     fn rule(action: &str, protocol: &str, port: &str, from: &str, direction: &str) -> Rule {
         Rule {
@@ -202,8 +203,12 @@ mod tests {
     }
 
     fn probes(ports: &[u16]) -> HealthDocument {
-        let probe =
-            |port: &u16| (format!("p{port}"), Probe::Tcp { port: *port, timeout_seconds: 1 });
+        let probe = |port: &u16| {
+            (
+                format!("p{port}"),
+                Probe::Tcp { address: Ipv4Addr::LOCALHOST.into(), port: *port, timeout_seconds: 1 },
+            )
+        };
         let probes = ports.iter().map(probe).collect();
         HealthDocument { probes, window_seconds: 1, start_seconds: 1, confirm_seconds: 1 }
     }

@@ -169,6 +169,8 @@ codes! {
     PathTwice = "path-twice",
     /// Several ports in a rule for any protocol.
     PortsNeedProtocol = "ports-need-protocol",
+    /// A probe of an address where nobody listens.
+    ProbeElsewhere = "probe-elsewhere",
     /// A probe of no kind, or of several.
     ProbeOfOneKind = "probe-of-one-kind",
     /// A probe of a port that the firewall shuts.

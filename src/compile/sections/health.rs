@@ -8,6 +8,7 @@ use crate::{
     },
     model::{HealthDocument, Probe, UnitName},
 };
+use std::net::{IpAddr, Ipv4Addr};
 
 /// How long each probe must hold (design.md §8, step 6).
 const WINDOW_SECONDS: u32 = 5;
@@ -50,7 +51,10 @@ fn probe(view: &View<'_>) -> Option<Probe> {
     let table = view.table(kind);
     match **kind {
         "http" => http(&table, timeout_seconds),
-        "tcp" => Some(Probe::Tcp { port: port(&table)?, timeout_seconds: timeout_seconds? }),
+        "tcp" => {
+            let (address, port) = (address(&table), port(&table));
+            Some(Probe::Tcp { address: address?, port: port?, timeout_seconds: timeout_seconds? })
+        }
         "command" => {
             let argv = command::argv(view, "command", "a probe's command")?;
             Some(Probe::Command { argv, timeout_seconds: timeout_seconds? })
@@ -68,7 +72,7 @@ fn probe(view: &View<'_>) -> Option<Probe> {
 }
 
 fn http(table: &View<'_>, timeout_seconds: Option<u32>) -> Option<Probe> {
-    let port = port(table);
+    let (address, port) = (address(table), port(table));
     let path = match table.text("path") {
         Some(path) if !path.value.starts_with('/') || path.value.contains([' ', '\r', '\n']) => {
             let title = format!("`{}` is no path of a URL", path.value);
@@ -80,7 +84,16 @@ fn http(table: &View<'_>, timeout_seconds: Option<u32>) -> Option<Probe> {
     };
     let status = table.number_or("status", 200)?;
     let status = u16::try_from(status).expect("it is at most 599");
-    Some(Probe::Http { port: port?, path, status, timeout_seconds: timeout_seconds? })
+    let (port, timeout_seconds) = (port?, timeout_seconds?);
+    Some(Probe::Http { address: address?, port, path, status, timeout_seconds })
+}
+
+/// None when what is said is none.
+fn address(view: &View<'_>) -> Option<IpAddr> {
+    if !view.table.contains_key("address") {
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
+    view.parsed("address").map(|address| address.value)
 }
 
 fn port(view: &View<'_>) -> Option<u16> {

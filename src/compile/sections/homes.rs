@@ -13,6 +13,7 @@ use crate::{
     },
     model::GuestPath,
 };
+use std::{collections::BTreeMap, ops::Bound};
 
 /// The home of a user, and where it was written.
 #[derive(Debug)]
@@ -23,18 +24,34 @@ pub struct Home {
 
 /// Reports homes that are, hold, or lie in what is not their user's; one reason each.
 pub fn check(stack: &View<'_>, overlay: &Overlay) {
-    for (n, home) in overlay.homes.iter().enumerate() {
+    let items: BTreeMap<_, _> =
+        overlay.items.iter().map(|(path, entry)| (path.as_str(), (path, entry))).collect();
+    let mut homes: BTreeMap<&str, &Home> = BTreeMap::new();
+    for home in &overlay.homes {
         let refused = place::home_refusal(&home.path).map(|why| {
             Mistake::new(Code::BadHome, home.at, format!("`{}` cannot be a user's home", home.path))
                 .label(why)
         });
-        let owned =
-            || overlay.items.iter().find_map(|(path, (item, at))| beside(home, path, item, *at));
-        let shared = || overlay.homes[..n].iter().find_map(|other| together(home, other));
+        let here = home.path.as_str();
+        let owned = || {
+            let mut near = around(&items, here);
+            near.find_map(|(path, (item, at))| beside(home, path, item, *at))
+        };
+        let shared = || around(&homes, here).find_map(|other| together(home, other));
         if let Some(mistake) = refused.or_else(owned).or_else(shared) {
             stack.report(mistake.help("give the user a folder of its own, such as `/home/NAME`"));
         }
+        homes.entry(here).or_insert(home);
     }
+}
+
+/// What stands above a path, at it, and first below it: a guest may have thousands of homes.
+fn around<'m, T: Copy>(all: &'m BTreeMap<&str, T>, path: &'m str) -> impl Iterator<Item = T> + 'm {
+    let parents = path.match_indices('/').skip(1).map(|(n, _)| &path[..n]);
+    let below = format!("{path}/");
+    let first = all.range::<str, _>((Bound::Included(below.as_str()), Bound::Unbounded)).next();
+    let first = first.filter(|(other, _)| other.starts_with(&below)).map(|(_, found)| *found);
+    parents.chain([path]).filter_map(|at| all.get(at).copied()).chain(first)
 }
 
 /// What an entry of the bundle and a home have against each other.

@@ -20,7 +20,10 @@ pub(super) const PROBE: &[Field] = &[
     Field("timeout_seconds", Number(1, 300), "How long it may take; 5. Not for `unit`."),
 ];
 
-const TCP: &[Field] = &[Field("port", PORT, "The port, on the guest itself."), LOCAL];
+const TCP: &[Field] = &[ADDRESS, Field("port", PORT, "The port, on the guest itself."), LOCAL];
+
+const ADDRESS: Field =
+    Field("address", forms::IP, "The address of the guest that is asked; 127.0.0.1.");
 
 const LOCAL: Field = Field(
     "local",
@@ -29,6 +32,7 @@ const LOCAL: Field = Field(
 );
 
 const HTTP: &[Field] = &[
+    ADDRESS,
     LOCAL,
     Field("port", PORT, "The port, on the guest itself."),
     Field("path", forms::URL_PATH, "The path of the URL; `/` when it is not said."),

@@ -65,9 +65,10 @@ fn number(view: &View<'_>, key: &str, numbers: &mut BTreeMap<u32, At>) -> Option
 
 fn add_groups(stack: &View<'_>, numbers: &mut BTreeMap<u32, At>, overlay: &mut Overlay) {
     let mut text = String::new();
+    let users: BTreeMap<_, _> = stack.entries("users").map(|(name, at, _)| (name, at)).collect();
     for ((name, at, _), (_, view)) in stack.entries("groups").zip(stack.tables("groups")) {
         let Some(group) = own_name(&view, name, at, "group") else { continue };
-        if let Some((_, user, _)) = stack.entries("users").find(|(user, ..)| *user == name) {
+        if let Some(user) = users.get(name).copied() {
             let title = format!("the user `{name}` has its own group of this name");
             let mistake = Mistake::new(Code::DeclaredTwice, at, title).also(user, "the user");
             view.report(

@@ -8,6 +8,7 @@ mod criteria;
 mod keys;
 mod listening;
 mod masked;
+mod ssh_start;
 mod ssh_unit;
 mod sshd;
 mod sudo;
@@ -15,7 +16,7 @@ mod wrappers;
 
 use super::{
     overlay::{Item, Overlay},
-    units::{self, Unit},
+    units::{self, Makers},
 };
 use crate::compile::{
     report::{Code, Mistake},
@@ -35,10 +36,11 @@ pub struct Login<'a> {
 }
 
 /// Reports what shuts operators out.
-pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], login: &Login<'_>) {
+pub fn check(makers: &Makers<'_>, login: &Login<'_>) {
+    let (stack, overlay) = (makers.stack, makers.overlay);
     sshd::check(stack, overlay, login);
     wrappers::check(stack, overlay, login);
-    ssh_unit::check(stack, overlay, units, login);
+    ssh_unit::check(makers, login);
     masked::check(stack, overlay, login);
     accounts::check(stack, overlay, login);
     sudo::check(stack, overlay, login);
@@ -69,8 +71,9 @@ impl<'o> Text<'o> {
 
 /// The file at a path, if it is of the bundle and is text that holds no secret.
 fn text_of<'o>(overlay: &'o Overlay, path: &str) -> Option<Text<'o>> {
-    let (path, (item, at)) = overlay.items.iter().find(|(other, _)| other.as_str() == path)?;
+    let path = path.parse().ok()?;
+    let (item, at) = overlay.items.get(&path)?;
     let Item::File { bytes, .. } = item else { return None };
     let whole = std::str::from_utf8(bytes).ok()?;
-    Some(Text { whole, at: *at, source: overlay.sources.get(path).copied() })
+    Some(Text { whole, at: *at, source: overlay.sources.get(&path).copied() })
 }

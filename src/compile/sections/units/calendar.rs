@@ -1,5 +1,7 @@
 //! Calendar events: systemd.time(7), CALENDAR EVENTS. Source: systemd 252, src/shared/calendarspec.c.
 
+use super::days;
+
 /// Events that have a name.
 const NAMED: [&str; 12] = [
     "minutely",
@@ -36,19 +38,18 @@ const SECOND: i64 = 1_000_000;
 /// The most values of one part. Source: `CALENDARSPEC_COMPONENTS_MAX`.
 const COMPONENTS_MAX: usize = 240;
 
-/// Whether systemd takes a text for a calendar event. Whether it comes at all is another question: `*-02-30` never does.
-pub fn is_calendar(text: &str) -> bool {
-    let Some(text) = without_zone(text) else { return false };
+/// Whether a calendar event is on a day that there is, in any of the years that systemd knows; none of a text that is no event.
+pub fn comes(text: &str) -> Option<bool> {
+    let text = without_zone(text)?;
     let lower = text.to_ascii_lowercase();
     if NAMED.contains(&lower.as_str()) || lower == "bi-annually" {
-        return true;
+        return Some(true);
     }
     if let Some(stamp) = text.strip_prefix('@') {
-        return !stamp.is_empty()
-            && stamp.bytes().all(|b| b.is_ascii_digit())
-            && stamp.parse::<u32>().is_ok();
+        let is_number = !stamp.is_empty() && stamp.bytes().all(|b| b.is_ascii_digit());
+        return (is_number && stamp.parse::<u32>().is_ok()).then_some(true);
     }
-    !text.is_empty() && event(&text).is_some()
+    if text.is_empty() { None } else { event(&text) }
 }
 
 /// The text without the zone at its end: `UTC`, or the name of a zone of tzdata, of which only the form is judged.
@@ -72,25 +73,88 @@ struct Component {
     step: i64,
 }
 
+impl Component {
+    /// Days that were counted from a month's end, counted from its beginning. Source: `find_matching_component`.
+    fn before_the_end(&self, last: i64) -> Self {
+        let day = |from_end: i64| last + 1 - from_end;
+        let (start, stop) = match self.stop {
+            Some(stop) => (day(stop), Some(day(self.start))),
+            None => (day(self.start), None),
+        };
+        Self { start, stop, step: self.step }
+    }
+}
+
 /// The values of a part; none is every value.
 type Chain = Option<Vec<Component>>;
 
-fn event(text: &str) -> Option<()> {
-    let rest = weekdays(text)?;
-    let rest = date(rest)?;
-    time(rest)
+/// The days of an event.
+#[derive(Default)]
+struct Date {
+    year: Chain,
+    month: Chain,
+    day: Chain,
+    /// Whether days are counted from the end of the month.
+    from_end: bool,
 }
 
-/// What comes after the days of the week, if there are any.
-fn weekdays(text: &str) -> Option<&str> {
+impl Date {
+    fn is_ever_on(&self, is_weekday: [bool; 7]) -> bool {
+        let years = YEARS.filter(|year| has(self.year.as_deref(), (*year).into()));
+        let months: Vec<u32> =
+            (1..=12).filter(|month| has(self.month.as_deref(), (*month).into())).collect();
+        let mut all = years.flat_map(|year| months.iter().map(move |month| (year, *month)));
+        all.any(|(year, month)| {
+            let last = days::of_month(year, month);
+            let day = |day: &Component| {
+                if self.from_end { day.before_the_end(last.into()) } else { *day }
+            };
+            let days: Chain = self.day.as_ref().map(|days| days.iter().map(day).collect());
+            (1..=last).any(|day| {
+                has(days.as_deref(), day.into())
+                    && is_weekday[days::weekday(year, month, day) as usize]
+            })
+        })
+    }
+}
+
+/// Whether a chain has a number. Source: `find_matching_component`.
+fn has(chain: Option<&[Component]>, number: i64) -> bool {
+    chain.is_none_or(|all| {
+        all.iter().any(|&Component { start, stop, step }| {
+            number == start
+                || step > 0
+                    && number > start
+                    && (number - start) % step == 0
+                    && stop.is_none_or(|stop| number <= stop)
+        })
+    })
+}
+
+/// The years that systemd knows. Source: `MIN_YEAR` and `MAX_YEAR`.
+const YEARS: std::ops::RangeInclusive<u32> = 1970..=2199;
+
+/// Whether an event that is one ever comes.
+fn event(text: &str) -> Option<bool> {
+    let (is_weekday, rest) = weekdays(text)?;
+    let (date, rest) = date(rest)?;
+    time(rest)?;
+    Some(date.is_ever_on(is_weekday))
+}
+
+const EVERY_DAY: [bool; 7] = [true; 7];
+
+/// The days of the week, if there are any, and what comes after them.
+fn weekdays(text: &str) -> Option<([bool; 7], &str)> {
     let (mut rest, mut from, mut first) = (text, None, true);
+    let mut found = [false; 7];
     loop {
         if !first && rest.starts_with(' ') {
-            return Some(rest);
+            return Some((found, rest));
         }
         let lower = rest.to_ascii_lowercase();
         let Some((name, day)) = DAYS.iter().find(|(name, _)| lower.starts_with(name)) else {
-            return first.then_some(rest);
+            return first.then_some((EVERY_DAY, rest));
         };
         rest = &rest[name.len()..];
         if !rest.is_empty() && !rest.starts_with(['-', '.', ',', ' ']) {
@@ -99,6 +163,7 @@ fn weekdays(text: &str) -> Option<&str> {
         if from.is_some_and(|from| from > *day) {
             return None;
         }
+        found[from.unwrap_or(*day)..=*day].fill(true);
         if let Some(after) = rest.strip_prefix("..").or_else(|| rest.strip_prefix('-')) {
             if from.is_some() {
                 return None;
@@ -109,24 +174,24 @@ fn weekdays(text: &str) -> Option<&str> {
         } else if rest.starts_with('.') {
             return None;
         } else {
-            return Some(rest.trim_start_matches(' '));
+            return Some((found, rest.trim_start_matches(' ')));
         }
         if rest.is_empty() || rest.starts_with(' ') {
-            return from.is_none().then(|| rest.trim_start_matches(' '));
+            return from.is_none().then(|| (found, rest.trim_start_matches(' ')));
         }
         first = false;
     }
 }
 
-/// What comes after the date, if there is one.
-fn date(text: &str) -> Option<&str> {
+/// The date, if there is one, and what comes after it.
+fn date(text: &str) -> Option<(Date, &str)> {
     if text.is_empty() {
-        return Some(text);
+        return Some((Date::default(), text));
     }
     let (first, rest) = chain(text, false)?;
     if rest.is_empty() || rest.starts_with(':') {
         // It was the hour.
-        return Some(text);
+        return Some((Date::default(), text));
     }
     let (mut from_end, rest) = after_dash(rest)?;
     let (second, rest) = chain(rest, false)?;
@@ -143,12 +208,12 @@ fn date(text: &str) -> Option<&str> {
         }
         (first, second, third, rest)
     };
-    let year = year.map(|years| years.into_iter().map(with_century).collect());
+    let year: Chain = year.map(|years| years.into_iter().map(with_century).collect());
     let from_end = from_end && day.is_some();
     let valid = is_within(year.as_ref(), 1970, 2199, false)
         && is_within(month.as_ref(), 1, 12, false)
-        && is_within(day.as_ref(), 1, 31, from_end);
-    valid.then(|| rest.trim_start_matches(' '))
+        && is_within(day.as_ref(), 1, if from_end { 28 } else { 31 }, from_end);
+    valid.then(|| (Date { year, month, day, from_end }, rest.trim_start_matches(' ')))
 }
 
 /// After a `-`, or a `~` that counts days from the end of the month.

@@ -3,7 +3,7 @@
 //! What cron takes for which value was measured with cron 3.0pl1-162, Debian 12's: besides crontab(5), it takes `\\` for one
 //! backslash, and leaves out a whole table for one line that it cannot read.
 
-use super::lines;
+use super::{days, lines};
 use crate::{
     compile::{
         report::{Code, Mistake},
@@ -12,7 +12,7 @@ use crate::{
     },
     model::{Mode, Owner},
 };
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _, iter::StepBy, ops::RangeInclusive};
 
 /// The longest line that cron reads. Source: `MAX_COMMAND` and `MAX_ENVSTR` in cron.h.
 const LINE_BYTES_MAX: usize = 998;
@@ -126,12 +126,15 @@ fn environment(view: &View<'_>) -> String {
 
 fn schedule(view: &View<'_>) -> Option<String> {
     let schedule = view.need_text("schedule")?;
-    if !schedule.value.contains(['\n', '\r']) && is_schedule(&schedule.value) {
-        return Some(schedule.value);
+    match comes(&schedule.value).filter(|_| !schedule.value.contains(['\n', '\r'])) {
+        Some(true) => return Some(schedule.value),
+        Some(false) => view.report(days::never(&schedule.value, schedule.at)),
+        None => {
+            let title = format!("`{}` is no schedule of cron", schedule.value);
+            let help = "write five fields, such as \"15 3 * * *\", or @daily";
+            view.report(Mistake::new(Code::BadSchedule, schedule.at, title).help(help));
+        }
     }
-    let title = format!("`{}` is no schedule of cron", schedule.value);
-    let help = "write five fields, such as \"15 3 * * *\", or @daily";
-    view.report(Mistake::new(Code::BadSchedule, schedule.at, title).help(help));
     None
 }
 
@@ -141,21 +144,38 @@ const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// Whether cron can read five fields, or a name for them. Source: crontab(5).
-pub fn is_schedule(schedule: &str) -> bool {
+/// Whether a schedule of five fields, or a name for one, is for a day that there is; none of what cron cannot read. Source:
+/// crontab(5); `find_jobs` in cron.c: a day of the week is one more way to come, unless its field begins with `*`.
+pub fn comes(schedule: &str) -> Option<bool> {
     if NAMED.contains(&schedule) {
-        return true;
+        return Some(true);
     }
-    let ranges = [(0, 59, &[][..]), (0, 23, &[]), (1, 31, &[]), (1, 12, &MONTHS), (0, 7, &DAYS)];
     let fields: Vec<_> = schedule.split([' ', '\t']).filter(|field| !field.is_empty()).collect();
-    let is_field = |(field, (low, high, names)): (&&str, (u32, u32, &[&str]))| {
-        field.split(',').all(|part| is_part(part, low, high, names))
-    };
-    fields.len() == ranges.len() && fields.iter().zip(ranges).all(is_field)
+    let [minute, hour, day, month, weekday] = fields.as_slice() else { return None };
+    numbers(minute, (0, 59), &[])?;
+    numbers(hour, (0, 23), &[])?;
+    numbers(weekday, (0, 7), &DAYS)?;
+    let (days, months) = (numbers(day, (1, 31), &[])?, numbers(month, (1, 12), &MONTHS)?);
+    let first = days.first()?;
+    let is_there = months.iter().any(|month| *first <= days::of_month(LEAP_YEAR, *month));
+    Some(is_there || !day.starts_with('*') && !weekday.starts_with('*'))
+}
+
+/// A year that has all days there are.
+const LEAP_YEAR: u32 = 2028;
+
+/// The numbers that a field stands for.
+fn numbers(field: &str, range: (u32, u32), names: &[&str]) -> Option<BTreeSet<u32>> {
+    let parts: Option<Vec<_>> = field.split(',').map(|p| part(p, range, names)).collect();
+    Some(parts?.into_iter().flatten().collect())
 }
 
 /// One of a field's parts: `*`, a value or a range, with or without a step.
-fn is_part(part: &str, low: u32, high: u32, names: &[&str]) -> bool {
+fn part(
+    part: &str,
+    (low, high): (u32, u32),
+    names: &[&str],
+) -> Option<StepBy<RangeInclusive<u32>>> {
     let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let number = |text: &str| is_number(text).then(|| text.parse::<u32>().ok()).flatten();
     let value = |text: &str| {
@@ -164,9 +184,12 @@ fn is_part(part: &str, low: u32, high: u32, names: &[&str]) -> bool {
         by_name.or_else(|| number(text)).filter(|value| (low..=high).contains(value))
     };
     let (values, step) = part.split_once('/').map_or((part, None), |(v, step)| (v, Some(step)));
-    let is_range = match values.split_once('-') {
-        Some((from, to)) => value(from).zip(value(to)).is_some_and(|(from, to)| from <= to),
-        None => values == "*" || step.is_none() && value(values).is_some(),
+    let (from, to) = match values.split_once('-') {
+        Some((from, to)) => (value(from)?, value(to)?),
+        None if values == "*" => (low, high),
+        None if step.is_none() => (value(values)?, value(values)?),
+        None => return None,
     };
-    is_range && step.is_none_or(|step| number(step).is_some_and(|step| (1..=high).contains(&step)))
+    let step = step.map_or(Some(1), number).filter(|step| (1..=high).contains(step))?;
+    (from <= to).then(|| (from..=to).step_by(usize::try_from(step).unwrap_or(usize::MAX)))
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: crontab(5); cron(8), NOTES; `load_entry` in cron's entry.c.
 
-use super::cron;
+use super::{cron, days};
 use crate::compile::{
     report::{Code, Mistake},
     sections::{
@@ -50,8 +50,11 @@ fn check_line(stack: &View<'_>, line: &str, at: At, accounts: &Accounts) {
     if line.is_empty() || line.starts_with('#') || is_assignment(line) {
         return;
     }
-    if let Some(user) = job(line) {
+    if let Some(Job { schedule, user, comes }) = job(line) {
         accounts.check(stack, user, true, at);
+        if !comes {
+            stack.report(days::never(&schedule, at));
+        }
         return;
     }
     let title = format!("cron can read no job in `{line}`");
@@ -67,8 +70,16 @@ fn is_assignment(line: &str) -> bool {
     !name.is_empty() && (!name.contains([' ', '\t']) || is_quoted('"') || is_quoted('\''))
 }
 
-/// The user of a job; none of a line that is none.
-fn job(line: &str) -> Option<&str> {
+/// What is to be known of a job.
+struct Job<'l> {
+    schedule: String,
+    user: &'l str,
+    /// Whether it is for a day that there is.
+    comes: bool,
+}
+
+/// The job of a line; none of a line that is none.
+fn job(line: &str) -> Option<Job<'_>> {
     let fields = if line.starts_with('@') { 1 } else { 5 };
     let mut rest = line;
     let mut word = || {
@@ -78,7 +89,9 @@ fn job(line: &str) -> Option<&str> {
     };
     let schedule: Vec<&str> = (0..fields).map(|_| word()).collect::<Option<_>>()?;
     let user = word()?;
-    (cron::is_schedule(&schedule.join(" ")) && !rest.is_empty()).then_some(user)
+    let schedule = schedule.join(" ");
+    let comes = cron::comes(&schedule).filter(|_| !rest.is_empty())?;
+    Some(Job { schedule, user, comes })
 }
 
 #[cfg(test)]
@@ -87,6 +100,7 @@ mod tests {
 
     #[test]
     fn jobs_name_their_users_and_other_lines_are_none() {
+        let job = |line| job(line).map(|job| job.user);
         assert_eq!(job("15 3 * * mon\troot  /bin/true x"), Some("root"));
         assert_eq!(job("@daily backup run"), Some("backup"));
         for line in ["15 3 * * root /bin/true", "* * * * * root", "@often root x", "* * * * *", "x"]

@@ -2,7 +2,7 @@
 //! `systemd-analyze verify` lets most of it pass (reliability study, row 14).
 
 use super::{
-    Directive, Unit, calendar,
+    Directive, Unit, calendar, days,
     directives::{Kind, Systemd},
     paths, spelled,
 };
@@ -154,7 +154,13 @@ fn check_value(stack: &View<'_>, directive: Directive<'_>, systemd: Systemd) {
         return;
     }
     let (valid, what, example) = match systemd.kind(section, key) {
-        _ if key == "OnCalendar" => (calendar::is_calendar(value), "calendar event", CALENDAR),
+        _ if key == "OnCalendar" => {
+            let comes = calendar::comes(value);
+            if comes == Some(false) {
+                stack.report(days::never(value, at));
+            }
+            (comes.is_some(), "calendar event", CALENDAR)
+        }
         _ if AFTER.contains(&key) => (spelled::is_span(value), "span of time", SPAN),
         Some(Kind::Seconds) => (spelled::is_span(value), "span of time", SPAN),
         Some(Kind::Boolean) => (spelled::boolean(value).is_some(), "boolean", "write yes or no"),
@@ -225,7 +231,7 @@ fn check_whole(stack: &View<'_>, unit: &Unit, sections: &[&'static str]) {
 type Refusal = Option<(&'static str, &'static str)>;
 
 fn service(unit: &Unit) -> Refusal {
-    let count = |key: &str| unit.count("Service", key);
+    let count = |key: &str| unit.programs(key);
     let is = |key: &str, value: &str| unit.last("Service", key).is_some_and(|d| d.value == value);
     let remains = unit.last("Service", "RemainAfterExit").and_then(|d| spelled::boolean(d.value));
     if count("ExecStart") == 0 && !(remains == Some(true) && count("ExecStop") > 0) {

@@ -56,6 +56,11 @@ impl Makers<'_> {
         self.is_ours_alone(path) || !self.is_in_anothers(path) && !self.has_hooks() && in_any()
     }
 
+    /// Whether only the bundle could make what stands at a path, and does not.
+    pub fn is_unmade(&self, path: &GuestPath) -> bool {
+        !self.overlay.items.contains_key(path) && self.is_ours_alone(path) && !self.is_there(path)
+    }
+
     fn has_hooks(&self) -> bool {
         self.stack.tables("hooks").next().is_some()
     }

@@ -4,10 +4,12 @@ mod calendar;
 mod content;
 pub mod cron;
 mod cron_table;
+mod days;
 mod directives;
 mod foreign;
 mod foreign_accounts;
 mod inputs;
+mod instances;
 mod lines;
 mod lint;
 mod listens;
@@ -15,6 +17,7 @@ mod makers;
 mod needs;
 mod paths;
 mod places;
+mod probed;
 mod relations;
 mod socket_address;
 mod spelled;
@@ -22,10 +25,10 @@ mod structured;
 mod unit;
 pub mod writer;
 
-pub use calendar::is_calendar;
+pub use calendar::comes;
 pub use foreign::{Packages, Presence, differ_in_digits};
 pub use inputs::{Inputs, inputs};
-pub use lint::check_nesting;
+pub use lint::{check_nesting, program};
 pub use makers::Makers;
 pub use places::place_of;
 pub use spelled::{boolean, is_mode, is_span};
@@ -151,7 +154,7 @@ fn enable(
 ) {
     let targets: Vec<Located<UnitName>> = if view.table.contains_key("wanted_by") {
         view.parsed_texts("wanted_by")
-    } else if started.contains(&unit.name) || unit.name.as_str().contains("@.") {
+    } else if started.contains(&unit.name) || unit.is_template() {
         Vec::new()
     } else {
         vec![Located { value: target.parse().expect("a target"), at: view.at }]
@@ -186,9 +189,11 @@ pub fn check(
     }
     let databases = ports::of_databases(stack, overlay, &["postgresql", "mariadb", "redis"]);
     listens::check(stack, units, &databases);
+    probed::check(stack, overlay, units, &databases);
     needs::check(stack, overlay, units, packages);
     relations::check(stack, overlay, (units, &written.starters), packages);
     relations::check_timers(stack, overlay, units);
+    instances::check(stack, overlay, units);
     for path in written.reads.iter().filter(|path| !overlay.items.contains_key(&path.value)) {
         let title = format!("the bundle has no `{}` whose change could restart it", path.value);
         let help = "declare the file, or leave it out";

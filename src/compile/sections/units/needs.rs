@@ -16,6 +16,7 @@ use crate::{
     },
     model::{GuestPath, UnitName, unit_commands, unit_words},
 };
+use std::collections::BTreeSet;
 
 /// What helps against a unit that nobody makes.
 pub const DECLARE: &str = "declare it, or the package that brings it; a unit that is not named after its package stands in `apt.may_start`";
@@ -33,8 +34,10 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], packages: &Pac
     }
     let accounts = owners::Accounts::of(stack, overlay, packages);
     let makers = Makers { stack, overlay, units, packages };
+    let dynamic: BTreeSet<_> =
+        units.iter().filter(|unit| makes_its_user(unit)).map(|unit| &unit.name).collect();
     for unit in units {
-        let is_dynamic = units.iter().any(|other| other.name == unit.name && makes_its_user(other));
+        let is_dynamic = dynamic.contains(&unit.name);
         for directive in unit.directives() {
             check_account(stack, &accounts, is_dynamic, directive);
         }
@@ -60,7 +63,7 @@ fn check_commands(makers: &Makers<'_>) {
         for (name, view) in stack.tables(table) {
             let Some(program) = view.texts(key).into_iter().next() else { continue };
             let Ok(path) = program.value.parse::<GuestPath>() else { continue };
-            if !makers.overlay.items.contains_key(&path) && makers.is_ours_alone(&path) {
+            if makers.is_unmade(&path) {
                 let title = format!("the {whose} `{name}` runs `{path}`, which nobody makes");
                 let help = "declare the file in `files`, or correct the path";
                 stack.report(Mistake::new(Code::UnmadeFile, program.at, title).help(help));

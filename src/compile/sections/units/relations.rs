@@ -17,6 +17,10 @@ use crate::{
     },
     model::UnitName,
 };
+use std::{
+    cell::LazyCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// Without these a unit does not start: systemd.unit(5).
 const BINDING: [&str; 3] = ["Requires", "Requisite", "BindsTo"];
@@ -30,9 +34,9 @@ pub fn check(
     (units, starters): (&[Unit], &[Located<UnitName>]),
     packages: &Packages,
 ) {
-    let is_item = |name: &UnitName| {
-        overlay.items.keys().any(|path| path.as_str().rsplit('/').next() == Some(name.as_str()))
-    };
+    let items: BTreeSet<_> =
+        overlay.items.keys().filter_map(|path| path.as_str().rsplit('/').next()).collect();
+    let is_item = |name: &UnitName| items.contains(name.as_str());
     let missing = |name: &UnitName| Missing::of(name, units, packages).filter(|_| !is_item(name));
     for unit in units {
         let named: Vec<_> = unit.directives().filter(|d| d.section == "Unit").collect();
@@ -138,8 +142,11 @@ const AFTER_ITS_UNIT: [&str; 2] = ["OnUnitActiveSec", "OnUnitInactiveSec"];
 
 /// Reports timers that count from a start that only they would make: systemd.timer(5).
 pub fn check_timers(stack: &View<'_>, overlay: &Overlay, units: &[Unit]) {
+    let changed: BTreeSet<_> =
+        units.iter().filter(|unit| unit.is_drop_in).map(|unit| &unit.name).collect();
+    let words = LazyCell::new(|| Words::of(overlay));
     for timer in units.iter().filter(|unit| unit.is_a(".timer") && unit.is_whole) {
-        let is_changed = units.iter().any(|unit| unit.is_drop_in && unit.name == timer.name);
+        let is_changed = changed.contains(&timer.name);
         let mut times = timer
             .directives()
             .filter(|d| d.section == "Timer" && (d.key.starts_with("On") && d.key != "OnFailure"));
@@ -150,7 +157,7 @@ pub fn check_timers(stack: &View<'_>, overlay: &Overlay, units: &[Unit]) {
         };
         if times.all(|d| waits(&d))
             && brings(units, &service)
-            && !is_started(stack, overlay, (timer, &service), units)
+            && !is_started(stack, overlay, (timer, &service), (units, &words))
         {
             let title = format!(
                 "`{}` never fires: it counts from a start of `{service}`, which nothing else starts",
@@ -162,32 +169,61 @@ pub fn check_timers(stack: &View<'_>, overlay: &Overlay, units: &[Unit]) {
     }
 }
 
+/// The words of the bundle's files that may be units, without `.service`, and which files have them.
+struct Words<'o>(BTreeMap<String, BTreeSet<&'o str>>);
+
+impl<'o> Words<'o> {
+    fn of(overlay: &'o Overlay) -> Self {
+        let mut words: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for (path, (item, _)) in &overlay.items {
+            let Item::File { bytes, .. } = item else { continue };
+            for word in String::from_utf8_lossy(bytes).split(|c| !is_of_word(c)) {
+                let word = word.trim_matches('.');
+                let stem = word.strip_suffix(".service").unwrap_or(word);
+                if !stem.is_empty() {
+                    words.entry(stem.to_owned()).or_default().insert(path.as_str());
+                }
+            }
+        }
+        Self(words)
+    }
+
+    /// Whether a file other than these may name a service. Of a name with other characters nothing is certain.
+    fn name(&self, stem: &str, own: impl Fn(&str) -> bool) -> bool {
+        let files = self.0.get(stem);
+        !stem.chars().all(is_of_word) || files.is_some_and(|files| files.iter().any(|f| !own(f)))
+    }
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.@".contains(c)
+}
+
 /// Whether something of the definition names a service, other than itself and its timer: it may start it.
 fn is_started(
     stack: &View<'_>,
     overlay: &Overlay,
     (timer, service): (&Unit, &UnitName),
-    units: &[Unit],
+    (units, words): (&[Unit], &Words<'_>),
 ) -> bool {
     let text = service.as_str();
     let stem = text.strip_suffix(".service").unwrap_or(text);
     let is_other = |unit: &&Unit| unit.name != timer.name && unit.name != *service;
     let by_unit = || {
-        units
-            .iter()
-            .filter(is_other)
-            .any(|unit| unit.starts().is_some_and(|(_, name)| name == *service))
+        let mut others = units.iter().filter(is_other);
+        others.any(|unit| unit.starts().is_some_and(|(_, name)| name == *service))
     };
     let own = |path: &str| units.iter().any(|unit| !is_other(&unit) && unit.path.as_str() == path);
-    let by_item = |path: &str, item: &Item| match item {
-        Item::Link { .. } => path.rsplit('/').next() == Some(text),
-        Item::File { bytes, .. } => !own(path) && String::from_utf8_lossy(bytes).contains(stem),
-        Item::Secret { .. } | Item::Directory { .. } => false,
+    let by_link = || {
+        overlay.items.iter().any(|(path, (item, _))| {
+            matches!(item, Item::Link { .. }) && path.as_str().rsplit('/').next() == Some(text)
+        })
     };
     let by_files = overlay.restart.get(service).is_some_and(|files| !files.is_empty())
         || overlay.reload.contains_key(service);
     by_files
-        || by_unit()
-        || overlay.items.iter().any(|(path, (item, _))| by_item(path.as_str(), item))
         || stack.entries("hooks").next().is_some()
+        || words.name(stem, own)
+        || by_link()
+        || by_unit()
 }

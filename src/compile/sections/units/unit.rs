@@ -6,7 +6,7 @@ use crate::{
         sections::overlay::{Item, Overlay},
         source::{At, Files},
     },
-    model::{GuestPath, UnitLine, UnitName, unit_lines},
+    model::{GuestPath, UnitLine, UnitName, unit_commands, unit_lines},
 };
 
 /// Where units of the administrator are.
@@ -48,23 +48,23 @@ impl Unit {
         })
     }
 
-    /// How many values a list has: an empty one takes back those before it.
-    pub fn count(&self, section: &str, key: &str) -> usize {
-        self.lines.iter().fold(0, |count, (_, line)| match line {
-            UnitLine::Directive { section: s, key: k, value } if s == section && k == key => {
-                if value.is_empty() {
-                    0
-                } else {
-                    count + 1
-                }
-            }
-            _ => count,
+    /// How many programs a service runs by a key: a line may have several, and an empty one takes back those before it.
+    pub fn programs(&self, key: &str) -> usize {
+        let lines = self.assignments().filter(|d| d.section == "Service" && d.key == key);
+        lines.fold(0, |count, d| match unit_commands(d.value) {
+            _ if d.value.is_empty() => 0,
+            commands => count + commands.map_or(1, |commands| commands.len()),
         })
     }
 
     /// The last value of a key.
     pub fn last(&self, section: &str, key: &str) -> Option<Directive<'_>> {
         self.directives().filter(|d| d.section == section && d.key == key).last()
+    }
+
+    /// Whether only its instances can be started: systemd.unit(5).
+    pub fn is_template(&self) -> bool {
+        self.name.as_str().contains("@.")
     }
 
     pub fn is_a(&self, suffix: &str) -> bool {
