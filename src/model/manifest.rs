@@ -113,15 +113,26 @@ impl Part {
     }
 }
 
-/// The text of a secret's part for people: a name where a value will be.
+/// The text of a secret's part for people: a name where a value will be. Two parts that are not the same never read alike:
+/// text that looks like such a name gets a backslash.
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Literal(text) => f.write_str(text),
+            Self::Literal(text) => f.write_str(&without_names(text)),
             Self::Secret(name) => write!(f, "<secret {name}>"),
             Self::Variable { key, secret } => writeln!(f, "{key}=<secret {secret}>"),
         }
     }
+}
+
+/// Text with one more backslash in each `<secret `, `<\\secret `, and so on.
+fn without_names(text: &str) -> String {
+    let mut pieces = text.split('<');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |shown, piece| {
+        let looks_like_one = piece.trim_start_matches('\\').starts_with("secret ");
+        shown + if looks_like_one { "<\\" } else { "<" } + piece
+    })
 }
 
 /// What a unit reads besides its own text: a change there restarts or reloads it (design.md §9).

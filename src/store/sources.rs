@@ -4,12 +4,13 @@ use crate::model::FILE_BYTES_MAX;
 use rustix::fs::OFlags;
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs::{self, OpenOptions},
     io::{self, Read as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 /// Folders of a workspace that a build reads.
 const FOLDERS: [&str; 3] = ["stacks", "templates", KEYS];
@@ -58,12 +59,14 @@ pub enum SourceError {
     TooBig { path: PathBuf, mib: u64 },
     #[error("`{path}` has more than {FILES_MAX} files")]
     TooMany { path: PathBuf },
+    #[error("`{path}` lies more than {DEPTH_MAX} folders deep, the most that a workspace may have")]
+    TooDeep { path: PathBuf },
     #[error("the name of `{path}` is not UTF-8")]
     Name { path: PathBuf },
 }
 
 /// Every file that a build may depend on: its path relative to the workspace, with `/`, to its bytes.
-/// Only regular files count, symlinks are refused, private keys in `keys` are not read.
+/// Only regular files count, symlinks are refused, private keys in `keys` and what editors leave beside a file are not read.
 pub fn read_sources(workspace: &Path) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
     check_workspace(workspace)?;
     let mut files = BTreeMap::new();
@@ -108,8 +111,12 @@ fn read_folder(
     if !folder.exists() {
         return Ok(());
     }
-    let walk = WalkDir::new(folder).max_depth(DEPTH_MAX).sort_by_file_name();
-    for entry in walk.into_iter().filter_entry(|e| !e.path().ends_with(NOT_DEFINITIONS)) {
+    let not_definitions = workspace.join(NOT_DEFINITIONS);
+    let walk = WalkDir::new(folder).max_depth(DEPTH_MAX + 1).sort_by_file_name();
+    let wanted_here = |entry: &DirEntry| {
+        entry.path() != not_definitions && !is_left_by_an_editor(entry.file_name())
+    };
+    for entry in walk.into_iter().filter_entry(wanted_here) {
         let entry = entry.map_err(|error| SourceError::Io {
             path: error.path().unwrap_or(folder).to_owned(),
             cause: error.into_io_error().unwrap_or_else(|| io::ErrorKind::InvalidInput.into()),
@@ -117,6 +124,9 @@ fn read_folder(
         let path = entry.path();
         let name = path.strip_prefix(workspace).ok().and_then(Path::to_str);
         let Some(name) = name else { return Err(SourceError::Name { path: path.to_owned() }) };
+        if entry.depth() > DEPTH_MAX {
+            return Err(SourceError::TooDeep { path: path.to_owned() });
+        }
         if entry.file_type().is_dir() || name == SECRETS || is_private(name) || !wanted(name) {
             continue;
         }
@@ -129,11 +139,7 @@ fn read_folder(
     Ok(())
 }
 
-fn read_regular(
-    path: &Path,
-    entry: &walkdir::DirEntry,
-    bytes_max: u64,
-) -> Result<Vec<u8>, SourceError> {
+fn read_regular(path: &Path, entry: &DirEntry, bytes_max: u64) -> Result<Vec<u8>, SourceError> {
     if !entry.file_type().is_file() {
         return Err(SourceError::NotAFile { path: path.to_owned() });
     }
@@ -154,6 +160,15 @@ pub fn write_lock(workspace: &Path, text: &str) -> Result<(), SourceError> {
     let path = workspace.join(LOCK);
     let failed = |cause| SourceError::Write { path: path.clone(), cause };
     super::replace(&path, text.as_bytes()).map_err(failed)
+}
+
+/// What editors and file managers keep beside a file while it is open: swap files of Vim, locks and copies of Emacs.
+fn is_left_by_an_editor(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    let is_swap =
+        name.starts_with(b".") && name[name.len().saturating_sub(4)..].starts_with(b".sw");
+    let is_copy = name.ends_with(b"~") || (name.starts_with(b"#") && name.ends_with(b"#"));
+    is_swap || is_copy || name.starts_with(b".#") || name == b".DS_Store"
 }
 
 /// Of `keys`, only public keys, of `OpenSSH` and of `OpenPGP`, and certificates are an input of a build.

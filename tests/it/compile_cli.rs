@@ -376,3 +376,47 @@ fn what_a_tool_refuses_is_told_with_its_definition_its_template_and_its_count() 
     assert!(told.contains(&place) && told.contains("/usr/local/bin/bad: 3: "), "{told}");
     assert!(counted.contains(" refused\n") && !counted.contains("no mistakes"), "{counted}");
 }
+
+#[test]
+fn what_lies_too_deep_in_a_workspace_is_told_and_not_left_out() {
+    let folder = workspace();
+    let deepest = folder.path().join("templates").join("a/".repeat(15));
+    fs::create_dir_all(&deepest).expect("the folder is ours");
+    fs::write(deepest.join("t.tera"), "").expect("the folder is ours");
+    stackc(folder.path()).arg("check").assert().success();
+    fs::create_dir(deepest.join("b")).expect("the folder is ours");
+    fs::write(deepest.join("b/t.tera"), "").expect("the folder is ours");
+    let refused = stackc(folder.path()).arg("check").assert().code(1);
+    let told = text(&refused.get_output().stderr);
+    assert!(told.contains("b/t.tera` lies more than 16 folders deep"), "{told}");
+}
+
+#[test]
+fn templates_in_a_folder_that_is_named_like_that_of_the_apps_are_read() {
+    let folder = workspace();
+    let apps = folder.path().join("templates/stacks/apps");
+    fs::create_dir_all(&apps).expect("the folder is ours");
+    fs::write(apps.join("t.tera"), "read\n").expect("the folder is ours");
+    let definition = "[project]\nkind = \"base\"\n[project.files.f]\npath = \"/etc/f\"\ntemplate = \"stacks/apps/t.tera\"\n[envs.dev]\nname = \"x-dev\"\nvmid = 177\nip = \"10.0.10.177/24\"\n";
+    fs::write(folder.path().join("stacks/x.toml"), definition).expect("the folder is ours");
+    stackc(folder.path()).arg("check").assert().success();
+}
+
+#[test]
+fn what_an_editor_keeps_beside_an_open_definition_is_in_nobodys_way() {
+    let folder = workspace();
+    let digests = || {
+        let shown = stackc(folder.path()).args(["build", "--json"]).assert().success();
+        text(&shown.get_output().stdout)
+    };
+    digests();
+    let before = digests();
+    let stacks = folder.path().join("stacks");
+    fs::write(stacks.join(".reports.toml.swp"), [0xff, 0]).expect("the folder is ours");
+    fs::write(stacks.join("reports.toml~"), "[[[").expect("the folder is ours");
+    fs::write(stacks.join("#reports.toml#"), "[[[").expect("the folder is ours");
+    std::os::unix::fs::symlink("me@here.1:2", stacks.join(".#reports.toml"))
+        .expect("the folder is ours");
+    fs::write(folder.path().join("templates/.DS_Store"), [0xff, 0]).expect("the folder is ours");
+    assert_eq!(digests(), before);
+}

@@ -213,3 +213,17 @@ fn a_file_that_differs_is_told_and_no_other() {
     }
     assert!(tried > 8, "{tried}");
 }
+
+#[test]
+fn a_secret_that_became_text_of_the_same_look_is_told() {
+    let file = |last: &str| {
+        let text =
+            format!("a={{{{ secrets.a }}}} b={{{{ secrets.b }}}} c={last} <\\\\secret e>\\n");
+        let entry = format!(
+            "[envs.dev.files.tokens]\npath = \"/etc/tokens\"\ntext = \"{text}\"\n[envs.dev.files.tokens.secrets]\na = {{ secret = \"x/a\" }}\nb = {{ secret = \"x/b\" }}\n[envs.dev]\n"
+        );
+        web("stacks/web.toml", &[("[envs.dev]\n", &entry)])
+    };
+    let difference = difference(Some(&file("{{ secrets.b }}")), &file("<secret x/b>"));
+    insta::assert_snapshot!(told(&difference));
+}

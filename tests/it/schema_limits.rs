@@ -174,7 +174,10 @@ pub const PLACES: &[(&str, &[Place])] = &[
     ),
     (
         "a regular expression counts characters of a component, not bytes of a path",
-        &[("e1_paths_that_are_long", "`/dddddddddddddddddddddddddddddddddddddd")],
+        &[
+            ("e1_paths_that_are_long", "`/dddddddddddddddddddddddddddddddddddddd"),
+            ("e1_paths_too_long_below_their_bundle", "a link's target has at most 4,095 bytes"),
+        ],
     ),
     (
         "arithmetic with the prefix length, or two items of a list",

@@ -17,6 +17,9 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The longest target of a link, in bytes. Source: `symlink(2)`, `PATH_MAX` with its final NUL.
+const TARGET_BYTES_MAX: usize = 4095;
+
 /// Adds what the author declared file by file.
 pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
     for (_, view) in stack.tables("directories") {
@@ -26,16 +29,7 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
         }
     }
     for (_, view) in stack.tables("links") {
-        let target = target(&view);
-        if let (Some(path), Some(target)) = (view.need::<GuestPath>("path"), target) {
-            if place::decides_on_logins(&path.value) {
-                let title = format!("`{}` decides on logins and cannot be a link", path.value);
-                let help = "write the file itself, in `files`: a link to nothing stops sshd or takes sudo's rights away";
-                view.report(Mistake::new(Code::LinkAtBoot, path.at, title).help(help));
-            } else {
-                overlay.add(path.value, Item::Link { target }, path.at, &view);
-            }
-        }
+        link(&view, overlay);
     }
     for (_, view) in stack.tables("files") {
         let path = view.need::<GuestPath>("path");
@@ -48,16 +42,29 @@ pub fn add(stack: &View<'_>, scope: &Scope, overlay: &mut Overlay) {
     }
 }
 
+fn link(view: &View<'_>, overlay: &mut Overlay) {
+    let target = target(view);
+    let (Some(path), Some(target)) = (view.need::<GuestPath>("path"), target) else { return };
+    if place::decides_on_logins(&path.value) {
+        let title = format!("`{}` decides on logins and cannot be a link", path.value);
+        let help = "write the file itself, in `files`: a link to nothing stops sshd or takes sudo's rights away";
+        view.report(Mistake::new(Code::LinkAtBoot, path.at, title).help(help));
+    } else {
+        overlay.add(path.value, Item::Link { target }, path.at, view);
+    }
+}
+
 fn target(view: &View<'_>) -> Option<String> {
     let target = view.need_text("target")?;
-    let is_usable = !target.value.is_empty() && !target.value.chars().any(char::is_control);
-    if !is_usable {
-        view.report(
-            Mistake::new(Code::BadLinkTarget, target.at, "a link needs a target")
-                .help("write the path that it leads to, on one line"),
-        );
-    }
-    is_usable.then_some(target.value)
+    let (title, help) = if target.value.is_empty() || target.value.chars().any(char::is_control) {
+        ("a link needs a target", "write the path that it leads to, on one line")
+    } else if target.value.len() > TARGET_BYTES_MAX {
+        ("a link's target has at most 4,095 bytes", "name a place with a shorter path")
+    } else {
+        return Some(target.value);
+    };
+    view.report(Mistake::new(Code::BadLinkTarget, target.at, title).help(help));
+    None
 }
 
 fn note_readers(view: &View<'_>, path: &GuestPath, overlay: &mut Overlay) {

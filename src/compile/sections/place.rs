@@ -78,10 +78,18 @@ pub fn class_of(path: &GuestPath) -> FileClass {
     if copied { FileClass::Copied } else { FileClass::Linked }
 }
 
+/// The longest path that a bundle owns: with the folder of the bundle before it, here and on the guest, it must stay below
+/// `PATH_MAX`.
+const OWNED_BYTES_MAX: usize = 3072;
+
 /// Why a bundle may not own a path: the sentence, and what to do instead.
 pub fn refusal(path: &GuestPath) -> Option<(String, String)> {
     let text = path.as_str();
     let refuse = |why: &str, help: &str| Some((format!("`{text}` {why}"), help.to_owned()));
+    if text.len() > OWNED_BYTES_MAX {
+        let title = "a path with its bundle's folder before it is too long to be opened";
+        return Some((title.to_owned(), format!("write it with at most {OWNED_BYTES_MAX} bytes")));
+    }
     if !is_nfc(text) {
         return refuse("is not in Unicode normal form C", "write it with composed letters");
     }
