@@ -208,7 +208,11 @@ impl Packages {
         let suffixes = [".service", ".socket", ".timer", ".path"];
         let is_a_file = suffixes.iter().any(|suffix| unit.as_str().ends_with(suffix));
         match unit.as_str().strip_suffix(".target") {
-            Some(stem) if !TARGETS.contains(&stem) => Presence::Perhaps,
+            // No package of which all is known brings one.
+            Some(stem) if targets().all(|target| target != stem) && self.are_known() => {
+                Presence::Absent
+            }
+            Some(stem) if targets().all(|target| target != stem) => Presence::Perhaps,
             _ if self.have_unit(unit) => Presence::Here,
             _ if is_a_file && self.are_known() => Presence::Absent,
             _ => Presence::Perhaps,
@@ -216,46 +220,12 @@ impl Packages {
     }
 }
 
-/// Targets of systemd that people name, without their suffix. Source: systemd.special(7), `.target` files of systemd 252
-/// and 257.
-pub const TARGETS: [&str; 36] = [
-    "basic",
-    "boot-complete",
-    "cloud-config",
-    "cloud-init",
-    "default",
-    "emergency",
-    "exit",
-    "final",
-    "getty",
-    "getty-pre",
-    "graphical",
-    "halt",
-    "local-fs",
-    "local-fs-pre",
-    "machines",
-    "multi-user",
-    "network",
-    "network-online",
-    "network-pre",
-    "nss-lookup",
-    "nss-user-lookup",
-    "paths",
-    "poweroff",
-    "reboot",
-    "remote-fs",
-    "remote-fs-pre",
-    "rescue",
-    "shutdown",
-    "slices",
-    "sockets",
-    "swap",
-    "sysinit",
-    "time-set",
-    "time-sync",
-    "timers",
-    "umount",
-];
+/// Targets of systemd and of a minimal guest, without their suffix. Source: `.target` files of systemd 252 and 257, of
+/// openssh-server and of cloud-init.
+pub fn targets<'t>() -> impl Iterator<Item = &'t str> {
+    let all: &'t str = include_str!("targets.txt");
+    all.lines()
+}
 
 /// Whether two names differ in nothing but digits: `app1` and `app2` are no slip of each other.
 pub fn differ_in_digits(one: &str, two: &str) -> bool {

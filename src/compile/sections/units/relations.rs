@@ -124,7 +124,7 @@ impl Missing {
         let own = units.iter().filter(|unit| !unit.is_drop_in);
         let own = own.filter_map(|unit| unit.name.as_str().rsplit_once('.'));
         let own = own.filter(|(_, own)| *own == suffix).map(|(stem, _)| stem);
-        let targets = foreign::TARGETS.iter().copied().filter(|_| suffix == "target");
+        let targets = foreign::targets().filter(|_| suffix == "target");
         let near = schema::nearest(stem, own.chain(targets))
             .filter(|near| !differ_in_digits(stem, near))
             .map(|near| format!("{near}.{suffix}"));
