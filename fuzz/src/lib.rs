@@ -12,7 +12,7 @@ use stackc::{
     guest::{Answer, Guest, Offline, RealFs, answer},
     model::{
         AptDocument, Bundle, DatabasesDocument, Digest, EntryPath, GuestPath, HealthDocument,
-        Manifest, ProxmoxDocument, ReleaseDocument, UfwDocument, canonical,
+        HooksDocument, Manifest, ProxmoxDocument, ReleaseDocument, UfwDocument, canonical,
         protocol::{Caller, Identity, ReceiveRequest},
     },
     store,
@@ -90,7 +90,7 @@ fn is_whole(bundle: &Bundle) {
     assert_eq!(store::archive(bundle), store::archive(bundle));
 }
 
-/// A text in a key of a service leaves its directive nowhere, or is refused.
+/// A text in a key of a service leaves its directive nowhere, or is refused; words are never refused.
 pub fn unit(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let path = "rootfs/etc/systemd/system/a.service";
@@ -102,18 +102,48 @@ pub fn unit(bytes: &[u8]) {
     for key in keys {
         let with = |text: &str| made(path, &format!("[project.services.a]\n{key}\n"), text);
         let made = with(text);
+        assert!(made.is_some() || !is_harmless(text), "{key} refuses {text:?}");
         let goes_on = |line: &str| line.ends_with('\\');
         assert!(!made.iter().flat_map(|made| made.lines()).any(goes_on), "{made:?}");
         stays_in_its_line(made, with("x"));
     }
 }
 
-/// A command of a cron job has its line for itself, or is refused.
+/// What a cron job says has its line for itself, or is refused; words of a command or variable are never refused.
 pub fn cron(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
-    let job = "[project.cron.a]\nschedule = \"@daily\"\nuser = \"root\"\nrun = X\n";
-    let with = |text: &str| made("rootfs/etc/cron.d/a", job, text);
-    stays_in_its_line(with(text), with("x"));
+    let with = |keys: &str, text: &str| {
+        made("rootfs/etc/cron.d/a", &format!("[project.cron.a]\n{keys}\n"), text)
+    };
+    for keys in [
+        "schedule = \"@daily\"\nuser = \"root\"\nrun = X",
+        "schedule = \"@daily\"\nuser = \"root\"\nrun = \"x\"\nenvironment = { A = X }",
+    ] {
+        let made = with(keys, text);
+        assert!(made.is_some() || !is_harmless(text), "{keys} refuses {text:?}");
+        stays_in_its_line(made, with(keys, "x"));
+    }
+    is_the_field(
+        with("schedule = X\nuser = \"root\"\nrun = \"x\"", text),
+        &format!("{text} root x"),
+    );
+    is_the_field(
+        with("schedule = \"@daily\"\nuser = X\nrun = \"x\"", text),
+        &format!("@daily {text} x"),
+    );
+}
+
+/// The table's last line is just this one, and it has no more lines than any other.
+fn is_the_field(made: Option<String>, line: &str) {
+    let Some(made) = made else { return };
+    assert_eq!(made.lines().last(), Some(line), "{made}");
+    assert_eq!(made.lines().count(), 3, "{made}");
+}
+
+/// Words that no writer has a reason to refuse.
+fn is_harmless(text: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric());
+    text.len() < 200 && text.split(' ').all(is_word)
 }
 
 /// A file that a project makes which has this text in the place of `X`; none when that is refused.
@@ -197,6 +227,7 @@ pub fn manifest(bytes: &[u8]) {
     same_bytes::<AptDocument>(bytes);
     same_bytes::<DatabasesDocument>(bytes);
     same_bytes::<HealthDocument>(bytes);
+    same_bytes::<HooksDocument>(bytes);
     same_bytes::<ProxmoxDocument>(bytes);
     same_bytes::<ReleaseDocument>(bytes);
     same_bytes::<UfwDocument>(bytes);

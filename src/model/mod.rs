@@ -48,7 +48,9 @@ pub use name::{
 #[cfg(feature = "operator")]
 pub use observed::{Container, HostKey, Mark, Setting};
 pub(crate) use path::component_form;
-pub use path::{COMPONENT_BYTES_MAX, EntryPath, GuestPath, PATH_BYTES_MAX, ParsePathError};
+pub use path::{
+    COMPONENT_BYTES_MAX, EntryPath, GuestPath, PATH_BYTES_MAX, ParsePathError, fold_case,
+};
 #[cfg(feature = "operator")]
 pub(crate) use path::{path_form, relative_form};
 #[cfg(feature = "operator")]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use unicase::UniCase;
 
 /// The longest path, in bytes. Source: `PATH_MAX` in linux/limits.h.
 pub const PATH_BYTES_MAX: usize = 4096;
@@ -112,6 +113,12 @@ impl EntryPath {
             .filter(|rest| rest.starts_with('/'))
             .map(|rest| GuestPath(rest.to_owned()))
     }
+}
+
+/// What two paths have in common that differ in upper and lower case only: full case folding, by which `ß` is `ss`.
+/// Source: Unicode, chapter 3.13, `toCasefold`.
+pub fn fold_case(path: &str) -> String {
+    UniCase::new(path).to_folded_case()
 }
 
 fn check(text: &str, components: &str) -> Result<(), ParsePathError> {

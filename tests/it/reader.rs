@@ -211,10 +211,16 @@ fn whole() -> Bundle {
     Bundle::prove(Digest::of(&manifest), read, files).expect("each file holds its path")
 }
 
+fn twins(broken: &mut Broken, names: [&str; 2]) {
+    for name in names {
+        broken.add_link(&format!("rootfs/etc/{name}"));
+    }
+}
+
 type Fault = (&'static str, fn(&mut Broken));
 
 /// What the other reader says of a fault, and the fault: each bundle has one, and is whole but for it.
-const FAULTS: [Fault; 41] = [
+const FAULTS: [Fault; 44] = [
     ("a number that is no plain integer", |b| b.spell("\"format\":1", "\"format\":1.0")),
     ("a number that is no plain integer", |b| b.spell("\"format\":1", "\"format\":1e0")),
     ("a number that is no plain integer", |b| b.spell("\"format\":1", "\"format\":01")),
@@ -240,6 +246,9 @@ const FAULTS: [Fault; 41] = [
     ("'apt.json' is twice there, or not in byte order", |b| b.edit(|e| e.swap(0, 1))),
     ("is twice there, or not in byte order", |b| b.edit(|e| e.push(e[e.len() - 1].clone()))),
     ("differs from another only in case", |b| b.add_link("rootfs/etc/UNIT.service")),
+    ("differs from another only in case", |b| twins(b, ["straße", "strasse"])),
+    ("differs from another only in case", |b| twins(b, ["λόγος", "λόγοσ"])),
+    ("differs from another only in case", |b| twins(b, ["ﬁle", "file"])),
     ("is not in normal form C", |b| b.add_link("rootfs/etc/unit.service.e\u{301}")),
     ("is not plain and relative", |b| b.add(link("rootfs/etc/zz/../x"))),
     ("has a control character", |b| b.add_link("rootfs/etc/zz\u{202e}")),

@@ -185,10 +185,14 @@ fn verdicts(all: &[Shown]) -> BTreeMap<String, Vec<Wrong>> {
 /// Whether an error is about this very value or key, about an item of it, or about its table as a whole.
 fn is_refused(wrong: &[Wrong], path: &[String]) -> bool {
     wrong.iter().any(|(place, message)| {
-        let is_of_table =
-            ["is a required property", "should not be valid under", "is not valid under"]
-                .iter()
-                .any(|of_table| message.contains(of_table));
+        let is_of_table = [
+            "is a required property",
+            "should not be valid under",
+            "is not valid under",
+            "has non-unique elements",
+        ]
+        .iter()
+        .any(|of_table| message.contains(of_table));
         let parent = path.split_last().map_or(path, |(_, parent)| parent);
         let is_of_item = place
             .split_last()

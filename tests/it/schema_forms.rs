@@ -1,10 +1,7 @@
 //! Forms of texts in the schema, and the readers that they stand for: a form refuses nothing that its reader takes.
 
-use proptest::{
-    prelude::*,
-    string::string_regex,
-    test_runner::{Config, TestRunner},
-};
+use crate::compile_laws::holds;
+use proptest::{prelude::*, string::string_regex};
 use regex::Regex;
 use stackc::model::{
     AccountName, BranchName, BridgeName, CpuType, DatabaseName, DiskSlot, DomainName, EntryPath,
@@ -63,14 +60,11 @@ fn the_form_of_a_type_takes_what_its_reader_takes_and_where_it_can_no_more() {
             string_regex(form).expect("it makes texts"),
             string_regex(NEARLY).expect("it makes texts"),
         ];
-        let law = |text: String| {
+        holds(256, &texts, |text: String| {
             let (fits, is_taken) = (whole.is_match(&text), reader(&text));
             prop_assert!(fits || !is_taken, "{form} refuses {text:?}");
             prop_assert!(is_taken || !fits || !is_exact, "{form} takes {text:?}");
             Ok(())
-        };
-        TestRunner::new(Config { failure_persistence: None, ..Config::default() })
-            .run(&texts, law)
-            .unwrap_or_else(|error| panic!("{error}"));
+        });
     }
 }

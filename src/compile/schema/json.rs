@@ -1,10 +1,10 @@
 //! The language as JSON Schema, draft 2020-12, for editors.
 
 use super::{
-    Field, KIND, LOCK, PROJECT_FILE, SITE,
+    Barred, Field, KIND, LOCK, PROJECT_FILE, SITE,
     Shape::{
-        self, Boolean, Command, Either, Filled, Integer, List, Map, Named, Number, Pattern, Record,
-        Text, Word,
+        self, Boolean, But, Command, Either, Filled, Integer, List, Map, Named, Number, Pattern,
+        Record, Text, Word,
     },
     language::rules,
 };
@@ -60,12 +60,17 @@ fn schema_of(shape: Shape, path: &str) -> Value {
             let items = schema_of(*item, &format!("{path}[]"));
             json!({ "type": "array", "items": items, "minItems": 1 })
         }
-        Command => json!({
+        Command(program) => json!({
             "type": "array",
             "items": schema_of(Text, path),
-            "prefixItems": [{ "type": "string", "pattern": or_template("/[^\\n]*") }],
+            "prefixItems": [{ "type": "string", "pattern": or_template(program) }],
             "minItems": 1,
         }),
+        But(shape, barred) => {
+            let mut schema = schema_of(*shape, path);
+            bar(&mut schema, barred);
+            schema
+        }
         Record(groups) => record(groups, path),
         Named(names, entry) => {
             let entry =
@@ -77,6 +82,17 @@ fn schema_of(shape: Shape, path: &str) -> Value {
             let any: Vec<_> = shapes.iter().map(|shape| schema_of(*shape, path)).collect();
             json!({ "anyOf": any })
         }
+    }
+}
+
+fn bar(schema: &mut Value, barred: Barred) {
+    let of_text = |wrong: Value| json!({ "allOf": [wrong, { "not": { "pattern": TEMPLATE } }] });
+    match barred {
+        Barred::Matching(form) => schema["not"] = of_text(json!({ "pattern": form })),
+        Barred::LongerThan(most) => schema["not"] = of_text(json!({ "minLength": most + 1 })),
+        Barred::Number(number) => schema["not"] = json!({ "const": number }),
+        Barred::Twice => schema["uniqueItems"] = json!(true),
+        Barred::Name(name) => schema["properties"] = json!({ name: false }),
     }
 }
 
@@ -160,6 +176,7 @@ fn add_keys(shape: Shape, path: &str, keys: &mut Vec<String>) {
         Named(_, entry) | Map(_, entry) => add_keys(*entry, &below(path, "*"), keys),
         List(item) | Filled(item) => add_keys(*item, &format!("{path}[]"), keys),
         Either(shapes) => shapes.iter().for_each(|shape| add_keys(*shape, path, keys)),
+        But(shape, _) => add_keys(*shape, path, keys),
         _ => {}
     }
 }
@@ -198,6 +215,7 @@ mod tests {
                     sentences(*shape, all);
                 }
                 Either(shapes) => shapes.iter().for_each(|shape| sentences(*shape, all)),
+                But(shape, _) => sentences(*shape, all),
                 _ => {}
             }
         }

@@ -34,8 +34,10 @@ pub enum Shape {
     List(&'static Shape),
     /// The same, with at least one item.
     Filled(&'static Shape),
-    /// A program by its absolute path, and its arguments.
-    Command,
+    /// A program of this form, and its arguments.
+    Command(&'static str),
+    /// The same as the shape, but for some values: editors are told so, and whoever reads the value says it.
+    But(&'static Shape, Barred),
     /// A table with these keys and no others.
     Record(&'static [&'static [Field]]),
     /// A table of entries by a name of this form that the author chooses; a stronger layer removes one with `false`.
@@ -46,19 +48,42 @@ pub enum Shape {
     Either(&'static [Shape]),
 }
 
+/// What cannot stand there. Of texts with a template it says nothing.
+#[derive(Debug, Clone, Copy)]
+pub enum Barred {
+    /// Text with a match of this regular expression.
+    Matching(&'static str),
+    /// Text of more characters.
+    LongerThan(u32),
+    Number(i64),
+    /// A value twice in a list.
+    Twice,
+    /// An entry of this name.
+    Name(&'static str),
+}
+
 /// A key, what it may hold, and a sentence about it.
 #[derive(Debug)]
 pub struct Field(pub &'static str, pub Shape, pub &'static str);
 
 use Shape::{
-    Boolean, Command, Either, Filled, Integer, List, Map, Named, Number, Pattern, Record, Text,
-    Word,
+    Boolean, But, Command, Either, Filled, Integer, List, Map, Named, Number, Pattern, Record,
+    Text, Word,
 };
 
 impl Shape {
+    /// The shape without what is barred from it.
+    fn bare(self) -> Shape {
+        match self {
+            But(shape, _) => shape.bare(),
+            shape => shape,
+        }
+    }
+
     /// What is wanted, for people.
     fn noun(self) -> String {
-        match self {
+        match self.bare() {
+            But(..) => unreachable!("it is bare"),
             Text | Pattern(_) => "text in quotes".to_owned(),
             Word(words) => one_of(words),
             Integer | Number(..) => "a whole number".to_owned(),
@@ -66,13 +91,14 @@ impl Shape {
             List(item) | Filled(item) => {
                 format!("a list of {}", item.noun().replace("text in quotes", "texts"))
             }
-            Command => "a list of texts".to_owned(),
-            Record(_) | Named(..) | Map(..) => match self.fields().as_slice() {
+            Command(_) => "a list of texts".to_owned(),
+            shape @ (Record(_) | Named(..) | Map(..)) => match shape.fields().as_slice() {
                 [Field("secret", ..)] => "{ secret = \"…\" }".to_owned(),
                 _ => "a table".to_owned(),
             },
             Either(shapes) => {
-                let nouns: Vec<_> = shapes.iter().map(|shape| shape.noun()).collect();
+                let mut nouns: Vec<_> = shapes.iter().map(|shape| shape.noun()).collect();
+                nouns.dedup();
                 nouns.join(", or ")
             }
         }
@@ -80,17 +106,17 @@ impl Shape {
 
     fn fits(self, value: &Value) -> bool {
         matches!(
-            (self, value),
+            (self.bare(), value),
             (Text | Word(_) | Pattern(_), Value::Text(_))
                 | (Integer | Number(..), Value::Integer(_))
                 | (Boolean, Value::Boolean(_))
-                | (List(_) | Filled(_) | Command, Value::List(_))
+                | (List(_) | Filled(_) | Command(_), Value::List(_))
                 | (Record(_) | Named(..) | Map(..), Value::Table(_))
         )
     }
 
     fn fields(self) -> Vec<&'static Field> {
-        match self {
+        match self.bare() {
             Record(groups) => groups.iter().copied().flatten().collect(),
             _ => Vec::new(),
         }
@@ -98,7 +124,7 @@ impl Shape {
 
     /// The range of a number that may stand here.
     pub fn range(self) -> Option<(i64, i64)> {
-        match self {
+        match self.bare() {
             Number(low, high) => Some((low, high)),
             Integer => Some((i64::MIN, i64::MAX)),
             Either(shapes) => shapes.iter().find_map(|shape| shape.range()),
@@ -108,11 +134,11 @@ impl Shape {
 
     /// The shape of the items of a list that may stand here; a value alone counts as a list of it.
     pub fn item(self) -> Shape {
-        match self {
+        match self.bare() {
             List(item) | Filled(item) => *item,
-            Command => Text,
+            Command(_) => Text,
             Either(shapes) => {
-                let is_list = |s: &&Shape| matches!(s, List(_) | Filled(_));
+                let is_list = |s: &&Shape| matches!(s.bare(), List(_) | Filled(_));
                 shapes.iter().find(is_list).map_or(self, |list| list.item())
             }
             shape => shape,
@@ -121,9 +147,9 @@ impl Shape {
 
     /// The shape of a table that may stand here.
     pub fn of_table(self) -> Shape {
-        match self {
+        match self.bare() {
             Either(shapes) => {
-                let is_table = |s: &&Shape| matches!(s, Record(_) | Named(..) | Map(..));
+                let is_table = |s: &&Shape| matches!(s.bare(), Record(_) | Named(..) | Map(..));
                 shapes.iter().find(is_table).copied().unwrap_or(self)
             }
             shape => shape,
@@ -132,7 +158,7 @@ impl Shape {
 
     /// What may stand below this key.
     pub fn child(self, key: &str) -> Option<Shape> {
-        match self {
+        match self.bare() {
             Named(_, shape) | Map(_, shape) => Some(*shape),
             Record(groups) => {
                 let mut fields = groups.iter().copied().flatten();
@@ -144,8 +170,10 @@ impl Shape {
 
     /// The shape of these that a value of this type is meant for.
     fn chosen(self, value: &Value) -> Option<Shape> {
-        match self {
-            Either(shapes) => shapes.iter().copied().find(|shape| shape.fits(value)),
+        match self.bare() {
+            Either(shapes) => {
+                shapes.iter().find(|shape| shape.fits(value)).map(|shape| shape.bare())
+            }
             shape => shape.fits(value).then_some(shape),
         }
     }
@@ -275,9 +303,9 @@ pub fn check_table(shape: Shape, table: &mut Table, mistakes: &mut Vec<Mistake>)
 /// The key of a value, not of a table, that an unknown one was meant to be.
 fn meant_by(shape: Shape, key: &str) -> Option<&'static str> {
     let near = nearest(key, shape.fields().into_iter().map(|field| field.0))?;
-    let is_table = |shape: &Shape| matches!(shape, Record(_) | Named(..) | Map(..));
+    let is_table = |shape: &Shape| matches!(shape.bare(), Record(_) | Named(..) | Map(..));
     let child = shape.child(near)?;
-    let has_table = match child {
+    let has_table = match child.bare() {
         Either(shapes) => shapes.iter().any(is_table),
         child => is_table(&child),
     };

@@ -2,7 +2,7 @@
 
 use super::{
     ENV, Field, KIND, LOCK, PROJECT, SITE, STACK,
-    Shape::{self, Either, Filled, List, Map, Named, Number, Record, Word},
+    Shape::{self, But, Either, Filled, List, Map, Named, Number, Record, Word},
     language::rules,
 };
 use std::collections::BTreeMap;
@@ -91,6 +91,7 @@ impl Page<'_> {
             Named(_, entry) | Map(_, entry) => self.below(&format!("{path}.*"), *entry),
             List(item) | Filled(item) => self.below(&format!("{path}[]"), *item),
             Either(shapes) => shapes.iter().for_each(|shape| self.below(path, *shape)),
+            But(shape, _) => self.below(path, *shape),
             _ => {}
         }
     }
@@ -118,9 +119,11 @@ fn holds(shape: Shape) -> String {
         Named(_, entry) | Map(_, entry) => format!("by name: {}", holds(*entry)),
         List(item) | Filled(item) => format!("a list: {}", holds(*item)),
         Either(shapes) => {
-            let all: Vec<_> = shapes.iter().map(|shape| holds(*shape)).collect();
+            let mut all: Vec<_> = shapes.iter().map(|shape| holds(*shape)).collect();
+            all.dedup();
             all.join("; or ")
         }
+        But(shape, _) => holds(*shape),
         shape => shape.noun().replace("text in quotes", "text"),
     }
 }

@@ -7,7 +7,7 @@ use crate::{
         source::At,
         view::{Located, View},
     },
-    model::{Access, Encoder, FileClass, GuestPath, Mode, Owner, Part, UnitName},
+    model::{Access, Encoder, FileClass, GuestPath, Mode, Owner, Part, UnitName, fold_case},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -97,8 +97,9 @@ impl Overlay {
     pub fn check_tree(&self, report: &mut Vec<Mistake>) {
         let mut folded: BTreeMap<String, (&GuestPath, At)> = BTreeMap::new();
         for (path, (_, at)) in &self.items {
-            if let Some((other, first)) = folded.insert(path.as_str().to_lowercase(), (path, *at)) {
-                let title = format!("`{path}` and `{other}` differ only in upper and lower case");
+            if let Some((other, first)) = folded.insert(fold_case(path.as_str()), (path, *at)) {
+                let title =
+                    format!("`{path}` and `{other}` are one name where case does not count");
                 report.push(
                     Mistake::new(Code::CaseTwins, *at, title)
                         .also(first, "the other one")

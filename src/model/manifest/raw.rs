@@ -4,7 +4,9 @@ use super::{
     Access, BUNDLE_BYTES_MAX, Bytes, ENTRIES_MAX, Encoder, Entry, FILE_BYTES_MAX, FORMAT,
     FileClass, Manifest, ManifestError, Part, UnitInputs,
 };
-use crate::model::{Digest, EntryPath, EnvName, Mode, Owner, ProjectName, Target, UnitName};
+use crate::model::{
+    Digest, EntryPath, EnvName, Mode, Owner, ProjectName, Target, UnitName, fold_case,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -217,7 +219,7 @@ impl TryFrom<RawManifest> for Manifest {
             if entries.last_key_value().is_some_and(|(last, _)| *last >= path) {
                 return Err(ManifestError::Order { path });
             }
-            if !folded.insert(path.as_str().to_lowercase()) {
+            if !folded.insert(fold_case(path.as_str())) {
                 return Err(ManifestError::CaseTwin { path });
             }
             let entry = raw.take().filter(|_| raw.is_used_up());

@@ -2,10 +2,13 @@
 //! readers take. A form lets through whatever its reader takes, and often more: its reader is the judge.
 
 use crate::{
-    compile::schema::Shape::{self, Either, Filled, List, Pattern},
+    compile::schema::{
+        Barred,
+        Shape::{self, But, Command, Either, Filled, List, Pattern},
+    },
     model::{
-        BridgeName, DatabaseName, EntryPath, GuestPath, MacAddr, Mode, NodeName, Owner, SecretName,
-        StartableUnit, StorageName, UnitName, path_form, relative_form,
+        BranchName, BridgeName, DatabaseName, EntryPath, GuestPath, MacAddr, Mode, NodeName, Owner,
+        SecretName, StartableUnit, StorageName, UnitName, path_form, relative_form,
     },
 };
 
@@ -37,10 +40,12 @@ pub(super) const MODE: Shape = Pattern(Mode::FORM);
 pub(super) const MAC: Shape = Pattern(MacAddr::FORM);
 
 /// An absolute path.
-pub(super) const PATH: Shape = Pattern(GuestPath::FORM);
+pub(super) const PATH: Shape = But(&Pattern(GuestPath::FORM), TOO_LONG);
+/// Of characters, since no schema counts bytes.
+const TOO_LONG: Barred = Barred::LongerThan(4096);
 pub(super) const PATHS: Shape = List(&PATH);
 /// A path within a folder.
-pub(super) const RELATIVE: Shape = Pattern(EntryPath::FORM);
+pub(super) const RELATIVE: Shape = But(&Pattern(EntryPath::FORM), TOO_LONG);
 /// The same, where nothing is the folder itself.
 pub(super) const FOLDER: Shape = Pattern(concat!("(", relative_form!(""), ")?"));
 /// What a line of a unit can have without quotes.
@@ -60,14 +65,38 @@ pub(super) const LINE: Shape = Pattern(r"[^\n]*[^\n\s][^\n]*");
 /// The same as cron reads it.
 pub(super) const CRON_LINE: Shape =
     Pattern(r"[^\x00-\x20\x7f-\x9f]([^\x00-\x08\x0a-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f])?");
+/// The same, where cron needs no backslash.
+pub(super) const CRON_COMMAND: Shape = But(&CRON_LINE, Barred::Matching(r"\\%"));
+/// The value of a variable, for which quotes are left: the bare value, or one within quotes that it does not have.
+pub(super) const CRON_VALUE: Shape = Pattern(concat!(
+    r#"([^"' \t\x00-\x1f\x7f-\x9f]([^\x00-\x08\x0a-\x1f\x7f-\x9f]*[^ \x00-\x1f\x7f-\x9f])?"#,
+    r#"|[ \t]([^"\x00-\x08\x0a-\x1f\x7f-\x9f]*[^" \x00-\x1f\x7f-\x9f]|[^'\x00-\x08\x0a-\x1f\x7f-\x9f]*[^' \x00-\x1f\x7f-\x9f])"#,
+    r#"|'([^"\x00-\x08\x0a-\x1f\x7f-\x9f]*[^"' \x00-\x1f\x7f-\x9f])?"#,
+    r#"|"([^'\x00-\x08\x0a-\x1f\x7f-\x9f]*[^"' \x00-\x1f\x7f-\x9f])?)?"#,
+));
+/// A line of a unit, or nothing.
+pub(super) const UNIT_LINE: Shape =
+    Pattern(r"([^\x00-\x08\x0a-\x1f\x7f-\x9f]*[^\x00-\x1f\x7f-\x9f\\])?");
+/// A program that a unit runs.
+pub(super) const UNIT_PROGRAM: Shape = Command(r#"/[^"'\\$\x00-\x1f\x7f-\x9f]*"#);
+/// A program that stackc runs itself.
+pub(super) const PROGRAM: Shape = Command(r"/[^\n]*");
+/// What people read of a guest, without lines that begin as stackc's own do.
+pub(super) const NOTES: Shape = But(
+    &Pattern(r"[^\x00-\x09\x0b-\x1f\x7f-\x9f]*"),
+    Barred::Matching(r"(^|\n)(stackc |stackc-hostkey |stackc(\n|$))"),
+);
+/// A branch, of which no part is as git's own lock files.
+pub(super) const BRANCH: Shape = But(&Pattern(BranchName::FORM), Barred::Matching(r"\.lock(/|$)"));
 /// Anything without control characters.
-pub(super) const TARGET: Shape = Pattern(r"[^\x00-\x1f\x7f-\x9f]+");
+pub(super) const TARGET: Shape = But(&Pattern(r"[^\x00-\x1f\x7f-\x9f]+"), Barred::LongerThan(4095));
 pub(super) const SYSCTL_VALUE: Shape =
     Pattern(r"[^\x00-\x08\x0a-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f][^\x00-\x08\x0a-\x1f\x7f-\x9f]*");
 pub(super) const ACCOUNT_COMMENT: Shape = Pattern(r#"[^\x00-\x1f\x7f-\x9f"\\:]*"#);
 pub(super) const RULE_COMMENT: Shape = Pattern(r"[^\x00-\x1f\x7f-\x9f']*");
-/// A program by its absolute path, and arguments behind blanks.
-pub(super) const SUDO_COMMAND: Shape = Pattern(r" */[\s\S]*");
+/// A program by its absolute path, and arguments behind blanks, or any.
+pub(super) const SUDO_COMMAND: Shape =
+    Pattern(r" */[#-&(-)+->@-Z_-~]*( +\*|( +[#-&(-)+->@-Z_-~]+)*) *");
 
 /// Parts of the forms below, for `concat!`.
 macro_rules! octet {
@@ -104,10 +133,16 @@ macro_rules! in_uris {
 pub(super) const IP4: Shape = Pattern(ip4!());
 pub(super) const IP6: Shape = Pattern(ip6!());
 pub(super) const IP: Shape = Pattern(concat!(ip4!(), "|", ip6!()));
-pub(super) const IPS: Shape = Either(&[IP, List(&IP)]);
+pub(super) const IPS: Shape = Either(&[IP, But(&List(&IP), Barred::Twice)]);
 /// An address with the length of its network's prefix.
-pub(super) const NET4: Shape = Pattern(concat!(ip4!(), "/(3[0-2]|[0-2]?[0-9])"));
-pub(super) const NET6: Shape = Pattern(concat!(ip6!(), "/(12[0-8]|1[01][0-9]|0?[0-9][0-9]|[0-9])"));
+pub(super) const NET4: Shape = But(
+    &Pattern(concat!(ip4!(), "/(3[0-2]|[0-2]?[0-9])")),
+    Barred::Matching(r"^(127|22[4-9]|23[0-9])\.|^0\.0\.0\.0/"),
+);
+pub(super) const NET6: Shape = But(
+    &Pattern(concat!(ip6!(), "/(12[0-8]|1[01][0-9]|0?[0-9][0-9]|[0-9])")),
+    Barred::Matching("^::1?/|^[Ff][Ee][89ABab][0-9A-Fa-f]:|^[Ff][Ff][0-9A-Fa-f]{2}:"),
+);
 /// A network or an address, as lists of them have it: zeros before an octet's digits too.
 pub(super) const NETWORK: Shape =
     Pattern(concat!(r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?|", ip6!(), "(/[0-9]{1,3})?"));
@@ -161,7 +196,11 @@ pub(super) const PACKAGES_URI: Shape = Pattern(concat!(
     in_uris!(),
     "]*)"
 ));
-pub(super) const SUITE: Shape = Pattern("[A-Za-z0-9._+~/$()][A-Za-z0-9._+~/$()-]*");
+/// Suites, or exact paths, which end in a slash.
+pub(super) const SUITES: Shape = Either(&[Filled(&SUITE), Filled(&EXACT_PATH)]);
+const SUITE: Shape =
+    Pattern("[A-Za-z0-9._+~/$()]*[A-Za-z0-9._+~$()]([A-Za-z0-9._+~/$()-]*[A-Za-z0-9._+~$()-])?");
+const EXACT_PATH: Shape = Pattern("([A-Za-z0-9._+~/$()][A-Za-z0-9._+~/$()-]*)?/");
 pub(super) const COMPONENT: Shape = Pattern("[A-Za-z0-9._+/][A-Za-z0-9._+/-]*");
 pub(super) const ARCHITECTURE: Shape = Pattern("[A-Za-z0-9][A-Za-z0-9-]*");
 pub(super) const PACKAGES_GLOB: Shape = Pattern(r"(src:)?[a-z0-9+.:*?\[\]-]+");

@@ -4,7 +4,7 @@ use super::forms;
 use crate::{
     compile::schema::{
         Field,
-        Shape::{Boolean, List, Named, Number, Pattern, Record, Text, Word},
+        Shape::{Boolean, List, Named, Number, Pattern, Record, Word},
     },
     model::{
         CpuType, DiskSlot, DomainName, ImageVolume, InterfaceName, MountSlot, PoolName,
@@ -83,7 +83,7 @@ pub(super) const GUEST: &[Field] = &[
     Field("protection", Boolean, "Whether Proxmox refuses to remove it; false."),
     Field(
         "description",
-        Text,
+        forms::NOTES,
         "What people read of it in Proxmox; what they write there when it is not said.",
     ),
     Field("pool", Pattern(PoolName::FORM), "The pool that it belongs to; any when it is not said."),

@@ -3,7 +3,7 @@
 use super::{forms, parts::PORT};
 use crate::compile::schema::{
     Field,
-    Shape::{Boolean, Command, Number, Record, Word},
+    Shape::{Boolean, Number, Record, Word},
 };
 
 pub(super) const HEALTH: &[Field] = &[
@@ -15,7 +15,7 @@ pub(super) const HEALTH: &[Field] = &[
 pub(super) const PROBE: &[Field] = &[
     Field("http", Record(&[HTTP]), "A request that the guest makes to itself."),
     Field("tcp", Record(&[TCP]), "A connection that is taken."),
-    Field("command", Command, "A program and its arguments; 0 is well."),
+    Field("command", forms::PROGRAM, "A program and its arguments; 0 is well."),
     Field("unit", forms::UNIT, "A unit that must be active."),
     Field("timeout_seconds", Number(1, 300), "How long it may take; 5. Not for `unit`."),
 ];
@@ -47,7 +47,7 @@ pub(super) const HOOK: &[Field] = &[
     ),
     Field(
         "run",
-        Command,
+        forms::PROGRAM,
         "A program, by its absolute path, and its arguments. Before the switch, a program of the bundle is the new one.",
     ),
     Field("user", forms::OWNER, "Who runs it; root when it is not said."),

@@ -15,7 +15,7 @@ use super::{
         Word,
     },
 };
-use crate::model::{AccountName, BranchName, EnvName, GuestName, PackageName, ProjectName};
+use crate::model::{AccountName, EnvName, GuestName, PackageName, ProjectName};
 pub use system::EVICTIONS;
 
 use parts::{ACCESS_RIGHTS, COMMANDS, SECRET, SECRET_FIELDS, TEXTS};
@@ -271,11 +271,7 @@ const ENV_ONLY: &[Field] = &[
     Field("vmid", Number(100, 999_999_999), "The guest's number in Proxmox."),
     Field("ip", forms::NET4, "Its address with the prefix length, such as 10.0.10.101/24."),
     Field("ip6", forms::NET6, "Its IPv6 address with the prefix length, besides `ip`; none."),
-    Field(
-        "branch",
-        Pattern(BranchName::FORM),
-        "The branch of the repository; `stackc lock` pins it.",
-    ),
+    Field("branch", forms::BRANCH, "The branch of the repository; `stackc lock` pins it."),
 ];
 
 /// `stacks/lock.toml`.

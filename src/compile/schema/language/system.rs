@@ -6,9 +6,10 @@ use super::{
 };
 use crate::{
     compile::schema::{
-        Field,
+        Barred, Field,
         Shape::{
-            Boolean, Either, Filled, Integer, List, Map, Named, Number, Pattern, Record, Text, Word,
+            Boolean, But, Either, Filled, Integer, List, Map, Named, Number, Pattern, Record, Text,
+            Word,
         },
     },
     model::ServiceName,
@@ -35,7 +36,7 @@ pub(super) const APT: &[Field] = &[
 const SOURCE: &[Field] = &[
     Field("types", List(&Word(&["deb", "deb-src"])), "deb when it is not said."),
     Field("uris", Filled(&forms::PACKAGES_URI), "Where it is."),
-    Field("suites", Filled(&forms::SUITE), "Its suites, such as bookworm."),
+    Field("suites", forms::SUITES, "Its suites, such as bookworm."),
     Field("components", List(&forms::COMPONENT), "Its components, such as main."),
     Field(
         "architectures",
@@ -54,7 +55,7 @@ const PIN: &[Field] = &[
     ),
     Field(
         "priority",
-        Number(-32_768, 32_767),
+        But(&Number(-32_768, 32_767), Barred::Number(0)),
         "How much: below 0 never, above 500 before others, above 1000 even to go back.",
     ),
 ];

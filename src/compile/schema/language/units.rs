@@ -1,12 +1,9 @@
 //! Units of systemd, and cron.
 
-use super::{
-    forms,
-    parts::{TEXT_OR_TEXTS, TEXTS},
-};
+use super::{forms, parts::TEXT_OR_TEXTS};
 use crate::compile::schema::{
-    Field,
-    Shape::{self, Boolean, Command, Either, Integer, List, Map, Number, Text, Word},
+    Barred, Field,
+    Shape::{self, Boolean, But, Either, Integer, List, Map, Number, Text, Word},
 };
 
 /// What services, sockets and timers have in common.
@@ -17,7 +14,7 @@ pub(super) const UNIT: &[Field] = &[
         "The unit's text: a file of the kind's folder, or of `templates/`.",
     ),
     Field("text", Text, "The unit's text itself, a template too; or the keys below instead."),
-    Field("description", Text, "What `systemctl status` shows."),
+    Field("description", forms::UNIT_LINE, "What `systemctl status` shows."),
     Field("after", forms::UNITS, "Units that it starts after."),
     Field("before", forms::UNITS, "Units that it starts before."),
     Field("requires", forms::UNITS, "Units that it cannot be without."),
@@ -36,20 +33,32 @@ pub(super) const UNIT: &[Field] = &[
 ];
 
 /// Directives by section; a list is the directive several times.
-const OPTIONS: Shape =
-    Map(forms::ANY, &Map(forms::DIRECTIVE_NAME, &Either(&[Text, Integer, Boolean, TEXTS])));
-/// Variables of a unit or a job.
+const OPTIONS: Shape = Map(
+    forms::ANY,
+    &Map(
+        forms::DIRECTIVE_NAME,
+        &Either(&[forms::UNIT_LINE, Integer, Boolean, List(&forms::UNIT_LINE)]),
+    ),
+);
+/// Variables of a unit.
 const ENVIRONMENT: Shape = Map(forms::VARIABLE, &Either(&[Text, Integer]));
+/// Variables of a job; one is cron's own.
+const JOB_ENVIRONMENT: Shape =
+    But(&Map(forms::VARIABLE, &Either(&[forms::CRON_VALUE, Integer])), Barred::Name("LOGNAME"));
 
 pub(super) const SERVICE: &[Field] = &[
-    Field("exec", Command, "The program, by its absolute path, and its arguments."),
-    Field("exec_before", List(&Command), "Programs that run before it."),
+    Field("exec", forms::UNIT_PROGRAM, "The program, by its absolute path, and its arguments."),
+    Field("exec_before", List(&forms::UNIT_PROGRAM), "Programs that run before it."),
     Field(
         "exec_reload",
-        Command,
+        forms::UNIT_PROGRAM,
         "What makes it read its configuration again; `$MAINPID` is its process.",
     ),
-    Field("exec_stop", Command, "What stops it, when a signal does not; `$MAINPID` as well."),
+    Field(
+        "exec_stop",
+        forms::UNIT_PROGRAM,
+        "What stops it, when a signal does not; `$MAINPID` as well.",
+    ),
     Field(
         "type",
         Word(&["simple", "exec", "forking", "oneshot", "dbus", "notify", "notify-reload", "idle"]),
@@ -150,6 +159,6 @@ pub(super) const CRON: &[Field] = &[
         "Five fields, such as \"15 3 * * *\", or @daily; crontab(5).",
     ),
     Field("user", forms::OWNER, "Who runs it."),
-    Field("run", forms::CRON_LINE, "One line of shell."),
-    Field("environment", ENVIRONMENT, "Variables that everybody may read."),
+    Field("run", forms::CRON_COMMAND, "One line of shell."),
+    Field("environment", JOB_ENVIRONMENT, "Variables that everybody may read."),
 ];
