@@ -5,9 +5,14 @@ use super::{
     which::{self, Which},
     workspace::Workspace,
 };
-use crate::{compile::text, plan::difference};
+use crate::{compile::text, model::Target, plan::difference};
 use serde_json::json;
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
+
+/// How alike a part of a path is to what was asked for, from 0 to 1, when it may have been meant.
+const NEAR: f64 = 0.8;
+/// As many of them as are read at a glance.
+const NEAR_SHOWN: usize = 3;
 
 /// Print what a guest's definitions compile to, or a bundle that was built before
 #[derive(Debug, clap::Args)]
@@ -33,6 +38,9 @@ fn show(args: &ShowArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let mut files = text::files(&bundle);
     files.extend(text::proxmox_calls(&bundle).map(|calls| (text::CALLS.to_owned(), calls)));
     if let Some(wanted) = &args.file {
+        if !files.keys().any(|path| path.contains(wanted.as_str())) {
+            return Err(tell_none(target, wanted, &files));
+        }
         files.retain(|path, _| path.contains(wanted.as_str()));
     }
     if args.json {
@@ -48,4 +56,29 @@ fn show(args: &ShowArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
         output::print(&format!("{target}  {}\n\n{}", bundle.digest, difference::visible(&listing)));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn tell_none(target: &Target, wanted: &str, files: &BTreeMap<String, String>) -> ExitCode {
+    let near = near(wanted, files);
+    let help = match near.as_slice() {
+        [] => format!("`stackc show {target}` shows all of its {} files", files.len()),
+        near => format!("near are {}", near.join(", ")),
+    };
+    output::tell(&format!(
+        "error: no file of {target} has `{wanted}` in its path\n  help: {help}\n"
+    ));
+    ExitCode::from(output::USAGE)
+}
+
+/// Paths that may have been meant, the most alike first.
+fn near<'a>(wanted: &str, files: &'a BTreeMap<String, String>) -> Vec<&'a str> {
+    let wanted = wanted.to_lowercase();
+    let likeness = |path: &str| {
+        let parts = path.split('/').chain([path]);
+        parts.map(|part| strsim::jaro_winkler(&wanted, &part.to_lowercase())).fold(0.0, f64::max)
+    };
+    let all = files.keys().map(|path| (likeness(path), path.as_str()));
+    let mut near: Vec<_> = all.filter(|(likeness, _)| *likeness >= NEAR).collect();
+    near.sort_by(|(one, _), (two, _)| two.total_cmp(one));
+    near.into_iter().take(NEAR_SHOWN).map(|(_, path)| path).collect()
 }

@@ -146,6 +146,24 @@ fn a_change_is_shown_file_by_file_and_without_secrets() {
 }
 
 #[test]
+fn a_file_that_no_bundle_has_is_told_with_those_that_are_near() {
+    let folder = workspace();
+    let show =
+        |file: &str| stackc(folder.path()).args(["show", "shop/dev", "--file", file]).assert();
+    let near = show("app-backendd.service").code(2).stdout("");
+    let told = text(&near.get_output().stderr);
+    assert!(told.contains("no file of shop/dev has `app-backendd.service` in its path"), "{told}");
+    assert!(
+        told.contains("help: near are rootfs/etc/systemd/system/app-backend.service"),
+        "{told}"
+    );
+    let none = show("§§§").code(2).stdout("");
+    let told = text(&none.get_output().stderr);
+    assert!(told.contains("help: `stackc show shop/dev` shows all of its "), "{told}");
+    show("backend.service").success();
+}
+
+#[test]
 fn mistakes_exit_with_1_and_build_nothing() {
     let folder = workspace();
     fs::write(folder.path().join("stacks/bad.toml"), "[project]\nkidn = 1\n").expect("written");

@@ -7,6 +7,7 @@ mod activate_faults;
 mod activate_lab;
 mod apt_sources;
 mod build_again;
+mod bundle_page;
 mod compile;
 mod compile_apt;
 mod compile_cli;

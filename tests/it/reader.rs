@@ -220,7 +220,7 @@ fn twins(broken: &mut Broken, names: [&str; 2]) {
 type Fault = (&'static str, fn(&mut Broken));
 
 /// What the other reader says of a fault, and the fault: each bundle has one, and is whole but for it.
-const FAULTS: [Fault; 44] = [
+const FAULTS: [Fault; 45] = [
     ("a number that is no plain integer", |b| b.spell("\"format\":1", "\"format\":1.0")),
     ("a number that is no plain integer", |b| b.spell("\"format\":1", "\"format\":1e0")),
     ("a number that is no plain integer", |b| b.spell("\"format\":1", "\"format\":01")),
@@ -242,6 +242,7 @@ const FAULTS: [Fault; 44] = [
     ("format 2 instead of 1", |b| b.spell("\"format\":1", "\"format\":2")),
     ("the manifest has the keys", |b| b.spell("\"format\":1", "\"format\":1,\"from\":1")),
     ("the manifest has the keys", |b| b.spell("\"env\":\"dev\",", "")),
+    ("project: 'lock'", |b| b.spell("\"shop\"", "\"lock\"")),
     ("env: 'Dev'", |b| b.spell("\"dev\"", "\"Dev\"")),
     ("'apt.json' is twice there, or not in byte order", |b| b.edit(|e| e.swap(0, 1))),
     ("is twice there, or not in byte order", |b| b.edit(|e| e.push(e[e.len() - 1].clone()))),

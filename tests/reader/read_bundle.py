@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads a bundle of format 1 by the rules alone, sharing no code with stackc.
+"""Reads a bundle of format 1 by the rules of docs/bundle.md alone, sharing no code with stackc.
 
     read_bundle.py out/store/<digest>
 
@@ -22,8 +22,14 @@ INTEGER_MAX = 2**53 - 1
 DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 MODE = re.compile(r"0[0-7]{3}\Z")
 PROJECT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}\Z")
+# Names of files beside those of projects.
+TAKEN = ("site", "lock", "vault", "secrets")
 ENV = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}\Z")
+UNIT = re.compile(
+    r"(?:[A-Za-z0-9_][A-Za-z0-9:_.@\\-]*\.(?:service|socket|timer|path|target|mount|automount|swap|slice|device|scope)"
+    r"|-\.(?:mount|slice))\Z"
+)
 SECRET = re.compile(r"[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64})*\Z")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # Directions of text, by which a path may look like another.
@@ -214,7 +220,9 @@ def bytes_of(entry, path):
 
 
 def secret_name(name, path):
-    return matching(SECRET, name, f"secret of {path!r}")
+    matching(SECRET, name, f"secret of {path!r}")
+    need(len(name) <= 128, f"secret of {path!r} has more than 128 bytes")
+    return name
 
 
 def part_of(part, encoder, path):
@@ -289,6 +297,7 @@ def entries_of(manifest):
     form, project, env, payload, entries, *units = fields(manifest, names, "the manifest")
     need(type(form) is int and form == 1, f"format {form!r} instead of 1")
     matching(PROJECT, project, "project")
+    need(project not in TAKEN, f"project: {project!r}")
     matching(ENV, env, "env")
     matching(DIGEST, payload, "payload")
     need(isinstance(entries, list) and len(entries) <= ENTRIES_MAX, "entries are no list, or too many")
@@ -306,6 +315,8 @@ def entries_of(manifest):
     need(total <= BUNDLE_BYTES_MAX, "more than 64 MiB")
     for packaged in units:
         need(isinstance(packaged, dict) and packaged, "units of packages are no table, or none")
+        for name in packaged:
+            need(UNIT.match(name) and len(name) <= 255, f"unit: {name!r}")
         yield from (({}, f"unit {name}: {' '.join(inputs_of(packaged[name], name))}") for name in packaged)
 
 
