@@ -8,6 +8,11 @@ use std::{
     process::{Command, Stdio},
 };
 
+/// What the figures of Nix are of, for whoever reads them.
+pub const WHAT_IT_DOES: &str = "\
+    nix-build has less to do: it reads the definitions, fills names and env vars into texts of the kind that stackc rendered\n\
+    before (builtins.replaceStrings), and writes the files below rootfs/; it renders no template and checks nothing.";
+
 const EXPRESSION: &str = include_str!("fleet.nix");
 
 /// Whether Nix is there at all.

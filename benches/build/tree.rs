@@ -27,6 +27,17 @@ pub const UNDEFINED: Slip =
 
 /// Makes the workspace of that many envs.
 pub fn generate(workspace: &Path, envs: usize) {
+    copy_site(workspace);
+    let mut lock = String::new();
+    for number in 0..envs / ENVS_PER_PROJECT {
+        let text = definition(number, &mut lock);
+        fs::write(workspace.join(project_file(number)), text).expect("writable");
+    }
+    fs::write(workspace.join("stacks/lock.toml"), lock).expect("writable");
+}
+
+/// The worked example's site with its keys.
+pub fn copy_site(workspace: &Path) {
     let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
     for folder in ["stacks", "keys"] {
         fs::create_dir_all(workspace.join(folder)).expect("writable");
@@ -36,12 +47,6 @@ pub fn generate(workspace: &Path, envs: usize) {
         let key = key.expect("readable");
         fs::copy(key.path(), workspace.join("keys").join(key.file_name())).expect("writable");
     }
-    let mut lock = String::new();
-    for number in 0..envs / ENVS_PER_PROJECT {
-        let text = definition(number, &mut lock);
-        fs::write(workspace.join(project_file(number)), text).expect("writable");
-    }
-    fs::write(workspace.join("stacks/lock.toml"), lock).expect("writable");
 }
 
 /// Names that occur in no text of a kind, so that they can be found in what was made for one of them.
