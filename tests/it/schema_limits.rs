@@ -132,7 +132,11 @@ pub const PLACES: &[(&str, &[Place])] = &[
     ),
     (
         "which of two numbers is greater, an expression can only say by listing all pairs",
-        &[("cron", "`0 0 * * fri-mon` is no schedule of cron"), ("schedules_that_never_come", "")],
+        &[("cron", "`0 0 * * fri-mon` is no schedule of cron")],
+    ),
+    (
+        "two fields of one schedule, and the days that a month has",
+        &[("schedules_that_never_come", "")],
     ),
     (
         "a name is reserved by `engine`, which another layer may say",
