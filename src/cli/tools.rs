@@ -6,6 +6,7 @@ pub use ask::Tool;
 
 use crate::{
     compile::{Compiled, Made},
+    guest::judge::DropIns,
     model::{self, Bundle, Digest, GuestPath, Target, document, layout},
 };
 use ask::{Answer, Desk, Subject};
@@ -43,16 +44,16 @@ pub struct Fault {
 pub fn judge(compiled: &Compiled) -> io::Result<Verdicts> {
     let desk = Desk::open()?;
     let mut verdicts = Verdicts::default();
-    let mut known: BTreeMap<(GuestPath, Digest), Option<String>> = BTreeMap::new();
+    let mut known: BTreeMap<(GuestPath, Subject, Digest), Option<String>> = BTreeMap::new();
     for (guest, bundle) in &compiled.guests {
         for (path, subject, bytes) in questions(bundle) {
             let tool = subject.tool();
             if verdicts.unasked.contains_key(&tool) {
                 continue;
             }
-            let question = (path, Digest::of(bytes));
+            let question = (path, subject, Digest::of(bytes));
             if !known.contains_key(&question) {
-                let fault = match desk.ask(&subject, &question.0, bytes)? {
+                let fault = match desk.ask(&question.1, &question.0, bytes)? {
                     Answer::Fine => None,
                     Answer::Refused(said) => Some(said),
                     Answer::Unable(why) => {
@@ -84,12 +85,13 @@ fn questions(bundle: &Bundle) -> Vec<(GuestPath, Subject, &[u8])> {
         let bytes = bundle.files.get(&name.parse().ok()?)?;
         Some((path.parse().ok()?, subject, bytes.as_slice()))
     });
-    let files = bundle.manifest.entries.iter().filter_map(|(path, entry)| {
+    let drop_ins = DropIns::among(bundle.manifest.overlay().map(|(path, _)| path));
+    let files = bundle.manifest.entries.iter().filter_map(move |(path, entry)| {
         let (model::Entry::File { .. }, Some(on_guest)) = (entry, path.on_guest()) else {
             return None;
         };
         let bytes = bundle.files.get(path)?;
-        let subject = Subject::of(&on_guest, bytes)?;
+        let subject = Subject::of(&on_guest, bytes, &drop_ins)?;
         Some((on_guest, subject, bytes.as_slice()))
     });
     files.chain(rules).collect()

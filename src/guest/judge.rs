@@ -1,6 +1,7 @@
 //! Which tool of a Debian machine judges a file: the same rule for the operator's tools and for the guest's own.
 
 use crate::model::GuestPath;
+use std::collections::BTreeSet;
 
 const UNITS: &str = "/etc/systemd/system/";
 /// Where Debian has logrotate, if it is there.
@@ -13,13 +14,15 @@ pub const VERIFY: [&str; 3] = ["verify", "--man=no", "--recursive-errors=no"];
 pub const STUB: &str = "[Unit]\n";
 
 /// A tool that knows better than we do whether a file can be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Judge {
     Visudo,
     Sshd,
     Logrotate,
     Shell(Shell),
     Unit,
+    /// A unit that the bundle's own drop-ins may complete.
+    UnitWithDropIns,
     /// A drop-in is read with its unit, which need not be there: `NAME.d/` beside a stub of that unit.
     DropIn {
         folder: String,
@@ -27,15 +30,15 @@ pub enum Judge {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shell {
     Sh,
     Bash,
 }
 
 impl Judge {
-    /// The judge of what stands at a path with these bytes.
-    pub fn of(path: &GuestPath, bytes: &[u8]) -> Option<Self> {
+    /// The judge of what stands at a path with these bytes, in a bundle with these drop-ins.
+    pub fn of(path: &GuestPath, bytes: &[u8], drop_ins: &DropIns) -> Option<Self> {
         let path = path.as_str();
         if path.starts_with("/etc/sudoers.d/") {
             return Some(Self::Visudo);
@@ -47,21 +50,61 @@ impl Judge {
             return Some(Self::Logrotate);
         }
         if let Some(name) = path.strip_prefix(UNITS) {
-            return of_unit(name);
+            return of_unit(name, drop_ins);
         }
         if path.starts_with("/etc/profile.d/") && path.strip_suffix(".sh").is_some() {
             return Some(Self::Shell(Shell::Sh));
         }
         Shell::of(bytes).map(Self::Shell)
     }
+
+    /// The lines about a file's own text, of a judge whose exit code says nothing of it.
+    pub fn faults<'a>(&self, said: &'a str, path: &str) -> Vec<&'a str> {
+        match self {
+            Self::Logrotate => complaints_of_logrotate(said, path),
+            Self::Unit => [complaints(said, path), refusals(said, path)].concat(),
+            Self::UnitWithDropIns | Self::DropIn { .. } => complaints(said, path),
+            Self::Visudo | Self::Sshd | Self::Shell(_) => Vec::new(),
+        }
+    }
 }
 
-fn of_unit(name: &str) -> Option<Judge> {
-    let Some((folder, file)) = name.split_once('/') else { return Some(Judge::Unit) };
+fn of_unit(name: &str, drop_ins: &DropIns) -> Option<Judge> {
+    let Some((folder, file)) = name.split_once('/') else {
+        let unit = if drop_ins.has_some_of(name) { Judge::UnitWithDropIns } else { Judge::Unit };
+        return Some(unit);
+    };
     let unit = folder.strip_suffix(".d").filter(|_| file.strip_suffix(".conf").is_some())?;
     // `service.d` is for every service.
     let unit = if unit.contains('.') { unit.to_owned() } else { format!("stackc.{unit}") };
     Some(Judge::DropIn { folder: folder.to_owned(), unit })
+}
+
+/// The folders of a bundle's drop-ins, without `.d`.
+#[derive(Debug, Default)]
+pub struct DropIns(BTreeSet<String>);
+
+impl DropIns {
+    pub fn among(paths: impl Iterator<Item = GuestPath>) -> Self {
+        let folder = |path: GuestPath| {
+            let (folder, _) = path.as_str().strip_prefix(UNITS)?.split_once('/')?;
+            Some(folder.strip_suffix(".d")?.to_owned())
+        };
+        Self(paths.filter_map(folder).collect())
+    }
+
+    /// Whether one may be read with a unit: its own, an instance's, one of all units whose names begin alike or of its kind.
+    fn has_some_of(&self, unit: &str) -> bool {
+        let Some((name, kind)) = unit.rsplit_once('.') else { return false };
+        let before_instance = name.split_once('@').map_or(name, |(before, _)| before);
+        self.0.iter().any(|folder| match folder.rsplit_once('.') {
+            None => folder == kind,
+            Some((of, of_kind)) => {
+                let alike = of.ends_with('-') && name.starts_with(of);
+                of_kind == kind && (alike || of.starts_with(before_instance))
+            }
+        })
+    }
 }
 
 impl Shell {
@@ -99,7 +142,7 @@ const REMARKS: [&str; 4] = [
 
 /// What `systemd-analyze verify` says of a file's own text. It exits with 0 for unknown keys, and complains of programs and
 /// units that only the switch brings.
-pub fn complaints<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
+fn complaints<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
     let file = path.strip_prefix(UNITS).unwrap_or(path);
     let words = [
         "Unknown",
@@ -122,9 +165,25 @@ pub fn complaints<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
     said.lines().filter(about_text).collect()
 }
 
+/// What `systemd-analyze verify` says when it does not load a unit for what its lines are together. An instance of a template
+/// stands for the template.
+fn refusals<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
+    let file = path.strip_prefix(UNITS).unwrap_or(path);
+    let of_file = |line: &str| match (line.split_once(": "), file.split_once('@')) {
+        (Some((unit, _)), None) => unit == file,
+        (Some((unit, _)), Some((before, after))) => {
+            let instance = unit.strip_prefix(before).and_then(|rest| rest.strip_prefix('@'));
+            instance.is_some_and(|rest| rest.ends_with(after))
+        }
+        (None, _) => false,
+    };
+    let refuses = |line: &str| line.ends_with("Refusing.") || line.ends_with("not loading.");
+    said.lines().filter(|line| refuses(line) && of_file(line)).collect()
+}
+
 /// What logrotate says of a file's own lines. Of accounts it knows those of the machine that it runs on; and what it cannot
 /// make of a log is no matter of the text.
-pub fn complaints_of_logrotate<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
+fn complaints_of_logrotate<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
     let start = format!("error: {path}:");
     let about_text = |line: &&str| {
         let rest = line.strip_prefix(&start);
@@ -139,7 +198,7 @@ mod tests {
     use super::*;
 
     fn judge(path: &str, text: &str) -> Option<Judge> {
-        Judge::of(&path.parse().expect("a path"), text.as_bytes())
+        Judge::of(&path.parse().expect("a path"), text.as_bytes(), &DropIns::default())
     }
 
     #[test]
@@ -178,6 +237,37 @@ mod tests {
                     /tmp/x/d.service.d/10-x.conf:3: Missing '=', ignoring line.\n";
         let found = complaints(said, "/etc/systemd/system/d.service.d/10-x.conf");
         assert_eq!(found, ["/tmp/x/d.service.d/10-x.conf:3: Missing '=', ignoring line."]);
+    }
+
+    #[test]
+    fn a_unit_that_systemd_does_not_load_counts_and_the_refusal_of_another_does_not() {
+        let of_unit = "srv-x.mount: Where= setting doesn't match unit name. Refusing.";
+        let of_swap = "srv-x.swap: Value of What= and unit name do not match, not loading.";
+        let of_instance = "x@i.service: Service has no ExecStart=, ExecStop=. Refusing.";
+        let remark = "srv-x.mount: Service has USBFunctionDescriptors= setting. Ignoring.";
+        let said = [of_unit, of_swap, of_instance, remark].join("\n");
+        let of = |name: &str| refusals(&said, &format!("/etc/systemd/system/{name}"));
+        assert_eq!(of("srv-x.mount"), [of_unit]);
+        assert_eq!(of("srv-x.swap"), [of_swap]);
+        assert_eq!(of("x@.service"), [of_instance]);
+        assert_eq!(of("x.mount"), [""; 0]);
+        assert_eq!(of("x@.socket"), [""; 0]);
+    }
+
+    #[test]
+    fn a_unit_that_drop_ins_may_complete_is_known() {
+        let judge = |unit: &str, drop_in: &str| {
+            let at = |name: &str| format!("/etc/systemd/system/{name}").parse::<GuestPath>();
+            let drop_ins = DropIns::among(at(drop_in).into_iter());
+            Judge::of(&at(unit).expect("a path"), b"[Unit]\n", &drop_ins)
+        };
+        for drop_in in ["x@.service.d/a.conf", "x@one.service.d/a.conf", "service.d/a.conf"] {
+            assert_eq!(judge("x@.service", drop_in), Some(Judge::UnitWithDropIns), "{drop_in}");
+        }
+        assert_eq!(judge("a-b.service", "a-.service.d/x.conf"), Some(Judge::UnitWithDropIns));
+        for drop_in in ["x.socket.d/a.conf", "y.service.d/a.conf", "socket.d/a.conf", "y.service"] {
+            assert_eq!(judge("x.service", drop_in), Some(Judge::Unit), "{drop_in}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::Guest;
 use super::error::GuestError;
 use super::fs::Sync;
-use super::judge::{self, Judge};
+use super::judge::{self, DropIns, Judge};
 use super::store;
 use super::system::Command;
 use super::{firewall, fs};
@@ -20,10 +20,11 @@ const NEEDS_MOUNTS: [&str; 2] = ["LoadCredential", "SetCredential"];
 pub fn validate(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<Done, GuestError> {
     let manifest = store::verify(guest.fs, digest)?;
     let mut faults = firewall::validate(guest, digest)?;
+    let drop_ins = DropIns::among(manifest.overlay().map(|(path, _)| path));
     for (path, entry) in manifest.overlay() {
         if matches!(entry, Entry::File { .. }) {
             let staged = store::copy_source(digest, &path);
-            faults.extend(fault(guest, tx, &path, &staged)?);
+            faults.extend(fault(guest, tx, (&path, &staged), &drop_ins)?);
         }
     }
     if faults.is_empty() {
@@ -36,24 +37,29 @@ pub fn validate(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<Done, G
 fn fault(
     guest: &mut Guest,
     tx: &TxId,
-    path: &GuestPath,
-    staged: &str,
+    (path, staged): (&GuestPath, &str),
+    drop_ins: &DropIns,
 ) -> Result<Option<String>, GuestError> {
     let bytes = guest.fs.read(staged)?;
-    let judge = Judge::of(path, &bytes);
-    if matches!(judge, Some(Judge::Unit | Judge::DropIn { .. }))
+    let Some(judge) = Judge::of(path, &bytes, drop_ins) else { return Ok(None) };
+    if matches!(judge, Judge::Unit | Judge::UnitWithDropIns | Judge::DropIn { .. })
         && let Some(fault) = lack_of_mounts(guest, path, &bytes)?
     {
         return Ok(Some(fault));
     }
-    match judge {
-        Some(Judge::Visudo) => ask(guest, path, &["visudo", "-c", "-q", "-f", staged]),
-        Some(Judge::Sshd) => sshd(guest, tx, path, staged),
-        Some(Judge::Logrotate) => logrotate(guest, path, staged),
-        Some(Judge::Shell(shell)) => ask(guest, path, &[shell.program(), "-n", staged]),
-        Some(Judge::Unit) => verify(guest, path, staged, staged),
-        Some(Judge::DropIn { folder, unit }) => drop_in(guest, tx, path, (&folder, &unit, &bytes)),
-        None => Ok(None),
+    match &judge {
+        Judge::Visudo => ask(guest, path, &["visudo", "-c", "-q", "-f", staged]),
+        Judge::Sshd => sshd(guest, tx, path, staged),
+        Judge::Logrotate => logrotate(guest, &judge, path, staged),
+        Judge::Shell(shell) => ask(guest, path, &[shell.program(), "-n", staged]),
+        Judge::Unit | Judge::UnitWithDropIns => {
+            let said = verify(guest, staged)?;
+            Ok(told(path, staged, &judge.faults(&said, path.as_str())))
+        }
+        Judge::DropIn { folder, unit } => {
+            let (said, file) = drop_in(guest, tx, path, (folder, unit, &bytes))?;
+            Ok(told(path, &file, &judge.faults(&said, path.as_str())))
+        }
     }
 }
 
@@ -84,6 +90,7 @@ fn sshd(
 /// What logrotate has against a staged file; without logrotate nobody reads it.
 fn logrotate(
     guest: &mut Guest,
+    judge: &Judge,
     path: &GuestPath,
     staged: &str,
 ) -> Result<Option<String>, GuestError> {
@@ -92,8 +99,7 @@ fn logrotate(
     }
     let argv = [judge::LOGROTATE, judge::DEBUG, staged];
     let said = guest.system.run(&Command::new(&argv, LIMIT))?.text.replace(staged, path.as_str());
-    let lines = judge::complaints_of_logrotate(&said, path.as_str());
-    Ok((!lines.is_empty()).then(|| format!("`{path}`: {}", lines.join(" / "))))
+    Ok(told(path, staged, &judge.faults(&said, path.as_str())))
 }
 
 fn lack_of_mounts(
@@ -110,33 +116,32 @@ fn lack_of_mounts(
     Ok(fault.map(|fault| format!("{fault}; credentials need a container with nesting=1")))
 }
 
-/// The drop-in beside a stub of its unit, in a folder of its own: systemd reads `NAME.d/` there, too.
+/// What systemd says of the drop-in beside a stub of its unit, in a folder of its own: systemd reads `NAME.d/` there, too.
+/// And the drop-in's path there.
 fn drop_in(
     guest: &mut Guest,
     tx: &TxId,
     path: &GuestPath,
     (folder, unit, bytes): (&str, &str, &[u8]),
-) -> Result<Option<String>, GuestError> {
+) -> Result<(String, String), GuestError> {
     let own = format!("{STATE}/.tmp-drop-in-{tx}");
     fs::mkdir_all(guest.fs, &format!("{own}/{folder}"), 0o700)?;
     let (stub, file) = (format!("{own}/{unit}"), format!("{own}/{folder}/{}", path.file_name()));
     guest.fs.write(&stub, &mut judge::STUB.as_bytes(), 0o600, Sync::Later)?;
     guest.fs.write(&file, &mut &bytes[..], 0o600, Sync::Later)?;
-    let fault = verify(guest, path, &stub, &file);
+    let said = verify(guest, &stub);
     fs::remove_tree(guest.fs, &own)?;
-    fault
+    Ok((said?, file))
 }
 
-/// What systemd has against a staged file when it reads this unit.
-fn verify(
-    guest: &mut Guest,
-    path: &GuestPath,
-    unit: &str,
-    staged: &str,
-) -> Result<Option<String>, GuestError> {
+/// What systemd says when it reads this unit.
+fn verify(guest: &mut Guest, unit: &str) -> Result<String, GuestError> {
     let argv = [&["systemd-analyze"][..], &judge::VERIFY, &[unit]].concat();
-    let output = guest.system.run(&Command::new(&argv, LIMIT))?;
-    let lines = judge::complaints(&output.text, path.as_str());
-    let told = lines.join(" / ").replace(staged, path.as_str());
-    Ok((!lines.is_empty()).then(|| format!("`{path}`: {told}")))
+    Ok(guest.system.run(&Command::new(&argv, LIMIT))?.text)
+}
+
+/// One line of all that a judge has against a file.
+fn told(path: &GuestPath, staged: &str, lines: &[&str]) -> Option<String> {
+    let text = lines.join(" / ").replace(staged, path.as_str());
+    (!lines.is_empty()).then(|| format!("`{path}`: {text}"))
 }

@@ -323,7 +323,7 @@ fn the_examples_key_that_would_lock_everybody_out_is_warned_of_and_only_that() {
 }
 
 /// What each tool refuses, as an entry of a project; its own tool must say so, or be told to be missing.
-const REFUSED_BY_TOOLS: [(&str, &str, &str); 7] = [
+const REFUSED_BY_TOOLS: [(&str, &str, &str); 8] = [
     ("visudo", "/etc/sudoers.d/bad", "appuser ALL=NOPASSWD ALL\\n"),
     ("sh", "/usr/local/bin/bad", "#!/bin/sh\\nif true\\n"),
     ("sshd", "/etc/ssh/sshd_config.d/30-bad.conf", "PermitRotLogin no\\n"),
@@ -338,6 +338,12 @@ const REFUSED_BY_TOOLS: [(&str, &str, &str); 7] = [
         "systemd-analyze",
         "/etc/systemd/system/cron.service.d/10-bad.conf",
         "[Service]\\nMemoryMax=lots\\n",
+    ),
+    // It does not load it, though each of its lines is well.
+    (
+        "systemd-analyze",
+        "/etc/systemd/system/srv-x.mount",
+        "[Mount]\\nWhat=/dev/sdb1\\nWhere=/srv/y\\n",
     ),
 ];
 

@@ -1,7 +1,7 @@
 //! One tool, asked about one file.
 
 use crate::{
-    guest::judge::{self, Judge, Shell},
+    guest::judge::{self, DropIns, Judge, Shell},
     model::GuestPath,
 };
 use std::{
@@ -81,7 +81,7 @@ impl Tool {
 }
 
 /// What a file is to the tool that reads it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// The firewall's rules of an address family.
     Rules(Tool),
@@ -92,8 +92,8 @@ impl Subject {
     pub const RULES: Self = Self::Rules(Tool::IptablesRestore);
     pub const RULES6: Self = Self::Rules(Tool::Ip6tablesRestore);
 
-    pub fn of(path: &GuestPath, bytes: &[u8]) -> Option<Self> {
-        Judge::of(path, bytes).map(Self::File)
+    pub fn of(path: &GuestPath, bytes: &[u8], drop_ins: &DropIns) -> Option<Self> {
+        Judge::of(path, bytes, drop_ins).map(Self::File)
     }
 
     pub fn tool(&self) -> Tool {
@@ -104,7 +104,9 @@ impl Subject {
             Self::File(Judge::Logrotate) => Tool::Logrotate,
             Self::File(Judge::Shell(Shell::Sh)) => Tool::Sh,
             Self::File(Judge::Shell(Shell::Bash)) => Tool::Bash,
-            Self::File(Judge::Unit | Judge::DropIn { .. }) => Tool::SystemdAnalyze,
+            Self::File(Judge::Unit | Judge::UnitWithDropIns | Judge::DropIn { .. }) => {
+                Tool::SystemdAnalyze
+            }
         }
     }
 }
@@ -163,7 +165,7 @@ impl Desk {
             Tool::SystemdAnalyze => command.arg(program).args(judge::VERIFY),
             Tool::Visudo => command.arg(program).args(["-c", "-f"]),
         };
-        Ok(answer(tool, &command.arg(given).output()?, &file, path))
+        Ok(answer(subject, &command.arg(given).output()?, &file, path))
     }
 
     fn host_key(&self) -> PathBuf {
@@ -207,7 +209,8 @@ fn lay_out(
     Ok((given, file))
 }
 
-fn answer(tool: Tool, output: &Output, file: &Path, path: &GuestPath) -> Answer {
+fn answer(subject: &Subject, output: &Output, file: &Path, path: &GuestPath) -> Answer {
+    let tool = subject.tool();
     let said = [&output.stderr[..], &output.stdout].concat();
     let said = String::from_utf8_lossy(&said).replace(&*file.to_string_lossy(), path.as_str());
     if output.status.code() == Some(TIMED_OUT) {
@@ -217,9 +220,8 @@ fn answer(tool: Tool, output: &Output, file: &Path, path: &GuestPath) -> Answer 
     if let Some(why) = tool.is_about_this_machine(&said) {
         return Answer::Unable(why);
     }
-    let lines: Vec<&str> = match tool {
-        Tool::SystemdAnalyze => judge::complaints(&said, path.as_str()),
-        Tool::Logrotate => judge::complaints_of_logrotate(&said, path.as_str()),
+    let lines: Vec<&str> = match subject {
+        Subject::File(judge) if tool.is_known_by_its_words() => judge.faults(&said, path.as_str()),
         _ if output.status.success() => Vec::new(),
         _ => said.lines().filter(|line| !line.trim().is_empty()).collect(),
     };
