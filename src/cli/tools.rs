@@ -6,11 +6,12 @@ pub use ask::Tool;
 
 use crate::{
     compile::{Compiled, Made},
-    guest::judge::DropIns,
+    guest::judge::{self, DropIns, Judge},
     model::{self, Bundle, Digest, GuestPath, Target, document, layout},
 };
 use ask::{Answer, Desk, Subject};
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     io,
 };
@@ -51,9 +52,9 @@ pub fn judge(compiled: &Compiled) -> io::Result<Verdicts> {
             if verdicts.unasked.contains_key(&tool) {
                 continue;
             }
-            let question = (path, subject, Digest::of(bytes));
+            let question = (path, subject, Digest::of(&bytes));
             if !known.contains_key(&question) {
-                let fault = match desk.ask(&question.1, &question.0, bytes)? {
+                let fault = match desk.ask(&question.1, &question.0, &bytes)? {
                     Answer::Fine => None,
                     Answer::Refused(said) => Some(said),
                     Answer::Unable(why) => {
@@ -76,23 +77,28 @@ pub fn judge(compiled: &Compiled) -> io::Result<Verdicts> {
 }
 
 /// The files of a bundle that a tool reads, by their path on the guest.
-fn questions(bundle: &Bundle) -> Vec<(GuestPath, Subject, &[u8])> {
+fn questions(bundle: &Bundle) -> Vec<(GuestPath, Subject, Cow<'_, [u8]>)> {
     let rules = [
         (document::USER_RULES, layout::USER_RULES, Subject::RULES),
         (document::USER6_RULES, layout::USER6_RULES, Subject::RULES6),
     ];
     let rules = rules.into_iter().filter_map(|(name, path, subject)| {
         let bytes = bundle.files.get(&name.parse().ok()?)?;
-        Some((path.parse().ok()?, subject, bytes.as_slice()))
+        Some((path.parse().ok()?, subject, Cow::from(bytes)))
     });
     let drop_ins = DropIns::among(bundle.manifest.overlay().map(|(path, _)| path));
-    let files = bundle.manifest.entries.iter().filter_map(move |(path, entry)| {
-        let (model::Entry::File { .. }, Some(on_guest)) = (entry, path.on_guest()) else {
-            return None;
-        };
+    let files = bundle.manifest.entries.iter().filter_map(|(path, entry)| {
         let bytes = bundle.files.get(path)?;
-        let subject = Subject::of(&on_guest, bytes, &drop_ins)?;
-        Some((on_guest, subject, bytes.as_slice()))
+        matches!(entry, model::Entry::File { .. }).then_some((path.on_guest()?, bytes))
+    });
+    let files = files.flat_map(|(path, bytes)| {
+        let whole = Subject::of(&path, bytes, &drop_ins);
+        let whole = whole.map(|subject| (path.clone(), subject, Cow::from(bytes)));
+        let jobs = judge::jobs(&path, bytes).into_iter().map(move |(shell, job)| {
+            let subject = Subject::File(Judge::Shell(shell));
+            (path.clone(), subject, Cow::from(job.into_bytes()))
+        });
+        whole.into_iter().chain(jobs)
     });
     files.chain(rules).collect()
 }

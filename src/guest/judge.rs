@@ -1,6 +1,6 @@
 //! Which tool of a Debian machine judges a file: the same rule for the operator's tools and for the guest's own.
 
-use crate::model::GuestPath;
+use crate::model::{CronLine, GuestPath, cron_command};
 use std::collections::BTreeSet;
 
 const UNITS: &str = "/etc/systemd/system/";
@@ -112,10 +112,17 @@ impl Shell {
     fn of(bytes: &[u8]) -> Option<Self> {
         let line = bytes.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-        let program = match words.next()? {
-            b"/usr/bin/env" | b"/bin/env" => words.next()?,
-            path => path.strip_prefix(b"/usr").unwrap_or(path).strip_prefix(b"/bin/")?,
-        };
+        match words.next()? {
+            b"/usr/bin/env" | b"/bin/env" => Self::named(words.next()?),
+            path => Self::at(path),
+        }
+    }
+
+    fn at(path: &[u8]) -> Option<Self> {
+        Self::named(path.strip_prefix(b"/usr").unwrap_or(path).strip_prefix(b"/bin/")?)
+    }
+
+    fn named(program: &[u8]) -> Option<Self> {
         match program {
             b"sh" => Some(Self::Sh),
             b"bash" => Some(Self::Bash),
@@ -129,6 +136,26 @@ impl Shell {
             Self::Bash => "/bin/bash",
         }
     }
+}
+
+/// The commands of a table of cron, each with its shell and on the line where it stands.
+pub fn jobs(path: &GuestPath, bytes: &[u8]) -> Vec<(Shell, String)> {
+    if !path.as_str().starts_with("/etc/cron.d/") {
+        return Vec::new();
+    }
+    let (mut shell, mut jobs) = (Some(Shell::Sh), Vec::new());
+    for (above, line) in String::from_utf8_lossy(bytes).lines().enumerate() {
+        match (CronLine::of(line), shell) {
+            (CronLine::Assignment { name: "SHELL", value }, _) => {
+                shell = Shell::at(value.as_bytes());
+            }
+            (CronLine::Job { command, .. }, Some(shell)) => {
+                jobs.push((shell, "\n".repeat(above) + &cron_command(command)));
+            }
+            _ => {}
+        }
+    }
+    jobs
 }
 
 /// What systemd says of lines that it reads all the same, in its own words, so that no value of a faulty line is taken for
@@ -294,6 +321,17 @@ mod tests {
         assert_eq!(of("service.d/x.conf"), drop_in("service.d", "stackc.service"));
         assert_eq!(of("app.service.d/README"), None);
         assert_eq!(of("timers.target.wants/a.timer"), None);
+    }
+
+    #[test]
+    fn a_job_of_cron_is_judged_by_the_shell_of_its_table_on_its_own_line() {
+        let jobs = |path: &str, text: &str| jobs(&path.parse().expect("a path"), text.as_bytes());
+        let table = "# x\n@daily root date +\\%F%in\nSHELL=/bin/bash\n* * * * * a [[ b ]]\n\
+                     SHELL=/bin/fish\n@daily root end\n";
+        let bash = (Shell::Bash, "\n\n\n[[ b ]]".to_owned());
+        let found = jobs("/etc/cron.d/x", table);
+        assert_eq!(found, [(Shell::Sh, "\ndate +%F".to_owned()), bash]);
+        assert_eq!(jobs("/etc/cron.daily/x", table), []);
     }
 
     #[test]

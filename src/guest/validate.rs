@@ -24,7 +24,13 @@ pub fn validate(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<Done, G
     for (path, entry) in manifest.overlay() {
         if matches!(entry, Entry::File { .. }) {
             let staged = store::copy_source(digest, &path);
-            faults.extend(fault(guest, tx, (&path, &staged), &drop_ins)?);
+            let bytes = guest.fs.read(&staged)?;
+            if let Some(judge) = Judge::of(&path, &bytes, &drop_ins) {
+                faults.extend(fault(guest, tx, (&path, &staged, &bytes), &judge)?);
+            }
+            for (shell, job) in judge::jobs(&path, &bytes) {
+                faults.extend(ask(guest, &path, &[shell.program(), "-n", "-c", &job])?);
+            }
         }
     }
     if faults.is_empty() {
@@ -37,27 +43,25 @@ pub fn validate(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<Done, G
 fn fault(
     guest: &mut Guest,
     tx: &TxId,
-    (path, staged): (&GuestPath, &str),
-    drop_ins: &DropIns,
+    (path, staged, bytes): (&GuestPath, &str, &[u8]),
+    judge: &Judge,
 ) -> Result<Option<String>, GuestError> {
-    let bytes = guest.fs.read(staged)?;
-    let Some(judge) = Judge::of(path, &bytes, drop_ins) else { return Ok(None) };
     if matches!(judge, Judge::Unit | Judge::UnitWithDropIns | Judge::DropIn { .. })
-        && let Some(fault) = lack_of_mounts(guest, path, &bytes)?
+        && let Some(fault) = lack_of_mounts(guest, path, bytes)?
     {
         return Ok(Some(fault));
     }
-    match &judge {
+    match judge {
         Judge::Visudo => ask(guest, path, &["visudo", "-c", "-q", "-f", staged]),
         Judge::Sshd => sshd(guest, tx, path, staged),
-        Judge::Logrotate => logrotate(guest, &judge, path, staged),
+        Judge::Logrotate => logrotate(guest, judge, path, staged),
         Judge::Shell(shell) => ask(guest, path, &[shell.program(), "-n", staged]),
         Judge::Unit | Judge::UnitWithDropIns => {
             let said = verify(guest, staged)?;
             Ok(told(path, staged, &judge.faults(&said, path.as_str())))
         }
         Judge::DropIn { folder, unit } => {
-            let (said, file) = drop_in(guest, tx, path, (folder, unit, &bytes))?;
+            let (said, file) = drop_in(guest, tx, path, (folder, unit, bytes))?;
             Ok(told(path, &file, &judge.faults(&said, path.as_str())))
         }
     }

@@ -1,6 +1,7 @@
 //! The nouns that cross a border between folders. No I/O, no clock, no network.
 
 pub mod canonical;
+mod crontab;
 mod databases;
 mod digest;
 mod documents;
@@ -24,6 +25,7 @@ mod tmpfiles;
 mod transaction;
 mod unit_text;
 
+pub use crontab::{CronLine, cron_command};
 pub use databases::{DatabaseServer, DatabasesDocument, OwnedDatabase};
 pub use digest::{Digest, ParseDigestError};
 pub use documents::{

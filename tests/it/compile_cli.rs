@@ -323,9 +323,10 @@ fn the_examples_key_that_would_lock_everybody_out_is_warned_of_and_only_that() {
 }
 
 /// What each tool refuses, as an entry of a project; its own tool must say so, or be told to be missing.
-const REFUSED_BY_TOOLS: [(&str, &str, &str); 8] = [
+const REFUSED_BY_TOOLS: [(&str, &str, &str); 9] = [
     ("visudo", "/etc/sudoers.d/bad", "appuser ALL=NOPASSWD ALL\\n"),
     ("sh", "/usr/local/bin/bad", "#!/bin/sh\\nif true\\n"),
+    ("sh", "/etc/cron.d/bad", "@daily root date +\\\\%F\\n@daily root if true; then echo\\n"),
     ("sshd", "/etc/ssh/sshd_config.d/30-bad.conf", "PermitRotLogin no\\n"),
     (
         "logrotate",
