@@ -208,6 +208,7 @@ fn lower(
     let packages = Packages::of(&apt, guest.as_ref());
     let units = units::gather(&overlay, &written, shared.files);
     units::check(stack, &overlay, (&units, &written), &packages);
+    release::check_shared(stack, &units);
     let makers = Makers { stack, overlay: &overlay, units: &units, packages: &packages };
     shells::check(&makers);
     let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());

@@ -30,6 +30,7 @@ pub const CODES: &[(&str, &[&str])] = &[
             "same-database",
             "same-port",
             "secret-in-template",
+            "shared-release",
             "two-passwords",
             "unknown-account",
             "unknown-unit",

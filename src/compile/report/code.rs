@@ -200,6 +200,8 @@ codes! {
     SecretInTemplate = "secret-in-template",
     /// A folder that others live in.
     SharedFolder = "shared-folder",
+    /// A path that is one for all releases, though each brings its own.
+    SharedRelease = "shared-release",
     /// A source beyond 1 MiB.
     SourceTooBig = "source-too-big",
     /// An sshd that does not let operators in, or a sudo that does not let them work.

@@ -1,6 +1,9 @@
 //! `release`: the app's checkout, how it is built, and its links in `/srv/app`.
 
-use super::overlay::{Item, Overlay, optional};
+use super::{
+    overlay::{Item, Overlay, optional},
+    units::{self, Unit},
+};
 use crate::{
     compile::{
         lock::Pinned,
@@ -8,7 +11,7 @@ use crate::{
         source::At,
         view::{Located, View},
     },
-    model::{Access, GuestPath, Mode, Owner, ReleaseCommand, ReleaseDocument, layout},
+    model::{Access, GuestPath, Mode, Owner, ReleaseCommand, ReleaseDocument, UnitName, layout},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,6 +124,88 @@ fn relative_paths(view: &View<'_>, key: &str) -> Option<Vec<String>> {
     let texts = view.texts(key);
     let valid = texts.iter().filter(|text| is_relative(view, text)).count();
     (valid == texts.len()).then(|| texts.into_iter().map(|text| text.value).collect())
+}
+
+/// Reports shared paths that are told already, and those by which a release would change the one that runs: a path that is
+/// shared is one folder for all releases, while they are built as well.
+pub fn check_shared(stack: &View<'_>, units: &[Unit]) {
+    let view = stack.table("release");
+    let shared = view.texts("shared");
+    let folders = view.texts("folders");
+    let is_shared = |folder: &Located<String>| shared.iter().any(|s| s.value == folder.value);
+    let all_are_shared = !folders.is_empty() && folders.iter().all(is_shared);
+    for (n, path) in shared.iter().enumerate() {
+        check_against_shared(&view, path, (&shared[..n], &shared[n + 1..]));
+        let mistake = if let Some((at, program, unit)) = program_in(&path.value, units) {
+            let title = format!("`{}` is shared, and `{unit}` runs `{program}`", path.value);
+            Mistake::new(Code::SharedRelease, path.at, title).also(at, "run here")
+        } else if let Some(at) = build_in(&view, &path.value, &folders) {
+            let title = format!("`{}` is shared, and a release is built in it", path.value);
+            Mistake::new(Code::SharedRelease, path.at, title).also(at, "built here")
+        } else if all_are_shared && is_within(&path.value, &folders).is_some() {
+            let title = format!("`{}` is shared, and `{APP}` links nothing else", path.value);
+            Mistake::new(Code::SharedRelease, path.at, title)
+        } else {
+            continue;
+        };
+        view.report(mistake.label("one for all releases").help(
+            "share only what the app writes, such as a folder of uploads; a build would change the release that runs, and no rollback brings that one back",
+        ));
+    }
+}
+
+fn check_against_shared(
+    view: &View<'_>,
+    path: &Located<String>,
+    (before, after): (&[Located<String>], &[Located<String>]),
+) {
+    let same = before.iter().find(|other| other.value == path.value);
+    let outer = || before.iter().chain(after).find(|other| is_below(&path.value, &other.value));
+    let (other, title) = match same {
+        Some(same) => (same, format!("`{}` is shared twice", path.value)),
+        None => match outer() {
+            Some(outer) => {
+                (outer, format!("`{}` is shared with all of `{}`", path.value, outer.value))
+            }
+            None => return,
+        },
+    };
+    view.report(
+        Mistake::new(Code::DeclaredTwice, path.at, title)
+            .also(other.at, "shared here")
+            .help("take one of them out"),
+    );
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn is_within<'a>(path: &str, folders: &'a [Located<String>]) -> Option<&'a Located<String>> {
+    folders.iter().find(|folder| folder.value == path || is_below(path, &folder.value))
+}
+
+/// A program of the shared path that a unit runs, by the app's links.
+fn program_in<'u>(path: &str, units: &'u [Unit]) -> Option<(At, GuestPath, &'u UnitName)> {
+    let shared = format!("{APP}/{path}");
+    units.iter().find_map(|unit| {
+        let programs = unit
+            .directives()
+            .flat_map(|d| units::programs(d).into_iter().map(move |program| (d.at, program)));
+        let mut held = programs.filter(|(_, program)| {
+            program.as_str() == shared || is_below(program.as_str(), &shared)
+        });
+        held.next().map(|(at, program)| (at, program, &unit.name))
+    })
+}
+
+/// Where a command builds in a shared path that the app's links lead to.
+fn build_in(view: &View<'_>, path: &str, folders: &[Located<String>]) -> Option<At> {
+    is_within(path, folders)?;
+    let folders = view.list("build");
+    let folders = folders.iter().filter_map(|command| command.text("folder"));
+    let mut built = folders.filter(|folder| folder.value == path || is_below(&folder.value, path));
+    built.next().map(|folder| folder.at)
 }
 
 /// Paths within a release follow the rule of paths within a bundle.

@@ -30,6 +30,7 @@ pub use foreign::{Packages, Presence, differ_in_digits};
 pub use inputs::{Inputs, inputs};
 pub use lint::{check_nesting, program};
 pub use makers::Makers;
+pub use needs::programs;
 pub use places::place_of;
 pub use spelled::{boolean, is_mode, is_span};
 pub use unit::{Directive, Unit, gather};

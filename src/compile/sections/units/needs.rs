@@ -190,26 +190,32 @@ fn check_folders(makers: &Makers<'_>, unit: &Unit) {
 }
 
 /// The files without which a directive fails: programs, files of variables, credentials; and the working folder.
-fn needed(Directive { key, value, .. }: Directive<'_>) -> Vec<GuestPath> {
-    let parsed = |text: &str| {
-        let is_known = !text.replace("%%", "").contains(['%', '*', '?', '[']);
-        text.replace("%%", "%").parse::<GuestPath>().ok().filter(|_| is_known)
-    };
+fn needed(directive: Directive<'_>) -> Vec<GuestPath> {
+    let Directive { key, value, .. } = directive;
     match key {
         "EnvironmentFile" | "WorkingDirectory" => parsed(value).into_iter().collect(),
         "LoadCredential" => {
             value.split_once(':').and_then(|(_, path)| parsed(path)).into_iter().collect()
         }
-        _ if lint::is_exec(key) => {
-            let commands = unit_commands(value).unwrap_or_default();
-            let firsts = commands.iter().filter_map(|command| command.first());
-            firsts
-                .filter(|word| !word.starts_with('-'))
-                .filter_map(|word| parsed(lint::program(word)))
-                .collect()
-        }
-        _ => Vec::new(),
+        _ => programs(directive),
     }
+}
+
+/// A path that is the same on every guest.
+fn parsed(text: &str) -> Option<GuestPath> {
+    let is_known = !text.replace("%%", "").contains(['%', '*', '?', '[']);
+    text.replace("%%", "%").parse().ok().filter(|_| is_known)
+}
+
+/// The programs that a directive runs; none of one that may fail.
+pub fn programs(Directive { key, value, .. }: Directive<'_>) -> Vec<GuestPath> {
+    if !lint::is_exec(key) {
+        return Vec::new();
+    }
+    let commands = unit_commands(value).unwrap_or_default();
+    let firsts = commands.iter().filter_map(|command| command.first());
+    let needed = firsts.filter(|word| !word.starts_with('-'));
+    needed.filter_map(|word| parsed(lint::program(word))).collect()
 }
 
 /// The absolute paths that a directive names, where a change of the file is a change for the unit.
