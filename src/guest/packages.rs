@@ -16,6 +16,8 @@ use std::time::Duration;
 const STATUS: &str = "/var/lib/dpkg/status";
 /// dpkg's own journal: not empty when it was interrupted.
 const UPDATES: &str = "/var/lib/dpkg/updates";
+/// Three lines each: what is diverted, where to, and for which package.
+const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 /// Asked by invoke-rc.d before any package starts a service. Source: /usr/share/doc/init-system-helpers.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// Where a policy of the guest's own waits meanwhile.
@@ -43,17 +45,13 @@ impl Installed {
 
     fn parse(status: &str) -> Self {
         let mut installed = Self::default();
-        for paragraph in status.split("\n\n") {
-            let field = |name: &str| {
-                paragraph.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-            };
-            let (Some(name), Some(state)) = (field("Package"), field("Status")) else { continue };
-            match state.split(' ').next_back() {
-                Some("installed") => {
-                    let version = field("Version").unwrap_or_default();
+        for (name, state, paragraph) in paragraphs(status) {
+            match state {
+                "installed" => {
+                    let version = field(paragraph, "Version").unwrap_or_default();
                     installed.versions.insert(name.to_owned(), version.to_owned());
                 }
-                Some("not-installed" | "config-files") => {}
+                "not-installed" | "config-files" => {}
                 _ => installed.half = true,
             }
         }
@@ -68,6 +66,45 @@ impl Installed {
         let found = self.versions.get(name.as_str());
         found.is_none_or(|found| !version.is_empty() && !pattern::fits(version, found))
     }
+}
+
+/// dpkg's packages, each with its state and with all that it says of it.
+fn paragraphs(status: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    status.split("\n\n").filter_map(|paragraph| {
+        let state = field(paragraph, "Status")?.split(' ').next_back()?;
+        Some((field(paragraph, "Package")?, state, paragraph))
+    })
+}
+
+fn field<'a>(paragraph: &'a str, name: &str) -> Option<&'a str> {
+    paragraph.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+/// The configuration files of installed packages, each with its package. dpkg replaces or removes them, and writes through a
+/// link into the store; one that is diverted, or that its package no longer brings, it leaves alone.
+pub fn conffiles(fs: &mut dyn GuestFs) -> Result<BTreeMap<String, String>, GuestError> {
+    let mut read = |path| match fs.stat(path)? {
+        Some(_) => Ok::<_, GuestError>(String::from_utf8_lossy(&fs.read(path)?).into_owned()),
+        None => Ok(String::new()),
+    };
+    Ok(conffiles_in(&read(STATUS)?, &read(DIVERSIONS)?))
+}
+
+fn conffiles_in(status: &str, diversions: &str) -> BTreeMap<String, String> {
+    let diverted: BTreeSet<&str> = diversions.lines().step_by(3).collect();
+    let mut found = BTreeMap::new();
+    for (name, _, paragraph) in paragraphs(status).filter(|(_, state, _)| *state == "installed") {
+        let lines = paragraph.lines().skip_while(|line| *line != "Conffiles:").skip(1);
+        for line in lines.map_while(|line| line.strip_prefix(' ')) {
+            // The path, its sum, and a word for what the package no longer brings.
+            if let [path, _] = line.split(' ').collect::<Vec<_>>()[..]
+                && !diverted.contains(path)
+            {
+                found.insert(path.to_owned(), name.to_owned());
+            }
+        }
+    }
+    found
 }
 
 /// Installs what the bundle's `apt.json` names and the guest lacks.
@@ -259,6 +296,18 @@ mod tests {
             assert!(installed.lacks(&name(package), version), "{package} {version}");
         }
         assert!(!installed.half);
+    }
+
+    #[test]
+    fn only_what_dpkg_would_still_write_is_a_configuration_file_of_a_package() {
+        let status = "Package: jq\nStatus: install ok installed\nConffiles:\n /etc/jq 0a1\n \
+                      /etc/jq.d/a 0a2\n /etc/jq.old 0a3 obsolete\n /etc/jq.away 0a4\nDescription: x\n \
+                      /etc/none 0a5\n\nPackage: old\nStatus: deinstall ok config-files\n\
+                      Conffiles:\n /etc/old 0a6\n";
+        let diversions = "/etc/jq.away\n/etc/jq\n:\n";
+        let found = conffiles_in(status, diversions);
+        let of_jq = ["/etc/jq", "/etc/jq.d/a"].map(|path| (path.to_owned(), "jq".to_owned()));
+        assert_eq!(found, BTreeMap::from(of_jq));
     }
 
     #[test]

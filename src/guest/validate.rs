@@ -6,7 +6,7 @@ use super::fs::Sync;
 use super::judge::{self, DropIns, Judge};
 use super::store;
 use super::system::Command;
-use super::{firewall, fs};
+use super::{firewall, fs, packages};
 use crate::model::layout::STATE;
 use crate::model::protocol::Done;
 use crate::model::{Digest, Entry, GuestPath, TxId};
@@ -21,7 +21,11 @@ pub fn validate(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<Done, G
     let manifest = store::verify(guest.fs, digest)?;
     let mut faults = firewall::validate(guest, digest)?;
     let drop_ins = DropIns::among(manifest.overlay().map(|(path, _)| path));
+    let conffiles = packages::conffiles(guest.fs)?;
     for (path, entry) in manifest.overlay() {
+        if let Some(package) = conffiles.get(path.as_str()) {
+            faults.push(format!("`{path}`: a configuration file of the package `{package}`, which dpkg would fight over"));
+        }
         if matches!(entry, Entry::File { .. }) {
             let staged = store::copy_source(digest, &path);
             let bytes = guest.fs.read(&staged)?;

@@ -201,6 +201,7 @@ fn packages_databases_and_releases_are_made_ready_on_a_real_guest() {
     let told = guest.says("stat -c '%a %U %G' /srv/there /srv/made; ls /var/lib/stackc/*.conf");
     assert_eq!(told, "751 root root\n750 shopper shopper", "what was there is as it was");
     packages_are_there(&guest, &made);
+    a_file_of_a_package_is_refused(&guest);
     databases_are_ensured(&guest, &made);
     builds_and_migrates(&guest, &made);
 }
@@ -212,6 +213,23 @@ fn packages_are_there(guest: &RealGuest, made: &Made) {
     assert_eq!(guest.says("ls /usr/sbin/policy-rc.d 2>&1 | grep -c 'No such file'"), "1");
     let bundle = BundleRequest { caller: caller(TX), digest: made.bundle.digest };
     assert!(guest.call::<Done>("packages", &bundle).expect("all are there").already);
+}
+
+fn a_file_of_a_package_is_refused(guest: &RealGuest) {
+    let files = ["/etc/redis/redis.conf", "/etc/redis/own.conf"]
+        .map(|path| (path, FileClass::Copied, "0644", "port 0\n".to_owned()));
+    let made = seal(1, &files, [rules("ufw", 1), rules("ufw6", 1)], health(60));
+    let (verb, request, archive) = messages(TX, &made).swap_remove(0);
+    let request: serde_json::Value = serde_json::from_slice(&request).expect("it is JSON");
+    guest.call_with::<Done>(verb, &request, &archive).expect("it is received");
+    // This guest has no firewall, which is not what is asked about.
+    guest.says(
+        "for tool in iptables ip6tables; do printf '#!/bin/sh\\n' >/usr/local/bin/$tool-restore; done; chmod 755 /usr/local/bin/*-restore",
+    );
+    let bundle = BundleRequest { caller: caller(TX), digest: made.bundle.digest };
+    let refusal = guest.call::<Done>("validate", &bundle).expect_err("dpkg has one of them");
+    let of_redis = "`/etc/redis/redis.conf`: a configuration file of the package `redis-server`, which dpkg would fight over";
+    assert_eq!(refusal.details, [of_redis], "{refusal:?}");
 }
 
 fn databases_are_ensured(guest: &RealGuest, made: &Made) {
