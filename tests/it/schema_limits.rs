@@ -20,6 +20,7 @@ pub const CODES: &[(&str, &[&str])] = &[
             "not-executable",
             "one-disk-source",
             "operators-shut-out",
+            "order-circle",
             "other-kinds-key",
             "package-not-declared",
             "path-twice",

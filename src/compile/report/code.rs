@@ -157,6 +157,8 @@ codes! {
     OneDiskSource = "one-disk-source",
     /// A firewall that shuts operators out.
     OperatorsShutOut = "operators-shut-out",
+    /// Units that wait for each other.
+    OrderCircle = "order-circle",
     /// A key that only containers have, or only virtual machines.
     OtherKindsKey = "other-kinds-key",
     /// A number outside its range.

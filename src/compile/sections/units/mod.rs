@@ -15,6 +15,7 @@ mod lint;
 mod listens;
 mod makers;
 mod needs;
+mod order;
 mod paths;
 mod places;
 mod probed;
@@ -193,6 +194,7 @@ pub fn check(
     probed::check(stack, overlay, units, &databases);
     needs::check(stack, overlay, units, packages);
     relations::check(stack, overlay, (units, &written.starters), packages);
+    order::check(stack, overlay, units);
     relations::check_timers(stack, overlay, units);
     instances::check(stack, overlay, units);
     for path in written.reads.iter().filter(|path| !overlay.items.contains_key(&path.value)) {
