@@ -31,6 +31,25 @@ fn kinds_that_extend_each_other_in_a_circle_are_told_and_nothing_that_follows() 
 }
 
 #[test]
+fn kinds_that_extend_one_another_too_often_are_told_where_it_is_one_too_many() {
+    let name = |n: usize| if n == 0 { "base".to_owned() } else { format!("k{n}") };
+    let kind = |n: usize| {
+        (format!("templates/k{n}/kind.toml"), format!("extends = \"{}\"\n", name(n - 1)))
+    };
+    let kinds: Vec<_> = (1..=40).map(kind).collect();
+    let files: Vec<_> = kinds.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
+    let (text, count) = rejected_with("k40", &files);
+    assert_eq!(count, 1, "{text}");
+    assert!(text.contains("error[kind-too-deep]: more than 16 kinds extend one another"), "{text}");
+    assert!(text.contains("--> templates/k25/kind.toml:1:11"), "{text}");
+    let project = "[project]\nkind = \"k15\"\n\
+         [envs.dev]\nname = \"x\"\nvmid = 101\nip = \"10.0.10.101/24\"\n";
+    let mut sources = with_project(project.as_bytes());
+    sources.files.extend(kinds.into_iter().map(|(name, text)| (name, text.into_bytes())));
+    compiled(&sources);
+}
+
+#[test]
 fn bytes_that_are_no_text_are_told_where_they_are() {
     let (told, count) = rejected_with("base", &[("templates/a.tera", b"one\ntwo \xff\n")]);
     assert!(told.contains("templates/a.tera:2:5") && told.contains("is not UTF-8"), "{told}");

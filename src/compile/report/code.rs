@@ -107,6 +107,8 @@ codes! {
     IgnoredLine = "ignored-line",
     /// A kind that extends itself.
     KindCircle = "kind-circle",
+    /// Kinds that extend one another too often.
+    KindTooDeep = "kind-too-deep",
     /// Keys of users that sshd is not told of.
     KeysNobodyReads = "keys-nobody-reads",
     /// A link where boot or login reads.
