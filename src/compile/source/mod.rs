@@ -86,6 +86,17 @@ impl Files {
         found.map_or(at, |(n, _)| At::new(at.file, start + n..start + n + words.len()))
     }
 
+    /// A table of a layer by its name in the file where something stands; in the project's for what is no file of a layer.
+    pub fn layer_table(&self, at: At, key: &str) -> String {
+        let name = self.name(at.file);
+        let is_own_kind = name.starts_with("templates/") && name.ends_with("/kind.toml");
+        if is_own_kind || name == "stacks/site.toml" {
+            key.to_owned()
+        } else {
+            format!("project.{key}")
+        }
+    }
+
     /// What stands there.
     pub fn slice(&self, at: At) -> &str {
         &self.text(at.file)[self.visible_range(at)]
