@@ -1,7 +1,11 @@
 //! Definitions that nobody would write on purpose: each is told once, where it is, and soon.
 
-use crate::compile::{compiled, rejected, root, sources, with_project};
+use crate::{
+    compile::{compiled, rejected, root, sources, with_project},
+    compile_cli,
+};
 use stackc::compile;
+use std::fs;
 
 /// A project with one file of a template, beside other files: the text of the report, and its number of mistakes.
 fn rejected_with(kind: &str, files: &[(&str, &[u8])]) -> (String, usize) {
@@ -47,6 +51,24 @@ fn kinds_that_extend_one_another_too_often_are_told_where_it_is_one_too_many() {
     let mut sources = with_project(project.as_bytes());
     sources.files.extend(kinds.into_iter().map(|(name, text)| (name, text.into_bytes())));
     compiled(&sources);
+}
+
+#[test]
+fn whatever_cannot_be_read_in_a_workspace_is_told_at_once_and_by_file() {
+    let workspace = compile_cli::workspace();
+    let stacks = workspace.path().join("stacks");
+    std::os::unix::fs::symlink("/etc/passwd", stacks.join("link.toml")).expect("a link");
+    fs::write(stacks.join("big.toml"), vec![b'#'; (1 << 20) + 1]).expect("it can be written");
+    fs::create_dir_all(stacks.join("d/".repeat(17))).expect("folders");
+    let mut command = compile_cli::stackc(workspace.path());
+    let output = command.args(["check", "--json"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let files = told["mistakes"].as_array().expect("a list").iter().map(|told| &told["file"]);
+    let deep = ["stacks", &"/d".repeat(17)].concat();
+    assert_eq!(files.collect::<Vec<_>>(), ["stacks/big.toml", &deep, "stacks/link.toml"]);
+    let text = compile_cli::text(&output.stderr);
+    assert_eq!(text.matches("error: ").count(), 3, "{text}");
 }
 
 #[test]
