@@ -153,7 +153,7 @@ impl Marked {
         match value {
             DeValue::Table(table) => self.search(table, twin, found),
             DeValue::Array(items) => {
-                for item in items.iter() {
+                for item in items {
                     self.search_value(item.get_ref(), None, found);
                 }
             }
