@@ -206,11 +206,7 @@ fn read_entry(
     Ok(Some((name.to_owned(), read_regular(path, entry, bytes_max)?)))
 }
 
-fn read_regular(
-    path: &Path,
-    entry: &DirEntry,
-    bytes_max: u64,
-) -> Result<Vec<u8>, SourceError> {
+fn read_regular(path: &Path, entry: &DirEntry, bytes_max: u64) -> Result<Vec<u8>, SourceError> {
     if !entry.file_type().is_file() {
         return Err(SourceError::NotAFile { path: path.to_owned() });
     }

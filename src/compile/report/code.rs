@@ -113,6 +113,8 @@ codes! {
     KeysNobodyReads = "keys-nobody-reads",
     /// A link where boot or login reads.
     LinkAtBoot = "link-at-boot",
+    /// A port that only root opens, for another user.
+    LowPort = "low-port",
     /// A unit masked that the way in or the guest itself needs.
     MaskedUnit = "masked-unit",
     /// A public file that the workspace does not have.
