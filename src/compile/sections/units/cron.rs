@@ -17,9 +17,6 @@ use std::{collections::BTreeSet, fmt::Write as _, iter::StepBy, ops::RangeInclus
 /// The longest line that cron reads. Source: `MAX_COMMAND` and `MAX_ENVSTR` in cron.h.
 const LINE_BYTES_MAX: usize = 998;
 
-/// Packages that run jobs of `/etc/cron.d`; the first is the usual one.
-pub const DAEMONS: [&str; 4] = ["cron", "cronie", "bcron", "systemd-cron"];
-
 /// What jobs start with unless they say otherwise: cron's own PATH lacks `/usr/local` and `sbin`.
 const DEFAULTS: [(&str, &str); 2] = [
     ("SHELL", "/bin/sh"),

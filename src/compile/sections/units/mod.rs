@@ -35,7 +35,7 @@ pub use places::place_of;
 pub use spelled::{boolean, is_mode, is_span};
 pub use unit::{Directive, Unit, gather};
 
-use super::{apt, files, overlay::Overlay, ports};
+use super::{files, overlay::Overlay, ports};
 use crate::{
     compile::{
         report::{Code, Mistake},
@@ -112,7 +112,6 @@ pub fn add(stack: &View<'_>, overlay: &mut Overlay) -> Written {
         written.places.insert(unit.path, places.collect());
     }
     for (name, view) in stack.tables("cron") {
-        apt::need_package(stack, view.at, "a job of cron", &cron::DAEMONS);
         cron::add(name, &view, overlay);
     }
     written
