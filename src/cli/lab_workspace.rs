@@ -8,7 +8,7 @@ use crate::{
         workspace::{self, WorkspaceError},
     },
     model::{Bundle, DatabasesDocument, SecretName, document},
-    store::{self, SourceError},
+    store::{self, Unreadable},
 };
 use camino::{Utf8Path, Utf8PathBuf};
 use std::{collections::BTreeSet, process::ExitCode};
@@ -26,7 +26,7 @@ enum VerbError {
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     #[error(transparent)]
-    Sources(#[from] SourceError),
+    Sources(#[from] Unreadable),
     #[error("the worked examples do not compile:\n{0}")]
     Definitions(String),
 }

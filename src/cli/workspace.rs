@@ -5,7 +5,7 @@ use crate::{
     compile::{self, Compiled, Sources},
     model::{Bundle, ProxmoxDocument, Site, Target, document, pattern::fits},
     plan::difference,
-    store::{self, BuiltWarnings, Change, SourceError, Store, StoreError},
+    store::{self, BuiltWarnings, Change, SourceError, Store, StoreError, Unreadable},
 };
 use serde_json::json;
 use std::{
@@ -35,7 +35,7 @@ impl Workspace {
     /// Reads every source; a failure is printed.
     pub fn sources(&self, format: Format) -> Result<Sources, ExitCode> {
         let files = store::read_sources(&self.path);
-        Ok(Sources { files: files.map_err(|error| unreadable(&error, format))? })
+        Ok(Sources { files: files.map_err(|error| self.unreadable(&error, format))? })
     }
 
     /// Compiles everything; mistakes are printed, and a warning when nobody could log in.
@@ -50,8 +50,32 @@ impl Workspace {
     /// How the site is reached, whatever else is wrong in the workspace; mistakes in it are printed.
     pub fn site(&self, format: Format) -> Result<Site, ExitCode> {
         let files = store::read_site(&self.path);
-        let files = files.map_err(|error| unreadable(&error, format))?;
+        let files = files.map_err(|error| self.unreadable(&error, format))?;
         compile::site(&Sources { files }).map_err(|report| mistakes(&report, format))
+    }
+
+    /// What of a workspace cannot be read, each thing with its file; there are no lines.
+    fn unreadable(&self, unreadable: &Unreadable, format: Format) -> ExitCode {
+        let Unreadable(faults) = unreadable;
+        if format == Format::Json {
+            let faults: Vec<_> = faults.iter().map(|fault| self.fault(fault)).collect();
+            output::print_json(&json!({ "mistakes": faults }));
+        }
+        for fault in faults {
+            output::fail(fault, output::MISTAKE);
+        }
+        ExitCode::from(output::MISTAKE)
+    }
+
+    fn fault(&self, fault: &SourceError) -> serde_json::Value {
+        let below = fault.path().strip_prefix(&self.path).ok().map(Path::to_string_lossy);
+        json!({
+            // None where the workspace itself is not there.
+            "file": below.filter(|path| !path.is_empty()),
+            "line": null, "column": null, "end_line": null, "end_column": null,
+            "code": "unreadable-workspace", "related": [],
+            "message": fault.to_string(), "help": null, "guests": [],
+        })
     }
 
     /// Where everything is that can be made again.
@@ -93,19 +117,6 @@ pub fn mistakes(report: &compile::Report, format: Format) -> ExitCode {
         output::print_json(&json!({ "mistakes": report.told() }));
     }
     ExitCode::from(output::MISTAKE)
-}
-
-/// A workspace that cannot be read has one mistake, which has no line.
-fn unreadable(error: &SourceError, format: Format) -> ExitCode {
-    if format == Format::Json {
-        let mistake = json!({
-            "file": null, "line": null, "column": null, "end_line": null, "end_column": null,
-            "code": "unreadable-workspace", "related": [],
-            "message": error.to_string(), "help": null, "guests": [],
-        });
-        output::print_json(&json!({ "mistakes": [mistake] }));
-    }
-    output::fail(error, output::MISTAKE)
 }
 
 /// Prints what the author should know though everything compiles; beside a document, only that nobody could log in.

@@ -9,7 +9,7 @@ use super::{
     sections::{
         accounts, apt, conffiles, databases, files, firewall, folders, guest, health, homes, hooks,
         identity::{Claims, Identity, Written},
-        ignored, log_rotation,
+        ignored, links, log_rotation,
         logins::{self, Login},
         overlay::Overlay,
         owners, ports, release, shells,
@@ -239,6 +239,7 @@ fn lower(
 
 /// What is wrong with the whole that none of its parts could tell.
 fn check(stack: &View<'_>, overlay: &Overlay, packages: &Packages) {
+    links::check(stack, overlay);
     overlay.check_tree(&mut stack.lowering.mistakes.borrow_mut());
     conffiles::check(stack, overlay, packages);
     folders::check(stack, overlay, packages);

@@ -18,7 +18,7 @@ mod template;
 pub mod text;
 mod view;
 
-pub use explain::{ExplainError, Explanation, Line, explain};
+pub use explain::{ExplainError, Explanation, Key, Line, explain, written};
 pub use guest::Branch;
 pub use lock::{Pinned, lock_text};
 pub use made::Made;

@@ -164,6 +164,9 @@ impl TryFrom<String> for GuestPath {
 impl TryFrom<String> for EntryPath {
     type Error = ParsePathError;
     fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.starts_with('/') {
+            return Err(ParsePathError { text, rule: "write it without the leading `/`" });
+        }
         check(&text, &text)?;
         Ok(Self(text))
     }

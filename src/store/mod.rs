@@ -10,7 +10,7 @@ mod sources;
 
 pub use archive::archive;
 pub use built::{Built, BuiltGuest, BuiltWarnings, digest_of_sources, last_build};
-pub use sources::{SourceError, read_site, read_sources, write_lock};
+pub use sources::{SourceError, Unreadable, read_site, read_sources, write_lock};
 
 use crate::model::{
     Bundle, Bytes, Digest, Entry, EntryPath, Manifest,

@@ -4,7 +4,9 @@ use crate::model::FILE_BYTES_MAX;
 use rustix::fs::OFlags;
 use std::{
     collections::BTreeMap,
+    error::Error,
     ffi::OsStr,
+    fmt,
     fs::{self, OpenOptions},
     io::{self, Read as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -65,25 +67,79 @@ pub enum SourceError {
     Name { path: PathBuf },
 }
 
-/// Every file that a build may depend on: its path relative to the workspace, with `/`, to its bytes.
-/// Only regular files count, symlinks are refused, private keys in `keys` and what editors leave beside a file are not read.
-pub fn read_sources(workspace: &Path) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
-    check_workspace(workspace)?;
-    let mut files = BTreeMap::new();
-    for folder in FOLDERS {
-        read_folder(workspace, &workspace.join(folder), &mut files, |_| true)?;
+impl SourceError {
+    /// What cannot be read, or written.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. }
+            | Self::Write { path, .. }
+            | Self::NoFolder { path }
+            | Self::NoWorkspace { path }
+            | Self::Below { path, .. }
+            | Self::NotAFile { path }
+            | Self::TooBig { path, .. }
+            | Self::TooMany { path }
+            | Self::TooDeep { path }
+            | Self::Name { path } => path,
+        }
     }
-    Ok(files)
+}
+
+/// All that cannot be read in a workspace; at least one thing.
+#[derive(Debug)]
+pub struct Unreadable(pub Vec<SourceError>);
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<_> = self.0.iter().map(SourceError::to_string).collect();
+        f.write_str(&texts.join("; "))
+    }
+}
+
+impl Error for Unreadable {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.iter().find_map(Error::source)
+    }
+}
+
+impl From<SourceError> for Unreadable {
+    fn from(fault: SourceError) -> Self {
+        Self(vec![fault])
+    }
+}
+
+/// What a build reads, and what it cannot.
+#[derive(Default)]
+struct Read {
+    files: BTreeMap<String, Vec<u8>>,
+    faults: Vec<SourceError>,
+}
+
+impl Read {
+    fn done(self) -> Result<BTreeMap<String, Vec<u8>>, Unreadable> {
+        if self.faults.is_empty() { Ok(self.files) } else { Err(Unreadable(self.faults)) }
+    }
+}
+
+/// Every file that a build may depend on: its path relative to the workspace, with `/`, to its bytes.
+/// Only regular files count, symlinks are refused, private keys in `keys` are not read.
+pub fn read_sources(workspace: &Path) -> Result<BTreeMap<String, Vec<u8>>, Unreadable> {
+    check_workspace(workspace)?;
+    let mut read = Read::default();
+    for folder in FOLDERS {
+        read_folder(workspace, &workspace.join(folder), &mut read, |_| true);
+    }
+    read.done()
 }
 
 /// What leads to the guests of a workspace, whatever else in it is wrong: the site's file and the certificates.
-pub fn read_site(workspace: &Path) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
+pub fn read_site(workspace: &Path) -> Result<BTreeMap<String, Vec<u8>>, Unreadable> {
     check_workspace(workspace)?;
-    let mut files = BTreeMap::new();
+    let mut read = Read::default();
     for (folder, ending) in [(SITE, ".toml"), (KEYS, ".pem")] {
-        read_folder(workspace, &workspace.join(folder), &mut files, |name| name.ends_with(ending))?;
+        read_folder(workspace, &workspace.join(folder), &mut read, |name| name.ends_with(ending));
     }
-    Ok(files)
+    read.done()
 }
 
 /// Refuses a folder without definitions, and says where they are if that is near.
@@ -102,14 +158,9 @@ fn check_workspace(workspace: &Path) -> Result<(), SourceError> {
     }
 }
 
-fn read_folder(
-    workspace: &Path,
-    folder: &Path,
-    files: &mut BTreeMap<String, Vec<u8>>,
-    wanted: impl Fn(&str) -> bool,
-) -> Result<(), SourceError> {
+fn read_folder(workspace: &Path, folder: &Path, read: &mut Read, wanted: impl Fn(&str) -> bool) {
     if !folder.exists() {
-        return Ok(());
+        return;
     }
     let not_definitions = workspace.join(NOT_DEFINITIONS);
     let walk = WalkDir::new(folder).max_depth(DEPTH_MAX + 1).sort_by_file_name();
@@ -117,26 +168,42 @@ fn read_folder(
         entry.path() != not_definitions && !is_left_by_an_editor(entry.file_name())
     };
     for entry in walk.into_iter().filter_entry(wanted_here) {
-        let entry = entry.map_err(|error| SourceError::Io {
-            path: error.path().unwrap_or(folder).to_owned(),
-            cause: error.into_io_error().unwrap_or_else(|| io::ErrorKind::InvalidInput.into()),
-        })?;
-        let path = entry.path();
-        let name = path.strip_prefix(workspace).ok().and_then(Path::to_str);
-        let Some(name) = name else { return Err(SourceError::Name { path: path.to_owned() }) };
-        if entry.depth() > DEPTH_MAX {
-            return Err(SourceError::TooDeep { path: path.to_owned() });
+        let found = entry.map_err(|error| unwalkable(folder, error));
+        match found.and_then(|entry| read_entry(workspace, &entry, &wanted)) {
+            Ok(Some(_)) if read.files.len() == FILES_MAX => {
+                read.faults.push(SourceError::TooMany { path: workspace.to_owned() });
+                return;
+            }
+            Ok(file) => read.files.extend(file),
+            Err(fault) => read.faults.push(fault),
         }
-        if entry.file_type().is_dir() || name == SECRETS || is_private(name) || !wanted(name) {
-            continue;
-        }
-        if files.len() == FILES_MAX {
-            return Err(SourceError::TooMany { path: workspace.to_owned() });
-        }
-        let bytes_max = if name == LOCK { LOCK_BYTES_MAX } else { FILE_BYTES_MAX };
-        files.insert(name.to_owned(), read_regular(path, &entry, bytes_max)?);
     }
-    Ok(())
+}
+
+fn unwalkable(folder: &Path, error: walkdir::Error) -> SourceError {
+    SourceError::Io {
+        path: error.path().unwrap_or(folder).to_owned(),
+        cause: error.into_io_error().unwrap_or_else(|| io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+/// A file of a workspace with its name; none of what a build does not read.
+fn read_entry(
+    workspace: &Path,
+    entry: &DirEntry,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Option<(String, Vec<u8>)>, SourceError> {
+    let path = entry.path();
+    let name = path.strip_prefix(workspace).ok().and_then(Path::to_str);
+    let Some(name) = name else { return Err(SourceError::Name { path: path.to_owned() }) };
+    if entry.depth() > DEPTH_MAX {
+        return Err(SourceError::TooDeep { path: path.to_owned() });
+    }
+    if entry.file_type().is_dir() || name == SECRETS || is_private(name) || !wanted(name) {
+        return Ok(None);
+    }
+    let bytes_max = if name == LOCK { LOCK_BYTES_MAX } else { FILE_BYTES_MAX };
+    Ok(Some((name.to_owned(), read_regular(path, entry, bytes_max)?)))
 }
 
 fn read_regular(path: &Path, entry: &DirEntry, bytes_max: u64) -> Result<Vec<u8>, SourceError> {

@@ -155,7 +155,8 @@ fn rejected_definitions_are_told_with_place_and_remedy() {
 }
 
 /// Warnings, sizes that no file of a repository should have, and `lockouts`: each has a test of its own.
-const TOLD_ELSEWHERE: [Code; 6] = [
+const TOLD_ELSEWHERE: [Code; 7] = [
+    Code::KindTooDeep,
     Code::BundleTooBig,
     Code::SourceTooBig,
     Code::FileTooBig,

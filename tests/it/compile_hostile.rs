@@ -1,7 +1,11 @@
 //! Definitions that nobody would write on purpose: each is told once, where it is, and soon.
 
-use crate::compile::{compiled, rejected, root, sources, with_project};
+use crate::{
+    compile::{compiled, rejected, root, sources, with_project},
+    compile_cli,
+};
 use stackc::compile;
+use std::fs;
 
 /// A project with one file of a template, beside other files: the text of the report, and its number of mistakes.
 fn rejected_with(kind: &str, files: &[(&str, &[u8])]) -> (String, usize) {
@@ -28,6 +32,43 @@ fn kinds_that_extend_each_other_in_a_circle_are_told_and_nothing_that_follows() 
         "{told}"
     );
     assert_eq!(count, 1, "{told}");
+}
+
+#[test]
+fn kinds_that_extend_one_another_too_often_are_told_where_it_is_one_too_many() {
+    let name = |n: usize| if n == 0 { "base".to_owned() } else { format!("k{n}") };
+    let kind = |n: usize| {
+        (format!("templates/k{n}/kind.toml"), format!("extends = \"{}\"\n", name(n - 1)))
+    };
+    let kinds: Vec<_> = (1..=40).map(kind).collect();
+    let files: Vec<_> = kinds.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
+    let (text, count) = rejected_with("k40", &files);
+    assert_eq!(count, 1, "{text}");
+    assert!(text.contains("error[kind-too-deep]: more than 16 kinds extend one another"), "{text}");
+    assert!(text.contains("--> templates/k25/kind.toml:1:11"), "{text}");
+    let project = "[project]\nkind = \"k15\"\n\
+         [envs.dev]\nname = \"x\"\nvmid = 101\nip = \"10.0.10.101/24\"\n";
+    let mut sources = with_project(project.as_bytes());
+    sources.files.extend(kinds.into_iter().map(|(name, text)| (name, text.into_bytes())));
+    compiled(&sources);
+}
+
+#[test]
+fn whatever_cannot_be_read_in_a_workspace_is_told_at_once_and_by_file() {
+    let workspace = compile_cli::workspace();
+    let stacks = workspace.path().join("stacks");
+    std::os::unix::fs::symlink("/etc/passwd", stacks.join("link.toml")).expect("a link");
+    fs::write(stacks.join("big.toml"), vec![b'#'; (1 << 20) + 1]).expect("it can be written");
+    fs::create_dir_all(stacks.join("d/".repeat(17))).expect("folders");
+    let mut command = compile_cli::stackc(workspace.path());
+    let output = command.args(["check", "--json"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let files = told["mistakes"].as_array().expect("a list").iter().map(|told| &told["file"]);
+    let deep = ["stacks", &"/d".repeat(17)].concat();
+    assert_eq!(files.collect::<Vec<_>>(), ["stacks/big.toml", &deep, "stacks/link.toml"]);
+    let text = compile_cli::text(&output.stderr);
+    assert_eq!(text.matches("error: ").count(), 3, "{text}");
 }
 
 #[test]

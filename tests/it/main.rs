@@ -29,6 +29,7 @@ mod dice;
 mod difference;
 mod env_real;
 mod example_apps;
+mod explain;
 mod fake;
 mod faults_all;
 mod faults_cuts;

@@ -15,6 +15,7 @@ pub const CODES: &[(&str, &[&str])] = &[
             "masked-unit",
             "keys-exclude",
             "keys-nobody-reads",
+            "low-port",
             "needs-nesting",
             "no-env-file",
             "not-executable",
@@ -91,10 +92,17 @@ pub type Place = (&'static str, &'static str);
 
 /// Mistakes of kinds that a schema finds elsewhere, by why it cannot find these.
 pub const PLACES: &[(&str, &[Place])] = &[
-    ("two values of one guest", &[("ports_of_others", "the guest has no interface")]),
+    (
+        "two values of one guest",
+        &[("links_in_circles", "the link `"), ("ports_of_others", "the guest has no interface")],
+    ),
+    ("one key twice, which no document of JSON has", &[("twice_in_a_file", "`")]),
     (
         "no level of it is refused before the document is read",
-        &[("e4_too_deep", "this nests too deep")],
+        &[
+            ("e4_names_of_many_parts", "this nests too deep"),
+            ("e4_too_deep", "this nests too deep"),
+        ],
     ),
     (
         "another layer may say it",

@@ -107,10 +107,14 @@ codes! {
     IgnoredLine = "ignored-line",
     /// A kind that extends itself.
     KindCircle = "kind-circle",
+    /// Kinds that extend one another too often.
+    KindTooDeep = "kind-too-deep",
     /// Keys of users that sshd is not told of.
     KeysNobodyReads = "keys-nobody-reads",
     /// A link where boot or login reads.
     LinkAtBoot = "link-at-boot",
+    /// A port that only root opens, for another user.
+    LowPort = "low-port",
     /// A unit masked that the way in or the guest itself needs.
     MaskedUnit = "masked-unit",
     /// A public file that the workspace does not have.

@@ -138,11 +138,15 @@ impl Owned {
             return;
         };
         if first.as_ref() != password {
-            let title = format!("`{}` owns two databases, with two passwords", owner.value);
+            let what = match (first, password) {
+                (Some(_), Some(_)) => "with two passwords",
+                _ => "and only one of them says its password",
+            };
+            let title = format!("`{}` owns two databases, {what}", owner.value);
             view.report(
                 Mistake::new(Code::TwoPasswords, owner.at, title)
                     .also(at, "the other one")
-                    .help("a role has one password: name one secret in both, or two owners"),
+                    .help("a role has one password: name the same secret in both, or two owners"),
             );
         }
     }

@@ -28,6 +28,12 @@ pub fn encode(key: &str, value: &str) -> Result<String, EnvFileError> {
     if !is_name(key) {
         return Err(EnvFileError::Name { key: key.to_owned() });
     }
+    check_value(key, value)?;
+    Ok(format!("{key}={}\n", quoted(value)))
+}
+
+/// Whether a process can be given a value.
+pub fn check_value(key: &str, value: &str) -> Result<(), EnvFileError> {
     if value.contains('\0') {
         return Err(EnvFileError::Nul { key: key.to_owned() });
     }
@@ -37,7 +43,7 @@ pub fn encode(key: &str, value: &str) -> Result<String, EnvFileError> {
     if key.len() + 1 + value.len() > VARIABLE_BYTES_MAX {
         return Err(EnvFileError::Long { key: key.to_owned() });
     }
-    Ok(format!("{key}={}\n", quoted(value)))
+    Ok(())
 }
 
 /// Whether readers of the dotenv family take the same value from the line that `encode` writes.

@@ -314,10 +314,11 @@ fn readers(view: &View<'_>) -> bool {
 fn variables(stack: &View<'_>, is_strict: bool) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for (key, at, node) in stack.entries("env_vars") {
+        let is_named = is_name(stack, key, at);
         if let Value::Table(_) = node.value {
             let secret =
                 stack.lowering.view(schema::SECRET_VALUE, node).need::<SecretName>("secret");
-            if let (Some(secret), true) = (secret, is_name(stack, key, at)) {
+            if let (Some(secret), true) = (secret, is_named) {
                 parts.push(Part::Variable { key: key.to_owned(), secret: secret.value });
             }
             continue;
@@ -329,10 +330,14 @@ fn variables(stack: &View<'_>, is_strict: bool) -> Vec<Part> {
                 format!("{why}: leave it out, or take dotenv readers out of `env_file.readers`");
             stack.report(Mistake::new(Code::AmbiguousValue, node.at, title).help(help));
         }
+        if let Err(error) = env_file::check_value(key, &value) {
+            stack.report(Mistake::of_value(Code::BadEnvVariable, node.at, &error));
+        }
         match (env_file::encode(key, &value), parts.last_mut()) {
             (Ok(line), Some(Part::Literal(lines))) => lines.push_str(&line),
             (Ok(line), _) => parts.push(Part::Literal(line)),
-            (Err(error), _) => stack.report(Mistake::of_value(Code::BadEnvVariable, at, &error)),
+            // Its name or its value is told.
+            (Err(_), _) => {}
         }
     }
     parts

@@ -17,6 +17,7 @@ pub(super) mod homes;
 pub(super) mod hooks;
 pub(super) mod identity;
 pub(super) mod ignored;
+pub(super) mod links;
 pub(super) mod log_rotation;
 pub(super) mod logins;
 pub(super) mod overlay;

@@ -74,12 +74,13 @@ impl<'p> Accounts<'p> {
             return false;
         }
         let (what, table) = if is_user { ("user", "users") } else { ("group", "groups") };
+        let table = stack.lowering.files.layer_table(at, table);
         let title = format!("nobody makes the {what} `{name}`");
         let help = match near {
             Some(near) => format!("did you mean `{near}`? Or declare it: `[{table}.{name}]`"),
             None if is_user && self.packages.group(name) == Presence::Here => {
                 format!(
-                    "`{name}` is a group: name a user, such as one that you declare in `[users]`"
+                    "`{name}` is a group: name a user, such as one that you declare in `[{table}]`"
                 )
             }
             None if !is_user && self.packages.user(name) == Presence::Here => {

@@ -78,7 +78,7 @@ pub fn check(stack: &View<'_>, overlay: &Overlay) {
 
 /// Whether a port is surely one of a service of the definition, and not a name for another one's: neither sshd nor a database
 /// answers a probe by HTTP.
-fn is_service(stack: &View<'_>, port: i64) -> bool {
+pub fn is_service(stack: &View<'_>, port: i64) -> bool {
     stack.tables("probes").any(|(_, probe)| {
         let asked = probe.table("http").number("port");
         asked.is_some_and(|asked| i64::from(asked.value) == port)

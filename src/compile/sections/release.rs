@@ -11,7 +11,10 @@ use crate::{
         source::At,
         view::{Located, View},
     },
-    model::{Access, GuestPath, Mode, Owner, ReleaseCommand, ReleaseDocument, UnitName, layout},
+    model::{
+        Access, EntryPath, GuestPath, Mode, Owner, ReleaseCommand, ReleaseDocument, UnitName,
+        layout,
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +55,7 @@ pub fn read(
     let (build, migrate) = (commands(&view, "build"), commands(&view, "migrate"));
     let build_env = build_env(&view);
     let shared = relative_paths(&view, "shared");
-    let subfolder = subfolder(&view);
+    let subfolder = folder(&view, "subfolder");
     let pin = origin.pin;
     let keep = view.number_or("keep", KEEP);
     Some(ReleaseDocument {
@@ -73,40 +76,38 @@ pub fn read(
     })
 }
 
-fn subfolder(view: &View<'_>) -> Option<String> {
-    match view.text("subfolder") {
+/// A folder within the release; its top when it is empty or not said.
+fn folder(view: &View<'_>, key: &str) -> Option<String> {
+    match view.text(key) {
         Some(text) if text.value.is_empty() => Some(text.value),
         Some(text) => is_relative(view, &text).then_some(text.value),
-        None => (!view.table.contains_key("subfolder")).then(String::new),
+        None => (!view.table.contains_key(key)).then(String::new),
     }
 }
 
 /// The commands of a list, in its order; none when one has a mistake.
 pub fn commands(view: &View<'_>, key: &str) -> Option<Vec<ReleaseCommand>> {
-    view.list(key).iter().map(command).collect()
+    let commands: Vec<_> = view.list(key).iter().map(command).collect();
+    commands.into_iter().collect()
 }
 
 fn command(view: &View<'_>) -> Option<ReleaseCommand> {
-    let folder = match view.text("folder") {
-        Some(text) if text.value.is_empty() => String::new(),
-        Some(text) if is_relative(view, &text) => text.value,
-        None if !view.table.contains_key("folder") => String::new(),
-        _ => return None,
+    let folder = folder(view, "folder");
+    let run = view.need_text("run").filter(|run| is_one_line(view, run));
+    let timeout = view.number_or("timeout_seconds", TIMEOUT_SECONDS);
+    Some(ReleaseCommand { folder: folder?, run: run?.value, timeout_seconds: timeout? })
+}
+
+fn is_one_line(view: &View<'_>, run: &Located<String>) -> bool {
+    let (title, help) = if run.value.trim().is_empty() {
+        ("this command is empty", "write a line of shell, or take the command out")
+    } else if run.value.contains('\n') {
+        ("a command of a release is one line of shell", "put more into a script of the app")
+    } else {
+        return true;
     };
-    let run = view.need_text("run");
-    let timeout = view.number_or("timeout_seconds", TIMEOUT_SECONDS)?;
-    let run = run.filter(|run| {
-        let valid = !run.value.trim().is_empty() && !run.value.contains('\n');
-        if !valid {
-            let title = "a command of a release is one line of shell";
-            view.report(
-                Mistake::new(Code::NotOneLine, run.at, title)
-                    .help("put more into a script of the app"),
-            );
-        }
-        valid
-    })?;
-    Some(ReleaseCommand { folder, run: run.value, timeout_seconds: timeout })
+    view.report(Mistake::new(Code::NotOneLine, run.at, title).help(help));
+    false
 }
 
 fn build_env(view: &View<'_>) -> BTreeMap<String, String> {
@@ -210,7 +211,7 @@ fn build_in(view: &View<'_>, path: &str, folders: &[Located<String>]) -> Option<
 
 /// Paths within a release follow the rule of paths within a bundle.
 fn is_relative(view: &View<'_>, text: &Located<String>) -> bool {
-    view.lowering.parse::<crate::model::EntryPath>(&text.value, text.at).is_some()
+    view.lowering.parse::<EntryPath>(&text.value, text.at).is_some()
 }
 
 /// Links the app's folders into `/srv/app`, which stays root's; the links.
@@ -229,7 +230,10 @@ pub fn add_links(stack: &View<'_>, overlay: &mut Overlay) -> BTreeSet<GuestPath>
                 Mistake::new(Code::BadName, folder.at, title)
                     .help("use letters, digits, `-` and `_`"),
             );
-            continue;
+            // What the app has there is no further mistake.
+            if folder.value.parse::<EntryPath>().is_err() {
+                continue;
+            }
         }
         let link = format!("{APP}/{}", folder.value);
         let target = format!("{}/{}", layout::CURRENT_RELEASE, folder.value);

@@ -196,7 +196,9 @@ fn management(access: &View<'_>) -> Vec<IpNet> {
     let networks: Vec<_> = access
         .texts("management")
         .iter()
-        .filter_map(|text| firewall::parse_network(access, &text.value, text.at))
+        .filter_map(|text| {
+            firewall::parse_network(access, &text.value, text.at, firewall::ADDRESSES)
+        })
         .map(|network| network.trunc())
         .collect();
     if networks.is_empty()

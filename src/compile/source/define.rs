@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The most bytes of a file of definitions or a template.
 pub const SOURCE_BYTES_MAX: usize = 1 << 20;
 
+/// The most kinds of one guest, each of which extends the next.
+const EXTENDS_MAX: usize = 16;
+
 /// Where the pins are.
 const LOCK_FILE: &str = "stacks/lock.toml";
 
@@ -308,6 +311,12 @@ impl Definitions {
                 let help =
                     "write `extends = \"builtin:…\"` to start from the built-in kind of that name";
                 mistakes.push(Mistake::new(Code::KindCircle, at, title).help(help));
+                return Vec::new();
+            }
+            if chain.len() == EXTENDS_MAX {
+                let title = format!("more than {EXTENDS_MAX} kinds extend one another");
+                let help = "make one kind of some of them";
+                mistakes.push(Mistake::new(Code::KindTooDeep, at, title).help(help));
                 return Vec::new();
             }
             chain.push((folder, kind));

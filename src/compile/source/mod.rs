@@ -2,13 +2,10 @@
 
 mod builtin;
 pub(super) mod define;
+mod syntax;
 
 use crate::compile::report::{Code, Mistake};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -87,6 +84,17 @@ impl Files {
         let start = self.visible_range(at).start;
         let found = self.slice(at).match_indices(words).nth(nth);
         found.map_or(at, |(n, _)| At::new(at.file, start + n..start + n + words.len()))
+    }
+
+    /// A table of a layer by its name in the file where something stands; in the project's for what is no file of a layer.
+    pub fn layer_table(&self, at: At, key: &str) -> String {
+        let name = self.name(at.file);
+        let is_own_kind = name.starts_with("templates/") && name.ends_with("/kind.toml");
+        if is_own_kind || name == "stacks/site.toml" {
+            key.to_owned()
+        } else {
+            format!("project.{key}")
+        }
     }
 
     /// What stands there.
@@ -177,39 +185,8 @@ impl Node {
 /// Reads a TOML file. What can be read is returned also when there are mistakes in it.
 pub fn parse(file: FileId, text: &str, mistakes: &mut Vec<Mistake>) -> Table {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let lines: BTreeSet<_> = errors
-        .iter()
-        .map(|error| {
-            let span = error.span().unwrap_or(0..0);
-            let (title, help) = syntax(error.message().trim(), text.get(span.clone()));
-            Mistake::new(Code::Syntax, At::new(file, span), title).help(help).hides_file()
-        })
-        .collect();
-    mistakes.extend(lines);
+    mistakes.extend(syntax::mistakes(file, text, &errors));
     table(file, document.get_ref(), mistakes)
-}
-
-/// What the parser says, in words for those who do not know it, and what to do.
-fn syntax(message: &str, word: Option<&str>) -> (String, String) {
-    match word {
-        Some(word) if message == "duplicate key" => {
-            (format!("`{word}` is there already"), "take one of the two out".to_owned())
-        }
-        _ if message.contains("recurs") => (
-            "this nests too deep".to_owned(),
-            "put fewer tables and lists within one another".to_owned(),
-        ),
-        Some(word) if is_bare(word) && !message.contains("key") => {
-            (message.to_owned(), format!("put text in quotes: \"{word}\""))
-        }
-        _ => {
-            let help = match message.rsplit_once("expected ") {
-                Some((_, wanted)) if wanted.starts_with('`') => format!("put {wanted} there"),
-                _ => "this is not TOML; see https://toml.io".to_owned(),
-            };
-            (message.to_owned(), help)
-        }
-    }
 }
 
 /// A character that no text of a definition or template may have: control characters but tabs and line ends, which terminals and
@@ -233,14 +210,6 @@ pub fn refused(at: At, c: char) -> Mistake {
         format!("a text cannot have the character U+{code:04X}"),
     )
     .help("it would be invisible, or read as another text than it looks like: take it out")
-}
-
-/// Whether this looks like text that was to be a value, and has no quotes.
-fn is_bare(word: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
-    word.len() > 1
-        && word.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && word.chars().all(plain)
 }
 
 fn table(file: FileId, table: &DeTable<'_>, mistakes: &mut Vec<Mistake>) -> Table {

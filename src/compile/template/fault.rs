@@ -50,7 +50,8 @@ impl Place<'_> {
 }
 
 /// A name that does not exist.
-pub fn undefined(path: &str, at: At, scope: &Rendering<'_>) -> Mistake {
+pub fn undefined(path: &str, (at, files): (At, &Files), scope: &Rendering<'_>) -> Mistake {
+    let declare = |path: &str| declare(path, |key| files.layer_table(at, key));
     if let Some(name) = path.strip_prefix("env_vars.").filter(|n| scope.secret_names.contains(*n)) {
         return Mistake::new(
             Code::SecretInTemplate,
@@ -107,10 +108,12 @@ fn nearest_root<'a>(root: &str, scope: &'a Rendering<'_>) -> Option<&'a str> {
 }
 
 /// What to do about a name that nothing is near to.
-fn declare(path: &str) -> String {
+fn declare(path: &str, table: impl Fn(&str) -> String) -> String {
     match path.split_once('.') {
-        Some(("ports", name)) => format!("add `{name} = …` to `[ports]`"),
-        Some(("env_vars", name)) => format!("add `{name} = \"…\"` to `[env_vars]`"),
+        Some(("ports", name)) => format!("add `{name} = …` to `[{}]`", table("ports")),
+        Some(("env_vars", name)) => {
+            format!("add `{name} = \"…\"` to `[{}]`", table("env_vars"))
+        }
         Some(("secrets", name)) => {
             format!("give the file `secrets = {{ {name} = {{ secret = \"…\" }} }}`")
         }

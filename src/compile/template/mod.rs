@@ -150,7 +150,7 @@ impl Templates {
         let unknown = lookup::unknown(&parsed.events, scope.names);
         if !unknown.is_empty() {
             let fault = |name: names::Name| TemplateFault::Missing {
-                mistake: fault::undefined(&name.path, place.of(name.span), scope),
+                mistake: fault::undefined(&name.path, (place.of(name.span), written), scope),
                 path: name.path,
             };
             return Err(unknown.into_iter().map(fault).collect());

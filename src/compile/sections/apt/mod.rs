@@ -60,7 +60,8 @@ pub fn need_package(stack: &View<'_>, at: At, what: &str, packages: &[&str]) {
     if !declared.keys().any(|name| packages.iter().any(|package| brings(name, package))) {
         let usual = packages[0];
         let title = format!("{what} needs the package `{usual}`, which nobody declares");
-        let help = format!("add `{usual} = true` to `[packages]`");
+        let table = stack.lowering.files.layer_table(at, "packages");
+        let help = format!("add `{usual} = true` to `[{table}]`");
         stack.report(Mistake::new(Code::PackageNotDeclared, at, title).help(help));
     }
 }

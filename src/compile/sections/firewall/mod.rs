@@ -8,7 +8,7 @@ mod operators;
 mod read;
 pub mod rule;
 
-pub use read::parse_network;
+pub use read::{ADDRESSES, parse_network};
 
 use super::apt;
 use crate::{

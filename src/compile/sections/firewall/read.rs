@@ -118,45 +118,51 @@ fn ports(view: &View<'_>) -> Option<Ports> {
 
 /// The networks that a rule is from; one `None` for everywhere. `management` stands for the site's own.
 fn sources(view: &View<'_>, management: &[IpNet]) -> Option<Vec<Option<IpNet>>> {
-    let mut networks = Vec::new();
-    for text in view.texts("from") {
-        if text.value == "management" {
-            if management.is_empty() {
-                // That nobody says where operators come from is told of the site.
-                return None;
-            }
-            networks.extend(management.iter().map(|network| Some(*network)));
-        } else {
-            networks.push(Some(parse_network(view, &text.value, text.at)?));
-        }
-    }
     if !view.table.contains_key("from") {
-        networks.push(None);
-    } else if networks.is_empty() {
+        return Some(vec![None]);
+    }
+    let written = match &view.node("from")?.value {
+        Value::List(items) => items.len(),
+        _ => 1,
+    };
+    if written == 0 {
         let title = "a rule from nowhere does nothing";
         view.report(
             Mistake::new(Code::RuleFromNowhere, view.at, title)
                 .help("name a network, or leave `from` out"),
         );
-        return None;
     }
-    Some(networks)
+    let texts = view.texts("from");
+    let networks = texts.iter().filter_map(|text| match text.value.as_str() {
+        "management" => Some(management.to_vec()),
+        network => parse_network(view, network, text.at, NETWORK).map(|network| vec![network]),
+    });
+    let networks: Vec<_> = networks.collect();
+    let is_whole = networks.len() == written;
+    let networks: Vec<_> = networks.into_iter().flatten().map(Some).collect();
+    // Of no management networks at all the site is told.
+    (is_whole && !networks.is_empty()).then_some(networks)
 }
+
+/// How a network of a rule is written.
+const NETWORK: &str = "write it as 10.0.10.0/24, as one address, or as \"management\"";
 
 #[expect(clippy::option_option, reason = "outside: a mistake; inside: not said")]
 fn network(view: &View<'_>, key: &str) -> Option<Option<IpNet>> {
     match view.text(key) {
-        Some(text) => parse_network(view, &text.value, text.at).map(Some),
+        Some(text) => parse_network(view, &text.value, text.at, ADDRESSES).map(Some),
         None => (!view.table.contains_key(key)).then_some(None),
     }
 }
 
+/// How a network is written where `management` means nothing.
+pub const ADDRESSES: &str = "write it as 10.0.10.0/24, or as one address";
+
 /// `10.0.10.0/24`, or one address.
-pub fn parse_network(view: &View<'_>, text: &str, at: At) -> Option<IpNet> {
+pub fn parse_network(view: &View<'_>, text: &str, at: At, help: &str) -> Option<IpNet> {
     let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
     if network.is_none() {
         let title = format!("`{text}` is no network");
-        let help = "write it as 10.0.10.0/24, as one address, or as \"management\"";
         view.report(Mistake::new(Code::BadNetwork, at, title).help(help));
     }
     network

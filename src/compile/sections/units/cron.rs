@@ -33,6 +33,8 @@ pub fn add(name: &str, view: &View<'_>, overlay: &mut Overlay) {
         Err(error) => {
             let (code, help) = match error {
                 NoLine::NotOne => (Code::NotOneLine, "put it into a script"),
+                NoLine::Empty => (Code::NotOneLine, "write the command, or take the job out"),
+                NoLine::Padded => (Code::NoForm, "take the blanks out"),
                 NoLine::Escaped => (Code::NoForm, "write the bare `%`"),
                 _ => (Code::NoForm, "put it into a script"),
             };
@@ -40,9 +42,9 @@ pub fn add(name: &str, view: &View<'_>, overlay: &mut Overlay) {
             None
         }
     });
+    overlay.cron_users.extend(user.iter().map(|user| (user.value.clone(), user.at)));
     let (Some(schedule), Some(user), Some(command)) = (schedule, user, command) else { return };
     let text = format!("{environment}{schedule} {} {command}\n", user.value);
-    overlay.cron_users.push((user.value, user.at));
     overlay.add_text(&format!("/etc/cron.d/{name}"), Mode::FILE, text, view.at, view);
 }
 
@@ -51,6 +53,10 @@ pub fn add(name: &str, view: &View<'_>, overlay: &mut Overlay) {
 pub enum NoLine {
     #[error("a cron job is one line")]
     NotOne,
+    #[error("the command of the cron job is empty")]
+    Empty,
+    #[error("cron has no form for blanks around a command")]
+    Padded,
     #[error("cron reads lines of at most {LINE_BYTES_MAX} bytes")]
     TooLong,
     #[error("cron takes away blanks at the end of a value, in quotes as well")]
@@ -67,11 +73,14 @@ pub enum NoLine {
 
 /// A line of shell as cron passes it on: a bare `%` would end it.
 pub fn command(run: &str) -> Result<String, NoLine> {
-    if run.trim().is_empty()
-        || run.trim() != run
-        || run.chars().any(|c| c.is_control() && c != '\t')
-    {
+    if run.trim().is_empty() {
+        return Err(NoLine::Empty);
+    }
+    if run.chars().any(|c| c.is_control() && c != '\t') {
         return Err(NoLine::NotOne);
+    }
+    if run.trim() != run {
+        return Err(NoLine::Padded);
     }
     if run.contains("\\%") {
         return Err(NoLine::Escaped);

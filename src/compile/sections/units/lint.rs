@@ -10,7 +10,7 @@ use crate::{
     compile::{
         report::{Code, Mistake},
         schema,
-        source::At,
+        source::{At, Node, Table, Value},
         view::View,
     },
     model::{UnitLine, UnitName, unit_commands},
@@ -111,7 +111,20 @@ fn unknown_directive(
     };
     let which = if is_later { "systemd 252" } else { "systemd" };
     let title = format!("{which} knows no directive `{key}` in `[{section}]`");
-    stack.report(Mistake::new(Code::UnknownDirective, at, title).help(help));
+    stack.report(Mistake::new(Code::UnknownDirective, key_of(stack, at), title).help(help));
+}
+
+/// Where the key of a value of `options` is; the place itself of what was written otherwise.
+fn key_of(stack: &View<'_>, at: At) -> At {
+    let units = ["services", "sockets", "timers", "drop_ins"].into_iter();
+    let units = units.flat_map(|key| stack.tables(key)).map(|(_, unit)| unit.table("options"));
+    let sections = units.flat_map(|options| options.table.values());
+    let mut options = sections.filter_map(|section| section.node.table()).flat_map(Table::values);
+    let is_there = |node: &Node| match &node.value {
+        Value::List(items) => items.iter().any(|item| item.at == at),
+        _ => node.at == at,
+    };
+    options.find(|option| is_there(&option.node)).map_or(at, |option| option.key)
 }
 
 const LATER: &str = "leave it out, or let the guest have Debian 13, whose systemd knows it";

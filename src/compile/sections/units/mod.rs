@@ -13,6 +13,7 @@ mod instances;
 mod lines;
 mod lint;
 mod listens;
+mod low_ports;
 mod makers;
 mod needs;
 mod order;
@@ -192,6 +193,7 @@ pub fn check(
     let databases = ports::of_databases(stack, overlay, &["postgresql", "mariadb", "redis"]);
     listens::check(stack, units, &databases);
     probed::check(stack, overlay, units, &databases);
+    low_ports::check(stack, overlay, units);
     needs::check(stack, overlay, units, packages);
     relations::check(stack, overlay, (units, &written.starters), packages);
     order::check(stack, overlay, units);
