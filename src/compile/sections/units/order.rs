@@ -18,7 +18,7 @@ type Order<'u> = BTreeMap<&'u str, BTreeMap<&'u str, At>>;
 
 /// Reports each circle of units that are all started at boot.
 pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit]) {
-    let order = order(units, &at_boot(overlay));
+    let order = in_circles(order(units, &at_boot(overlay)));
     let mut told = BTreeSet::new();
     for first in order.keys() {
         if told.contains(first) {
@@ -59,23 +59,64 @@ fn order<'u>(units: &'u [Unit], started: &BTreeSet<&str>) -> Order<'u> {
     order
 }
 
-/// A shortest way from a unit back to itself: each unit, what it starts after, and where that is said.
-fn circle<'u>(order: &Order<'u>, first: &'u str) -> Option<Vec<(&'u str, &'u str, At)>> {
-    let mut ways = VecDeque::from([(first, Vec::new())]);
-    let mut seen = BTreeSet::new();
-    while let Some((unit, way)) = ways.pop_front() {
-        for (earlier, at) in order.get(unit).into_iter().flatten() {
-            let mut way = way.clone();
-            way.push((unit, *earlier, *at));
-            if *earlier == first {
-                return Some(way);
-            }
-            if seen.insert(*earlier) {
-                ways.push_back((*earlier, way));
+/// Without the units that are in no circle, nor between two.
+fn in_circles(order: Order<'_>) -> Order<'_> {
+    reversed(&stuck(reversed(&stuck(order))))
+}
+
+/// Only units that start after a circle, or in one: all others start when those before them have started.
+fn stuck(mut order: Order<'_>) -> Order<'_> {
+    let mut waiting: BTreeMap<&str, usize> =
+        order.iter().map(|(unit, earlier)| (*unit, earlier.len())).collect();
+    let later = reversed(&order);
+    let mut ready: Vec<&str> =
+        later.keys().copied().filter(|unit| !waiting.contains_key(unit)).collect();
+    while let Some(unit) = ready.pop() {
+        for next in later.get(unit).into_iter().flat_map(BTreeMap::keys) {
+            let left = waiting.get_mut(next).expect("what starts after a unit waits for it");
+            *left -= 1;
+            if *left == 0 {
+                ready.push(next);
             }
         }
     }
-    None
+    let is_stuck = |unit: &&str| waiting.get(unit).is_some_and(|left| *left > 0);
+    order.retain(|unit, _| is_stuck(unit));
+    order.values_mut().for_each(|earlier| earlier.retain(|unit, _| is_stuck(unit)));
+    order
+}
+
+fn reversed<'u>(order: &Order<'u>) -> Order<'u> {
+    let mut reversed = Order::new();
+    for (later, before) in order {
+        for (earlier, at) in before {
+            reversed.entry(*earlier).or_default().insert(*later, *at);
+        }
+    }
+    reversed
+}
+
+/// A shortest way from a unit back to itself: each unit, what it starts after, and where that is said.
+fn circle<'u>(order: &Order<'u>, first: &'u str) -> Option<Vec<(&'u str, &'u str, At)>> {
+    let mut came: BTreeMap<&str, (&str, At)> = BTreeMap::new();
+    let mut ways = VecDeque::from([first]);
+    while let Some(unit) = ways.pop_front() {
+        for (earlier, at) in order.get(unit).into_iter().flatten() {
+            if !came.contains_key(earlier) {
+                came.insert(earlier, (unit, *at));
+                ways.push_back(earlier);
+            }
+        }
+    }
+    let mut way = Vec::new();
+    let mut here = first;
+    while way.is_empty() || here != first {
+        let (unit, at) = *came.get(here)?;
+        way.push((unit, here, at));
+        here = unit;
+    }
+    way.reverse();
+    Some(way)
 }
 
 fn report(stack: &View<'_>, circle: &[(&str, &str, At)]) {
