@@ -1,7 +1,8 @@
 //! Definitions that nobody would write on purpose: each is told once, where it is, and soon.
 
 use crate::compile::{compiled, rejected, root, sources, with_project};
-use stackc::compile;
+use stackc::compile::{self, env_file};
+use stackc::model::Target;
 
 /// A project with one file of a template, beside other files: the text of the report, and its number of mistakes.
 fn rejected_with(kind: &str, files: &[(&str, &[u8])]) -> (String, usize) {
@@ -84,6 +85,9 @@ fn files_that_only_look_like_definitions_are_told() {
     }
     sources.files.insert("stacks/notes.txt".to_owned(), b"notes\n".to_vec());
     let warnings = compiled(&sources).warnings.expect("two warnings");
+    let told = warnings.render(false);
+    let help = "definitions are `stacks/NAME.toml`, in no folder below and with these very letters";
+    assert!(told.starts_with("warning[unread-file]: ") && told.contains(help), "{told}");
     let titles: Vec<_> = warnings.mistakes().map(compile::Mistake::title).collect();
     assert_eq!(titles, ["nothing reads `stacks/sub/y.toml`", "nothing reads `stacks/z.TOML`"]);
 }
@@ -112,7 +116,11 @@ fn a_loop_bomb_in_a_template_ends_and_is_told_at_the_loop() {
 fn sources_files_and_bundles_that_are_too_big_are_told() {
     let big = vec![b'#'; (1 << 20) + 1];
     let (told, _) = rejected_with("base", &[("templates/big.tera", &big)]);
-    assert!(told.contains("error[source-too-big]: `templates/big.tera` is too big"), "{told}");
+    assert_tells(
+        &told,
+        "error[source-too-big]: `templates/big.tera` is too big: a source has at most 1 MiB",
+        "split it, or keep what is no definition elsewhere",
+    );
 
     let variables = |from: usize| {
         let lines = (from..from + 600).map(|n| format!("V{n} = \"{}\"\n", "x".repeat(1000)));
@@ -127,7 +135,11 @@ fn sources_files_and_bundles_that_are_too_big_are_told() {
     let files =
         [("templates/many/kind.toml", kind.as_bytes()), ("stacks/y.toml", project.as_bytes())];
     let (told, _) = rejected_with("base", &files);
-    assert!(told.contains("error[file-too-big]: `/srv/x.env` has 1207290 bytes"), "{told}");
+    assert_tells(
+        &told,
+        "error[file-too-big]: `/srv/x.env` has 1207290 bytes; a file of a bundle has at most 1 MiB",
+        "let the app bring it: a release has no such limit",
+    );
 
     let half = "x".repeat(1 << 19);
     let file = |n: usize| format!("[files.f{n}]\npath = \"/srv/f{n}\"\ntemplate = \"half\"\n");
@@ -139,7 +151,29 @@ fn sources_files_and_bundles_that_are_too_big_are_told() {
         ("stacks/y.toml", project.as_bytes()),
     ];
     let (told, _) = rejected_with("base", &files);
-    assert!(told.contains("error[bundle-too-big]: the bundle is too big"), "{told}");
+    assert_tells(
+        &told,
+        "error[bundle-too-big]: the bundle is too big: at most 64 MiB and 20000 entries",
+        "let the app bring its data: a release has no such limit",
+    );
+}
+
+fn assert_tells(told: &str, title: &str, help: &str) {
+    assert!(told.contains(title), "{told}");
+    assert!(told.contains(&format!("= help: {help}\n")), "{told}");
+}
+
+/// Whoever calls these with what no definition can hold is told as well.
+#[test]
+fn what_only_a_call_can_ask_for_is_refused_in_words() {
+    let nul = env_file::encode("A", "\0").expect_err("no process can have it");
+    let words = "the value of `A` has a NUL character, which no process can be given";
+    assert_eq!(nul.to_string(), words);
+    let target =
+        Target { project: "shop".parse().expect("a name"), env: "gone".parse().expect("a name") };
+    let gone = compile::explain(&compiled(&sources(root())), &target, "guest.cores");
+    let gone = gone.err().expect("nothing can be said of it");
+    assert_eq!(gone.to_string(), "there is no guest `shop/gone`");
 }
 
 const ENV: &str = "[envs.dev]\nname = \"y-dev\"\nvmid = 150\nip = \"10.0.10.150/24\"\n";

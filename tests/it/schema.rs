@@ -197,7 +197,9 @@ fn is_refused(wrong: &[Wrong], path: &[String]) -> bool {
         let is_of_item = place
             .split_last()
             .is_some_and(|(last, list)| list == path && last.bytes().all(|b| b.is_ascii_digit()));
-        place == path || is_of_item || is_of_table && place == parent
+        // Of a file that is no TOML, the judge says only that.
+        let is_of_file = place.is_empty() && message.starts_with("no TOML: ");
+        is_of_file || place == path || is_of_item || is_of_table && place == parent
     })
 }
 

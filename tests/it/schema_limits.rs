@@ -92,6 +92,7 @@ pub type Place = (&'static str, &'static str);
 /// Mistakes of kinds that a schema finds elsewhere, by why it cannot find these.
 pub const PLACES: &[(&str, &[Place])] = &[
     ("two values of one guest", &[("ports_of_others", "the guest has no interface")]),
+    ("the name of a file", &[("project_of_no_name", "`9 lives` is not a project name")]),
     (
         "no level of it is refused before the document is read",
         &[("e4_too_deep", "this nests too deep")],
@@ -99,6 +100,7 @@ pub const PLACES: &[(&str, &[Place])] = &[
     (
         "another layer may say it",
         &[
+            ("other_content", "an entry has either `template` or `text`"),
             ("app_from_nowhere", "`repo` is missing: the kind builds an app"),
             ("apt", "`suites` is missing"),
             ("apt", "`uris` is missing"),
@@ -128,6 +130,10 @@ pub const PLACES: &[(&str, &[Place])] = &[
     (
         "the text of a source, which has a grammar of its own",
         &[
+            ("texts_of_sources", "`Types: deb` continues no field"),
+            ("texts_of_sources", "a source of packages has no field"),
+            ("texts_of_sources", "a source of packages needs Types"),
+            ("texts_of_sources", "a source has the field `Types` twice"),
             ("apt", "a source of packages has no field `Signed`"),
             ("details", "`deb https://packages.example.org bookworm"),
         ],
@@ -191,6 +197,9 @@ pub const PLACES: &[(&str, &[Place])] = &[
     (
         "two values of one guest, and the tables of what Debian and stackc own",
         &[
+            ("lines_that_readers_change", "the bundle has no `/etc/nobody-declares-it`"),
+            ("places_of_others", "nothing can be mounted at `/var/lib/systemd`"),
+            ("places_of_others", "nothing can be mounted at `/var/tmp`"),
             ("folders_of_debian", "`/etc/ssh` cannot be a"),
             ("homes", "the bundle's `/opt/tool/run` lies"),
             ("guest_mounts", "nothing can be mounted at `/etc`: the guest's"),
@@ -212,7 +221,10 @@ pub const PLACES: &[(&str, &[Place])] = &[
     ),
     (
         "engines of regular expressions do not agree on characters beyond U+FFFF",
-        &[("hostile_texts", "a text cannot have the character U+F5CA2")],
+        &[
+            ("hostile_texts", "a text cannot have the character U+F5CA2"),
+            ("variables_of_no_process", "the value of `NO_CHARACTER` has U+FFFE"),
+        ],
     ),
     (
         "what a directive of `options` holds, or another unit starts, is systemd's matter",
@@ -239,7 +251,10 @@ pub const PLACES: &[(&str, &[Place])] = &[
     ),
     (
         "a list of all zones in each schema would be longer than the rest of it",
-        &[("system", "`Europe/Berlim` is no time zone")],
+        &[
+            ("system", "`Europe/Berlim` is no time zone"),
+            ("numbers_and_ports", "`Somewhere far from here` is no time zone"),
+        ],
     ),
     (
         "the text of a table of cron, which has a grammar of its own",
@@ -248,6 +263,7 @@ pub const PLACES: &[(&str, &[Place])] = &[
     (
         "the text of a unit, which has a grammar of its own",
         &[
+            ("lines_that_readers_change", "`many` is no number of systemd"),
             ("units_by_keys", "`[Install]` has no effect: stackc links units"),
             ("units_in_templates", "`every day` is no calendar event of systemd,"),
             ("units_in_templates", "`bin/serve` in `ExecStart` is no absolute path"),
@@ -272,6 +288,10 @@ pub const PLACES: &[(&str, &[Place])] = &[
     (
         "a template makes it",
         &[
+            ("limits_of_templates", "`one/two` is not a usable path"),
+            ("numbers_and_ports", "`x` is not a port"),
+            ("lines_that_readers_change", "cron reads lines of at most"),
+            ("variables_of_no_process", "`LONG` with its value is longer"),
             ("values_that_templates_read", "`Mars/../Phobos/x` is not a usable path"),
             ("values_that_templates_read", "`dev day` is no schedule of cron"),
         ],
