@@ -55,6 +55,7 @@ mod guest_bundle;
 mod guest_faults;
 mod guest_fixture;
 mod guest_hooks;
+mod guest_hostile;
 mod guest_kills;
 mod guest_kills_beside;
 mod guest_life;
