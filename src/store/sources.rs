@@ -25,7 +25,9 @@ const LOCK: &str = "stacks/lock.toml";
 const LOCK_BYTES_MAX: u64 = 16 << 20;
 /// The most files of a workspace.
 const FILES_MAX: usize = 20_000;
-/// The deepest folder.
+/// The most bytes of them together: all of them are in memory at once.
+const TREE_BYTES_MAX: usize = 64 << 20;
+/// How deep below `stacks`, `templates` or `keys` a file may lie.
 const DEPTH_MAX: usize = 16;
 
 /// Why a workspace cannot be read.
@@ -61,6 +63,8 @@ pub enum SourceError {
     TooMany { path: PathBuf },
     #[error("`{path}` lies more than {DEPTH_MAX} folders deep, the most that a workspace may have")]
     TooDeep { path: PathBuf },
+    #[error("the files of `{path}` have more than {} MiB together", TREE_BYTES_MAX >> 20)]
+    TreeTooBig { path: PathBuf },
     #[error("the name of `{path}` is not UTF-8")]
     Name { path: PathBuf },
 }
@@ -111,6 +115,7 @@ fn read_folder(
     if !folder.exists() {
         return Ok(());
     }
+    let mut tree_bytes: usize = files.values().map(Vec::len).sum();
     let not_definitions = workspace.join(NOT_DEFINITIONS);
     let walk = WalkDir::new(folder).max_depth(DEPTH_MAX + 1).sort_by_file_name();
     let wanted_here = |entry: &DirEntry| {
@@ -134,7 +139,12 @@ fn read_folder(
             return Err(SourceError::TooMany { path: workspace.to_owned() });
         }
         let bytes_max = if name == LOCK { LOCK_BYTES_MAX } else { FILE_BYTES_MAX };
-        files.insert(name.to_owned(), read_regular(path, &entry, bytes_max)?);
+        let bytes = read_regular(path, &entry, bytes_max)?;
+        tree_bytes += bytes.len();
+        if tree_bytes > TREE_BYTES_MAX {
+            return Err(SourceError::TreeTooBig { path: workspace.to_owned() });
+        }
+        files.insert(name.to_owned(), bytes);
     }
     Ok(())
 }

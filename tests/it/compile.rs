@@ -190,16 +190,6 @@ fn every_kind_of_mistake_has_a_case_that_shows_it() {
     }
 }
 
-/// The rows of hostile definitions; the eighth, tricks of archives, is about what a guest is sent: `guest_bundle`.
-#[test]
-fn every_row_of_hostile_definitions_has_a_case() {
-    let cases = reject_cases();
-    for row in 1..=7 {
-        let prefix = format!("e{row}_");
-        assert!(cases.keys().any(|name| name.starts_with(&prefix)), "row E{row}");
-    }
-}
-
 pub fn with_project(text: &[u8]) -> Sources {
     let mut sources = sources(&cases().join("node_app"));
     sources.files.remove("stacks/web.toml");
