@@ -66,6 +66,7 @@ mod kill_points;
 mod kinds_lab;
 mod lab;
 mod lab_names;
+mod left_out;
 mod lockouts;
 mod plan;
 mod plan_units;

@@ -1,6 +1,7 @@
 //! The JSON Schema of the language, judged by another program: it takes every example, and refuses what a schema can refuse.
 
 use crate::compile::{cases, reject_cases, rejected, root, sources};
+use crate::left_out::is_left_out;
 use crate::schema_limits::{CODES, PLACES};
 use stackc::compile::{SchemaOf, Sources, Told, schema};
 use std::{
@@ -39,11 +40,7 @@ type Wrong = (Vec<String>, String);
 
 fn judge_is_missing() -> bool {
     let found = Command::new(PYTHON).args(["-c", "import jsonschema, tomllib"]).output();
-    let missing = !found.is_ok_and(|output| output.status.success());
-    if missing {
-        eprintln!("skipped: needs python3-jsonschema");
-    }
-    missing
+    is_left_out("python3-jsonschema", found.is_ok_and(|output| output.status.success()))
 }
 
 /// Which schema a file of a workspace belongs to.
