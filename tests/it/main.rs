@@ -18,6 +18,7 @@ mod compile_hostile;
 mod compile_keys;
 mod compile_laws;
 mod compile_many;
+mod compile_leaves;
 mod compile_sentences;
 mod compile_system;
 mod compile_units;
