@@ -173,7 +173,7 @@ fn what_only_a_call_can_ask_for_is_refused_in_words() {
     let target =
         Target { project: "shop".parse().expect("a name"), env: "gone".parse().expect("a name") };
     let gone = compile::explain(&compiled(&sources(root())), &target, "guest.cores");
-    let gone = gone.err().expect("nothing can be said of it");
+    let gone = gone.expect_err("nothing can be said of it");
     assert_eq!(gone.to_string(), "there is no guest `shop/gone`");
 }
 
@@ -199,7 +199,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("order of reading", "e2_texts_with_marks", "the character U+202E"),
     ("separator of lines", "e2_texts_with_marks", "the character U+2028"),
     ("no width", "e2_texts_with_marks", "the character U+FEFF"),
-    ("an account", "e2_texts_with_marks", "`b\\nad` is not a user or group name"),
+    ("an account", "e2_texts_with_marks", "`b\\nad` is not a name for a user or group"),
     ("a tag", "e2_texts_with_marks", "is no tag of Proxmox"),
     ("a schedule", "e2_texts_with_marks", "is no schedule of cron"),
     ("a job", "e2_texts_with_marks", "a cron job is one line"),
@@ -217,7 +217,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("work without end", "template_bounds", "the loops of this template take too many turns"),
     ("another form", "e5_twins", "is not in Unicode normal form C"),
     ("twins by case", "e5_twins", "differ only in upper and lower case"),
-    ("letters that look alike", "e5_twins", "is not a user or group name"),
+    ("letters that look alike", "e5_twins", "is not a name for a user or group"),
     ("two of one path", "e6_one_path_twice", "two entries make `/etc/app/one`"),
     ("a file as a folder", "e6_one_path_twice", "which is no directory"),
     ("two units", "e6_one_path_twice", "two entries make `/etc/systemd/system/one.service`"),
@@ -282,8 +282,9 @@ fn a_workspace_that_is_too_big_too_deep_or_too_many_is_refused() {
     let big = unreadable(|at| sized(&at.join("templates/x"), (1 << 20) + 1));
     let file = "is bigger than 1 MiB, the most that one file of a workspace may have";
     assert_eq!(big, format!("`WORKSPACE/templates/x` {file}"));
-    let keys: String = (0..1_000_000).map(|n| format!("k{n}=1\n")).collect();
-    let bomb = unreadable(|at| fs::write(at.join("stacks/x.toml"), &keys).expect("it has room"));
+    let keys: Vec<_> = (0..1_000_000).map(|n| format!("k{n}=1")).collect();
+    let bomb =
+        unreadable(|at| fs::write(at.join("stacks/x.toml"), keys.join("\n")).expect("it has room"));
     assert_eq!(bomb, format!("`WORKSPACE/stacks/x.toml` {file}"));
     let heavy = unreadable(|at| {
         (0..65).for_each(|n| sized(&at.join(format!("templates/{n}")), 1 << 20));

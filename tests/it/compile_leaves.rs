@@ -123,7 +123,7 @@ fn faults(told: &Difference, old: &Bundle, new: &Bundle) -> Vec<String> {
     let unit_has_changed = |unit: &UnitName| {
         let reads = |bundle: &Bundle| bundle.manifest.units.get(unit).cloned();
         let mut readers = READERS.iter().filter(|(reader, _)| *reader == unit.as_str());
-        let mut below = |folder: &str| changed.iter().any(|path| path.as_str().starts_with(folder));
+        let below = |folder: &str| changed.iter().any(|path| path.as_str().starts_with(folder));
         reads(old) != reads(new)
             || changed.iter().any(|path| is_of_unit(path, unit))
             || readers.any(|(_, folder)| below(folder))
@@ -174,7 +174,7 @@ fn key_of(path: &[Step]) -> String {
 fn change_all(workspace: &Sources, turned: &mut BTreeSet<String>, wrong: &mut Vec<String>) {
     let compiled = |sources: &Sources| compile::compile(sources).ok().map(|all| all.guests);
     let before: Bundles = compiled(workspace).expect("the case is a good one");
-    let is_definition = |name: &str| name.ends_with(".toml") && !name.ends_with("lock.toml");
+    let is_definition = |name: &str| name.contains(".toml") && !name.contains("lock.toml");
     for (file, bytes) in workspace.files.iter().filter(|(name, _)| is_definition(name)) {
         let text = String::from_utf8(bytes.clone()).expect("UTF-8");
         let definitions: Value = Value::Table(text.parse().expect("TOML"));

@@ -66,7 +66,7 @@ fn halves(file: &TreeFile) -> (&str, &str) {
 
 fn speaks(file: &TreeFile) -> bool {
     let path = file.path.as_str();
-    let is_compiler = path.starts_with("src/compile/") && path.ends_with(".rs");
+    let is_compiler = path.starts_with("src/compile/") && file.is_rust();
     let is_other = path.starts_with("src/compile/schema/language/") || WRITERS.contains(&path);
     is_compiler && !is_other || TYPES.contains(&path)
 }
@@ -75,7 +75,7 @@ fn speaks(file: &TreeFile) -> bool {
 fn shown(files: &[TreeFile]) -> String {
     let mut shown = String::new();
     for file in files {
-        if file.path.starts_with("tests/") && file.path.ends_with(".snap") {
+        if file.path.starts_with("tests/") && file.path.contains(".snap") {
             shown.push_str(&file.text);
         } else if file.path.starts_with("tests/it/") && !file.path.ends_with("sentences.rs") {
             shown.push_str(&literals(&file.text).join("\n"));

@@ -72,7 +72,7 @@ fn zipped(parts: &[Vec<u8>]) -> Vec<u8> {
 /// The record of pax that gives the next member another value.
 fn pax(key: &str, value: &str) -> Vec<u8> {
     let rest = format!(" {key}={value}\n");
-    let length = (rest.len()..).find(|n| n.to_string().len() + rest.len() == *n);
+    let length = (rest.len()..rest.len() + 9).find(|n| n.to_string().len() + rest.len() == *n);
     let record = format!("{}{rest}", length.expect("there is one"));
     member("pax", EntryType::XHeader, "", 0o644, record.as_bytes())
 }
@@ -140,7 +140,7 @@ fn hostile(made: &Made, outside: &Path) -> Vec<(&'static str, Vec<u8>)> {
         ("a size of pax beside other bytes", archive(made, &[pax("size", "1"), file(APP, app)])),
         ("a size beyond all bounds", archive(made, &[pax("size", "9000000000"), file(APP, app)])),
         ("20,001 files", archive(made, &many)),
-        ("a file missing", zipped(&[manifest.clone()])),
+        ("a file missing", zipped(std::slice::from_ref(&manifest))),
         ("no manifest first", zipped(&[rest.clone(), manifest])),
         ("another manifest", zipped(&[file("manifest.json", b"{}\n"), rest])),
         ("a manifest beyond all bounds", zipped(&[file("manifest.json", &vec![b' '; 33 << 20])])),
@@ -184,14 +184,14 @@ fn every_trick_of_an_archive_is_refused_in_words_of_its_own_and_writes_nothing_o
         let before = all_of(&folder);
         let refusal = receive(&folder, &made, &archive);
         let refusal = refusal.err().unwrap_or_else(|| panic!("{trick} is taken"));
-        told.push_str(&format!("{trick}:\n    {refusal}\n"));
+        told.extend([trick, ":\n    ", &refusal, "\n"]);
         assert_eq!(all_of(&folder), before, "{trick}");
         let escaped = fs::read_dir(outside.path()).expect("it is there").count();
         assert_eq!(escaped, 0, "{trick} leads out of the guest");
         let store = fs::read_dir(folder.at("/var/lib/stackc/store")).expect("it is there");
         let names = store.map(|e| e.expect("readable").file_name().to_string_lossy().into_owned());
-        let named: Vec<_> = names.filter(|name| !name.starts_with(".tmp-")).collect();
-        assert_eq!(named, Vec::<String>::new(), "{trick} has a name in the store");
+        let finished: Vec<_> = names.filter(|name| !name.starts_with(".tmp-")).collect();
+        assert_eq!(finished, Vec::<String>::new(), "{trick} has a name in the store");
     }
     let digests = regex::Regex::new("[0-9a-f]{12,64}").expect("it is an expression");
     let told = digests.replace_all(&told, "DIGEST");

@@ -253,7 +253,7 @@ fn table(file: FileId, table: &DeTable<'_>, mistakes: &mut Vec<Mistake>) -> Tabl
     table.iter().map(|pair| member(pair, mistakes)).collect()
 }
 
-fn no_number(at: At, why: &IntErrorKind) -> Mistake {
+fn no_number(at: At, why: IntErrorKind) -> Mistake {
     match why {
         IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => {
             Mistake::new(Code::OutOfRange, at, "this number is too big")
@@ -283,7 +283,7 @@ fn node(
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Value::Integer(number),
             Err(error) => {
-                mistakes.push(no_number(at, error.kind()));
+                mistakes.push(no_number(at, *error.kind()));
                 Value::Wrong
             }
         },
