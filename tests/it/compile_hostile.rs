@@ -216,7 +216,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("a circle of kinds", "kind_circle", "extends itself"),
     ("work without end", "template_bounds", "the loops of this template take too many turns"),
     ("another form", "e5_twins", "is not in Unicode normal form C"),
-    ("twins by case", "e5_twins", "differ only in upper and lower case"),
+    ("twins by case", "e5_twins", "are one name where case does not count"),
     ("letters that look alike", "e5_twins", "is not a name for a user or group"),
     ("two of one path", "e6_one_path_twice", "two entries make `/etc/app/one`"),
     ("a file as a folder", "e6_one_path_twice", "which is no directory"),

@@ -27,7 +27,7 @@ const NEVER_SAID: [(&str, &str); 1] = [(
 /// Literals of Rust, and what can look like one; `unseen` are those that only programmers read.
 static LITERAL: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r##"(?s)//[^\n]*|'(?:\\.[^']*|[^\\'])'|(?<unseen>(?:expect\(|reason =|panic!\()\s*"(?:[^"\\]|\\.)*")|r#"(?<hash>.*?)"#|\br"(?<raw>[^"]*)"|"(?<plain>(?:[^"\\]|\\.)*)""##,
+        r##"(?s)//[^\n]*|'(?:\\.[^']*|[^\\'])'|(?<unseen>(?:expect\(|reason =|panic!\(|unreachable!\()\s*"(?:[^"\\]|\\.)*")|r#"(?<hash>.*?)"#|\br"(?<raw>[^"]*)"|"(?<plain>(?:[^"\\]|\\.)*)""##,
     )
     .expect("it is an expression")
 });

@@ -286,6 +286,13 @@ pub const PLACES: &[(&str, &[Place])] = &[
         ],
     ),
     (
+        "what a line of a unit can hold is the writer's matter",
+        &[
+            ("lines_that_readers_change", "systemd takes away blanks at both ends"),
+            ("lines_that_readers_change", "an empty line of a unit takes back"),
+        ],
+    ),
+    (
         "a template makes it",
         &[
             ("limits_of_templates", "`one/two` is not a usable path"),
