@@ -189,6 +189,11 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("NUL", "e1_paths", "the character U+0000"),
     ("a long component", "e1_paths", "a component is longer than 255 bytes"),
     ("a long path", "e1_paths_that_are_long", "it is longer than 4,096 bytes"),
+    (
+        "long within a bundle",
+        "e1_paths_too_long_below_their_bundle",
+        "write it with at most 3072 bytes",
+    ),
     ("a slash at the end", "e1_paths", "`/etc/ends/` is not a usable path"),
     ("bytes that are no text", "not_utf8", "is not UTF-8"),
     ("the kernel's", "e1_paths", "`/proc/sys/kernel/hostname` cannot be part of a bundle"),
@@ -217,6 +222,11 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("work without end", "template_bounds", "the loops of this template take too many turns"),
     ("another form", "e5_twins", "is not in Unicode normal form C"),
     ("twins by case", "e5_twins", "are one name where case does not count"),
+    (
+        "twins by folding",
+        "e5_twins_by_folding",
+        "`/srv/straße` and `/srv/strasse` are one name where case does not count",
+    ),
     ("letters that look alike", "e5_twins", "is not a name for a user or group"),
     ("two of one path", "e6_one_path_twice", "two entries make `/etc/app/one`"),
     ("a file as a folder", "e6_one_path_twice", "which is no directory"),
