@@ -68,7 +68,8 @@ pub fn watched_units(manifest: &Manifest) -> BTreeSet<UnitName> {
 
 /// Units that run where a bundle with this manifest is live: those that it enables, and Debian's own.
 pub(super) fn expected_active(manifest: &Manifest) -> BTreeSet<UnitName> {
-    let units = of_manifest(manifest).into_iter().filter(|(_, unit)| unit.enabled || !unit.own());
+    let runs = |unit: &Unit| !unit.masked && (unit.enabled || !unit.own());
+    let units = of_manifest(manifest).into_iter().filter(|(_, unit)| runs(unit));
     let mut active: BTreeSet<UnitName> = units.map(|(name, _)| name).collect();
     active.extend(READERS.iter().filter_map(|(_, unit, _)| unit.parse().ok()));
     active

@@ -27,7 +27,9 @@ const LOCK: &str = "stacks/lock.toml";
 const LOCK_BYTES_MAX: u64 = 16 << 20;
 /// The most files of a workspace.
 const FILES_MAX: usize = 20_000;
-/// The deepest folder.
+/// The most bytes of them together: all of them are in memory at once.
+const TREE_BYTES_MAX: usize = 64 << 20;
+/// How deep below `stacks`, `templates` or `keys` a file may lie.
 const DEPTH_MAX: usize = 16;
 
 /// Why a workspace cannot be read.
@@ -63,6 +65,8 @@ pub enum SourceError {
     TooMany { path: PathBuf },
     #[error("`{path}` lies more than {DEPTH_MAX} folders deep, the most that a workspace may have")]
     TooDeep { path: PathBuf },
+    #[error("the files of `{path}` have more than {} MiB together", TREE_BYTES_MAX >> 20)]
+    TreeTooBig { path: PathBuf },
     #[error("the name of `{path}` is not UTF-8")]
     Name { path: PathBuf },
 }
@@ -79,6 +83,7 @@ impl SourceError {
             | Self::NotAFile { path }
             | Self::TooBig { path, .. }
             | Self::TooMany { path }
+            | Self::TreeTooBig { path }
             | Self::TooDeep { path }
             | Self::Name { path } => path,
         }
@@ -162,6 +167,7 @@ fn read_folder(workspace: &Path, folder: &Path, read: &mut Read, wanted: impl Fn
     if !folder.exists() {
         return;
     }
+    let mut tree_bytes: usize = read.files.values().map(Vec::len).sum();
     let not_definitions = workspace.join(NOT_DEFINITIONS);
     let walk = WalkDir::new(folder).max_depth(DEPTH_MAX + 1).sort_by_file_name();
     let wanted_here = |entry: &DirEntry| {
@@ -174,7 +180,15 @@ fn read_folder(workspace: &Path, folder: &Path, read: &mut Read, wanted: impl Fn
                 read.faults.push(SourceError::TooMany { path: workspace.to_owned() });
                 return;
             }
-            Ok(file) => read.files.extend(file),
+            Ok(Some((name, bytes))) => {
+                tree_bytes += bytes.len();
+                if tree_bytes > TREE_BYTES_MAX {
+                    read.faults.push(SourceError::TreeTooBig { path: workspace.to_owned() });
+                    return;
+                }
+                read.files.insert(name, bytes);
+            }
+            Ok(None) => {}
             Err(fault) => read.faults.push(fault),
         }
     }

@@ -3,6 +3,7 @@
 use crate::{
     dice::{self, Dice},
     fuzzed::functions::env_grammar::systemd,
+    guest_fixture::in_memory,
 };
 use proptest::{
     prelude::*,
@@ -13,7 +14,12 @@ use stackc::{
     model::{Digest, Target},
     store,
 };
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::Path,
+};
 
 /// Runs a law on this many random cases.
 pub fn holds<S: Strategy>(
@@ -46,20 +52,68 @@ fn laws_digests_do_not_depend_on_how_definitions_are_written_down() {
     let wanted = digests(&examples);
     holds(12, &any::<u64>(), |seed| {
         let mut dice = Dice(seed);
-        let mut rewritten = Sources::default();
-        for (name, bytes) in dice.shuffled(examples.files.iter().collect()) {
-            // Of a kind, the payload covers the very bytes (design.md §6).
-            let bytes = if name.starts_with("stacks/") {
-                let text = String::from_utf8(bytes.clone()).expect("UTF-8");
-                rewrite(&text.parse().expect("TOML"), &mut dice).into_bytes()
-            } else {
-                bytes.clone()
-            };
-            rewritten.files.insert(name.clone(), bytes);
-        }
+        // Of a kind, the payload covers the very bytes (design.md §6).
+        let rewritten = rewritten(&examples, &mut dice, |name| name.starts_with("stacks/"));
         prop_assert_eq!(digests(&rewritten), wanted.clone());
         Ok(())
     });
+}
+
+#[test]
+fn laws_bundles_do_not_depend_on_the_order_of_a_kinds_tables() {
+    let examples = examples();
+    let of_guests = |sources: &Sources| {
+        let compiled = compile::compile(sources).unwrap_or_else(|report| panic!("{report}"));
+        let mut guests = compiled.guests;
+        for bundle in guests.values_mut() {
+            bundle.manifest.payload = Digest::of(b"");
+        }
+        let guests = guests.into_iter();
+        guests.map(|(target, b)| (target, b.manifest, b.files)).collect::<Vec<_>>()
+    };
+    let wanted = of_guests(&examples);
+    holds(12, &any::<u64>(), |seed| {
+        let mut dice = Dice(seed);
+        let rewritten = rewritten(&examples, &mut dice, |name| name.ends_with("/kind.toml"));
+        prop_assert!(rewritten.files != examples.files);
+        prop_assert!(of_guests(&rewritten) == wanted);
+        Ok(())
+    });
+}
+
+/// Files have no order once they are read. What can vary is the order in which a folder lists them: on a file system in
+/// memory, that of their making.
+#[test]
+fn laws_the_order_in_which_files_were_made_changes_nothing() {
+    let examples = examples();
+    let wanted = digests(&examples);
+    let mut dice = Dice::seeded();
+    let mut listings = BTreeSet::new();
+    for _ in 0..6 {
+        let folder = in_memory();
+        for (name, bytes) in dice.shuffled(examples.files.iter().collect()) {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().expect("it has a folder")).expect("it is made");
+            fs::write(path, bytes).expect("it is written");
+        }
+        let listed = fs::read_dir(folder.path().join("stacks")).expect("it is there");
+        listings.insert(listed.map(|e| e.expect("readable").file_name()).collect::<Vec<_>>());
+        let files = store::read_sources(folder.path()).expect("the workspace is readable");
+        assert_eq!(files, examples.files);
+        assert_eq!(digests(&Sources { files }), wanted);
+    }
+    let is_in_memory = Path::new("/dev/shm").is_dir();
+    assert!(listings.len() > 1 || !is_in_memory, "no listing had another order: {listings:?}");
+}
+
+/// The same definitions, some of their files written down in another way.
+fn rewritten(sources: &Sources, dice: &mut Dice, is_chosen: impl Fn(&str) -> bool) -> Sources {
+    let mut rewritten = sources.clone();
+    for (_, bytes) in rewritten.files.iter_mut().filter(|(name, _)| is_chosen(name)) {
+        let text = String::from_utf8(bytes.clone()).expect("UTF-8");
+        *bytes = rewrite(&text.parse().expect("TOML"), dice).into_bytes();
+    }
+    rewritten
 }
 
 #[test]

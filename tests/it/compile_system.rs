@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "a skipped test must say so")]
 
 use crate::compile::{case, cases, compiled, sources};
+use crate::left_out::is_left_out;
 use stackc::model::Bundle;
 use std::{
     fs,
@@ -44,11 +45,7 @@ pub fn laid_out(bundle: &Bundle) -> TempDir {
 /// Whether a program is there to be asked; tests/run installs it.
 pub fn has(program: &str) -> bool {
     let found = Command::new("sh").args(["-c", "command -v \"$0\""]).arg(program).output();
-    let found = found.expect("a shell").status.success();
-    if !found {
-        eprintln!("skipped: there is no `{program}` to ask");
-    }
-    found
+    !is_left_out(program, found.expect("a shell").status.success())
 }
 
 fn is_root() -> bool {

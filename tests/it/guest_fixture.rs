@@ -290,7 +290,7 @@ fn walk(root: &Path, below: &Path, picture: &mut BTreeMap<String, String>) {
 }
 
 /// Thousands of durable writes go to memory where there is some: what is killed between them is the process only.
-fn in_memory() -> tempfile::TempDir {
+pub fn in_memory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.expect("there is room for a folder")

@@ -1,6 +1,7 @@
 //! The JSON Schema of the language, judged by another program: it takes every example, and refuses what a schema can refuse.
 
 use crate::compile::{cases, reject_cases, rejected, root, sources};
+use crate::left_out::is_left_out;
 use crate::schema_limits::{CODES, PLACES};
 use stackc::compile::{SchemaOf, Sources, Told, schema};
 use std::{
@@ -39,11 +40,7 @@ type Wrong = (Vec<String>, String);
 
 fn judge_is_missing() -> bool {
     let found = Command::new(PYTHON).args(["-c", "import jsonschema, tomllib"]).output();
-    let missing = !found.is_ok_and(|output| output.status.success());
-    if missing {
-        eprintln!("skipped: needs python3-jsonschema");
-    }
-    missing
+    is_left_out("python3-jsonschema", found.is_ok_and(|output| output.status.success()))
 }
 
 /// Which schema a file of a workspace belongs to.
@@ -197,7 +194,9 @@ fn is_refused(wrong: &[Wrong], path: &[String]) -> bool {
         let is_of_item = place
             .split_last()
             .is_some_and(|(last, list)| list == path && last.bytes().all(|b| b.is_ascii_digit()));
-        place == path || is_of_item || is_of_table && place == parent
+        // Of a file that is no TOML, the judge says only that.
+        let is_of_file = place.is_empty() && message.starts_with("no TOML: ");
+        is_of_file || place == path || is_of_item || is_of_table && place == parent
     })
 }
 

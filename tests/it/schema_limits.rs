@@ -97,6 +97,7 @@ pub const PLACES: &[(&str, &[Place])] = &[
         &[("links_in_circles", "the link `"), ("ports_of_others", "the guest has no interface")],
     ),
     ("one key twice, which no document of JSON has", &[("twice_in_a_file", "`")]),
+    ("the name of a file", &[("project_of_no_name", "`9 lives` is not a project name")]),
     (
         "no level of it is refused before the document is read",
         &[
@@ -107,6 +108,7 @@ pub const PLACES: &[(&str, &[Place])] = &[
     (
         "another layer may say it",
         &[
+            ("other_content", "an entry has either `template` or `text`"),
             ("app_from_nowhere", "`repo` is missing: the kind builds an app"),
             ("apt", "`suites` is missing"),
             ("apt", "`uris` is missing"),
@@ -136,6 +138,10 @@ pub const PLACES: &[(&str, &[Place])] = &[
     (
         "the text of a source, which has a grammar of its own",
         &[
+            ("texts_of_sources", "`Types: deb` continues no field"),
+            ("texts_of_sources", "a source of packages has no field"),
+            ("texts_of_sources", "a source of packages needs Types"),
+            ("texts_of_sources", "a source has the field `Types` twice"),
             ("apt", "a source of packages has no field `Signed`"),
             ("details", "`deb https://packages.example.org bookworm"),
         ],
@@ -199,6 +205,9 @@ pub const PLACES: &[(&str, &[Place])] = &[
     (
         "two values of one guest, and the tables of what Debian and stackc own",
         &[
+            ("lines_that_readers_change", "the bundle has no `/etc/nobody-declares-it`"),
+            ("places_of_others", "nothing can be mounted at `/var/lib/systemd`"),
+            ("places_of_others", "nothing can be mounted at `/var/tmp`"),
             ("folders_of_debian", "`/etc/ssh` cannot be a"),
             ("homes", "the bundle's `/opt/tool/run` lies"),
             ("guest_mounts", "nothing can be mounted at `/etc`: the guest's"),
@@ -220,7 +229,10 @@ pub const PLACES: &[(&str, &[Place])] = &[
     ),
     (
         "engines of regular expressions do not agree on characters beyond U+FFFF",
-        &[("hostile_texts", "a text cannot have the character U+F5CA2")],
+        &[
+            ("hostile_texts", "a text cannot have the character U+F5CA2"),
+            ("variables_of_no_process", "the value of `NO_CHARACTER` has U+FFFE"),
+        ],
     ),
     (
         "what a directive of `options` holds, or another unit starts, is systemd's matter",
@@ -247,7 +259,10 @@ pub const PLACES: &[(&str, &[Place])] = &[
     ),
     (
         "a list of all zones in each schema would be longer than the rest of it",
-        &[("system", "`Europe/Berlim` is no time zone")],
+        &[
+            ("system", "`Europe/Berlim` is no time zone"),
+            ("numbers_and_ports", "`Somewhere far from here` is no time zone"),
+        ],
     ),
     (
         "the text of a table of cron, which has a grammar of its own",
@@ -256,6 +271,7 @@ pub const PLACES: &[(&str, &[Place])] = &[
     (
         "the text of a unit, which has a grammar of its own",
         &[
+            ("lines_that_readers_change", "`many` is no number of systemd"),
             ("units_by_keys", "`[Install]` has no effect: stackc links units"),
             ("units_in_templates", "`every day` is no calendar event of systemd,"),
             ("units_in_templates", "`bin/serve` in `ExecStart` is no absolute path"),
@@ -278,8 +294,19 @@ pub const PLACES: &[(&str, &[Place])] = &[
         ],
     ),
     (
+        "what a line of a unit can hold is the writer's matter",
+        &[
+            ("lines_that_readers_change", "systemd takes away blanks at both ends"),
+            ("lines_that_readers_change", "an empty line of a unit takes back"),
+        ],
+    ),
+    (
         "a template makes it",
         &[
+            ("limits_of_templates", "`one/two` is not a usable path"),
+            ("numbers_and_ports", "`x` is not a port"),
+            ("lines_that_readers_change", "cron reads lines of at most"),
+            ("variables_of_no_process", "`LONG` with its value is longer"),
             ("values_that_templates_read", "`Mars/../Phobos/x` is not a usable path"),
             ("values_that_templates_read", "`dev day` is no schedule of cron"),
         ],

@@ -11,11 +11,11 @@ pub enum EnvFileError {
     #[error("the value of `{key}` has a NUL character, which no process can be given")]
     Nul { key: String },
     #[error(
-        "the value of `{key}` has the code U+{code:04X}, which is no character: systemd starts no unit with it"
+        "the value of `{key}` has U+{code:04X}, which is no character, and systemd starts no unit with it: take it out"
     )]
     Noncharacter { key: String, code: u32 },
     #[error(
-        "`{key}` with its value is longer than 131,071 bytes: Linux gives none such to a process"
+        "`{key}` with its value is longer than 131,071 bytes, and Linux gives none such to a process: put it into a file"
     )]
     Long { key: String },
 }

@@ -186,10 +186,10 @@ impl Reader<'_> {
                     let read = self.project(file);
                     projects.insert(project, read);
                 }
-                Err(error) => self.mistakes.push(
-                    Mistake::new(Code::BadName, At::start_of(file), error.to_string())
-                        .help("rename the file"),
-                ),
+                Err(error) => {
+                    let mistake = Mistake::of_value(Code::BadName, At::start_of(file), &error);
+                    self.mistakes.push(mistake.label("the file's name"));
+                }
             }
         }
         projects

@@ -5,7 +5,7 @@ pub(super) mod define;
 mod syntax;
 
 use crate::compile::report::{Code, Mistake};
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, num::IntErrorKind, ops::Range, sync::Arc};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -221,6 +221,17 @@ fn table(file: FileId, table: &DeTable<'_>, mistakes: &mut Vec<Mistake>) -> Tabl
     table.iter().map(|pair| member(pair, mistakes)).collect()
 }
 
+fn no_number(at: At, why: IntErrorKind) -> Mistake {
+    match why {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => {
+            Mistake::new(Code::OutOfRange, at, "this number is too big")
+                .help("no number of a definition is beyond 2^63")
+        }
+        _ => Mistake::new(Code::Syntax, at, "this number has no digits")
+            .help("write some, or put it in quotes to make it text"),
+    }
+}
+
 fn node(
     file: FileId,
     key: At,
@@ -237,17 +248,13 @@ fn node(
             None => Value::Text(text.to_string()),
         },
         DeValue::Boolean(value) => Value::Boolean(*value),
-        DeValue::Integer(number) => {
-            if let Ok(number) = i64::from_str_radix(number.as_str(), number.radix()) {
-                Value::Integer(number)
-            } else {
-                mistakes.push(
-                    Mistake::new(Code::OutOfRange, at, "this number is too big")
-                        .help("no number of a definition is beyond 2^63"),
-                );
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Value::Integer(number),
+            Err(error) => {
+                mistakes.push(no_number(at, *error.kind()));
                 Value::Wrong
             }
-        }
+        },
         DeValue::Float(_) | DeValue::Datetime(_) => {
             mistakes.push(
                 Mistake::new(Code::WrongType, at, "dates and fractions have no meaning here")

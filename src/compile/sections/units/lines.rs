@@ -186,7 +186,7 @@ pub fn without_form(error: &impl ToString, at: At) -> Mistake {
 
 fn no_form(error: NoForm, at: At) -> Mistake {
     let help = match error {
-        NoForm::Control | NoForm::Backslash | NoForm::Nul => return without_form(&error, at),
+        NoForm::Control | NoForm::Backslash => return without_form(&error, at),
         NoForm::Blanks => "leave out the blanks at its ends",
         NoForm::Empty => "write a value, or leave the key out",
         NoForm::Relative => "write the program's absolute path, such as /usr/bin/node",

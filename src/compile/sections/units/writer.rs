@@ -21,8 +21,6 @@ pub enum NoForm {
         "systemd runs no program whose path has quotes, backslashes, `$` or control characters"
     )]
     Program,
-    #[error("no program can be given a NUL character")]
-    Nul,
 }
 
 /// A line that systemd takes as it is, but for `%`.
@@ -81,7 +79,7 @@ pub fn assignment(name: &str, value: &str) -> Result<String, NoForm> {
 /// One word of a line, in quotes where it needs them.
 pub fn word(text: &str) -> Result<String, NoForm> {
     if text.contains('\0') {
-        return Err(NoForm::Nul);
+        return Err(NoForm::Control);
     }
     let plain = |c: char| !c.is_control() && !c.is_whitespace() && !"\"'\\;".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
