@@ -47,6 +47,7 @@ fn kinds_that_extend_one_another_too_often_are_told_where_it_is_one_too_many() {
     assert_eq!(count, 1, "{text}");
     assert!(text.contains("error[kind-too-deep]: more than 16 kinds extend one another"), "{text}");
     assert!(text.contains("--> templates/k25/kind.toml:1:11"), "{text}");
+    assert!(text.contains("make one kind of some of them"), "{text}");
     let project = "[project]\nkind = \"k15\"\n\
          [envs.dev]\nname = \"x\"\nvmid = 101\nip = \"10.0.10.101/24\"\n";
     let mut sources = with_project(project.as_bytes());
@@ -258,6 +259,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("an option for a unit", "e3_words_that_shells_read", "`-x.service` is not a unit name"),
     ("a branch", "branches", "is not a branch name"),
     ("depth", "e4_too_deep", "this nests too deep"),
+    ("depth of a name", "e4_names_of_many_parts", "this nests too deep"),
     ("a circle of kinds", "kind_circle", "extends itself"),
     ("work without end", "template_bounds", "the loops of this template take too many turns"),
     ("another form", "e5_twins", "is not in Unicode normal form C"),

@@ -96,7 +96,6 @@ pub const PLACES: &[(&str, &[Place])] = &[
         "two values of one guest",
         &[("links_in_circles", "the link `"), ("ports_of_others", "the guest has no interface")],
     ),
-    ("one key twice, which no document of JSON has", &[("twice_in_a_file", "`")]),
     ("the name of a file", &[("project_of_no_name", "`9 lives` is not a project name")]),
     (
         "no level of it is refused before the document is read",

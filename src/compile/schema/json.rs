@@ -92,7 +92,7 @@ fn bar(schema: &mut Value, barred: Barred) {
         Barred::LongerThan(most) => schema["not"] = of_text(json!({ "minLength": most + 1 })),
         Barred::Number(number) => schema["not"] = json!({ "const": number }),
         Barred::Twice => schema["uniqueItems"] = json!(true),
-        Barred::Name(name) => schema["properties"] = json!({ name: false }),
+        Barred::Named(form) => schema["patternProperties"] = json!({ form: false }),
     }
 }
 

@@ -58,8 +58,8 @@ pub enum Barred {
     Number(i64),
     /// A value twice in a list.
     Twice,
-    /// An entry of this name.
-    Name(&'static str),
+    /// An entry with a match of this regular expression in its name.
+    Named(&'static str),
 }
 
 /// A key, what it may hold, and a sentence about it.

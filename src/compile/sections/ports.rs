@@ -58,11 +58,16 @@ fn says_where(overlay: &Overlay, folder: &str) -> bool {
     })
 }
 
-/// Reports a port that two services have: the second to start would not come up.
-pub fn check(stack: &View<'_>, overlay: &Overlay) {
-    // An instance of Redis looks after its own port.
+/// The ports that Debian's own servers have on this guest.
+pub fn taken(stack: &View<'_>, overlay: &Overlay) -> Vec<Taken> {
     let mut taken = of_databases(stack, overlay, &["postgresql", "mariadb"]);
     taken.push(Taken { port: SSH_PORT, by: "sshd, which Debian starts".to_owned(), at: None });
+    taken
+}
+
+/// Reports a port that two services have: the second to start would not come up. An instance of Redis looks after its own.
+pub fn check(stack: &View<'_>, overlay: &Overlay) {
+    let taken = taken(stack, overlay);
     let mut seen: BTreeMap<i64, (&str, At)> = BTreeMap::new();
     for (name, _, node) in stack.entries("ports") {
         let Value::Integer(port) = node.value else { continue };

@@ -20,6 +20,8 @@ pub(super) const VARIABLE: &str = "[A-Za-z_][A-Za-z0-9_]*";
 pub(super) const FILE_NAME: &str = "[A-Za-z0-9_-]+";
 /// A unit's name without its suffix.
 pub(super) const UNIT_STEM: &str = r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]*";
+/// The table says of what sort a unit is.
+pub(super) const WITH_SUFFIX: Barred = Barred::Named(r"\.(service|socket|timer)$");
 pub(super) const DROP_IN_NAME: &str = "[A-Za-z0-9_.-]+";
 pub(super) const DIRECTIVE_NAME: &str = "[A-Za-z0-9-]+";
 pub(super) const SYSCTL_NAME: &str = "[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)+";

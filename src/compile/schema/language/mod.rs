@@ -11,8 +11,8 @@ mod units;
 use super::{
     Field,
     Shape::{
-        self, Boolean, Either, Filled, Integer, List, Map, Named, Number, Pattern, Record, Text,
-        Word,
+        self, Boolean, But, Either, Filled, Integer, List, Map, Named, Number, Pattern, Record,
+        Text, Word,
     },
 };
 use crate::model::{AccountName, EnvName, GuestName, PackageName, ProjectName};
@@ -65,17 +65,17 @@ pub const STACK: &[Field] = &[
     Field("links", Named(forms::ANY, &Record(&[LINK])), "Symbolic links."),
     Field(
         "services",
-        Named(forms::UNIT_STEM, &Record(&[units::UNIT, units::SERVICE])),
+        But(&Named(forms::UNIT_STEM, &Record(&[units::UNIT, units::SERVICE])), forms::WITH_SUFFIX),
         "systemd services.",
     ),
     Field(
         "sockets",
-        Named(forms::UNIT_STEM, &Record(&[units::UNIT, units::SOCKET])),
+        But(&Named(forms::UNIT_STEM, &Record(&[units::UNIT, units::SOCKET])), forms::WITH_SUFFIX),
         "systemd sockets.",
     ),
     Field(
         "timers",
-        Named(forms::UNIT_STEM, &Record(&[units::UNIT, units::TIMER])),
+        But(&Named(forms::UNIT_STEM, &Record(&[units::UNIT, units::TIMER])), forms::WITH_SUFFIX),
         "systemd timers.",
     ),
     Field(

@@ -44,7 +44,7 @@ const OPTIONS: Shape = Map(
 const ENVIRONMENT: Shape = Map(forms::VARIABLE, &Either(&[Text, Integer]));
 /// Variables of a job; one is cron's own.
 const JOB_ENVIRONMENT: Shape =
-    But(&Map(forms::VARIABLE, &Either(&[forms::CRON_VALUE, Integer])), Barred::Name("LOGNAME"));
+    But(&Map(forms::VARIABLE, &Either(&[forms::CRON_VALUE, Integer])), Barred::Named("^LOGNAME$"));
 
 pub(super) const SERVICE: &[Field] = &[
     Field("exec", forms::UNIT_PROGRAM, "The program, by its absolute path, and its arguments."),

@@ -11,7 +11,7 @@ use crate::{
         schema::EVICTIONS,
         sections::{
             overlay::{Item, Overlay, root},
-            ports::REDIS_PORT,
+            ports::{self, REDIS_PORT},
         },
         source::At,
         template::is_template,
@@ -50,36 +50,48 @@ impl Instances {
         overlay: &mut Overlay,
     ) {
         let Some(instance) = read(name, view) else { return };
-        self.check_port(stack, view, &instance);
+        let is_first = self.ports.is_empty();
+        self.check_port(stack, overlay, view, &instance);
         let (unit, config) = (instance.unit(), instance.config_path());
         let text = instance.unit_text(&config);
         overlay.add_text(&format!("{UNITS}/{unit}"), Mode::FILE, text, view.at, view);
         let wanted = format!("{UNITS}/multi-user.target.wants/{unit}");
         overlay.add_link(&wanted, format!("../{unit}"), view.at, view);
         overlay.add(config, instance.config(), view.at, view);
-        if self.ports.len() == 1 {
+        if is_first {
             // The package's server would take the usual port at the next boot.
             let masked = format!("{UNITS}/redis-server.service");
             overlay.add_link(&masked, "/dev/null".to_owned(), view.at, view);
         }
     }
 
-    fn check_port(&mut self, stack: &View<'_>, view: &View<'_>, instance: &Instance) {
-        let port = instance.port;
+    fn check_port(
+        &mut self,
+        stack: &View<'_>,
+        overlay: &Overlay,
+        view: &View<'_>,
+        instance: &Instance,
+    ) {
+        let Instance { name, port, .. } = instance;
         let node = view.node("port");
         let at = node.map_or(view.at, |node| node.at);
         // A port that is read from `ports` is that very one.
         let is_read = node.and_then(|node| node.text()).is_some_and(is_template);
-        let declared = declared_ports(stack).remove(&i64::from(port)).filter(|_| !is_read);
-        let first = self.ports.insert(port, at);
-        if let Some(first) = first.or(declared.map(|(_, at)| at)) {
-            let title = format!("Redis `{}` has a port that is taken: {port}", instance.name);
-            view.report(
-                Mistake::new(Code::SamePort, at, title)
-                    .also(first, "taken here")
-                    .help("set another `port`"),
-            );
-        }
+        let declared = declared_ports(stack).remove(&i64::from(*port)).filter(|_| !is_read);
+        let first = self.ports.insert(*port, at).or(declared.map(|(_, at)| at));
+        let others = ports::taken(stack, overlay);
+        let other = others.iter().find(|taken| u32::from(taken.port) == *port);
+        let (title, places) = match (first, other) {
+            (Some(first), _) => {
+                (format!("Redis `{name}` has a port that is taken: {port}"), Some(first))
+            }
+            (None, Some(other)) => {
+                (format!("Redis `{name}` has the port {port} of {}", other.by), other.at)
+            }
+            (None, None) => return,
+        };
+        let mistake = Mistake::new(Code::SamePort, at, title).help("set another `port`");
+        view.report(places.into_iter().fold(mistake, |mistake, at| mistake.also(at, "taken here")));
     }
 }
 

@@ -91,6 +91,14 @@ pub fn add(stack: &View<'_>, overlay: &mut Overlay) -> Written {
     let (mut made, mut written) = (Vec::new(), Written::default());
     for sort in &SORTS {
         for (name, view) in stack.tables(sort.key) {
+            if let Some(sort) = SORTS.iter().find(|sort| name.ends_with(sort.suffix)) {
+                let title = format!("the name of a unit stands here without its `{}`", sort.suffix);
+                let stem = name.trim_end_matches(sort.suffix);
+                let table = view.lowering.files.layer_table(view.at, sort.key);
+                let help = format!("write it as `[{table}.{stem}]`");
+                view.report(Mistake::new(Code::BadName, view.at, title).help(help));
+                continue;
+            }
             let name = format!("{name}{}", sort.suffix);
             if let Some(name) = view.lowering.parse::<UnitName>(&name, view.at) {
                 made.extend(make(view, sort, name));
