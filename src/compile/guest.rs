@@ -207,9 +207,9 @@ fn lower(
     let health = health::read(stack);
     let packages = Packages::of(&apt, guest.as_ref());
     let units = units::gather(&overlay, &written, shared.files);
-    units::check(stack, &overlay, (&units, &written), &packages);
+    let makers = Makers::new(stack, &overlay, &units, &packages);
+    units::check(&makers, &written);
     release::check_shared(stack, &units);
-    let makers = Makers { stack, overlay: &overlay, units: &units, packages: &packages };
     shells::check(&makers);
     let user = shared.site.site.as_ref().map_or("root", |site| site.access.user.as_str());
     let (management, admin_keys) = (&shared.site.management, &shared.site.admin_keys);

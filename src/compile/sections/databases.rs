@@ -2,7 +2,7 @@
 
 mod redis;
 
-use super::{apt, overlay::Overlay};
+use super::{apt, overlay::Overlay, ports};
 use crate::{
     compile::{
         report::{Code, Mistake},
@@ -47,7 +47,7 @@ impl Engine {
 /// The document for the guest; what Redis needs goes into the overlay.
 pub fn read(stack: &View<'_>, overlay: &mut Overlay) -> DatabasesDocument {
     let mut owned = Owned::default();
-    let mut instances = redis::Instances::default();
+    let mut instances = redis::Instances::new(ports::taken(stack, overlay));
     for (name, view) in stack.tables("databases") {
         let postgresql = Engine::Owned(DatabaseServer::Postgresql);
         let Some(engine) = view.word_or("engine", &ENGINES, postgresql) else { continue };

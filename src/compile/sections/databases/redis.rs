@@ -11,7 +11,7 @@ use crate::{
         schema::EVICTIONS,
         sections::{
             overlay::{Item, Overlay, root},
-            ports::{self, REDIS_PORT},
+            ports::{REDIS_PORT, Taken},
         },
         source::At,
         template::is_template,
@@ -26,9 +26,10 @@ use std::{collections::BTreeMap, fmt::Write as _};
 const UNITS: &str = "/etc/systemd/system";
 
 /// The instances so far.
-#[derive(Default)]
 pub(super) struct Instances {
     ports: BTreeMap<u32, At>,
+    /// What other servers of the guest listen on.
+    others: Vec<Taken>,
 }
 
 /// What is said of one.
@@ -42,6 +43,10 @@ struct Instance {
 }
 
 impl Instances {
+    pub(super) fn new(others: Vec<Taken>) -> Self {
+        Self { ports: BTreeMap::new(), others }
+    }
+
     pub(super) fn add(
         &mut self,
         stack: &View<'_>,
@@ -51,7 +56,7 @@ impl Instances {
     ) {
         let Some(instance) = read(name, view) else { return };
         let is_first = self.ports.is_empty();
-        self.check_port(stack, overlay, view, &instance);
+        self.check_port(stack, view, &instance);
         let (unit, config) = (instance.unit(), instance.config_path());
         let text = instance.unit_text(&config);
         overlay.add_text(&format!("{UNITS}/{unit}"), Mode::FILE, text, view.at, view);
@@ -65,13 +70,7 @@ impl Instances {
         }
     }
 
-    fn check_port(
-        &mut self,
-        stack: &View<'_>,
-        overlay: &Overlay,
-        view: &View<'_>,
-        instance: &Instance,
-    ) {
+    fn check_port(&mut self, stack: &View<'_>, view: &View<'_>, instance: &Instance) {
         let Instance { name, port, .. } = instance;
         let node = view.node("port");
         let at = node.map_or(view.at, |node| node.at);
@@ -79,8 +78,7 @@ impl Instances {
         let is_read = node.and_then(|node| node.text()).is_some_and(is_template);
         let declared = declared_ports(stack).remove(&i64::from(*port)).filter(|_| !is_read);
         let first = self.ports.insert(*port, at).or(declared.map(|(_, at)| at));
-        let others = ports::taken(stack, overlay);
-        let other = others.iter().find(|taken| u32::from(taken.port) == *port);
+        let other = self.others.iter().find(|taken| u32::from(taken.port) == *port);
         let (title, places) = match (first, other) {
             (Some(first), _) => {
                 (format!("Redis `{name}` has a port that is taken: {port}"), Some(first))

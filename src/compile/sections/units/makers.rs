@@ -12,14 +12,16 @@ use crate::{
     },
     model::GuestPath,
 };
+use std::collections::BTreeSet;
 
 /// All that may make something on a guest.
-#[derive(Clone, Copy)]
 pub struct Makers<'a> {
     pub stack: &'a View<'a>,
     pub overlay: &'a Overlay,
     pub units: &'a [Unit],
     pub packages: &'a Packages,
+    /// Homes, mounts, and folders that systemd makes: others put there what they like.
+    anothers: BTreeSet<String>,
 }
 
 /// Files of variables that a minimal guest has, or gets by its own tools.
@@ -34,7 +36,22 @@ const VARIABLES_OF_DEBIAN: [&str; 5] = [
 /// Folders in which packages and the bundle have one of their own each.
 const OF_ALL: [&str; 4] = ["/var/cache", "/var/lib", "/var/log", "/var/spool"];
 
-impl Makers<'_> {
+impl<'a> Makers<'a> {
+    pub fn new(
+        stack: &'a View<'a>,
+        overlay: &'a Overlay,
+        units: &'a [Unit],
+        packages: &'a Packages,
+    ) -> Self {
+        let homes = overlay.homes.iter().map(|home| home.path.to_string());
+        let guest = stack.table("guest");
+        let mounts =
+            guest.tables("mounts").filter_map(|(_, mount)| Some(mount.text("path")?.value));
+        let made = units.iter().flat_map(paths::made);
+        let anothers = homes.chain(mounts).chain(made).chain(tmpfiles::paths(overlay)).collect();
+        Self { stack, overlay, units, packages, anothers }
+    }
+
     /// Whether nobody but the bundle makes what stands there: below `/srv`, `/usr/local` and an `/opt` that nobody fills, or
     /// in a folder of the bundle. What lies in a release, in a folder that its own users write to, or below a link is made
     /// by others.
@@ -77,14 +94,9 @@ impl Makers<'_> {
         };
         let items = &self.overlay.items;
         let mut above = parents(path).filter_map(|parent| items.get(&parent));
-        let homes = self.overlay.homes.iter().map(|home| home.path.to_string());
-        let guest = self.stack.table("guest");
-        let mounts =
-            guest.tables("mounts").filter_map(|(_, mount)| Some(mount.text("path")?.value));
-        let made = self.units.iter().flat_map(paths::made);
-        let mut others = homes.chain(mounts).chain(made).chain(tmpfiles::paths(self.overlay));
         above.any(|(item, _)| is_anothers(item))
-            || others.any(|other| place::is_at_or_below(path.as_str(), &other))
+            || parents(path).any(|parent| self.anothers.contains(parent.as_str()))
+            || self.anothers.contains(path.as_str())
     }
 
     /// Whether it lies below `/opt`, which Debian's own packages never use, and nothing that the bundle runs names `/opt` but

@@ -189,12 +189,8 @@ fn variables(view: &View<'_>) -> Vec<(String, Located<String>)> {
 }
 
 /// Reports what systemd would refuse, ignore or not find.
-pub fn check(
-    stack: &View<'_>,
-    overlay: &Overlay,
-    (units, written): (&[Unit], &Written),
-    packages: &Packages,
-) {
+pub fn check(makers: &Makers<'_>, written: &Written) {
+    let Makers { stack, overlay, units, packages, .. } = *makers;
     for unit in units {
         lint::check(stack, unit, packages.systemd);
     }
@@ -202,7 +198,7 @@ pub fn check(
     listens::check(stack, units, &databases);
     probed::check(stack, overlay, units, &databases);
     low_ports::check(stack, overlay, units);
-    needs::check(stack, overlay, units, packages);
+    needs::check(makers);
     relations::check(stack, overlay, (units, &written.starters), packages);
     order::check(stack, overlay, units);
     relations::check_timers(stack, overlay, units);

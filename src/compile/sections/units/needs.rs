@@ -1,8 +1,8 @@
 //! What units need of the guest besides systemd: the services that they start, accounts, files.
 
 use super::{
-    Directive, Packages, Unit, cron_table, lint, makers::Makers, paths, relations::Missing,
-    spelled, unit::UNITS,
+    Directive, Unit, cron_table, lint, makers::Makers, paths, relations::Missing, spelled,
+    unit::UNITS,
 };
 use crate::{
     compile::{
@@ -21,7 +21,8 @@ use std::collections::BTreeSet;
 /// What helps against a unit that nobody makes.
 pub const DECLARE: &str = "declare it, or the package that brings it; a unit that is not named after its package stands in `apt.may_start`";
 
-pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], packages: &Packages) {
+pub fn check(makers: &Makers<'_>) {
+    let Makers { stack, overlay, units, packages, .. } = *makers;
     for (unit, at) in named_units(stack, overlay, units) {
         if let Some(mask) = mask(overlay, &unit) {
             let title = format!("`{unit}` is masked on this guest: it never runs");
@@ -33,7 +34,6 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], packages: &Pac
         }
     }
     let accounts = owners::Accounts::of(stack, overlay, packages);
-    let makers = Makers { stack, overlay, units, packages };
     let dynamic: BTreeSet<_> =
         units.iter().filter(|unit| makes_its_user(unit)).map(|unit| &unit.name).collect();
     for unit in units {
@@ -41,10 +41,10 @@ pub fn check(stack: &View<'_>, overlay: &Overlay, units: &[Unit], packages: &Pac
         for directive in unit.directives() {
             check_account(stack, &accounts, is_dynamic, directive);
         }
-        check_files(&makers, unit);
-        check_folders(&makers, unit);
+        check_files(makers, unit);
+        check_folders(makers, unit);
     }
-    check_commands(&makers);
+    check_commands(makers);
     accounts.check_entries(stack, overlay);
     tmpfiles::check(stack, overlay, &accounts);
     cron_table::check(stack, overlay, &accounts);

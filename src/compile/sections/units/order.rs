@@ -82,7 +82,9 @@ fn stuck(mut order: Order<'_>) -> Order<'_> {
     }
     let is_stuck = |unit: &&str| waiting.get(unit).is_some_and(|left| *left > 0);
     order.retain(|unit, _| is_stuck(unit));
-    order.values_mut().for_each(|earlier| earlier.retain(|unit, _| is_stuck(unit)));
+    for earlier in order.values_mut() {
+        earlier.retain(|unit, _| is_stuck(unit));
+    }
     order
 }
 
