@@ -16,6 +16,7 @@ use super::{
         site::SiteFacts,
         system,
         units::{self, Makers, Packages},
+        variables,
     },
     source::define::Definitions,
     source::{At, Files},
@@ -186,7 +187,8 @@ fn lower(
     branch: Option<&Branch>,
 ) -> Option<Lowered> {
     let mut overlay = Overlay::default();
-    let env_file = files::env_file(stack, &mut overlay);
+    let env_file = variables::env_file(stack, &mut overlay);
+    links::add(stack, &mut overlay);
     files::add(stack, scope, &mut overlay);
     accounts::add(stack, &shared.definitions.keys, &mut overlay);
     system::add(stack, guest::Image::of(guest.as_ref()), &mut overlay);

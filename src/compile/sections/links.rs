@@ -1,6 +1,9 @@
-//! Links that lead back to themselves: nobody can open them.
+//! `links`.
 
-use super::overlay::{Item, Overlay};
+use super::{
+    overlay::{Item, Overlay},
+    place,
+};
 use crate::{
     compile::{
         report::{Code, Mistake},
@@ -10,8 +13,43 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
+/// The longest target of a link, in bytes. Source: `symlink(2)`, `PATH_MAX` with its final NUL.
+const TARGET_BYTES_MAX: usize = 4095;
+
 /// How many links Linux follows. Source: `MAXSYMLINKS` in linux/namei.h.
 const LINKS_MAX: usize = 40;
+
+/// Adds symlinks.
+pub fn add(stack: &View<'_>, overlay: &mut Overlay) {
+    for (_, view) in stack.tables("links") {
+        link(&view, overlay);
+    }
+}
+
+fn link(view: &View<'_>, overlay: &mut Overlay) {
+    let target = target(view);
+    let (Some(path), Some(target)) = (view.need::<GuestPath>("path"), target) else { return };
+    if place::decides_on_logins(&path.value) {
+        let title = format!("`{}` decides on logins and cannot be a link", path.value);
+        let help = "write the file itself, in `files`: a link to nothing stops sshd or takes sudo's rights away";
+        view.report(Mistake::new(Code::LinkAtBoot, path.at, title).help(help));
+    } else {
+        overlay.add(path.value, Item::Link { target }, path.at, view);
+    }
+}
+
+fn target(view: &View<'_>) -> Option<String> {
+    let target = view.need_text("target")?;
+    let (title, help) = if target.value.is_empty() || target.value.chars().any(char::is_control) {
+        ("a link needs a target", "write the path that it leads to, on one line")
+    } else if target.value.len() > TARGET_BYTES_MAX {
+        ("a link's target has at most 4,095 bytes", "name a place with a shorter path")
+    } else {
+        return Some(target.value);
+    };
+    view.report(Mistake::new(Code::BadLinkTarget, target.at, title).help(help));
+    None
+}
 
 /// Reports each circle once, at the first of its links.
 pub fn check(stack: &View<'_>, overlay: &Overlay) {

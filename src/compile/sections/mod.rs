@@ -32,3 +32,4 @@ mod ssh_keys;
 pub(super) mod system;
 mod tmpfiles;
 pub mod units;
+pub(super) mod variables;

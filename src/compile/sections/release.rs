@@ -113,8 +113,8 @@ fn is_one_line(view: &View<'_>, run: &Located<String>) -> bool {
 fn build_env(view: &View<'_>) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for (key, at, node) in view.entries("build_env") {
-        let value = super::files::plain(view.lowering, node);
-        if super::files::is_name(view, key, at) {
+        let value = super::variables::plain(view.lowering, node);
+        if super::variables::is_name(view, key, at) {
             all.extend(value.map(|value| (key.to_owned(), value)));
         }
     }

@@ -2,6 +2,7 @@
 
 mod builtin;
 pub(super) mod define;
+mod kinds;
 mod syntax;
 
 use crate::compile::report::{Code, Mistake};

@@ -5,7 +5,7 @@ use crate::compile::{
     guest::{Shared, Source},
     report::Mistake,
     schema,
-    sections::{files, identity::Identity, release},
+    sections::{identity::Identity, release, variables},
     source::{At, Member, Node, Table, Value},
     view::{self, Lowering, View},
 };
@@ -106,7 +106,7 @@ fn vars(stack: &View<'_>) -> serde_json::Value {
 
 fn env_vars(stack: &View<'_>) -> serde_json::Value {
     let read = |(name, _, node): (&str, At, &Node)| {
-        Some((name.to_owned(), files::plain(stack.lowering, node)?.into()))
+        Some((name.to_owned(), variables::plain(stack.lowering, node)?.into()))
     };
     serde_json::Value::Object(stack.entries("env_vars").filter_map(read).collect())
 }

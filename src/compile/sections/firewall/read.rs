@@ -106,7 +106,7 @@ fn ports(view: &View<'_>) -> Option<Ports> {
     let Some(node) = view.node("port") else {
         return (!view.table.contains_key("port")).then(Ports::default);
     };
-    let text = crate::compile::sections::files::plain(view.lowering, node)?;
+    let text = crate::compile::sections::variables::plain(view.lowering, node)?;
     if let Value::Integer(number) = node.value
         && !matches!(u16::try_from(number), Ok(1..))
     {

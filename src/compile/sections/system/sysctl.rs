@@ -4,7 +4,7 @@ use super::Overlay;
 use crate::{
     compile::{
         report::{Code, Mistake},
-        sections::files,
+        sections::variables,
         source::At,
         view::View,
     },
@@ -16,7 +16,7 @@ pub fn add(stack: &View<'_>, view: &View<'_>, overlay: &mut Overlay) {
     let is_vm = stack.table("guest").text("kind").is_some_and(|kind| kind.value == "qemu");
     let mut lines: BTreeMap<String, (String, At)> = BTreeMap::new();
     for (key, at, node) in view.entries("sysctl") {
-        let Some(value) = files::plain(view.lowering, node) else { continue };
+        let Some(value) = variables::plain(view.lowering, node) else { continue };
         if !is_key(key) {
             let title = format!("`{key}` is no kernel parameter");
             let help = "write it as `sysctl -a` shows it, such as \"net.core.somaxconn\"";

@@ -4,7 +4,7 @@ use super::writer::{self, NoForm};
 use crate::{
     compile::{
         report::{Code, Mistake},
-        sections::files,
+        sections::variables,
         source::{At, Node, Value},
         view::View,
     },
@@ -170,7 +170,7 @@ impl Lines<'_, '_> {
 fn scalar(view: &View<'_>, node: &Node) -> Option<String> {
     match node.value {
         Value::Boolean(value) => Some(yes_or_no(value)),
-        _ => files::plain(view.lowering, node),
+        _ => variables::plain(view.lowering, node),
     }
 }
 

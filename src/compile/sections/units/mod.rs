@@ -37,7 +37,7 @@ pub use places::place_of;
 pub use spelled::{boolean, is_mode, is_span};
 pub use unit::{Directive, Unit, gather};
 
-use super::{files, overlay::Overlay, ports};
+use super::{overlay::Overlay, ports, variables};
 use crate::{
     compile::{
         report::{Code, Mistake},
@@ -180,8 +180,8 @@ fn enable(
 fn variables(view: &View<'_>) -> Vec<(String, Located<String>)> {
     let mut found = Vec::new();
     for (name, at, node) in view.entries("environment") {
-        let value = files::plain(view.lowering, node);
-        if files::is_name(view, name, at) {
+        let value = variables::plain(view.lowering, node);
+        if variables::is_name(view, name, at) {
             found.extend(value.map(|value| (name.to_owned(), Located { value, at: node.at })));
         }
     }

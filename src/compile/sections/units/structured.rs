@@ -9,7 +9,7 @@ use super::{
 use crate::{
     compile::{
         report::{Code, Mistake},
-        sections::files,
+        sections::variables,
         source::{Node, Value},
         view::{Located, View},
     },
@@ -174,7 +174,7 @@ impl Lines<'_, '_> {
             // The language has told it.
             return;
         }
-        let Some(text) = files::plain(self.view.lowering, node) else { return };
+        let Some(text) = variables::plain(self.view.lowering, node) else { return };
         let address = self.view.lowering.parse::<SocketAddress>(&text, node.at);
         self.exact(directive, address.map(|a| writer::literal(&a.to_string())), node.at);
     }
