@@ -217,6 +217,9 @@ fn lower(
     let (management, admin_keys) = (&shared.site.management, &shared.site.admin_keys);
     logins::check(&makers, &Login { user, own: &own, management, admin_keys });
     check(stack, &overlay, &packages);
+    if let Some(guest) = &guest {
+        health::check_addresses(stack, guest);
+    }
     if let Some(options) = guest.as_ref().and_then(ProxmoxDocument::container) {
         guest::check_mounts(stack, &overlay, &options.mounts);
         if !options.nesting {

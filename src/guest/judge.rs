@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 const UNITS: &str = "/etc/systemd/system/";
 /// Where Debian has logrotate, if it is there.
 pub const LOGROTATE: &str = "/usr/sbin/logrotate";
-/// With this logrotate says what it would do, and does nothing.
+/// With this logrotate says what it would do, and does nothing but make the folder of `createolddir`.
 pub const DEBUG: &str = "--debug";
 /// What `systemd-analyze` is asked; its exit code says nothing of a unit's own text.
 pub const VERIFY: [&str; 3] = ["verify", "--man=no", "--recursive-errors=no"];
@@ -96,12 +96,13 @@ impl DropIns {
     /// Whether one may be read with a unit: its own, an instance's, one of all units whose names begin alike or of its kind.
     fn has_some_of(&self, unit: &str) -> bool {
         let Some((name, kind)) = unit.rsplit_once('.') else { return false };
-        let before_instance = name.split_once('@').map_or(name, |(before, _)| before);
+        let instances = name.split_once('@').map(|(before, _)| format!("{before}@"));
         self.0.iter().any(|folder| match folder.rsplit_once('.') {
             None => folder == kind,
             Some((of, of_kind)) => {
                 let alike = of.ends_with('-') && name.starts_with(of);
-                of_kind == kind && (alike || of.starts_with(before_instance))
+                let of_instance = instances.as_ref().is_some_and(|start| of.starts_with(start));
+                of_kind == kind && (of == name || alike || of_instance)
             }
         })
     }
@@ -208,6 +209,18 @@ fn refusals<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
     said.lines().filter(|line| refuses(line) && of_file(line)).collect()
 }
 
+/// A file for logrotate to judge, line by line the same, without the folders of old logs: logrotate looks for them, or makes
+/// them, while the switch or a package may be what brings them.
+pub fn for_logrotate(bytes: &[u8]) -> Vec<u8> {
+    let is_of_folder = |line: &[u8]| {
+        let line = line.trim_ascii_start();
+        [&b"olddir"[..], b"createolddir"].iter().any(|word| line.starts_with(word))
+    };
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let kept = lines.map(|line| if is_of_folder(line) { &b""[..] } else { line });
+    kept.collect::<Vec<_>>().join(&b'\n')
+}
+
 /// What logrotate says of a file's own lines. Of accounts it knows those of the machine that it runs on; and what it cannot
 /// make of a log is no matter of the text.
 fn complaints_of_logrotate<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
@@ -292,7 +305,13 @@ mod tests {
             assert_eq!(judge("x@.service", drop_in), Some(Judge::UnitWithDropIns), "{drop_in}");
         }
         assert_eq!(judge("a-b.service", "a-.service.d/x.conf"), Some(Judge::UnitWithDropIns));
-        for drop_in in ["x.socket.d/a.conf", "y.service.d/a.conf", "socket.d/a.conf", "y.service"] {
+        for drop_in in [
+            "x.socket.d/a.conf",
+            "y.service.d/a.conf",
+            "socket.d/a.conf",
+            "y.service",
+            "x-y.service.d/a.conf",
+        ] {
             assert_eq!(judge("x.service", drop_in), Some(Judge::Unit), "{drop_in}");
         }
     }
@@ -306,6 +325,12 @@ mod tests {
                          error: stat of /var/log/x.log failed: No such file or directory";
         let said = format!("{of_others}\n{of_text}\n");
         assert_eq!(complaints_of_logrotate(&said, "/etc/logrotate.d/x"), [of_text]);
+    }
+
+    #[test]
+    fn logrotate_is_not_asked_for_folders_that_the_switch_makes() {
+        let text = b"/a {\n\tolddir /old\n  createolddir 0755 root root\n  weekly\n}\n";
+        assert_eq!(for_logrotate(text), b"/a {\n\n\n  weekly\n}\n");
     }
 
     #[test]

@@ -6,10 +6,10 @@ use super::fs::Sync;
 use super::judge::{self, DropIns, Judge};
 use super::store;
 use super::system::Command;
-use super::{firewall, fs, packages};
+use super::{firewall, fs, generation, packages};
 use crate::model::layout::STATE;
 use crate::model::protocol::Done;
-use crate::model::{Digest, Entry, GuestPath, TxId};
+use crate::model::{Digest, Entry, GuestPath, Manifest, TxId};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -21,11 +21,8 @@ pub fn validate(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<Done, G
     let manifest = store::verify(guest.fs, digest)?;
     let mut faults = firewall::validate(guest, digest)?;
     let drop_ins = DropIns::among(manifest.overlay().map(|(path, _)| path));
-    let conffiles = packages::conffiles(guest.fs)?;
+    faults.extend(conffiles(guest, &manifest)?);
     for (path, entry) in manifest.overlay() {
-        if let Some(package) = conffiles.get(path.as_str()) {
-            faults.push(format!("`{path}`: a configuration file of the package `{package}`, which dpkg would fight over"));
-        }
         if matches!(entry, Entry::File { .. }) {
             let staged = store::copy_source(digest, &path);
             let bytes = guest.fs.read(&staged)?;
@@ -44,6 +41,25 @@ pub fn validate(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<Done, G
     }
 }
 
+/// Files of packages that the bundle has as well. What some generation of the guest owns is let pass: a way back must not
+/// depend on what a package brought since.
+fn conffiles(guest: &mut Guest, manifest: &Manifest) -> Result<Vec<String>, GuestError> {
+    let of_packages = packages::conffiles(guest.fs)?;
+    let of_package = |path: GuestPath| Some((of_packages.get(path.as_str())?.clone(), path));
+    let mut found: Vec<_> = manifest.overlay().filter_map(|(path, _)| of_package(path)).collect();
+    let generations = if found.is_empty() { Vec::new() } else { generation::numbers(guest.fs)? };
+    for number in generations {
+        let ledger = generation::ledger(guest.fs, number)?;
+        found.retain(|(_, path)| !ledger.paths.contains_key(path));
+    }
+    let told = |(package, path)| {
+        format!(
+            "`{path}`: a configuration file of the package `{package}`, which dpkg would fight over"
+        )
+    };
+    Ok(found.into_iter().map(told).collect())
+}
+
 fn fault(
     guest: &mut Guest,
     tx: &TxId,
@@ -58,7 +74,7 @@ fn fault(
     match judge {
         Judge::Visudo => ask(guest, path, &["visudo", "-c", "-q", "-f", staged]),
         Judge::Sshd => sshd(guest, tx, path, staged),
-        Judge::Logrotate => logrotate(guest, judge, path, staged),
+        Judge::Logrotate => logrotate(guest, tx, judge, (path, bytes)),
         Judge::Shell(shell) => ask(guest, path, &[shell.program(), "-n", staged]),
         Judge::Unit | Judge::UnitWithDropIns => {
             let said = verify(guest, staged)?;
@@ -98,16 +114,19 @@ fn sshd(
 /// What logrotate has against a staged file; without logrotate nobody reads it.
 fn logrotate(
     guest: &mut Guest,
+    tx: &TxId,
     judge: &Judge,
-    path: &GuestPath,
-    staged: &str,
+    (path, bytes): (&GuestPath, &[u8]),
 ) -> Result<Option<String>, GuestError> {
     if guest.fs.stat(judge::LOGROTATE)?.is_none() {
         return Ok(None);
     }
-    let argv = [judge::LOGROTATE, judge::DEBUG, staged];
-    let said = guest.system.run(&Command::new(&argv, LIMIT))?.text.replace(staged, path.as_str());
-    Ok(told(path, staged, &judge.faults(&said, path.as_str())))
+    let file = format!("{STATE}/.tmp-logrotate-{tx}");
+    guest.fs.write(&file, &mut &judge::for_logrotate(bytes)[..], 0o600, Sync::Later)?;
+    let said = guest.system.run(&Command::new(&[judge::LOGROTATE, judge::DEBUG, &file], LIMIT));
+    guest.fs.remove(&file)?;
+    let said = said?.text.replace(&file, path.as_str());
+    Ok(told(path, &file, &judge.faults(&said, path.as_str())))
 }
 
 fn lack_of_mounts(

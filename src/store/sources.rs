@@ -31,6 +31,8 @@ const FILES_MAX: usize = 20_000;
 const TREE_BYTES_MAX: usize = 64 << 20;
 /// How deep below `stacks`, `templates` or `keys` a file may lie.
 const DEPTH_MAX: usize = 16;
+/// The most faults that are told; a folder of links has thousands.
+const FAULTS_MAX: usize = 100;
 
 /// Why a workspace cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -190,6 +192,9 @@ fn read_folder(workspace: &Path, folder: &Path, read: &mut Read, wanted: impl Fn
             }
             Ok(None) => {}
             Err(fault) => read.faults.push(fault),
+        }
+        if read.faults.len() >= FAULTS_MAX {
+            return;
         }
     }
 }

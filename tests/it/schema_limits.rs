@@ -240,7 +240,6 @@ pub const PLACES: &[(&str, &[Place])] = &[
             ("options_beside_keys", "`srv` in `WorkingDirectory` is"),
             ("options_beside_keys", "`var/lib/x` in `ReadWritePaths` is"),
             ("options_beside_keys", "systemd ignores `/var/lib/x` in"),
-            ("timers_of_no_instance", "`each@.timer` never fires"),
             ("units_that_nobody_makes", "`beat.timer` never fires: it counts"),
         ],
     ),

@@ -205,7 +205,10 @@ fn lay_out(
         }
         _ => (folder.join(path.file_name()), folder.join(path.file_name())),
     };
-    fs::write(&file, bytes)?;
+    match subject {
+        Subject::File(Judge::Logrotate) => fs::write(&file, judge::for_logrotate(bytes))?,
+        _ => fs::write(&file, bytes)?,
+    }
     Ok((given, file))
 }
 

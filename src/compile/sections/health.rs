@@ -6,9 +6,12 @@ use crate::{
         report::{Code, Mistake},
         view::View,
     },
-    model::{HealthDocument, Probe, UnitName},
+    model::{HealthDocument, Probe, ProxmoxDocument, UnitName},
 };
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+};
 
 /// How long each probe must hold (design.md §8, step 6).
 const WINDOW_SECONDS: u32 = 5;
@@ -86,6 +89,27 @@ fn http(table: &View<'_>, timeout_seconds: Option<u32>) -> Option<Probe> {
     let status = u16::try_from(status).expect("it is at most 599");
     let (port, timeout_seconds) = (port?, timeout_seconds?);
     Some(Probe::Http { address: address?, port, path, status, timeout_seconds })
+}
+
+/// Reports probes of other machines: what they do must not undo a switch here.
+pub fn check_addresses(stack: &View<'_>, guest: &ProxmoxDocument) {
+    let networks = guest.networks.values();
+    let own4 = networks.clone().filter_map(|network| network.ip).chain([guest.ip]);
+    let own6 = networks.filter_map(|network| network.ip6).chain(guest.ip6);
+    let own: BTreeSet<IpAddr> =
+        own4.map(|ip| ip.addr().into()).chain(own6.map(|ip| ip.addr().into())).collect();
+    for (name, probe) in stack.tables("probes") {
+        for asked in ["http", "tcp"].map(|kind| probe.table(kind)) {
+            let Some(address) = asked.parsed::<IpAddr>("address") else { continue };
+            if !address.value.is_loopback() && !own.contains(&address.value) {
+                let title =
+                    format!("the probe `{name}` asks {}, which is not this guest", address.value);
+                let help = "leave `address` out for 127.0.0.1, or write an address of the guest; other machines are asked by a `command`";
+                let mistake = Mistake::new(Code::ProbeElsewhere, address.at, title);
+                stack.report(mistake.help(help));
+            }
+        }
+    }
 }
 
 /// None when what is said is none.

@@ -44,7 +44,7 @@ pub fn check(makers: &Makers<'_>) {
         let (code, why, help) = if let Some(package) = missing_package(makers, &path) {
             let help = format!("add `{package} = true` to `[packages]`, or name another shell");
             (Code::PackageNotDeclared, "no package of the guest brings", help)
-        } else if !makers.overlay.items.contains_key(&path) && makers.is_ours_alone(&path) {
+        } else if !makers.has_hooks() && makers.is_unmade(&path) {
             let help = "declare the file in `files`, or name another shell".to_owned();
             (Code::UnmadeFile, "nobody makes", help)
         } else {
@@ -62,7 +62,6 @@ fn missing_package(makers: &Makers<'_>, path: &GuestPath) -> Option<&'static str
     let brings = |declared: &str| {
         declared.contains(package) || others.iter().any(|other| declared.starts_with(other))
     };
-    let has_hooks = makers.stack.tables("hooks").next().is_some();
-    let is_certain = makers.packages.are_debians() && !has_hooks;
+    let is_certain = makers.packages.are_debians() && !makers.has_hooks();
     (is_certain && !makers.packages.any(brings)).then_some(*package)
 }

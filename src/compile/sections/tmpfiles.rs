@@ -129,10 +129,26 @@ fn fault_of_sysusers(text: &str) -> Option<Fault> {
     if fields.len() > 6 {
         return Some(("it has more than six fields".to_owned(), "put a comment into quotes"));
     }
+    let name = field(1);
+    if letter != "r" && !is_account(name) {
+        return Some((
+            format!("`{name}` is no name of an account"),
+            "use letters, digits, `-` and `_`",
+        ));
+    }
     fault_of_account(letter, &field)
 }
 
 /// What begins with a specifier is not judged.
+/// A name that systemd takes, or one of which a specifier makes a part. Source: `valid_user_group_name` of systemd 252.
+fn is_account(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    name.contains('%')
+        || name.len() <= 31
+            && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(is_plain)
+}
+
 fn fault_of_account<'f>(letter: &str, field: &dyn Fn(usize) -> &'f str) -> Option<Fault> {
     let id = field(2);
     let first = id.split(':').next().unwrap_or(id);

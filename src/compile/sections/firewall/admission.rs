@@ -62,7 +62,7 @@ impl Guard<'_> {
             }
     }
 
-    /// Whether anybody gets in to a port.
+    /// Whether anybody gets in to a port, at whichever address and interface of the guest.
     pub fn opens(&self, port: u16) -> bool {
         let everywhere = [
             IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)),
@@ -70,18 +70,30 @@ impl Guard<'_> {
         ];
         let is_limited = |by| matches!(by, By::Rule(n) if self.rules[n].action == Action::Limit);
         let mut pieces = everywhere.into_iter().flat_map(|network| self.pieces(network, port));
-        pieces.any(|(_, by)| self.lets_in(by) || is_limited(by))
+        self.rules.iter().any(|rule| self.opens_elsewhere(rule, port))
+            || pieces.any(|(_, by)| self.lets_in(by) || is_limited(by))
+    }
+
+    /// Whether a rule lets in to a port by another network than the guest's first.
+    fn opens_elsewhere(&self, rule: &Rule, port: u16) -> bool {
+        is_about(rule, port)
+            && matches!(rule.action, Action::Allow | Action::Limit)
+            && !self.is_for_own(rule)
     }
 
     /// Whether a rule is about new TCP connections to a port of the guest's own addresses.
     fn concerns(&self, rule: &Rule, family: Family, port: u16) -> bool {
-        rule.is_for(family)
-            && rule.direction == Direction::In
-            && rule.protocol != Protocol::Udp
-            && rule.ports.contain(port)
-            && rule.interface.as_deref().is_none_or(|name| name == OWN_INTERFACE)
+        rule.is_for(family) && is_about(rule, port) && self.is_for_own(rule)
+    }
+
+    fn is_for_own(&self, rule: &Rule) -> bool {
+        rule.interface.as_deref().is_none_or(|name| name == OWN_INTERFACE)
             && rule.to.is_none_or(|to| self.own.iter().any(|address| to.contains(address)))
     }
+}
+
+fn is_about(rule: &Rule, port: u16) -> bool {
+    rule.direction == Direction::In && rule.protocol != Protocol::Udp && rule.ports.contain(port)
 }
 
 /// What two networks have in common: the smaller one, or nothing.
@@ -148,5 +160,8 @@ mod tests {
         assert!(!opens(&[]));
         assert!(opens(&[rule(Action::Limit, "80", Some("192.0.2.1/32"))]));
         assert!(!opens(&[rule(Action::Deny, "", None), rule(Action::Allow, "80", None)]));
+        let inside =
+            |action| Rule { interface: Some("eth2".to_owned()), ..rule(action, "80", None) };
+        assert!(opens(&[inside(Action::Allow)]) && !opens(&[inside(Action::Deny)]));
     }
 }

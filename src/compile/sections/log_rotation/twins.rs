@@ -91,8 +91,11 @@ fn is_read(path: &GuestPath) -> bool {
 /// Sections whose lines are a shell's, as far as `endscript`.
 const SCRIPTS: [&str; 5] = ["firstaction", "lastaction", "postrotate", "preremove", "prerotate"];
 
-/// The logs that a file names, each with its line. What is not plain is left out.
+/// The logs that a file names, each with its line. What is not plain is left out, and a file that allows for twins.
 fn logs(text: &str) -> Vec<(&str, &str)> {
+    if text.contains("ignoreduplicates") {
+        return Vec::new();
+    }
     let (mut found, mut is_within, mut is_script) = (Vec::new(), false, false);
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
         if is_script {
@@ -100,7 +103,7 @@ fn logs(text: &str) -> Vec<(&str, &str)> {
         } else if is_within {
             is_script = line.split_whitespace().next().is_some_and(|word| SCRIPTS.contains(&word));
             is_within = !line.starts_with('}');
-        } else {
+        } else if line.starts_with(['/', '"', '\'']) {
             let names = line.split('{').next().unwrap_or(line);
             is_within = line.contains('{') && !line.ends_with('}');
             let names = names.split_whitespace().map(|name| name.trim_matches(['"', '\'']));
@@ -168,10 +171,11 @@ mod tests {
     }
     #[test]
     fn logs_are_those_before_a_block_and_no_line_of_a_script() {
-        let text = "weekly\n# /a\n/b/*.log \"/c c\"\n/d {\n  create /x\n  postrotate\n}\n/y\n  \
+        let text = "weekly\ncompresscmd /usr/bin/zstd\n# /a\n/b/*.log \"/c c\"\n/d {\n  create /x\n  postrotate\n}\n/y\n  \
                     endscript\n}\n/e { daily }\n/f{\n}\n/[ab] {\n}\n";
         let found: Vec<&str> = logs(text).into_iter().map(|(_, log)| log).collect();
         assert_eq!(found, ["/b/*.log", "/c", "/d", "/e", "/f"]);
+        assert_eq!(logs("/a {\n  ignoreduplicates\n}\n"), []);
     }
 
     #[test]

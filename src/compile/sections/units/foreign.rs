@@ -77,6 +77,20 @@ const UNITS: [(&str, &[&str]); 6] = [
     ("wireguard", &["wg-quick"]),
 ];
 
+/// Packages with units of which none listens, but sshd.
+const QUIET: [&str; 10] = [
+    "certbot",
+    "cron",
+    "ffmpeg",
+    "imagemagick",
+    "logrotate",
+    "openssh-server",
+    "procps",
+    "sudo",
+    "ufw",
+    "unattended-upgrades",
+];
+
 /// What a package brings of which all is known.
 #[derive(Default)]
 pub struct Brought {
@@ -150,6 +164,14 @@ impl Packages {
     /// Whether image and packages are all Debian's own.
     pub fn are_debians(&self) -> bool {
         self.is_debians && self.is_base_known
+    }
+
+    /// Whether one of them may bring a server that listens besides what the bundle runs.
+    pub fn may_listen(&self) -> bool {
+        let (known, others) = self.split();
+        let is_quiet =
+            |name: &str, brought: &Brought| brought.units.is_empty() || QUIET.contains(&name);
+        !others.is_empty() || known.iter().any(|(name, brought)| !is_quiet(name, brought))
     }
 
     /// Whether one of them is such a package.

@@ -36,6 +36,24 @@ const VARIABLES_OF_DEBIAN: [&str; 5] = [
 /// Folders in which packages and the bundle have one of their own each.
 const OF_ALL: [&str; 4] = ["/var/cache", "/var/lib", "/var/log", "/var/spool"];
 
+/// Folders of every Debian below `/usr/local`. Source: base-files and ca-certificates, their scripts after installation.
+const BELOW_LOCAL: [&str; 11] = [
+    "/usr/local/bin",
+    "/usr/local/etc",
+    "/usr/local/games",
+    "/usr/local/include",
+    "/usr/local/lib",
+    "/usr/local/man",
+    "/usr/local/sbin",
+    "/usr/local/share",
+    "/usr/local/share/ca-certificates",
+    "/usr/local/share/man",
+    "/usr/local/src",
+];
+/// Folders below `/srv`, and the packages that make them.
+const OF_PACKAGES: [(&str, &[&str]); 2] =
+    [("/srv/ftp", &["proftpd-core", "vsftpd"]), ("/srv/tftp", &["atftpd", "tftpd-hpa"])];
+
 impl<'a> Makers<'a> {
     pub fn new(
         stack: &'a View<'a>,
@@ -78,7 +96,7 @@ impl<'a> Makers<'a> {
         !self.overlay.items.contains_key(path) && self.is_ours_alone(path) && !self.is_there(path)
     }
 
-    fn has_hooks(&self) -> bool {
+    pub fn has_hooks(&self) -> bool {
         self.stack.tables("hooks").next().is_some()
     }
 
@@ -134,10 +152,13 @@ impl<'a> Makers<'a> {
 
     /// Whether a folder is Debian's, or somebody's who makes it.
     pub fn is_there(&self, path: &GuestPath) -> bool {
-        let of_debian = ["/usr/local/bin", "/usr/local/sbin", "/usr/local/lib", "/usr/local/share"];
         place::is_shared(path)
             || folders::is_debians(path)
-            || of_debian.contains(&path.as_str())
+            || BELOW_LOCAL.contains(&path.as_str())
+            || OF_PACKAGES.iter().any(|(folder, brought_by)| {
+                *folder == path.as_str()
+                    && brought_by.iter().any(|name| self.packages.declare(name))
+            })
             || self.is_made(path.as_str())
     }
 

@@ -9,7 +9,6 @@ mod directives;
 mod foreign;
 mod foreign_accounts;
 mod inputs;
-mod instances;
 mod lines;
 mod lint;
 mod listens;
@@ -196,13 +195,14 @@ pub fn check(makers: &Makers<'_>, written: &Written) {
     }
     let databases = ports::of_databases(stack, overlay, &["postgresql", "mariadb", "redis"]);
     listens::check(stack, units, &databases);
-    probed::check(stack, overlay, units, &databases);
-    low_ports::check(stack, overlay, units);
+    if !packages.may_listen() {
+        probed::check(stack, overlay, units, &databases);
+        low_ports::check(stack, overlay, units);
+    }
     needs::check(makers);
     relations::check(stack, overlay, (units, &written.starters), packages);
     order::check(stack, overlay, units);
     relations::check_timers(stack, overlay, units);
-    instances::check(stack, overlay, units);
     for path in written.reads.iter().filter(|path| !overlay.items.contains_key(&path.value)) {
         let title = format!("the bundle has no `{}` whose change could restart it", path.value);
         let help = "declare the file, or leave it out";

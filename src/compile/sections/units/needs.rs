@@ -168,8 +168,9 @@ fn check_files(makers: &Makers<'_>, unit: &Unit) {
 /// Folders that a sandbox opens or closes, and that are not there when the unit starts: systemd.exec(5), `ReadWritePaths=`.
 fn check_folders(makers: &Makers<'_>, unit: &Unit) {
     let before = unit.directives().filter(|d| d.key == "ExecStartPre");
-    if before.into_iter().any(|d| d.value.starts_with(['+', '-', '@', ':', '!'])) {
-        // Outside of the sandbox it may make them.
+    let is_free = before.into_iter().any(|d| d.value.starts_with(['+', '-', '@', ':', '!']));
+    if is_free || makers.has_hooks() {
+        // Outside of the sandbox they may make them.
         return;
     }
     for directive in unit.directives() {

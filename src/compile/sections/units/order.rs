@@ -102,7 +102,7 @@ fn reversed<'u>(order: &Order<'u>) -> Order<'u> {
 fn circle<'u>(order: &Order<'u>, first: &'u str) -> Option<Vec<(&'u str, &'u str, At)>> {
     let mut came: BTreeMap<&str, (&str, At)> = BTreeMap::new();
     let mut ways = VecDeque::from([first]);
-    while let Some(unit) = ways.pop_front() {
+    while let Some(unit) = ways.pop_front().filter(|_| !came.contains_key(first)) {
         for (earlier, at) in order.get(unit).into_iter().flatten() {
             if !came.contains_key(earlier) {
                 came.insert(earlier, (unit, *at));
