@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Before {
     pub boot_id: String,
     pub live: Option<GenerationId>,
+    /// What was wrong already with the tree that an undo goes back to; none, mostly.
+    pub tree_fault: Option<String>,
     pub paths: BTreeMap<GuestPath, Found>,
     /// Directories that are made only to hold what is placed, parents first.
     pub created: BTreeSet<String>,

@@ -119,6 +119,7 @@ fn look(guest: &mut Guest, switch: &Switch) -> Result<Before, GuestError> {
     Ok(Before {
         boot_id: guest.system.boot_id()?,
         live: generation::live(guest.fs)?,
+        tree_fault: generation::tree_fault(guest.fs, switch.from)?,
         paths: before::look(guest.fs, switch)?,
         created: before::missing_folders(guest.fs, switch)?,
         units: guest.system.units(&units)?,

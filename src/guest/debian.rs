@@ -87,6 +87,8 @@ impl System for Debian {
             UnitJob::Start => &["start", "--"],
             UnitJob::StartLater => &["start", "--no-block", "--"],
             UnitJob::Stop => &["stop", "--"],
+            UnitJob::StopLater => &["stop", "--no-block", "--"],
+            UnitJob::Kill => &["kill", "--signal=KILL", "--"],
             UnitJob::Restart => &["restart", "--"],
             UnitJob::Reload => &["reload", "--"],
         };
@@ -142,10 +144,12 @@ impl System for Debian {
         if self.is_loaded(&timer)? {
             return Ok(());
         }
+        // At early boot a timer starts after the very unit that arms it: that job cannot be waited for.
+        let waits = alarm != Alarm::Retry;
         let program = own_program()?;
         let words = [
             "systemd-run",
-            "--quiet",
+            if waits { "--quiet" } else { "--no-block" },
             "--collect",
             &format!("--unit={name}"),
             &format!("--on-active={}ms", after.as_millis()),
@@ -157,7 +161,7 @@ impl System for Debian {
             "0",
         ];
         run(self, &Command::new(&words, ASK_LIMIT))?;
-        if self.is_loaded(&timer)? {
+        if !waits || self.is_loaded(&timer)? {
             Ok(())
         } else {
             Err(SystemError::Failed {

@@ -24,6 +24,11 @@ pub enum GuestError {
         #[source]
         cause: CanonicalError,
     },
+    #[error(
+        "`{path}` has format {found}, and this stackc reads format {}; use a newer stackc",
+        super::kept::FORMAT
+    )]
+    Format { path: String, found: u32 },
     #[error("this guest is {found}, and the operator means {wanted}")]
     Identity { found: String, wanted: String },
     #[error("the guest is busy: {holder}")]
@@ -70,6 +75,7 @@ impl GuestError {
             Self::UnknownTx { .. } => RefusalCode::Unknown,
             Self::Request(_)
             | Self::Unfit(_)
+            | Self::Format { .. }
             | Self::Identity { .. }
             | Self::Nonce
             | Self::Name(_) => RefusalCode::Refused,

@@ -1,12 +1,11 @@
 //! Generations on disk, and the one pointer that makes one of them live.
 
 use super::error::GuestError;
-use super::fs::{GuestFs, Sync, mkdir_all, remove_tree, replace};
-use super::store::read_document;
+use super::fs::{GuestFs, mkdir_all, remove_tree};
+use super::{kept, store};
 use crate::model::layout::{CURRENT, STATE};
 use crate::model::{
     Generation, GenerationCause, GenerationId, Ledger, Outcome, ReleaseId, SecretsVersion, Switch,
-    canonical,
 };
 use std::collections::BTreeMap;
 
@@ -41,7 +40,19 @@ pub fn live_number(fs: &mut dyn GuestFs) -> Result<GenerationId, GuestError> {
 }
 
 pub fn read(fs: &mut dyn GuestFs, number: GenerationId) -> Result<Generation, GuestError> {
-    read_document(fs, &format!("{}/generation.json", path(number)))
+    kept::read(fs, &format!("{}/generation.json", path(number)))
+}
+
+/// Re-hashes the tree of a generation; none when it is whole, or when there is none.
+pub fn tree_fault(
+    fs: &mut dyn GuestFs,
+    number: GenerationId,
+) -> Result<Option<String>, GuestError> {
+    if number == GenerationId::FOUND {
+        return Ok(None);
+    }
+    let Some(digest) = read(fs, number)?.digest else { return Ok(None) };
+    Ok(store::verify(fs, &digest).err().map(|error| error.refusal("").message))
 }
 
 /// What a generation owns on the guest; nothing before the first one.
@@ -49,7 +60,7 @@ pub fn ledger(fs: &mut dyn GuestFs, number: GenerationId) -> Result<Ledger, Gues
     if number == GenerationId::FOUND {
         return Ok(Ledger::default());
     }
-    read_document(fs, &format!("{}/ledger.json", path(number)))
+    kept::read(fs, &format!("{}/ledger.json", path(number)))
 }
 
 /// Every generation's number, undone ones included, ascending.
@@ -78,8 +89,8 @@ pub fn write(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestError> {
     for (name, target) in links {
         fs.symlink(&target, &format!("{staged}/{name}"))?;
     }
-    write_json(fs, &format!("{staged}/generation.json"), generation)?;
-    write_json(fs, &format!("{staged}/ledger.json"), &switch.ledger)?;
+    kept::write(fs, &format!("{staged}/generation.json"), generation, 0o644)?;
+    kept::write(fs, &format!("{staged}/ledger.json"), &switch.ledger, 0o644)?;
     fs.sync_dir(&staged)?;
     fs.rename(&staged, &folder)?;
     Ok(fs.sync_dir(GENERATIONS)?)
@@ -91,14 +102,6 @@ fn same(fs: &mut dyn GuestFs, generation: &Generation) -> Result<(), GuestError>
         return Ok(());
     }
     Err(GuestError::Unfit(format!("generation {} is there already", generation.number)))
-}
-
-fn write_json<T: serde::Serialize>(
-    fs: &mut dyn GuestFs,
-    path: &str,
-    value: &T,
-) -> Result<(), GuestError> {
-    Ok(fs.write(path, &mut &canonical::to_bytes(value)[..], 0o644, Sync::Now)?)
 }
 
 /// Generation 0: the guest as it was found, so that the first switch has something to go back to.
@@ -123,8 +126,8 @@ pub fn write_found(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestErr
     mkdir_all(fs, GENERATIONS, 0o755)?;
     remove_tree(fs, &staged)?;
     fs.mkdir(&staged, 0o755)?;
-    write_json(fs, &format!("{staged}/generation.json"), &found)?;
-    write_json(fs, &format!("{staged}/ledger.json"), &Ledger::default())?;
+    kept::write(fs, &format!("{staged}/generation.json"), &found, 0o644)?;
+    kept::write(fs, &format!("{staged}/ledger.json"), &Ledger::default(), 0o644)?;
     fs.sync_dir(&staged)?;
     fs.rename(&staged, &path(GenerationId::FOUND))?;
     Ok(fs.sync_dir(GENERATIONS)?)
@@ -143,7 +146,7 @@ pub fn set_outcome(
     let mut generation = read(fs, number)?;
     if generation.outcome != outcome {
         generation.outcome = outcome;
-        replace(fs, &file, &canonical::to_bytes(&generation), 0o644)?;
+        kept::put(fs, &file, &generation, 0o644)?;
     }
     Ok(())
 }

@@ -4,12 +4,12 @@ use super::Guest;
 use super::account::as_user;
 use super::child::MARK;
 use super::error::GuestError;
-use super::fs::replace;
+use super::kept;
 use super::system::{Command, succeed};
 use super::{store, watch};
 use crate::model::protocol::Done;
 use crate::model::{
-    Digest, Entry, EntryPath, GuestPath, Hook, HooksDocument, Switch, TxId, canonical, document,
+    Digest, Entry, EntryPath, GuestPath, Hook, HooksDocument, Switch, TxId, document,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -76,12 +76,12 @@ fn record(guest: &mut Guest) -> Result<Option<Record>, GuestError> {
     if guest.fs.stat(RECORD)?.is_none() {
         return Ok(None);
     }
-    store::read_document(guest.fs, RECORD).map(Some)
+    kept::read(guest.fs, RECORD).map(Some)
 }
 
 fn write(guest: &mut Guest, tx: &TxId, digest: &Digest, done: bool) -> Result<(), GuestError> {
     let record = Record { tx: tx.clone(), digest: *digest, done };
-    Ok(replace(guest.fs, RECORD, &canonical::to_bytes(&record), 0o600)?)
+    Ok(kept::put(guest.fs, RECORD, &record, 0o600)?)
 }
 
 /// Runs hooks in the order of their names, up to the first that fails. Of a program that the bundle brings, the copy in

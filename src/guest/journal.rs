@@ -2,18 +2,47 @@
 
 use super::before::{Before, Found};
 use super::error::GuestError;
-use super::fs::{GuestFs, Sync, mkdir_all, remove_tree, replace};
+use super::fs::{GuestFs, Sync, mkdir_all, remove_tree};
+use super::kept;
 use super::redact;
-use super::store::read_document;
 use crate::model::layout::STATE;
 use crate::model::protocol::TxRecord;
-use crate::model::{Failure, Phase, Switch, TxId, TxState, UnitName, canonical};
+use crate::model::{Failure, Phase, Switch, TxId, TxState, UnitName};
 use std::collections::BTreeMap;
+use std::io::Read;
 
 pub const TRANSACTIONS: &str = "/var/lib/stackc/tx";
 const HISTORY: &str = "/var/lib/stackc/history";
 /// Given back to the file system when an undo begins, so that a full disk cannot stop it.
 const RESERVE_BYTES: u64 = 1 << 20;
+
+/// Bytes that no file system shrinks: zeroes would be a hole on one that compresses, and hold no room.
+struct Noise {
+    left: u64,
+    state: u64,
+}
+
+impl Noise {
+    fn new() -> Self {
+        Self { left: RESERVE_BYTES, state: 0x9e37_79b9_7f4a_7c15 }
+    }
+}
+
+impl Read for Noise {
+    /// Marsaglia's xorshift64, eight bytes a step.
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        for chunk in buffer[..wanted].chunks_mut(8) {
+            self.state ^= self.state << 13;
+            self.state ^= self.state >> 7;
+            self.state ^= self.state << 17;
+            chunk.copy_from_slice(&self.state.to_le_bytes()[..chunk.len()]);
+        }
+        self.left -= wanted as u64;
+        Ok(wanted)
+    }
+}
+
 /// After this many boots that did not finish, nothing is tried again without a person.
 pub const RECOVERIES_MAX: u32 = 3;
 
@@ -70,35 +99,31 @@ pub fn publish(fs: &mut dyn GuestFs, switch: &Switch, before: &Before) -> Result
         }
     }
     fs.sync_dir(&format!("{staged}/saved"))?;
-    let reserve = &mut std::io::Read::take(std::io::repeat(0), RESERVE_BYTES);
-    fs.write(&format!("{staged}/reserve"), reserve, 0o600, Sync::Now)?;
-    let mut json = |name: &str, bytes: Vec<u8>| {
-        fs.write(&format!("{staged}/{name}"), &mut &bytes[..], 0o600, Sync::Now)
-    };
-    json("before.json", canonical::to_bytes(before))?;
-    json("switch.json", canonical::to_bytes(switch))?;
-    json("phase", canonical::to_bytes(&Phase::Begun))?;
+    fs.write(&format!("{staged}/reserve"), &mut Noise::new(), 0o600, Sync::Now)?;
+    kept::write(fs, &format!("{staged}/before.json"), before, 0o600)?;
+    kept::write(fs, &format!("{staged}/switch.json"), switch, 0o600)?;
+    kept::write(fs, &format!("{staged}/phase"), &Phase::Begun, 0o600)?;
     fs.sync_dir(&staged)?;
     fs.rename(&staged, &folder(&switch.tx))?;
     Ok(fs.sync_dir(TRANSACTIONS)?)
 }
 
 pub fn switch(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Switch, GuestError> {
-    read_document(fs, &format!("{}/switch.json", folder(tx)))
+    kept::read(fs, &format!("{}/switch.json", folder(tx)))
 }
 
 pub fn before(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Before, GuestError> {
-    read_document(fs, &format!("{}/before.json", folder(tx)))
+    kept::read(fs, &format!("{}/before.json", folder(tx)))
 }
 
 pub fn phase(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Phase, GuestError> {
-    read_document(fs, &format!("{}/phase", folder(tx)))
+    kept::read(fs, &format!("{}/phase", folder(tx)))
 }
 
 /// Writes the phase durably: it is on disk before its effect.
 pub fn set_phase(fs: &mut dyn GuestFs, tx: &TxId, phase: Phase) -> Result<(), GuestError> {
     let path = format!("{}/phase", folder(tx));
-    Ok(replace(fs, &path, &canonical::to_bytes(&phase), 0o600)?)
+    Ok(kept::put(fs, &path, &phase, 0o600)?)
 }
 
 /// Where a transaction stands; that of an ended one is in the history.
@@ -119,7 +144,7 @@ pub fn state(fs: &mut dyn GuestFs, tx: &TxId) -> Result<TxState, GuestError> {
 fn notes(fs: &mut dyn GuestFs, tx: &TxId) -> Result<TxState, GuestError> {
     let path = format!("{}/state.json", folder(tx));
     if fs.stat(&path)?.is_some() {
-        return read_document(fs, &path);
+        return kept::read(fs, &path);
     }
     let (downtime_ms, switch_ms) = (BTreeMap::new(), 0);
     Ok(TxState { tx: tx.clone(), phase: Phase::Begun, failure: None, downtime_ms, switch_ms })
@@ -166,7 +191,7 @@ pub fn note_evidence(
 
 fn keep_notes(fs: &mut dyn GuestFs, tx: &TxId, notes: &TxState) -> Result<(), GuestError> {
     let path = format!("{}/state.json", folder(tx));
-    Ok(replace(fs, &path, &canonical::to_bytes(notes), 0o600)?)
+    Ok(kept::put(fs, &path, notes, 0o600)?)
 }
 
 /// How it was decided; none while it is open.
@@ -202,8 +227,8 @@ pub fn free_reserve(fs: &mut dyn GuestFs, tx: &TxId) -> Result<(), GuestError> {
 /// Counts one more recovery, before it is tried.
 pub fn count_recovery(fs: &mut dyn GuestFs, tx: &TxId) -> Result<u32, GuestError> {
     let path = format!("{}/recoveries", folder(tx));
-    let before: u32 = if fs.stat(&path)?.is_some() { read_document(fs, &path)? } else { 0 };
-    replace(fs, &path, &canonical::to_bytes(&(before + 1)), 0o600)?;
+    let before: u32 = if fs.stat(&path)?.is_some() { kept::read(fs, &path)? } else { 0 };
+    kept::put(fs, &path, &(before + 1), 0o600)?;
     Ok(before + 1)
 }
 
@@ -218,7 +243,7 @@ pub fn close(fs: &mut dyn GuestFs, switch: &Switch, phase: Phase) -> Result<(), 
         state: TxState { phase, ..notes(fs, tx)? },
     };
     mkdir_all(fs, HISTORY, 0o755)?;
-    replace(fs, &format!("{HISTORY}/{tx}.json"), &canonical::to_bytes(&record), 0o644)?;
+    kept::put(fs, &format!("{HISTORY}/{tx}.json"), &record, 0o644)?;
     let gone = format!("{STATE}/.gone-{tx}");
     fs.rename(&folder(tx), &gone)?;
     fs.sync_dir(TRANSACTIONS)?;
@@ -232,7 +257,7 @@ pub fn record(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Option<TxRecord>, Guest
     if is_pending(fs, tx)? || fs.stat(&path)?.is_none() {
         return Ok(None);
     }
-    read_document(fs, &path).map(Some)
+    kept::read(fs, &path).map(Some)
 }
 
 /// Every ended transaction.
@@ -240,5 +265,5 @@ pub fn records(fs: &mut dyn GuestFs) -> Result<Vec<TxRecord>, GuestError> {
     let names = fs.list(HISTORY)?;
     let names = names.iter().filter(|name| name.strip_suffix(".json").is_some());
     let paths: Vec<String> = names.map(|name| format!("{HISTORY}/{name}")).collect();
-    paths.iter().map(|path| read_document(fs, path)).collect()
+    paths.iter().map(|path| kept::read(fs, path)).collect()
 }

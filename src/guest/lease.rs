@@ -2,9 +2,8 @@
 
 use super::Guest;
 use super::error::GuestError;
-use super::fs::{Guard, GuestFs, mkdir_all, replace};
-use super::store::read_document;
-use crate::model::canonical;
+use super::fs::{Guard, GuestFs, mkdir_all};
+use super::kept;
 use crate::model::layout::STATE;
 use crate::model::protocol::{Caller, Identity, Lease};
 use std::time::Duration;
@@ -21,7 +20,7 @@ const LOCK_ROUND: Duration = Duration::from_millis(50);
 pub fn identity(fs: &mut dyn GuestFs) -> Result<Option<Identity>, GuestError> {
     match fs.stat(IDENTITY)? {
         None => Ok(None),
-        Some(_) => read_document(fs, IDENTITY).map(Some),
+        Some(_) => kept::read(fs, IDENTITY).map(Some),
     }
 }
 
@@ -60,7 +59,7 @@ pub fn lease(guest: &mut Guest) -> Result<Option<Lease>, GuestError> {
     if guest.fs.stat(LEASE)?.is_none() {
         return Ok(None);
     }
-    let lease: Lease = read_document(guest.fs, LEASE)?;
+    let lease: Lease = kept::read(guest.fs, LEASE)?;
     let counts = lease.boot_id == guest.system.boot_id()?
         && guest.system.uptime().as_secs() < lease.expires_at_seconds;
     Ok(counts.then_some(lease))
@@ -79,7 +78,7 @@ pub fn enter(guest: &mut Guest, caller: &Caller) -> Result<(), GuestError> {
         return Err(GuestError::Busy { holder });
     }
     if identity(guest.fs)?.is_none() {
-        replace(guest.fs, IDENTITY, &canonical::to_bytes(&caller.identity), 0o644)?;
+        kept::put(guest.fs, IDENTITY, &caller.identity, 0o644)?;
     }
     let lease = Lease {
         tx: caller.tx.clone(),
@@ -88,7 +87,7 @@ pub fn enter(guest: &mut Guest, caller: &Caller) -> Result<(), GuestError> {
         boot_id: guest.system.boot_id()?,
         expires_at_seconds: guest.system.uptime().as_secs() + LEASE_SECONDS,
     };
-    Ok(replace(guest.fs, LEASE, &canonical::to_bytes(&lease), 0o644)?)
+    Ok(kept::put(guest.fs, LEASE, &lease, 0o644)?)
 }
 
 /// Gives the lease back when the transaction that has it is over.

@@ -23,6 +23,7 @@ mod hooks;
 mod input;
 mod journal;
 pub mod judge;
+mod kept;
 mod keys;
 mod lease;
 mod observe;

@@ -34,6 +34,9 @@ pub struct State {
     /// Units whose next starts fail.
     #[serde(default)]
     pub failing: BTreeSet<UnitName>,
+    /// Units that end only when they are killed.
+    #[serde(default)]
+    pub deaf: BTreeSet<UnitName>,
     /// The folder is being "shut down".
     #[serde(default)]
     pub going_down: bool,
@@ -139,11 +142,16 @@ impl System for Offline {
 
     fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError> {
         let mut state = self.state()?;
-        let fails = job != UnitJob::Stop && state.failing.contains(unit);
-        let active = match (job, fails) {
-            (_, true) => "failed",
-            (UnitJob::Stop, false) => "inactive",
-            (_, false) => "active",
+        let ends = matches!(job, UnitJob::Stop | UnitJob::StopLater | UnitJob::Kill);
+        let fails = match job {
+            UnitJob::Kill => !state.deaf.remove(unit),
+            _ if ends => state.deaf.contains(unit),
+            _ => state.failing.contains(unit),
+        };
+        let active = match (ends, fails) {
+            (true, true) | (false, false) => "active",
+            (false, true) => "failed",
+            (true, false) => "inactive",
         };
         let report = UnitReport {
             load: "loaded".to_owned(),

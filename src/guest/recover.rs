@@ -15,11 +15,16 @@ const UNIT: &str = "/etc/systemd/system/stackc-recover.service";
 const WANTED: &str = "/etc/systemd/system/sysinit.target.wants/stackc-recover.service";
 /// When the whole is tried again after a recovery that failed: the guest is up then, and jobs can be waited for.
 const RETRY_AFTER: Duration = Duration::from_secs(20);
+/// Units that let a person in.
+const DOOR_UNITS: [&str; 5] =
+    ["ssh.service", "ssh.socket", "ufw.service", "nftables.service", "networking.service"];
 /// What must be right for a person to get in: copied back alone when nothing else can be.
 const DOOR: [&str; 3] = ["/etc/ssh/", "/etc/ufw/", "/etc/default/ufw"];
 
 /// The unit that runs `recover`, as measured in lxc.md §4: ordering before sysinit.target covers every unit with
-/// default dependencies, those without are named. `systemd-sysusers` is left out: a cycle when `/var` is mounted.
+/// default dependencies, those without are named. `systemd-sysusers` is left out: a cycle when `/var` is mounted. Besides an
+/// open transaction it looks for what only a reboot in the middle leaves: units that a migration stopped, services held
+/// back for an installation. `recover-ended` runs however it ended, by its time limit too.
 fn unit_text(program: &str) -> String {
     format!(
         "[Unit]
@@ -29,12 +34,15 @@ RequiresMountsFor=/var/lib/stackc /etc /usr/local
 After=systemd-remount-fs.service
 Before=sysinit.target network-pre.target systemd-sysctl.service systemd-tmpfiles-setup.service ssh.service ssh.socket ufw.service nftables.service networking.service cron.service shutdown.target
 Conflicts=shutdown.target
-ConditionDirectoryNotEmpty=/var/lib/stackc/tx
+ConditionDirectoryNotEmpty=|/var/lib/stackc/tx
+ConditionPathExists=|/var/lib/stackc/migrating.json
+ConditionPathExists=|/usr/sbin/policy-rc.d
 
 [Service]
 Type=oneshot
-TimeoutStartSec=60
+TimeoutStartSec=180
 ExecStart={program} recover
+ExecStopPost={program} recover-ended
 
 [Install]
 WantedBy=sysinit.target
@@ -86,17 +94,42 @@ fn recover_one(guest: &mut Guest, tx: &TxId, boot_id: &str) -> Result<(), GuestE
     if journal::count_recovery(guest.fs, tx)? > journal::RECOVERIES_MAX {
         return hold(guest, &switch, &before);
     }
-    if let Err(error) = go_back(guest, &switch, &before) {
-        open_door(guest, &switch, &before)?;
-        guest.system.arm(tx, Alarm::Retry, RETRY_AFTER)?;
-        return Err(error);
-    }
-    Ok(())
+    go_back(guest, &switch, &before).inspect_err(|_| drop(open_door(guest, &switch, &before)))
 }
 
-/// Too many boots did not finish: only the door is opened, and a person is waited for.
+/// Runs when `recover` is over, however: what it could not bring to an end gets its door back at least, and is tried
+/// again as a whole when the guest is up. A retry that only finds the end of a transaction does nothing.
+pub fn ended(guest: &mut Guest) -> Result<(), GuestError> {
+    let boot_id = guest.system.boot_id()?;
+    let mut first = Ok(());
+    for tx in journal::pending(guest.fs)? {
+        first = first.and(open_again(guest, &tx, &boot_id));
+    }
+    first
+}
+
+fn open_again(guest: &mut Guest, tx: &TxId, boot_id: &str) -> Result<(), GuestError> {
+    let before = journal::before(guest.fs, tx)?;
+    if before.boot_id == boot_id || journal::phase(guest.fs, tx)? == Phase::Inconsistent {
+        return Ok(());
+    }
+    // The alarm first: a door that does not open is one more reason for it.
+    guest.system.arm(tx, Alarm::Retry, RETRY_AFTER)?;
+    if journal::decision(guest.fs, tx)? == Some(Decision::Confirmed) {
+        return Ok(());
+    }
+    let switch = journal::switch(guest.fs, tx)?;
+    open_door(guest, &switch, &before)
+}
+
+/// Too many boots did not finish: only the door is opened, what the switch would have run stays down, and a person is
+/// waited for.
 fn hold(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
     open_door(guest, switch, before)?;
+    for unit in before.units.keys().filter(|unit| !is_door_unit(unit)) {
+        // Queued only: what has begun to start is stopped, what has not never starts.
+        drop(guest.system.job(UnitJob::StopLater, unit));
+    }
     journal::set_phase(guest.fs, &switch.tx, Phase::Inconsistent)?;
     Err(GuestError::Inconsistent(format!(
         "transaction `{}` was not undone in {} boots",
@@ -139,6 +172,10 @@ fn enabled_before(switch: &Switch, before: &Before, owned: &Ledger) -> BTreeSet<
     let ran = |unit: &&UnitName| before.units.get(*unit).is_some_and(UnitReport::is_active);
     units.extend(touched.filter(ran).cloned());
     units
+}
+
+fn is_door_unit(unit: &UnitName) -> bool {
+    DOOR_UNITS.contains(&unit.as_str())
 }
 
 /// Copies back the firewall's and sshd's files alone.

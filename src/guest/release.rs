@@ -5,6 +5,7 @@ use super::account::{Accounts, as_user};
 use super::error::GuestError;
 use super::fs::{GuestFs, Ids, Kind, Sync, mkdir_all, remove_tree, replace, split};
 use super::generation::{release_path, secrets_path};
+use super::kept;
 use super::store;
 use super::system::{Command, Output, UnitJob, succeed};
 use super::watch;
@@ -12,7 +13,7 @@ use crate::model::layout::STATE;
 use crate::model::protocol::{Done, News, ToolsReply};
 use crate::model::{
     Digest, Entry, EntryPath, GuestPath, ReleaseCommand, ReleaseDocument, ReleaseId,
-    SecretsVersion, UnitName, canonical, document,
+    SecretsVersion, UnitName, document,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -262,7 +263,7 @@ pub fn migrate(
         more.insert("STACKC_ENV_FILE".to_owned(), file);
     }
     let migration = Migration { release, stopped: stop.to_vec() };
-    replace(guest.fs, MIGRATING, &canonical::to_bytes(&migration), 0o600)?;
+    kept::put(guest.fs, MIGRATING, &migration, 0o600)?;
     for unit in stop {
         guest.system.job(UnitJob::Stop, unit)?;
     }
@@ -287,7 +288,7 @@ pub fn end_migration(guest: &mut Guest, job: UnitJob) -> Result<(), GuestError> 
     if guest.fs.stat(MIGRATING)?.is_none() {
         return Ok(());
     }
-    let migration: Migration = store::read_document(guest.fs, MIGRATING)?;
+    let migration: Migration = kept::read(guest.fs, MIGRATING)?;
     guest.system.end_all_in(&release_path(migration.release))?;
     let mut first = Ok(());
     for unit in &migration.stopped {

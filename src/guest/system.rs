@@ -86,6 +86,10 @@ pub enum UnitJob {
     /// Start without waiting: for early boot, where waiting would be for ever.
     StartLater,
     Stop,
+    /// Stop without waiting: what is only queued at early boot never starts then.
+    StopLater,
+    /// End every process of it by the kernel's hand.
+    Kill,
     Restart,
     Reload,
 }

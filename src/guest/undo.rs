@@ -5,8 +5,8 @@ use super::before::Before;
 use super::error::GuestError;
 use super::journal::{self, Decision};
 use super::system::{Alarm, UnitReport};
-use super::units::{self, Downtime};
-use super::{close, firewall, health, hooks, packages, place, sweep};
+use super::units;
+use super::{close, firewall, generation, health, hooks, packages, place, sweep};
 use crate::model::{Failure, Generation, Phase, Switch, TxId, TxState, UnitName};
 use std::time::Duration;
 
@@ -118,6 +118,7 @@ fn go_back(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     if touched {
         journal::set_phase(guest.fs, tx, Phase::Undoing)?;
     }
+    note_damage(guest, &switch, &before)?;
     let mut result = back_once(guest, &switch, &before, touched);
     for _ in 1..ATTEMPTS {
         if result.is_ok() {
@@ -131,6 +132,16 @@ fn go_back(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     }
     restore_sources(guest, &switch)?;
     close::undone(guest, &switch)
+}
+
+/// The tree to go back to is hashed again. One that was damaged since the switch began is still the way back that there
+/// is: its damage is told, and is drift from then on.
+fn note_damage(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
+    let fault = generation::tree_fault(guest.fs, switch.from)?;
+    let Some(fault) = fault.filter(|fault| before.tree_fault.as_ref() != Some(fault)) else {
+        return Ok(());
+    };
+    journal::note_evidence(guest.fs, &switch.tx, vec![format!("went back all the same: {fault}")])
 }
 
 /// Nothing that runs depends on what apt would read next: where it cannot be put back, that is told, and no more.
@@ -170,9 +181,7 @@ fn back_once(
     } else {
         Ok(())
     };
-    if touched {
-        units::stop(guest, &switch.undo_units.stop, &mut Downtime::default())?;
-    }
+    let stopped = if touched { units::stop_all(guest, &switch.undo_units.stop) } else { Ok(()) };
     place::back(guest.fs, switch, before)?;
     if touched {
         if switch.undo_units.daemon_reload {
@@ -180,7 +189,7 @@ fn back_once(
         }
         units::bring_up_all(guest, &switch.undo_units)?;
     }
-    door?;
+    door.and(stopped)?;
     verify(guest, switch, before)?;
     if touched { wait_for_old(guest, switch, before) } else { Ok(()) }
 }
@@ -192,12 +201,19 @@ fn verify(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gue
     let now = guest.system.units(&units)?;
     let was_active = |unit: &UnitName| before.units[unit].is_active();
     let is_active = |unit: &UnitName| now.get(unit).is_some_and(UnitReport::is_active);
-    let down: Vec<String> =
-        units.iter().filter(|u| was_active(u) && !is_active(u)).map(ToString::to_string).collect();
-    if down.is_empty() {
-        Ok(())
-    } else {
-        Err(GuestError::Inconsistent(format!("not running again: {}", down.join(", "))))
+    let names = |chosen: &dyn Fn(&UnitName) -> bool| {
+        let chosen = units.iter().filter(|unit| chosen(unit));
+        chosen.map(UnitName::as_str).collect::<Vec<_>>().join(", ")
+    };
+    let down = names(&|unit| was_active(unit) && !is_active(unit));
+    // What only the new generation ran has ended; what starts by itself, of a socket or a timer, is not in question.
+    let back = &switch.undo_units;
+    let ended = |unit: &UnitName| back.stop.contains(unit) && !back.start.contains(unit);
+    let up = names(&|unit| ended(unit) && !was_active(unit) && is_active(unit));
+    match (down.as_str(), up.as_str()) {
+        ("", "") => Ok(()),
+        ("", up) => Err(GuestError::Inconsistent(format!("still running: {up}"))),
+        (down, _) => Err(GuestError::Inconsistent(format!("not running again: {down}"))),
     }
 }
 

@@ -41,6 +41,20 @@ pub fn stop(
     Ok(())
 }
 
+/// Stops units on the way back, where one that does not end keeps nothing from going on: it is killed, and stopped again.
+/// The first error that is left is returned.
+pub fn stop_all(guest: &mut Guest, units: &[UnitName]) -> Result<(), GuestError> {
+    let mut first = Ok(());
+    for unit in units {
+        let stopped = guest.system.job(UnitJob::Stop, unit).or_else(|_| {
+            guest.system.job(UnitJob::Kill, unit)?;
+            guest.system.job(UnitJob::Stop, unit)
+        });
+        first = first.and(stopped);
+    }
+    Ok(first?)
+}
+
 /// Reloads, restarts and starts, in this order. Every job's result counts.
 pub fn bring_up(
     guest: &mut Guest,

@@ -42,7 +42,11 @@ pub fn operators(guest: &mut Guest, verb: &str, input: &mut dyn BufRead) -> Opti
         }
         "receive" => reply(receive(guest, input)),
         "packages" => {
-            reply(on_bundle(guest, input, |guest, r| packages::install(guest, &r.digest)))
+            reply(on_bundle(guest, input, |guest, r| {
+                // A reboot in the middle of it leaves services held back, which only recovery lets go.
+                recover::install(guest)?;
+                packages::install(guest, &r.digest)
+            }))
         }
         "accounts" => reply(on_bundle(guest, input, |guest, r| sysusers::ensure(guest, &r.digest))),
         "secrets" => reply(secrets_call(guest, input)),
@@ -64,6 +68,7 @@ pub fn operators(guest: &mut Guest, verb: &str, input: &mut dyn BufRead) -> Opti
         "fetch" => reply(fetch(guest, input)),
         "gc" => reply(gc_call(guest, input)),
         "recover" => reply(recover_call(guest)),
+        "recover-ended" => reply(locked(guest, PATIENCE, recover::ended)),
         "install-recover" => reply(recover::install(guest)),
         _ => return None,
     })

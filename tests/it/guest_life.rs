@@ -4,12 +4,12 @@ use crate::guest_bundle::{Made, health, make};
 use crate::guest_fixture::{FOREIGN, Folder, caller, identity, name};
 use stackc::model::protocol::{
     BeginRequest, BundleRequest, Done, FetchReply, FetchRequest, GcReply, GcRequest, HistoryReply,
-    HistoryRequest, RefusalCode, UndoRequest,
+    HistoryRequest, ObserveRequest, ObservedGuest, RefusalCode, UndoRequest,
 };
 use stackc::model::{
     Bundle, GenerationId, Ledger, Nonce, Outcome, Phase, Placed, Probe, Switch, TxState, layout,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -342,6 +342,55 @@ fn guest_whose_alarm_finds_it_busy_sets_another() {
 }
 
 #[test]
+fn guest_goes_back_whole_though_a_unit_must_be_killed_for_it() {
+    let (folder, first, _) = Folder::on_first();
+    let picture = folder.picture();
+    let (second, switch) = second_after(&first);
+    folder.switch_over(&second, &switch);
+    folder.change_system(|state| drop(state.deaf.insert(name("app.service"))));
+    assert_eq!(folder.undo(TX2).phase, Phase::Undone);
+    assert_eq!(folder.picture(), picture);
+    let jobs = folder.system().jobs;
+    let ends = ["stop app.service", "kill app.service", "stop app.service", "start app.service"];
+    let of_app: Vec<&str> =
+        jobs.iter().map(String::as_str).filter(|j| j.ends_with("app.service")).collect();
+    assert_eq!(of_app[of_app.len() - ends.len()..], ends, "{jobs:?}");
+}
+
+#[test]
+fn guest_tells_of_damage_to_the_tree_that_it_goes_back_to() {
+    let (folder, first, _) = Folder::on_first();
+    let (second, switch) = second_after(&first);
+    folder.switch_over(&second, &switch);
+    let app = format!("/var/lib/stackc/store/{}/rootfs/usr/local/bin/app", first.bundle.digest);
+    folder.put(&app, "#!/bin/sh\necho 7\n");
+    let state = folder.undo(TX2);
+    assert_eq!(state.phase, Phase::Undone);
+    let evidence = state.failure.expect("it says why").evidence;
+    assert!(
+        evidence.iter().any(|line| line.contains("usr/local/bin/app` has other bytes")),
+        "{evidence:?}"
+    );
+}
+
+#[test]
+fn guest_refuses_what_a_newer_stackc_has_kept_and_says_so() {
+    let (folder, first, _) = Folder::on_first();
+    let path = "/var/lib/stackc/generations/1/generation.json";
+    let text = folder.text(path).replace(r#"{"format":1,"#, r#"{"format":2,"#);
+    folder.put(path, &text);
+    let (identity, digest) = (identity(), Some(first.bundle.digest));
+    let (units, packages) = (BTreeSet::new(), BTreeSet::new());
+    let request = ObserveRequest { identity, digest, units, packages };
+    let refusal =
+        folder.call::<ObservedGuest>(&["observe"], &request, &[]).expect_err("it is newer");
+    assert!(
+        refusal.message.contains("has format 2, and this stackc reads format 1"),
+        "{refusal:?}"
+    );
+}
+
+#[test]
 fn guest_that_cannot_be_recovered_opens_the_door_and_waits_for_a_person() {
     let (folder, first, _) = Folder::on_first();
     let picture = folder.picture();
@@ -356,6 +405,15 @@ fn guest_that_cannot_be_recovered_opens_the_door_and_waits_for_a_person() {
         assert!(!output.status.success(), "boot {boot} recovers what it cannot");
         let sshd = folder.text("/etc/ssh/sshd_config.d/10-stackc.conf");
         assert_eq!(sshd, "# version 1\n", "the door of boot {boot}");
+        let ended = folder.command(&["recover-ended"]).output().expect("it can be run");
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
+        // Three times the whole is tried again when the guest is up; then a person is waited for.
+        let retries = usize::from(boot <= 3);
+        assert_eq!(folder.system().alarms.len(), retries, "boot {boot}");
+        if boot > 3 {
+            let jobs = folder.system().jobs;
+            assert_eq!(jobs.last().map(String::as_str), Some("stoplater app.service"), "{jobs:?}");
+        }
     }
     assert_eq!(folder.result(TX2).phase, Phase::Inconsistent);
     let refusal = folder.begin(&second.switch("00000000000000b2", 1, 3, &first.ledger()));

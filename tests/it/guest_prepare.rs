@@ -231,7 +231,7 @@ fn a_file_of_a_package_is_refused(guest: &RealGuest) {
     let of_redis = "`/etc/redis/redis.conf`: a configuration file of the package `redis-server`, which dpkg would fight over";
     assert_eq!(refusal.details, [of_redis], "{refusal:?}");
     // A way back to a generation that had the file first.
-    let ledger = canonical::to_bytes(&made.ledger());
+    let ledger = canonical::to_bytes(&serde_json::json!({ "format": 1, "kept": made.ledger() }));
     let ledger = String::from_utf8(ledger).expect("it is JSON");
     let folder = "/var/lib/stackc/generations/7";
     guest.says(&format!("mkdir -p {folder} && printf '%s' '{ledger}' >{folder}/ledger.json"));

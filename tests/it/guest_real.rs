@@ -87,7 +87,7 @@ impl RealGuest {
         }
     }
 
-    fn prepare(&self, tx: &str, made: &Made) {
+    pub fn prepare(&self, tx: &str, made: &Made) {
         self.validate(tx, made).unwrap_or_else(|refusal| panic!("{refusal:?}"));
     }
 
@@ -103,18 +103,18 @@ impl RealGuest {
         self.call("validate", &bundle)
     }
 
-    fn begin(&self, switch: &Switch) -> TxState {
+    pub fn begin(&self, switch: &Switch) -> TxState {
         let request = BeginRequest { caller: caller(switch.tx.as_str()), switch: switch.clone() };
         self.call::<Done>("begin", &request).unwrap_or_else(|refusal| panic!("{refusal:?}"));
         self.result(switch)
     }
 
-    fn result(&self, switch: &Switch) -> TxState {
+    pub fn result(&self, switch: &Switch) -> TxState {
         let request = ResultRequest { tx: switch.tx.clone(), wait_seconds: 60 };
         self.call("result", &request).expect("the transaction is there")
     }
 
-    fn confirm(&self, switch: &Switch) -> TxState {
+    pub fn confirm(&self, switch: &Switch) -> TxState {
         let (tx, nonce) = (switch.tx.clone(), switch.nonce.clone());
         self.call("confirm", &ConfirmRequest { identity: identity(), tx, nonce })
             .expect("it is heard")
@@ -129,7 +129,7 @@ impl RealGuest {
     }
 
     /// What the app, the firewall and `current` are.
-    fn picture(&self) -> String {
+    pub fn picture(&self) -> String {
         self.says(
             "curl -s -m 2 http://127.0.0.1:3001/; readlink /var/lib/stackc/current; iptables -S ufw-user-input | grep -c -- --dport; \
              iptables -S INPUT | head -1; grep ENABLED= /etc/ufw/ufw.conf; cat /etc/ssh/sshd_config.d/10-stackc.conf; systemctl is-active app ssh",
@@ -162,7 +162,8 @@ fn open_ports(found: &str, prefix: &str, ports: &[u32]) -> String {
     found.replacen("### RULES ###\n", &format!("### RULES ###\n{rules}"), 1)
 }
 
-fn bundle(
+/// Bundle of a service that answers with its version; its firewall lets these ports in.
+pub fn bundle(
     guest: &RealGuest,
     version: u32,
     start: &str,
@@ -200,7 +201,7 @@ fn bundle(
     seal(version, &files, rules, health)
 }
 
-const APP: &str = "/usr/local/bin/app";
+pub const APP: &str = "/usr/local/bin/app";
 
 /// A file of every sort that a tool of the guest refuses, and one that all of them take.
 fn refused(guest: &RealGuest) -> Made {
@@ -219,7 +220,7 @@ fn refused(guest: &RealGuest) -> Made {
     seal(9, &files, rules, crate::guest_bundle::health(20))
 }
 
-fn wait_until(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+pub fn wait_until(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < limit, "{what} takes more than {limit:?}");

@@ -63,6 +63,7 @@ mod guest_kills_beside;
 mod guest_life;
 mod guest_prepare;
 mod guest_real;
+mod guest_real_undo;
 mod handmade;
 mod kill_points;
 mod kinds_lab;

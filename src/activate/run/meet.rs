@@ -2,13 +2,13 @@
 
 use super::Run;
 use crate::activate::{
-    ActivateError, Failed,
+    ActivateError, Failed, Stage,
     confirm::wait_for_end,
     look::{check, door, observe_request},
     waits::{BOOT, PAUSE, Waits},
 };
 use crate::model::{
-    Container, TxId,
+    Container, Phase, TxId,
     protocol::{Caller, ObservedGuest, UndoRequest},
 };
 use crate::plan::{Plan, plan};
@@ -70,9 +70,13 @@ impl Run<'_, '_> {
     /// here would take a good switch from the first run.
     pub(super) fn settle_pending(&mut self) -> Result<(), Failed> {
         let pending = self.guest.as_ref().and_then(|guest| guest.pending.clone());
-        let Some(pending) = pending.filter(|p| p.by == self.job.who && !p.phase.is_final()) else {
+        let Some(pending) = pending else { return Ok(()) };
+        if pending.phase == Phase::Inconsistent {
+            return self.undo_again(&pending.tx);
+        }
+        if pending.by != self.job.who || pending.phase.is_final() {
             return Ok(());
-        };
+        }
         let text = format!("another run of yours, transaction {}, is not over", pending.tx);
         (self.seams.progress)("wait", &text);
         let waits = Waits::of(&self.job.documents);
@@ -85,6 +89,17 @@ impl Run<'_, '_> {
         };
         let stage = self.stage;
         settled.map_err(|error| Failed { stage, error })
+    }
+
+    /// Going back failed once, of whosever switch: it is tried again before a person is sent to the guest.
+    fn undo_again(&mut self, tx: &TxId) -> Result<(), Failed> {
+        let text = format!("transaction {tx} could not be undone; trying again");
+        (self.seams.progress)("undo", &text);
+        match self.undo(tx) {
+            // What is still wrong is told with the transaction, by whoever looks at it next.
+            Err(ActivateError::Remote(error)) if error.is_answer() => Ok(()),
+            tried => tried.map_err(|error| Failed { stage: Stage::Unknown, error }),
+        }
     }
 
     /// Ends a transaction that nobody works on any more.

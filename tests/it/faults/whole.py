@@ -24,6 +24,13 @@ def load(path):
         return json.load(file)
 
 
+def kept(path):
+    """What stackc-guest keeps for itself says its format."""
+    found = load(path)
+    check(found["format"] == 1, f"{path} has format {found['format']}")
+    return found["kept"]
+
+
 def sha256(path):
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
@@ -71,7 +78,7 @@ def check_paths(ledger):
 def check_strangers(ledger):
     """Nothing of another generation is left, and nothing half placed."""
     for other in glob.glob(f"{STATE}/generations/*/ledger.json"):
-        for path, placed in load(other)["paths"].items():
+        for path, placed in kept(other)["paths"].items():
             kind = next(iter(placed))
             if path not in ledger and kind in ("link", "copy"):
                 check(not is_placed(path, placed), f"{path} is left of {other}")
@@ -155,7 +162,7 @@ def main():
         return None
     number = os.path.basename(os.readlink(f"{STATE}/current"))
     folder = f"{STATE}/generations/{number}"
-    generation, ledger = load(f"{folder}/generation.json"), load(f"{folder}/ledger.json")["paths"]
+    generation, ledger = kept(f"{folder}/generation.json"), kept(f"{folder}/ledger.json")["paths"]
     check(str(generation["number"]) == number, f"`current` leads to {number}, which says it is {generation['number']}")
     check(generation["outcome"] == "confirmed", f"the live generation is {generation['outcome']}")
     if generation["digest"] is None:

@@ -1,0 +1,112 @@
+//! Going back when going back itself does not go well, on a real guest: recovery that dies or hangs at boot, a unit that does
+//! not end.
+
+use crate::fixture_lab::RealLab;
+use crate::guest_bundle::Made;
+use crate::guest_fixture::{caller, name};
+use crate::guest_real::{APP, RealGuest, bundle, wait_until};
+use stackc::model::protocol::{BeginRequest, Done};
+use stackc::model::{GenerationId, Ledger, Phase, Switch, UnitName};
+use std::time::Duration;
+
+const DROP_IN: &str = "/etc/systemd/system/stackc-recover.service.d/10-test.conf";
+
+/// A guest on its first generation, and what it looks like.
+struct Story<'lab> {
+    lab: &'lab RealLab,
+    guest: RealGuest,
+    first: Made,
+    picture: String,
+    last: u64,
+}
+
+impl<'lab> Story<'lab> {
+    fn new(lab: &'lab RealLab, guest: &str) -> Self {
+        lab.boot(101, guest);
+        let mut guest = RealGuest::new(lab, guest);
+        guest.install_ufw();
+        let first = bundle(&guest, 1, APP, &[22, 3001], 20);
+        let switch = first.switch("00000000000000c1", 0, 1, &Ledger::default());
+        guest.prepare("00000000000000c1", &first);
+        assert_eq!(guest.begin(&switch).phase, Phase::AwaitingConfirm);
+        assert_eq!(guest.confirm(&switch).phase, Phase::Confirmed);
+        let picture = guest.picture();
+        Self { lab, guest, first, picture, last: 1 }
+    }
+
+    /// The switch from the first generation to another bundle.
+    fn switch_to(&mut self, made: &Made) -> Switch {
+        self.last += 1;
+        let tx = format!("00000000000000c{:x}", self.last);
+        self.guest.prepare(&tx, made);
+        made.switch(&tx, 1, self.last, &self.first.ledger())
+    }
+
+    fn power_cut(&self) {
+        self.lab.done("POST", "/nodes/pve/lxc/101/status/stop", &[]);
+        self.lab.done("POST", "/nodes/pve/lxc/101/status/start", &[]);
+    }
+
+    /// # Panics
+    /// When the guest is not, within this time, what it was on its first generation.
+    fn expect_back(&self, switch: &Switch, limit: Duration) {
+        wait_until(limit, "the way back", || {
+            self.guest.picture() == self.picture && self.guest.result(switch).phase == Phase::Undone
+        });
+        let timers = "systemctl list-timers --all --no-legend 'stackc-*'";
+        wait_until(Duration::from_secs(20), "the end of its timers", || {
+            self.guest.says(timers).is_empty()
+        });
+    }
+
+    /// Has recovery run this at the next boot before it does anything, and the boot after as usual.
+    fn disturb_recovery(&self, script: &str, more: &str) {
+        let text = format!(
+            "[Service]\\n{more}ExecStartPre=/bin/sh -c 'test -e /root/disturbed || {{ touch /root/disturbed; {script}; }}'\\n"
+        );
+        let write = format!(
+            "rm -f /root/disturbed; mkdir -p $(dirname {DROP_IN}) && printf \"{text}\" >{DROP_IN} && echo written"
+        );
+        assert_eq!(self.guest.says(&write), "written");
+    }
+}
+
+#[test]
+fn guest_whose_recovery_dies_or_hangs_at_boot_opens_its_door_and_goes_back_when_it_is_up() {
+    let Some(lab) = RealLab::start("bad") else { return };
+    let mut story = Story::new(&lab, "bad1");
+    // Nobody gets in through the new generation's firewall.
+    let shut = bundle(&story.guest, 2, APP, &[3001], 60);
+    for (script, more) in [("exit 1", ""), ("exec sleep 1000", "TimeoutStartSec=3\\n")] {
+        let switch = story.switch_to(&shut);
+        story.disturb_recovery(script, more);
+        // Its firewall shuts us out: whoever is in already sees the switch.
+        let phase = format!("/var/lib/stackc/tx/{}/phase", switch.tx);
+        let watch = format!(
+            "for _ in $(seq 300); do grep -qs awaiting-confirm {phase} && exit; sleep 0.1; done; exit 1"
+        );
+        let mut watcher = story.guest.command(&watch).spawn().expect("ssh can be run");
+        let request = BeginRequest { caller: caller(switch.tx.as_str()), switch: switch.clone() };
+        story.guest.call::<Done>("begin", &request).expect("it begins");
+        assert!(watcher.wait().expect("it ends").success(), "it does not switch");
+        story.power_cut();
+        lab.wait_for_ssh(101);
+        assert_eq!(story.guest.says("ls /root/disturbed"), "/root/disturbed", "{script}");
+        story.expect_back(&switch, Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn guest_goes_back_though_a_unit_of_the_new_generation_does_not_end() {
+    let Some(lab) = RealLab::start("hang") else { return };
+    let mut story = Story::new(&lab, "hang1");
+    // It ignores every polite signal, for longer than anybody waits.
+    let deaf = "/bin/sh -c 'trap \"\" TERM HUP INT; /usr/local/bin/app & while :; do sleep 1; done'\nTimeoutStopSec=infinity\nSendSIGKILL=no";
+    let deaf = bundle(&story.guest, 2, deaf, &[22, 3001], 20);
+    let switch = story.switch_to(&deaf);
+    assert_eq!(switch.from, GenerationId(1));
+    assert_eq!(story.guest.begin(&switch).phase, Phase::AwaitingConfirm);
+    let unit: UnitName = name("app.service");
+    assert!(switch.undo_units.restart.contains(&unit) || switch.undo_units.stop.contains(&unit));
+    story.expect_back(&switch, Duration::from_secs(300));
+}
