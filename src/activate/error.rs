@@ -1,11 +1,11 @@
 //! How an activation can end other than well.
 
-use crate::model::{Digest, GenerationId, Target, TxState, Vmid, protocol::PendingTx};
-use crate::plan::{PlanError, pending_text};
+use crate::model::{Digest, GenerationId, Target, TxState, UnitName, Vmid, protocol::PendingTx};
+use crate::plan::{PlanError, UnitChange, pending_text};
 use crate::proxmox::ProxmoxError;
 use crate::remote::RemoteError;
 use crate::vault::VaultError;
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ActivateError {
@@ -141,6 +141,22 @@ impl Failed {
         Self { stage: Stage::Refused, error: error.into() }
     }
 
+    /// With what the plan changed for the units that failed: evidence begins with its cause.
+    pub(super) fn because(mut self, units: &BTreeMap<UnitName, UnitChange>) -> Self {
+        if let ActivateError::Undone { what, state, .. } = &mut self.error
+            && let Some(failure) = &mut state.failure
+        {
+            let is_named = |unit: &UnitName| what.contains(&format!("`{unit}`"));
+            let named = units.keys().any(is_named);
+            let causes = units
+                .iter()
+                .filter(|(unit, change)| !change.causes.is_empty() && (!named || is_named(unit)))
+                .map(|(unit, change)| planned(unit, change));
+            failure.evidence.splice(0..0, causes);
+        }
+        self
+    }
+
     /// The exit code of design.md §11.
     pub fn exit_code(&self) -> u8 {
         match self.stage {
@@ -164,6 +180,11 @@ impl Failed {
             Stage::AfterConfirm => "the new generation is live and confirmed",
         }
     }
+}
+
+/// What the plan had for a unit, and why.
+fn planned(unit: &UnitName, UnitChange { decision, causes }: &UnitChange) -> String {
+    format!("planned: {} {unit}: {}", decision.word(), causes.join(", "))
 }
 
 impl ActivateError {

@@ -37,7 +37,7 @@ pub fn activate(
     run.refuse_drift()?;
     match run.steps(approved) {
         Ok(()) => Ok(run.activated),
-        Err(failed) => Err(run.put_back(failed)),
+        Err(failed) => Err(run.put_back(failed.because(&approved.units))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A plan as people and programs read it.
 
-use super::{Effect, FileChange, Plan, PlannedStep, Step, UnitDecision};
+use super::{Effect, FileChange, Plan, PlannedStep, Step};
 use crate::model::{Phase, protocol::PendingTx};
 use serde_json::{Value, json};
 
@@ -96,21 +96,10 @@ fn switch_details(out: &mut String, plan: &Plan) {
     }
     for (unit, change) in &plan.units {
         let causes = change.causes.join(", ");
-        line(out, &format!("             {:<10} {unit}: {causes}", verb(change.decision)));
+        line(out, &format!("             {:<10} {unit}: {causes}", change.decision.word()));
     }
     for hook in &plan.hooks {
         line(out, &format!("             {:<10} {hook}; a failure undoes the switch", "hook"));
-    }
-}
-
-fn verb(decision: UnitDecision) -> &'static str {
-    match decision {
-        UnitDecision::Reload => "reload",
-        UnitDecision::Restart => "restart",
-        UnitDecision::StopThenStart => "stop+start",
-        UnitDecision::Start => "start",
-        UnitDecision::Stop => "stop",
-        UnitDecision::LeftAlone => "leave",
     }
 }
 

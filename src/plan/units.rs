@@ -26,6 +26,19 @@ pub enum UnitDecision {
     LeftAlone,
 }
 
+impl UnitDecision {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reload => "reload",
+            Self::Restart => "restart",
+            Self::StopThenStart => "stop+start",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::LeftAlone => "leave",
+        }
+    }
+}
+
 /// A decision with its causes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnitChange {

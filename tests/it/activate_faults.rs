@@ -282,6 +282,28 @@ fn somebody_elses_open_switch_is_left_alone_and_told_as_busy() {
     insta::assert_snapshot!(failed.error.to_string());
 }
 
+#[test]
+fn a_switch_that_could_not_be_undone_is_tried_again_by_whoever_comes_next() {
+    let (one, two) = stacks();
+    let operator = Operator::new();
+    let world = World::of(&[&one, &two]);
+    operator.run_well(&world, &one);
+    world.leave_torn("eve@desk");
+    operator.run_well(&world, &two);
+    assert_eq!(world.live_digest(), Some(two.digest));
+    assert!(world.inside().pending().is_none());
+}
+
+#[test]
+fn a_unit_that_failed_is_told_with_the_change_that_caused_it() {
+    let (one, two) = stacks();
+    let operator = Operator::new();
+    let world = World::of(&[&one, &two]).breaks(&two);
+    operator.run_well(&world, &one);
+    let failed = operator.run(&world, &two, &never()).expect_err("it does not get healthy");
+    insta::assert_snapshot!(format!("{}\n{}", failed.error, failed.error.evidence().join("\n")));
+}
+
 /// Version two live after version one.
 fn on_two() -> (Operator, World, Bundle, Bundle) {
     let (one, two) = stacks();

@@ -72,6 +72,15 @@ impl World {
 
     /// Makes a switch of somebody that nobody has confirmed or undone yet.
     pub fn leave_open(&self, by: &str) {
+        self.leave(by, Phase::AwaitingConfirm);
+    }
+
+    /// Makes a switch of somebody that could not be undone when that was tried.
+    pub fn leave_torn(&self, by: &str) {
+        self.leave(by, Phase::Inconsistent);
+    }
+
+    fn leave(&self, by: &str, phase: Phase) {
         let mut inside = self.inside();
         let live = inside.live.expect("something is live");
         let (tx, (switch, _)) = inside.switches.last_key_value().expect("something switched");
@@ -86,7 +95,7 @@ impl World {
         switch.generation.outcome = Outcome::Pending;
         inside.live = Some(switch.generation.number);
         inside.generations.push(switch.generation.clone());
-        inside.switches.insert(tx, (switch, Phase::AwaitingConfirm));
+        inside.switches.insert(tx, (switch, phase));
     }
 }
 
@@ -100,7 +109,8 @@ impl Inside {
     }
 
     pub fn pending(&self) -> Option<PendingTx> {
-        let mut open = self.switches.values().filter(|(_, phase)| !phase.is_final());
+        let is_over = |phase: &Phase| matches!(phase, Phase::Confirmed | Phase::Undone);
+        let mut open = self.switches.values().filter(|(_, phase)| !is_over(phase));
         open.next().map(|(switch, phase)| PendingTx {
             tx: switch.tx.clone(),
             phase: *phase,
@@ -128,7 +138,7 @@ impl Inside {
             let text = format!("the transaction `{tx}` is not on this guest");
             return Err(refused(RefusalCode::Unknown, text));
         };
-        let failure = Failure { what: "web.service failed".to_owned(), evidence: Vec::new() };
+        let failure = Failure { what: "`web.service` failed".to_owned(), evidence: Vec::new() };
         Ok(TxState {
             tx: tx.clone(),
             phase: *phase,
@@ -272,7 +282,8 @@ impl Connection for World {
     }
     fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError> {
         let mut inside = self.inside();
-        if inside.state(&request.tx)?.phase == Phase::AwaitingConfirm {
+        if matches!(inside.state(&request.tx)?.phase, Phase::AwaitingConfirm | Phase::Inconsistent)
+        {
             inside.end(&request.tx, Phase::Undone);
         }
         inside.state(&request.tx)
