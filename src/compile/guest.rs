@@ -232,7 +232,7 @@ fn lower(
         inputs: units::inputs(&overlay, &units, &links),
         overlay,
         guest: guest?,
-        firewall: firewall?,
+        firewall: firewall?.where_there_is_one(stack),
         firewall_at: stack.table("firewall").at,
         health: health?,
         apt,

@@ -21,7 +21,8 @@ pub struct Lowered {
     pub overlay: Overlay,
     pub inputs: Inputs,
     pub guest: ProxmoxDocument,
-    pub firewall: Firewall,
+    /// None for a guest that is to have no ufw.
+    pub firewall: Option<Firewall>,
     pub firewall_at: At,
     pub health: HealthDocument,
     pub apt: AptDocument,
@@ -68,17 +69,18 @@ impl Lowered {
     }
 
     fn documents(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let Firewall { settings, rules, .. } = &self.firewall;
-        let rules = |family| firewall::file::rules_file(family, settings, rules).into_bytes();
         let mut documents = vec![
             (document::APT, canonical::to_bytes(&self.apt)),
             (document::DATABASES, canonical::to_bytes(&self.databases)),
             (document::HEALTH, canonical::to_bytes(&self.health)),
             (document::PROXMOX, canonical::to_bytes(&self.guest)),
-            (document::UFW, canonical::to_bytes(settings)),
-            (document::USER_RULES, rules(Family::V4)),
-            (document::USER6_RULES, rules(Family::V6)),
         ];
+        if let Some(Firewall { settings, rules, .. }) = &self.firewall {
+            let rules = |family| firewall::file::rules_file(family, settings, rules).into_bytes();
+            documents.push((document::UFW, canonical::to_bytes(settings)));
+            documents.push((document::USER_RULES, rules(Family::V4)));
+            documents.push((document::USER6_RULES, rules(Family::V6)));
+        }
         let (hooks, release) = (&self.hooks, &self.release);
         documents.extend(hooks.as_ref().map(|it| (document::HOOKS, canonical::to_bytes(it))));
         documents.extend(release.as_ref().map(|it| (document::RELEASE, canonical::to_bytes(it))));

@@ -347,7 +347,7 @@ fn guest_goes_back_whole_though_a_unit_must_be_killed_for_it() {
     let picture = folder.picture();
     let (second, switch) = second_after(&first);
     folder.switch_over(&second, &switch);
-    folder.change_system(|state| drop(state.deaf.insert(name("app.service"))));
+    folder.change_system(|state| state.deaf.extend([name("app.service")]));
     assert_eq!(folder.undo(TX2).phase, Phase::Undone);
     assert_eq!(folder.picture(), picture);
     let jobs = folder.system().jobs;

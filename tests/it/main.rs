@@ -88,5 +88,6 @@ mod system_lab;
 mod tree;
 mod ufw_real;
 mod units_real;
+mod units_switch_real;
 mod vault;
 mod workspace;

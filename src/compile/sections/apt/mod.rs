@@ -56,14 +56,19 @@ fn is_version(text: &str) -> bool {
 
 /// Reports what needs a package that nobody declares; one of these will do, the first is the usual one.
 pub fn need_package(stack: &View<'_>, at: At, what: &str, packages: &[&str]) {
-    let declared = stack.table("packages").table;
-    if !declared.keys().any(|name| packages.iter().any(|package| brings(name, package))) {
+    if !declares(stack, packages) {
         let usual = packages[0];
         let title = format!("{what} needs the package `{usual}`, which nobody declares");
         let table = stack.lowering.files.layer_table(at, "packages");
         let help = format!("add `{usual} = true` to `[{table}]`");
         stack.report(Mistake::new(Code::PackageNotDeclared, at, title).help(help));
     }
+}
+
+/// Whether one of these packages, or a version of one, is declared.
+pub fn declares(stack: &View<'_>, packages: &[&str]) -> bool {
+    let mut declared = stack.table("packages").table.keys();
+    declared.any(|name| packages.iter().any(|package| brings(name, package)))
 }
 
 /// Whether a package is another one, or a version of it such as postgresql-15.

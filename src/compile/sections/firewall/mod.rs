@@ -32,6 +32,13 @@ pub struct Firewall {
     pub places: Vec<At>,
 }
 
+impl Firewall {
+    /// Itself, but for one that is off on a guest without ufw: there is nothing then that could be set.
+    pub fn where_there_is_one(self, stack: &View<'_>) -> Option<Self> {
+        (self.settings.enabled || apt::declares(stack, &["ufw"])).then_some(self)
+    }
+}
+
 /// Reads the firewall, and checks that operators still get in; none when it has mistakes.
 pub fn read(stack: &View<'_>, management: &[IpNet], own: &[IpAddr]) -> Option<Firewall> {
     let view = stack.table("firewall");
