@@ -206,7 +206,7 @@ fn lower(
     let apt = apt::read(stack, &shared.definitions.keys);
     let databases = databases::read(stack, &mut overlay);
     let hooks = hooks::read(stack);
-    let health = health::read(stack);
+    let health = health::read(stack, guest.as_ref());
     let packages = Packages::of(&apt, guest.as_ref());
     let units = units::gather(&overlay, &written, shared.files);
     let makers = Makers::new(stack, &overlay, &units, &packages);
@@ -217,9 +217,6 @@ fn lower(
     let (management, admin_keys) = (&shared.site.management, &shared.site.admin_keys);
     logins::check(&makers, &Login { user, own: &own, management, admin_keys });
     check(stack, &overlay, &packages);
-    if let Some(guest) = &guest {
-        health::check_addresses(stack, guest);
-    }
     if let Some(options) = guest.as_ref().and_then(ProxmoxDocument::container) {
         guest::check_mounts(stack, &overlay, &options.mounts);
         if !options.nesting {

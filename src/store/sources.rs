@@ -215,10 +215,13 @@ fn read_entry(
     let path = entry.path();
     let name = path.strip_prefix(workspace).ok().and_then(Path::to_str);
     let Some(name) = name else { return Err(SourceError::Name { path: path.to_owned() }) };
+    if !wanted(name) {
+        return Ok(None);
+    }
     if entry.depth() > DEPTH_MAX {
         return Err(SourceError::TooDeep { path: path.to_owned() });
     }
-    if entry.file_type().is_dir() || name == SECRETS || is_private(name) || !wanted(name) {
+    if entry.file_type().is_dir() || name == SECRETS || is_private(name) {
         return Ok(None);
     }
     let bytes_max = if name == LOCK { LOCK_BYTES_MAX } else { FILE_BYTES_MAX };

@@ -1,6 +1,5 @@
 //! The verbs of the compiler, as an operator runs them.
 
-use crate::left_out::is_left_out;
 use assert_cmd::Command;
 use std::{
     collections::BTreeMap,
@@ -81,72 +80,6 @@ fn build_prints_a_line_per_guest_and_then_nothing_new() {
     let again = text(&second.get_output().stdout);
     assert_eq!(again, lines.replace("  new", "  unchanged"));
     stackc(folder.path()).args(["diff", "--exit-code"]).assert().success().stdout("");
-}
-
-#[test]
-fn another_place_user_umask_time_zone_and_language_build_the_same_store() {
-    let here = workspace();
-    stackc(here.path()).arg("build").assert().success();
-    let elsewhere = [
-        ("Pacific/Kiritimati", "tr_TR.UTF-8", "/"),
-        ("America/St_Johns", "ja_JP.eucJP", "/usr"),
-        ("UTC", "POSIX", "/var/tmp"),
-    ];
-    for (zone, language, place) in elsewhere {
-        let there = built_by_another(zone, language, place);
-        assert_eq!(stored(here.path()), stored(there.path()), "{zone} {language} {place}");
-    }
-}
-
-/// A workspace that somebody else has built, somewhere else; without root at least with other rights and settings.
-fn built_by_another(zone: &str, language: &str, place: &str) -> tempfile::TempDir {
-    let there = workspace();
-    let binary = assert_cmd::cargo::cargo_bin("stackc");
-    let mut elsewhere = Command::new("sh");
-    let build = "umask 077; exec \"$0\" -C \"$1\" build";
-    if rustix::process::geteuid().is_root() {
-        // Another user needs a binary and a folder that it can reach.
-        let reachable = there.path().join("stackc");
-        fs::copy(&binary, &reachable).expect("it can be copied");
-        let own = ["-R", "nobody", &there.path().to_string_lossy()].map(str::to_owned);
-        Command::new("chown").args(own).assert().success();
-        let user = ["--reuid=nobody", "--regid=nogroup", "--clear-groups", "sh", "-c", build];
-        elsewhere = Command::new("setpriv");
-        elsewhere.args(user).arg(&reachable).arg(there.path());
-    } else {
-        elsewhere.args(["-c", build]).arg(&binary).arg(there.path());
-    }
-    elsewhere
-        .env("TZ", zone)
-        .env("LANG", language)
-        .env("LC_ALL", language)
-        .current_dir(place)
-        .assert()
-        .success();
-    there
-}
-
-/// `faketime` answers for the clock wherever the C library is asked for it.
-#[test]
-fn another_clock_builds_the_same_store() {
-    let at = |year: &str, program: &Path| {
-        let mut command = Command::new("faketime");
-        command.arg(format!("{year}-05-06 07:08:09")).arg(program);
-        command
-    };
-    if is_left_out("faketime", Command::new("faketime").arg("--version").output().is_ok()) {
-        return;
-    }
-    let here = workspace();
-    stackc(here.path()).arg("build").assert().success();
-    let binary = assert_cmd::cargo::cargo_bin("stackc");
-    for year in ["1971", "2031", "2099"] {
-        let date = at(year, "date".as_ref()).arg("+%Y").output().expect("it runs");
-        assert_eq!(text(&date.stdout).trim(), year, "the clock is another one");
-        let there = workspace();
-        at(year, &binary).arg("-C").arg(there.path()).arg("build").assert().success();
-        assert_eq!(stored(here.path()), stored(there.path()), "{year}");
-    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
 };
 use stackc::{
     compile::{self, Sources},
-    model::{Bundle, Entry, EntryPath, Target},
+    model::{Bundle, Entry, EntryPath, Target, UnitName},
     plan::difference::{Difference, difference},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,12 +33,25 @@ const BACKEND: &str = "rootfs/etc/systemd/system/app-backend.service";
 const FRONTEND: &str = "rootfs/etc/systemd/system/app-frontend.service";
 const ENV_FILE: &str = "rootfs/srv/app/.env.dev";
 
+/// It is told in the rules' text, and is none of the rules in words.
+const COMMENT_OF_A_RULE: &str = "firewall.rules.more.comment";
+
+/// Keys that units read which are no entry that changes: cron is Debian's, and the app's units read the release, which is
+/// another one when it is built with other variables.
+const READERS: [(&str, &[&str]); 2] = [
+    ("cron.tidy.run", &["cron.service"]),
+    ("release.build_env.MARK", &["app-backend.service", "app-frontend.service"]),
+];
+
+/// It does not run when its text changes, so that a switch does nothing to it.
+const STARTED_BY_A_TIMER: &str = "more.service";
+
 /// What an env says is of its own bundle alone.
 const OF_AN_ENV: &[Law] = &[
     law("env_vars.LOG_LEVEL", words, &[BACKEND, FRONTEND, ENV_FILE]),
     law("guest.memory_mib", |dice| number(dice, 512, 4096), &["proxmox.json"]),
     law("guest.tags", |dice| vec![word(dice)].into(), &["proxmox.json"]),
-    law("firewall.rules.more.comment", words, &RULES),
+    law(COMMENT_OF_A_RULE, words, &RULES),
     law("firewall.rules.more.port", |dice| number(dice, 9000, 9999), &RULES),
     law("health.window_seconds", |dice| number(dice, 1, 60), &["health.json"]),
     law("packages.htop", |dice| format!("3.{}-1", dice.roll(1000)).into(), &["apt.json"]),
@@ -155,16 +168,21 @@ fn changed(old: &Bundle, new: &Bundle) -> BTreeSet<EntryPath> {
     old.keys().chain(new.keys()).filter(differs).cloned().collect()
 }
 
-/// Asserts that the comparison tells these entries and no others.
-fn tells_exactly(told: &Difference, old: &Bundle, new: &Bundle, entries: &BTreeSet<EntryPath>) {
+/// Asserts that the comparison tells these entries and no others, and the units that these are or that read them.
+fn tells_exactly(
+    key: &str,
+    told: &Difference,
+    (old, new): (&Bundle, &Bundle),
+    entries: &BTreeSet<EntryPath>,
+) {
+    let told_units: BTreeSet<_> = told.units.keys().map(UnitName::as_str).collect();
     let is_told_by_unit = |path: &EntryPath| {
         let [Some(Entry::File { bytes: a, .. }), Some(Entry::File { bytes: b, .. })] =
             [old, new].map(|bundle| bundle.manifest.entries.get(path))
         else {
             return false;
         };
-        let unit = path.as_str().rsplit('/').next().and_then(|name| name.parse().ok());
-        a == b && unit.is_some_and(|unit| told.units.contains_key(&unit))
+        a == b && unit_of(path).is_some_and(|unit| told_units.contains(unit))
     };
     let is_text = |path: &&EntryPath| path.as_str().strip_suffix(".json").is_none();
     let texts = entries.iter().filter(is_text);
@@ -181,12 +199,21 @@ fn tells_exactly(told: &Difference, old: &Bundle, new: &Bundle, entries: &BTreeS
     if old.manifest.payload != new.manifest.payload {
         subjects.insert("bundle".to_owned());
     }
-    let mut told_subjects: BTreeSet<_> = told.subjects.iter().map(|s| s.name.clone()).collect();
-    // A comment is told in the rules' text, and is none of the rules in words.
-    if subjects.contains("firewall") {
-        told_subjects.insert("firewall".to_owned());
+    if key == COMMENT_OF_A_RULE {
+        subjects.remove("firewall");
     }
-    assert_eq!(told_subjects, subjects);
+    let told_subjects: BTreeSet<_> = told.subjects.iter().map(|s| s.name.clone()).collect();
+    assert_eq!(told_subjects, subjects, "{key}");
+    let readers = READERS.iter().filter(|(read, _)| *read == key && !entries.is_empty());
+    let readers = readers.flat_map(|(_, units)| *units).copied();
+    let running = entries.iter().filter_map(unit_of).filter(|unit| *unit != STARTED_BY_A_TIMER);
+    let of_them: BTreeSet<_> = running.chain(readers).collect();
+    assert_eq!(told_units, of_them, "{key}");
+}
+
+/// The unit that an entry of the bundle is.
+fn unit_of(path: &EntryPath) -> Option<&str> {
+    path.as_str().strip_prefix("rootfs/etc/systemd/system/")
 }
 
 fn hold(layer: &[&str], laws: &[Law], of_all_envs: bool) {
@@ -206,7 +233,7 @@ fn hold(layer: &[&str], laws: &[Law], of_all_envs: bool) {
                 .map(|entry| entry.replace(".env.dev", &env).parse().expect("an entry's path"));
             assert_eq!(found, expected.collect(), "{}: {target}", law.key);
             assert_eq!(old.digest == new.digest, !is_of_it, "{}: {target}", law.key);
-            tells_exactly(&difference(Some(old), new), old, new, &found);
+            tells_exactly(law.key, &difference(Some(old), new), (old, new), &found);
         }
     }
 }

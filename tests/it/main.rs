@@ -12,6 +12,7 @@ mod compile;
 mod compile_apt;
 mod compile_cli;
 mod compile_depends;
+mod compile_elsewhere;
 mod compile_git;
 mod compile_guests;
 mod compile_hostile;

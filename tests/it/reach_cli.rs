@@ -83,6 +83,10 @@ fn going_back_gets_to_the_guest_whatever_is_broken_beside_the_site() {
     edit(&workspace, "reports.toml", slip);
     edit(&workspace, "site.toml", |text| format!("{text}\n[packages]\ncurl = 7\n"));
     edit(&workspace, "lock.toml", unreadable);
+    // No build takes files from so deep, and no way back needs one.
+    let deep = workspace.join("keys").join("d/".repeat(17));
+    fs::create_dir_all(&deep).expect("the folder is ours");
+    fs::write(deep.join("note.txt"), "").expect("the folder is ours");
     for (target, vmid) in [("shop/dev", 101), ("shop/old", 177)] {
         for verb in ["rollback", "history"] {
             let (code, _, errors) = stackc(&workspace, &[verb, target]);

@@ -83,6 +83,11 @@ pub fn ip6(view: &View<'_>, key: &str) -> Option<Located<Ipv6Addr>> {
     alone(view, view.text(key)?, key, "2001:db8::1")
 }
 
+/// The value of a key that is an address alone, of either family, and of what `whose` says.
+pub fn ip(view: &View<'_>, key: &str, whose: &str) -> Option<Located<IpAddr>> {
+    alone(view, view.text(key)?, whose, "127.0.0.1")
+}
+
 /// The addresses of a key, of either family, each once.
 pub fn ips(view: &View<'_>, key: &str) -> Vec<IpAddr> {
     let mut list = Vec::new();
@@ -100,7 +105,7 @@ pub fn ips(view: &View<'_>, key: &str) -> Vec<IpAddr> {
 fn alone<T: std::str::FromStr>(
     view: &View<'_>,
     text: Located<String>,
-    key: &str,
+    whose: &str,
     example: &str,
 ) -> Option<Located<T>> {
     let Located { value: written, at } = text;
@@ -112,8 +117,8 @@ fn alone<T: std::str::FromStr>(
         (_, Ok(value)) => Some(Located { value, at }),
         (Some(title), _) => refuse(title, "write octets without leading zeros".to_owned()),
         (None, Err(_)) => refuse(
-            format!("`{written}` is no address of a {key}"),
-            format!("write it without a prefix length, such as {example}"),
+            format!("`{written}` is no address of a {whose}"),
+            format!("write an address without a prefix length, such as {example}"),
         ),
     }
 }

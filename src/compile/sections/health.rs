@@ -1,10 +1,10 @@
 //! `health` and `probes`: what a new generation is judged by.
 
-use super::command;
+use super::{address, command};
 use crate::{
     compile::{
         report::{Code, Mistake},
-        view::View,
+        view::{Located, View},
     },
     model::{HealthDocument, Probe, ProxmoxDocument, UnitName},
 };
@@ -22,14 +22,17 @@ const CONFIRM_SECONDS: u32 = 60;
 /// How long one probe may take.
 const PROBE_SECONDS: u32 = 5;
 
-/// How the new generation is judged; none when a limit has a mistake.
-pub fn read(stack: &View<'_>) -> Option<HealthDocument> {
+/// How the new generation is judged; none when a limit has a mistake. Probes' addresses are judged where the guest's own
+/// are known.
+pub fn read(stack: &View<'_>, guest: Option<&ProxmoxDocument>) -> Option<HealthDocument> {
     let view = stack.table("health");
     let window = view.number_or("window_seconds", WINDOW_SECONDS);
     let start = view.number_or("start_seconds", START_SECONDS);
     let confirm = view.number_or("confirm_seconds", CONFIRM_SECONDS);
-    let probes = stack.tables("probes");
-    let probes = probes.filter_map(|(name, view)| Some((name.to_owned(), probe(&view)?)));
+    let own = guest.map(own_addresses);
+    let probe =
+        |(name, view): (&str, View<'_>)| Some((name.to_owned(), probe(&view, name, own.as_ref())?));
+    let probes = stack.tables("probes").filter_map(probe);
     Some(HealthDocument {
         probes: probes.collect(),
         window_seconds: window?,
@@ -40,7 +43,7 @@ pub fn read(stack: &View<'_>) -> Option<HealthDocument> {
 
 const KINDS: [&str; 4] = ["http", "tcp", "command", "unit"];
 
-fn probe(view: &View<'_>) -> Option<Probe> {
+fn probe(view: &View<'_>, name: &str, own: Option<&BTreeSet<IpAddr>>) -> Option<Probe> {
     let named: Vec<_> = KINDS.iter().filter(|kind| view.table.contains_key(**kind)).collect();
     let [kind] = named.as_slice() else {
         let title = "a probe has exactly one of `http`, `tcp`, `command` and `unit`";
@@ -52,10 +55,11 @@ fn probe(view: &View<'_>) -> Option<Probe> {
     };
     let timeout_seconds = view.number_or("timeout_seconds", PROBE_SECONDS);
     let table = view.table(kind);
+    let address = || address(&table, name, own);
     match **kind {
-        "http" => http(&table, timeout_seconds),
+        "http" => http(&table, address(), timeout_seconds),
         "tcp" => {
-            let (address, port) = (address(&table), port(&table));
+            let (address, port) = (address(), port(&table));
             Some(Probe::Tcp { address: address?, port: port?, timeout_seconds: timeout_seconds? })
         }
         "command" => {
@@ -74,8 +78,8 @@ fn probe(view: &View<'_>) -> Option<Probe> {
     }
 }
 
-fn http(table: &View<'_>, timeout_seconds: Option<u32>) -> Option<Probe> {
-    let (address, port) = (address(table), port(table));
+fn http(table: &View<'_>, address: Option<IpAddr>, timeout_seconds: Option<u32>) -> Option<Probe> {
+    let port = port(table);
     let path = match table.text("path") {
         Some(path) if !path.value.starts_with('/') || path.value.contains([' ', '\r', '\n']) => {
             let title = format!("`{}` is no path of a URL", path.value);
@@ -91,33 +95,27 @@ fn http(table: &View<'_>, timeout_seconds: Option<u32>) -> Option<Probe> {
     Some(Probe::Http { address: address?, port, path, status, timeout_seconds })
 }
 
-/// Reports probes of other machines: what they do must not undo a switch here.
-pub fn check_addresses(stack: &View<'_>, guest: &ProxmoxDocument) {
+/// The addresses by which a guest itself is reached, besides those of its loopback.
+fn own_addresses(guest: &ProxmoxDocument) -> BTreeSet<IpAddr> {
     let networks = guest.networks.values();
     let own4 = networks.clone().filter_map(|network| network.ip).chain([guest.ip]);
     let own6 = networks.filter_map(|network| network.ip6).chain(guest.ip6);
-    let own: BTreeSet<IpAddr> =
-        own4.map(|ip| ip.addr().into()).chain(own6.map(|ip| ip.addr().into())).collect();
-    for (name, probe) in stack.tables("probes") {
-        for asked in ["http", "tcp"].map(|kind| probe.table(kind)) {
-            let Some(address) = asked.parsed::<IpAddr>("address") else { continue };
-            if !address.value.is_loopback() && !own.contains(&address.value) {
-                let title =
-                    format!("the probe `{name}` asks {}, which is not this guest", address.value);
-                let help = "leave `address` out for 127.0.0.1, or write an address of the guest; other machines are asked by a `command`";
-                let mistake = Mistake::new(Code::ProbeElsewhere, address.at, title);
-                stack.report(mistake.help(help));
-            }
-        }
-    }
+    own4.map(|ip| ip.addr().into()).chain(own6.map(|ip| ip.addr().into())).collect()
 }
 
-/// None when what is said is none.
-fn address(view: &View<'_>) -> Option<IpAddr> {
+/// The address that a probe asks; none when what is said is none. Another machine's is reported: what that does must not
+/// undo a switch here.
+fn address(view: &View<'_>, name: &str, own: Option<&BTreeSet<IpAddr>>) -> Option<IpAddr> {
     if !view.table.contains_key("address") {
         return Some(Ipv4Addr::LOCALHOST.into());
     }
-    view.parsed("address").map(|address| address.value)
+    let Located { value, at } = address::ip(view, "address", "probe")?;
+    if !value.is_loopback() && own.is_some_and(|own| !own.contains(&value)) {
+        let title = format!("the probe `{name}` asks {value}, which is not this guest");
+        let help = "leave `address` out for 127.0.0.1, or write an address of the guest; other machines are asked by a `command`";
+        view.report(Mistake::new(Code::ProbeElsewhere, at, title).help(help));
+    }
+    Some(value)
 }
 
 fn port(view: &View<'_>) -> Option<u16> {

@@ -2,6 +2,7 @@
 
 use super::{
     overlay::{Item, Overlay, optional},
+    place::is_at_or_below,
     units::{self, Unit},
 };
 use crate::{
@@ -32,7 +33,6 @@ pub struct Origin {
     pub pin: Option<Pinned>,
 }
 
-/// Reads the release; none when the guest has no app or the definition has mistakes.
 /// Reports an app that is to be built, and is to come from nowhere.
 pub fn check_repo_is_named(stack: &View<'_>, project: At) {
     let release = stack.table("release");
@@ -44,6 +44,7 @@ pub fn check_repo_is_named(stack: &View<'_>, project: At) {
     }
 }
 
+/// Reads the release; none when the guest has no app or the definition has mistakes.
 pub fn read(
     stack: &View<'_>,
     origin: Option<Origin>,
@@ -143,7 +144,7 @@ pub fn check_shared(stack: &View<'_>, units: &[Unit]) {
         } else if let Some(at) = build_in(&view, &path.value, &folders) {
             let title = format!("`{}` is shared, and a release is built in it", path.value);
             Mistake::new(Code::SharedRelease, path.at, title).also(at, "built here")
-        } else if all_are_shared && is_within(&path.value, &folders).is_some() {
+        } else if all_are_shared && is_in_any(&path.value, &folders) {
             let title = format!("`{}` is shared, and `{APP}` links nothing else", path.value);
             Mistake::new(Code::SharedRelease, path.at, title)
         } else {
@@ -161,7 +162,10 @@ fn check_against_shared(
     (before, after): (&[Located<String>], &[Located<String>]),
 ) {
     let same = before.iter().find(|other| other.value == path.value);
-    let outer = || before.iter().chain(after).find(|other| is_below(&path.value, &other.value));
+    let is_outer = |other: &&Located<String>| {
+        other.value != path.value && is_at_or_below(&path.value, &other.value)
+    };
+    let outer = || before.iter().chain(after).find(is_outer);
     let (other, title) = match same {
         Some(same) => (same, format!("`{}` is shared twice", path.value)),
         None => match outer() {
@@ -178,12 +182,8 @@ fn check_against_shared(
     );
 }
 
-fn is_below(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
-}
-
-fn is_within<'a>(path: &str, folders: &'a [Located<String>]) -> Option<&'a Located<String>> {
-    folders.iter().find(|folder| folder.value == path || is_below(path, &folder.value))
+fn is_in_any(path: &str, folders: &[Located<String>]) -> bool {
+    folders.iter().any(|folder| is_at_or_below(path, &folder.value))
 }
 
 /// A program of the shared path that a unit runs, by the app's links.
@@ -193,20 +193,19 @@ fn program_in<'u>(path: &str, units: &'u [Unit]) -> Option<(At, GuestPath, &'u U
         let programs = unit
             .directives()
             .flat_map(|d| units::programs(d).into_iter().map(move |program| (d.at, program)));
-        let mut held = programs.filter(|(_, program)| {
-            program.as_str() == shared || is_below(program.as_str(), &shared)
-        });
+        let mut held = programs.filter(|(_, program)| is_at_or_below(program.as_str(), &shared));
         held.next().map(|(at, program)| (at, program, &unit.name))
     })
 }
 
 /// Where a command builds in a shared path that the app's links lead to.
 fn build_in(view: &View<'_>, path: &str, folders: &[Located<String>]) -> Option<At> {
-    is_within(path, folders)?;
-    let folders = view.list("build");
-    let folders = folders.iter().filter_map(|command| command.text("folder"));
-    let mut built = folders.filter(|folder| folder.value == path || is_below(&folder.value, path));
-    built.next().map(|folder| folder.at)
+    if !is_in_any(path, folders) {
+        return None;
+    }
+    let built = view.list("build");
+    let mut built = built.iter().filter_map(|command| command.text("folder"));
+    built.find(|folder| is_at_or_below(&folder.value, path)).map(|folder| folder.at)
 }
 
 /// Paths within a release follow the rule of paths within a bundle.

@@ -42,7 +42,8 @@ pub fn check(makers: &Makers<'_>) {
         let Some(shell) = view.text("shell") else { continue };
         let Ok(path) = shell.value.parse::<GuestPath>() else { continue };
         let (code, why, help) = if let Some(package) = missing_package(makers, &path) {
-            let help = format!("add `{package} = true` to `[packages]`, or name another shell");
+            let table = view.lowering.files.layer_table(shell.at, "packages");
+            let help = format!("add `{package} = true` to `[{table}]`, or name another shell");
             (Code::PackageNotDeclared, "no package of the guest brings", help)
         } else if !makers.has_hooks() && makers.is_unmade(&path) {
             let help = "declare the file in `files`, or name another shell".to_owned();

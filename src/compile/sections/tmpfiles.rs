@@ -139,7 +139,6 @@ fn fault_of_sysusers(text: &str) -> Option<Fault> {
     fault_of_account(letter, &field)
 }
 
-/// What begins with a specifier is not judged.
 /// A name that systemd takes, or one of which a specifier makes a part. Source: `valid_user_group_name` of systemd 252.
 fn is_account(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -149,6 +148,7 @@ fn is_account(name: &str) -> bool {
             && name.chars().all(is_plain)
 }
 
+/// What begins with a specifier is not judged.
 fn fault_of_account<'f>(letter: &str, field: &dyn Fn(usize) -> &'f str) -> Option<Fault> {
     let id = field(2);
     let first = id.split(':').next().unwrap_or(id);

@@ -169,6 +169,7 @@ mod tests {
             assert!(!matches(glob, text), "{glob} {text}");
         }
     }
+
     #[test]
     fn logs_are_those_before_a_block_and_no_line_of_a_script() {
         let text = "weekly\ncompresscmd /usr/bin/zstd\n# /a\n/b/*.log \"/c c\"\n/d {\n  create /x\n  postrotate\n}\n/y\n  \

@@ -49,7 +49,8 @@ fn add_timezone(stack: &View<'_>, view: &View<'_>, image: Image, overlay: &mut O
                 "`{}` is an old name of `{new}`, which Debian 13 has in the package `tzdata-legacy` only",
                 zone.value
             );
-            let help = format!("write `{new}`, or add `tzdata-legacy = true` to `[packages]`");
+            let table = stack.lowering.files.layer_table(zone.at, "packages");
+            let help = format!("write `{new}`, or add `tzdata-legacy = true` to `[{table}]`");
             view.report(Mistake::new(Code::PackageNotDeclared, zone.at, title).help(help));
         }
     } else if !ZONES.contains(zone.value.as_str()) {

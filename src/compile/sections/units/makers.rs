@@ -12,7 +12,7 @@ use crate::{
     },
     model::GuestPath,
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Bound};
 
 /// All that may make something on a guest.
 pub struct Makers<'a> {
@@ -50,7 +50,8 @@ const BELOW_LOCAL: [&str; 11] = [
     "/usr/local/share/man",
     "/usr/local/src",
 ];
-/// Folders below `/srv`, and the packages that make them.
+/// Folders below `/srv`, and the packages that make them. Source: the maintainer scripts of vsftpd, tftpd-hpa, atftpd and
+/// proftpd-core in Debian 12.
 const OF_PACKAGES: [(&str, &[&str]); 2] =
     [("/srv/ftp", &["proftpd-core", "vsftpd"]), ("/srv/tftp", &["atftpd", "tftpd-hpa"])];
 
@@ -159,14 +160,16 @@ impl<'a> Makers<'a> {
                 *folder == path.as_str()
                     && brought_by.iter().any(|name| self.packages.declare(name))
             })
-            || self.is_made(path.as_str())
+            || self.is_made(path)
     }
 
-    /// Whether the bundle makes a folder by what it has below it, or has tmpfiles.d or systemd make it.
-    fn is_made(&self, path: &str) -> bool {
-        let below = self.overlay.items.keys().map(ToString::to_string);
-        let made = self.units.iter().flat_map(paths::made).chain(tmpfiles::paths(self.overlay));
-        below.chain(made).any(|other| place::is_at_or_below(&other, path))
+    /// Whether the bundle makes a folder by what it has below it, or has another make it, or one below it.
+    fn is_made(&self, path: &GuestPath) -> bool {
+        let text = path.as_str();
+        let own = self.overlay.items.range(path..).map(|(own, _)| own.as_str());
+        let from = (Bound::Included(text), Bound::Unbounded);
+        let anothers = self.anothers.range::<str, _>(from).map(String::as_str);
+        has_at_or_below(own, text) || has_at_or_below(anothers, text)
     }
 
     /// Whether a command of another unit or a file has a path in its text, and so may have it made.
@@ -184,5 +187,24 @@ impl<'a> Makers<'a> {
             && !VARIABLES_OF_DEBIAN.contains(&text)
             && !place::is_conffile(path)
             && conffiles::brings(text, self.packages).is_none()
+    }
+}
+
+/// Whether one of the paths from a folder on, in their order, is the folder or lies below it.
+fn has_at_or_below<'p>(from: impl Iterator<Item = &'p str>, folder: &str) -> bool {
+    from.take_while(|path| path.starts_with(folder)).any(|path| place::is_at_or_below(path, folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_below_is_found_behind_names_that_sort_between() {
+        let below = |paths: &[&'static str]| has_at_or_below(paths.iter().copied(), "/srv/a");
+        assert!(below(&["/srv/a"]));
+        assert!(below(&["/srv/a-b", "/srv/a.d/x", "/srv/a/b"]));
+        assert!(!below(&["/srv/a-b", "/srv/ab", "/srv/b/srv/a"]));
+        assert!(!below(&[]));
     }
 }

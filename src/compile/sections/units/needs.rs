@@ -126,7 +126,7 @@ fn check_account(
 /// Reports files that a unit needs, that only the bundle could bring, and that it does not.
 fn check_files(makers: &Makers<'_>, unit: &Unit) {
     let stack = makers.stack;
-    let has_hooks = stack.tables("hooks").next().is_some();
+    let has_hooks = makers.has_hooks();
     let when = |hook: &View<'_>| hook.text("when").is_none_or(|when| when.value == "before_switch");
     let may_be_made = stack.tables("hooks").any(|(_, hook)| when(&hook));
     for directive in unit.directives() {
