@@ -41,6 +41,8 @@ pub enum ActivateError {
         "{target} moved on since the plan was made: generation {found} is live, not {planned}; plan again"
     )]
     Stale { target: Target, planned: GenerationId, found: GenerationId },
+    #[error("the saved plan of {target} no longer fits: its {differs} would be others now")]
+    PlanStale { target: Target, differs: String },
     #[error("{target} is busy: {}", pending_text(pending))]
     Pending { target: Target, pending: Box<PendingTx> },
     #[error(
@@ -219,6 +221,9 @@ impl ActivateError {
             | Self::Inconsistent { target, .. }
             | Self::Pending { target, .. }
             | Self::NotWhole { target, .. } => Some(format!("stackc status {target}")),
+            Self::PlanStale { target, .. } => {
+                Some(format!("stackc plan {target} --out FILE   # plans again"))
+            }
             Self::Stale { target, .. } | Self::Drift { target, .. } => {
                 Some(format!("stackc plan {target}"))
             }

@@ -3,17 +3,23 @@
 use super::{
     fleet::{self, Fleet, JOBS, Targets, ask, can_ask, parallel, show_failure},
     output::{self, Format},
+    saved_plan::{self, Approved},
     workspace::{self, Workspace},
 };
 use crate::{
     activate::{
-        Activated, Failed, Found, Job, activate, look, preflight, secret_names, settle, who,
+        ActivateError, Activated, Failed, Found, Job, activate, look, preflight, secret_names,
+        settle, who,
     },
     model::{Bundle, Target},
     plan::{Plan, text},
     remote::require_ssh,
 };
-use std::{collections::BTreeSet, process::ExitCode};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Make bundles live on their guests
 #[derive(Debug, clap::Args)]
@@ -23,6 +29,10 @@ pub struct ActivateArgs {
     /// Every guest of the workspace
     #[arg(long)]
     all: bool,
+    /// Carry out exactly the plans that `plan --out` saved: that is their approval. One that no longer fits is
+    /// refused, and none is begun
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["targets", "all"])]
+    plan: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
 }
@@ -46,6 +56,9 @@ pub struct RunOptions {
 
 /// Builds, plans, asks, activates. Exit codes: design.md §11.
 pub fn run(args: &ActivateArgs, workspace: &Workspace) -> ExitCode {
+    if let Some(path) = &args.plan {
+        return activate_saved(path, args, workspace).unwrap_or_else(|code| code);
+    }
     let wrong = match (args.targets.targets.is_empty(), args.all) {
         (true, false) => "name the guests to activate, or say --all",
         (false, true) => "--all means every guest: name some, or say --all, not both",
@@ -61,17 +74,38 @@ fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, 
     let fleet = Fleet::open(workspace, &compiled.site)?;
     let bundles: Vec<&Bundle> = targets.iter().map(|target| &compiled.guests[target]).collect();
     require_secrets(&fleet, &bundles)?;
-    keep(&fleet, &bundles)?;
+    keep(&fleet, bundles.iter().copied())?;
+    let jobs = jobs_of(&fleet, bundles, &args.options)?;
+    Ok(run_jobs(&fleet, jobs, &args.options, None))
+}
+
+/// Carries out saved plans. What definitions say by now is not asked.
+fn activate_saved(
+    path: &Path,
+    args: &ActivateArgs,
+    workspace: &Workspace,
+) -> Result<ExitCode, ExitCode> {
+    let saved = saved_plan::read(path)?;
+    let fleet = Fleet::open(workspace, &workspace.site(Format::Text)?)?;
+    let bundles = saved.bundles(&fleet).map_err(|error| fleet::refuse(&error))?;
+    let jobs = jobs_of(&fleet, bundles.iter().collect(), &args.options)?;
+    Ok(run_jobs(&fleet, jobs, &args.options, Some(&saved.by_target())))
+}
+
+fn jobs_of<'b>(
+    fleet: &Fleet,
+    bundles: Vec<&'b Bundle>,
+    options: &RunOptions,
+) -> Result<Vec<Job<'b>>, ExitCode> {
     let who = who();
-    let jobs = bundles.iter().map(|bundle| {
+    let jobs = bundles.into_iter().map(|bundle| {
         let mut job = Job::activate(bundle, &|| fleet.secrets(), who.clone())?;
-        job.allow_ip_conflicts = args.options.allow_ip_conflicts;
-        job.overwrite_drift = args.options.overwrite_drift;
+        job.allow_ip_conflicts = options.allow_ip_conflicts;
+        job.overwrite_drift = options.overwrite_drift;
         Ok(job)
     });
-    let jobs: Result<Vec<Job<'_>>, crate::activate::ActivateError> = jobs.collect();
-    let jobs = jobs.map_err(|error| fleet::refuse(&error))?;
-    Ok(run_jobs(&fleet, jobs, &args.options))
+    let jobs: Result<Vec<Job<'_>>, ActivateError> = jobs.collect();
+    jobs.map_err(|error| fleet::refuse(&error))
 }
 
 /// Names every secret that some bundle needs and nobody has, at once.
@@ -85,7 +119,7 @@ fn require_secrets(fleet: &Fleet, bundles: &[&Bundle]) -> Result<(), ExitCode> {
 }
 
 /// Bundles that become live are kept, so that a rollback finds them.
-fn keep(fleet: &Fleet, bundles: &[&Bundle]) -> Result<(), ExitCode> {
+pub fn keep<'b>(fleet: &Fleet, bundles: impl Iterator<Item = &'b Bundle>) -> Result<(), ExitCode> {
     for bundle in bundles {
         fleet.put(bundle).map_err(|error| fleet::refuse(&error))?;
     }
@@ -98,11 +132,21 @@ struct Planned<'a> {
     plan: Plan,
 }
 
-/// Plans every job, asks once, runs them. The highest exit code of all.
-pub fn run_jobs(fleet: &Fleet, jobs: Vec<Job<'_>>, options: &RunOptions) -> ExitCode {
+/// Plans every job, asks once, runs them. The highest exit code of all. Plans that were approved before are not asked about,
+/// and all of them are carried out or none.
+pub fn run_jobs(
+    fleet: &Fleet,
+    jobs: Vec<Job<'_>>,
+    options: &RunOptions,
+    before: Option<&Approved>,
+) -> ExitCode {
     let planned = parallel(jobs, options.jobs, |job| {
         let target = job.bundle.manifest.target.clone();
-        plan_one(fleet, job).map_err(|failed| (target, failed))
+        let planned = plan_one(fleet, job).and_then(|planned| {
+            before.map_or(Ok(()), |before| before.check(&planned.job, &planned.plan))?;
+            Ok(planned)
+        });
+        planned.map_err(|failed| (target, failed))
     });
     let mut code = 0;
     let mut to_run = Vec::new();
@@ -115,14 +159,14 @@ pub fn run_jobs(fleet: &Fleet, jobs: Vec<Job<'_>>, options: &RunOptions) -> Exit
             Err((target, failed)) => code = code.max(show_failure(&target, &failed)),
         }
     }
-    if to_run.is_empty() {
+    if to_run.is_empty() || (before.is_some() && code != 0) {
         return ExitCode::from(code);
     }
     // A guest that does not exist yet was planned without ssh.
     if let Err(missing) = require_ssh() {
         return fleet::refuse(&missing);
     }
-    if !approved(options, to_run.len()) {
+    if before.is_none() && !approved(options, to_run.len()) {
         return ExitCode::from(code.max(3));
     }
     let results = parallel(to_run, options.jobs, |planned| run_one(fleet, planned));

@@ -124,6 +124,7 @@ const PAGES: &[Page] = &[
             ("stackc activate shop/dev", "shows the plan and asks"),
             ("stackc activate '*/dev' --yes", "every dev env, unasked"),
             ("stackc activate --all --yes", "every guest, unasked"),
+            ("stackc activate --plan FILE", "what `plan --out FILE` saved, or nothing"),
         ],
         codes: CHANGES,
     },

@@ -1,4 +1,4 @@
-//! `stackc history`: every generation of a guest, and every switch that was undone.
+//! `stackc history`: every generation of a guest, how its switch ended, and what that cost.
 
 use super::{
     fleet::{Fleet, JOBS, failure_json, parallel, show_failure, table},
@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 
 const MARKS: &str = "\
-`*` is live. A target without a guest has no generations. With --json, `live` is
-a number or null, and `transactions` are the switches that were undone, with
-their evidence.";
+`*` is live. A target without a guest has no generations. DOWN is the longest
+time that the switch kept a unit from running. With --json, `live` is a number
+or null, and `transactions` are the switches that are over: each unit's time in
+`downtime_ms`, and the evidence of one that was undone.";
 
 /// Show the generations of guests, as the guests themselves tell them; definitions need not compile
 #[derive(Debug, clap::Args)]
@@ -82,15 +83,17 @@ fn text(sought: &Sought, reply: &HistoryReply) -> String {
     if reply.generations.is_empty() {
         return format!("{}\n   no generation\n", sought.target);
     }
-    let head = ["", "GEN", "DIGEST", "WHEN", "BY", "WHY", "RESULT"].map(str::to_owned);
+    let head = ["", "GEN", "DIGEST", "WHEN", "BY", "WHY", "DOWN", "RESULT"].map(str::to_owned);
     let rows = reply.generations.iter().map(|generation| cells(generation, reply));
     format!("{}\n{}", sought.target, table(std::iter::once(head).chain(rows)))
 }
 
-fn cells(generation: &Generation, reply: &HistoryReply) -> [String; 7] {
+fn cells(generation: &Generation, reply: &HistoryReply) -> [String; 8] {
     let live = reply.live == Some(generation.number);
-    let undone = reply.transactions.iter().find(|t| t.to == generation.number);
-    let failure = undone.and_then(|t| t.state.failure.as_ref());
+    // A number whose switch never came about is given again: the last one has it.
+    let transaction = reply.transactions.iter().rfind(|t| t.to == generation.number);
+    let failure = transaction.and_then(|t| t.state.failure.as_ref());
+    let down = transaction.and_then(|t| t.state.downtime_ms.values().max());
     let result = match (generation.outcome, failure) {
         (Outcome::Undone, Some(failure)) => format!("undone: {}", failure.what),
         (Outcome::Undone, None) => "undone".to_owned(),
@@ -108,6 +111,7 @@ fn cells(generation: &Generation, reply: &HistoryReply) -> [String; 7] {
             GenerationCause::Activate => "activate".to_owned(),
             GenerationCause::Rollback { to } => format!("rollback to {to}"),
         },
+        down.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
         result,
     ]
 }

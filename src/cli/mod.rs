@@ -26,6 +26,7 @@ pub mod progress;
 pub mod reach;
 mod review;
 pub mod rollback;
+mod saved_plan;
 pub mod schema;
 pub mod show;
 pub mod status;

@@ -1,17 +1,18 @@
 //! `stackc plan`: shows what `activate` would do.
 
 use super::{
+    activate::keep,
     fleet::{Fleet, JOBS, Targets, failure_json, parallel, refuse, show_failure},
     output::{self, Format},
+    saved_plan::SavedPlans,
     workspace::{self, Workspace},
 };
 use crate::{
     activate::{ActivateError, Failed, Job, look, who},
-    model::Target,
     plan::{Plan, text},
 };
 use serde_json::json;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 /// Show what activate would do, changing nothing
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,9 @@ pub struct PlanArgs {
     /// Exit with 10 when there is something to do
     #[arg(long)]
     exit_code: bool,
+    /// Save the plans, for `activate --plan` to carry out exactly them
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Guests at once
     #[arg(long, default_value_t = JOBS)]
     jobs: usize,
@@ -39,12 +43,15 @@ fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let fleet = Fleet::open(workspace, &compiled.site)?;
     let secrets = || fleet.secrets();
     let bundles = targets.iter().map(|target| &compiled.guests[target]);
+    if args.out.is_some() {
+        keep(&fleet, bundles.clone())?;
+    }
     let jobs = bundles.map(|bundle| Job::activate(bundle, &secrets, who()));
     let jobs: Result<Vec<_>, ActivateError> = jobs.collect();
     let jobs = jobs.map_err(|error| refuse(&error))?;
-    let results: Vec<(Target, Result<Plan, Failed>)> = parallel(jobs, args.jobs, |job| {
+    let results = parallel(jobs, args.jobs, |job| {
         let target = job.bundle.manifest.target.clone();
-        (target, plan_of(&fleet, &job))
+        (target, plan_of(&fleet, &job).map(|plan| (job.secrets.version, plan)))
     });
     let (mut code, mut plans, mut failures) = (0, Vec::new(), Vec::new());
     for (target, result) in results {
@@ -57,14 +64,19 @@ fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
         }
     }
     if args.json {
-        let documents: Vec<_> = plans.iter().map(Plan::json).collect();
+        let documents: Vec<_> = plans.iter().map(|(_, plan)| plan.json()).collect();
         output::print_json(&json!({ "plans": documents, "failures": failures }));
     } else {
-        for plan in &plans {
+        for (_, plan) in &plans {
             output::print_coloured(&text(plan));
         }
     }
-    if code == 0 && args.exit_code && plans.iter().any(|plan| !plan.is_empty()) {
+    match &args.out {
+        Some(path) if code == 0 => SavedPlans::of(&plans).write(path)?,
+        Some(path) => output::tell(&format!("nothing is saved in {}\n", path.display())),
+        None => {}
+    }
+    if code == 0 && args.exit_code && plans.iter().any(|(_, plan)| !plan.is_empty()) {
         code = output::CHANGES;
     }
     Ok(ExitCode::from(code))

@@ -59,7 +59,7 @@ fn roll_back(args: &RollbackArgs, workspace: &Workspace) -> Result<ExitCode, Exi
     });
     let jobs: Result<Vec<_>, ActivateError> = jobs.collect();
     let jobs = jobs.map_err(|error| refuse(&error))?;
-    Ok(run_jobs(&fleet, jobs, &args.options))
+    Ok(run_jobs(&fleet, jobs, &args.options, None))
 }
 
 fn find_way(fleet: &Fleet, sought: &Sought, to: Option<GenerationId>) -> Result<Way, Failed> {

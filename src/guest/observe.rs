@@ -225,14 +225,13 @@ fn units(
     Ok(reports.into_iter().map(state).collect())
 }
 
-/// Every generation, and every transaction that was undone, oldest first.
+/// Every generation, and every transaction that is over, oldest first.
 pub fn history(fs: &mut dyn GuestFs) -> Result<HistoryReply, GuestError> {
     let mut generations = Vec::new();
     for number in generation::numbers(fs)? {
         generations.push(generation::read(fs, number)?);
     }
     let mut transactions = journal::records(fs)?;
-    transactions.retain(|record| record.state.phase == crate::model::Phase::Undone);
     transactions.sort_by(|left, right| (left.to, &left.at).cmp(&(right.to, &right.at)));
     Ok(HistoryReply { generations, transactions, live: generation::live(fs)? })
 }

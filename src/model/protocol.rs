@@ -328,7 +328,7 @@ pub struct GcReply {
     pub removed: Vec<String>,
 }
 
-/// `history`: every generation and every transaction that was undone, oldest first.
+/// `history`: every generation and every transaction that is over, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryReply {

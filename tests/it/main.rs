@@ -80,6 +80,7 @@ mod reach_lab;
 mod reader;
 mod review;
 mod review_browser;
+mod saved_plan;
 mod schema;
 mod schema_forms;
 mod schema_limits;
