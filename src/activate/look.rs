@@ -2,7 +2,8 @@
 
 use super::{ActivateError, Failed, Job};
 use crate::model::{
-    Bundle, Container, Digest, GuestAccess, Mark, Phase, ReleaseDocument, Target, Vmid,
+    Bundle, Container, Digest, GuestAccess, Mark, Phase, ReleaseDocument, SecretValue, Target,
+    Vmid,
     protocol::{
         FetchRequest, HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest,
     },
@@ -23,6 +24,8 @@ pub struct Seams<'a> {
     pub open: &'a dyn Fn(Door) -> Box<dyn Connection>,
     pub fetch: Fetch<'a>,
     pub access: GuestAccess,
+    /// What `access.user` tells sudo where that asks.
+    pub sudo_password: Option<SecretValue>,
     pub workspace: PathBuf,
     pub progress: &'a dyn Fn(&str, &str),
     /// Whether something answers at an address.
@@ -134,6 +137,7 @@ pub(super) fn door(seams: &Seams<'_>, container: &Container) -> Option<Door> {
         uuid: container.mark.as_ref()?.uuid.clone(),
         host_key: container.host_key.clone()?,
         access: seams.access.clone(),
+        sudo_password: seams.sudo_password.clone(),
         workspace: seams.workspace.clone(),
     })
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     activate::{Failed, Fetch, Seams},
-    model::{Bundle, GuestAccess, ReleaseDocument, Site, Target, Vmid},
+    model::{Bundle, GuestAccess, ReleaseDocument, SecretValue, Site, Target, Vmid},
     proxmox::{Proxmox as _, ProxmoxClient, ProxmoxError, address_answers},
     remote::{Connection, Door, SshConnection},
     store::{
@@ -44,6 +44,7 @@ pub struct Fleet {
     pub store: Store,
     workspace: Workspace,
     access: GuestAccess,
+    sudo_password: Option<SecretValue>,
     client: ProxmoxClient,
     runtime: Runtime,
     board: Board,
@@ -64,7 +65,8 @@ impl Fleet {
         let client = client.map_err(|error| refuse(&error))?;
         let (workspace, access) = (workspace.clone(), site.access.clone());
         let (board, secrets) = (Board::on_stderr(), Mutex::new(Some(secrets)));
-        Ok(Self { store, workspace, access, client, runtime, board, secrets })
+        let sudo_password = workspace.sudo_password(&access)?;
+        Ok(Self { store, workspace, access, sudo_password, client, runtime, board, secrets })
     }
 
     /// The secrets, read again when they were taken before.
@@ -98,6 +100,7 @@ impl Fleet {
             open: &open,
             fetch,
             access: self.access.clone(),
+            sudo_password: self.sudo_password.clone(),
             workspace: self.workspace.path().to_owned(),
             progress: &|step, text| progress.step(step, text),
             answers: &address_answers,

@@ -28,6 +28,7 @@ mod review;
 pub mod rollback;
 mod saved_plan;
 pub mod schema;
+mod secret_line;
 pub mod show;
 pub mod status;
 mod tools;

@@ -1,9 +1,14 @@
 //! The workspace that a verb works on, and which of its guests are meant.
 
-use super::output::{self, Format};
+use super::{
+    output::{self, Format},
+    secret_line::secret_line,
+};
 use crate::{
     compile::{self, Compiled, Sources},
-    model::{Bundle, ProxmoxDocument, Site, Target, document, pattern::fits},
+    model::{
+        Bundle, GuestAccess, ProxmoxDocument, SecretValue, Site, Target, document, pattern::fits,
+    },
     plan::difference,
     store::{self, BuiltWarnings, Change, SourceError, Store, StoreError, Unreadable},
 };
@@ -20,6 +25,9 @@ pub struct Workspace {
     /// The folder with `stacks/`, `templates/` and `keys/`
     #[arg(short = 'C', long = "workspace", value_name = "DIR", default_value = ".", global = true)]
     pub path: PathBuf,
+    /// Ask once for what `access.user` tells sudo on guests; without a terminal it is the first line of stdin
+    #[arg(long, global = true)]
+    pub ask_sudo_password: bool,
 }
 
 /// The worked examples' key, whose private half was thrown away.
@@ -45,6 +53,15 @@ impl Workspace {
             output::tell(EXAMPLE_KEY_ADMITTED);
         }
         Ok(compiled)
+    }
+
+    /// The password for sudo on guests, when it was said that there is one.
+    pub fn sudo_password(&self, access: &GuestAccess) -> Result<Option<SecretValue>, ExitCode> {
+        if !self.ask_sudo_password {
+            return Ok(None);
+        }
+        let password = secret_line(&format!("password of `{}` for sudo: ", access.user));
+        password.map(Some).map_err(|error| output::fail(&error, output::REFUSED))
     }
 
     /// How the site is reached, whatever else is wrong in the workspace; mistakes in it are printed.

@@ -5,8 +5,10 @@ use super::{
     session::{Door, Login, chain},
 };
 use crate::model::{Digest, layout};
+use openssh::Stdio;
 use openssh_sftp_client::{Sftp, SftpOptions, metadata::Permissions};
 use std::{num::NonZeroUsize, sync::LazyLock, time::Duration};
+use tokio::io::AsyncWriteExt;
 
 static BINARY: &[u8] = include_bytes!(env!("STACKC_GUEST_BINARY"));
 
@@ -52,8 +54,14 @@ async fn upload(door: &Door, login: &Login) -> Result<(), String> {
          sync {folder}/.new-{n}; mv -f {folder}/.new-{n} {folder}/stackc-guest; sync {folder}; rm -f {staged}",
         n = staged.rsplit('.').next().unwrap_or("0"),
     );
-    let mut command = login.session.raw_command(super::call::as_root(door, &script));
-    let output = command.output().await.map_err(|error| chain(&error))?;
+    let mut command = login.session.raw_command(login.as_root(&script));
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().await.map_err(|error| chain(&error))?;
+    let mut stdin = child.stdin().take().expect("it is piped");
+    // A script that ends early does not read; its exit code tells.
+    let _unread = stdin.write_all(login.password_line().as_bytes()).await;
+    drop(stdin);
+    let output = child.wait_with_output().await.map_err(|error| chain(&error))?;
     if output.status.success() {
         return Ok(());
     }

@@ -14,6 +14,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufRead
 /// The most that a guest may say in one call: `fetch` writes the 64 MiB of the largest bundle as numbers, of four
 /// characters each with their comma.
 const STDOUT_BYTES_MAX: u64 = 288 << 20;
+/// sudo's own words for a password that nobody gave it. Source: sudo 1.9, `check_user_interactive`.
+const SUDO_ASKS: &str = "a password is required";
 /// What is kept of a complaint.
 const STDERR_BYTES: u64 = 16 << 10;
 
@@ -54,7 +56,7 @@ async fn exchange<T: DeserializeOwned>(
     let command = format!("exec {} {verb}", binary::path());
     let mut child = login
         .session
-        .raw_command(as_root(door, &command))
+        .raw_command(login.as_root(&command))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -66,8 +68,10 @@ async fn exchange<T: DeserializeOwned>(
     let stderr = child.stderr().take().expect("it is piped");
     // A guest that refuses early closes its end: what counts is its reply, not that the rest could not be sent.
     let send = async {
-        if stdin.write_all(message.request).await.is_ok() {
-            let _ = stdin.write_all(message.payload).await;
+        for part in [login.password_line().as_bytes(), message.request, message.payload] {
+            if stdin.write_all(part).await.is_err() {
+                break;
+            }
         }
         drop(stdin);
     };
@@ -96,6 +100,7 @@ async fn exchange<T: DeserializeOwned>(
                 | openssh::Error::RemoteProcessTerminated,
             ),
         ) => Err(lost()),
+        (_, _) if complaint.contains(SUDO_ASKS) => Err(login.sudo_asks(address)),
         (_, status) => Err(RemoteError::Ended {
             address,
             verb,
@@ -127,16 +132,6 @@ async fn replies<T: DeserializeOwned>(
         }
     }
     Ok(last)
-}
-
-/// A shell command as root: directly, or through sudo, which must not ask.
-pub(super) fn as_root(door: &Door, script: &str) -> String {
-    let quoted = script.replace('\'', r"'\''");
-    if door.access.user.as_str() == "root" {
-        format!("/bin/sh -c '{quoted}'")
-    } else {
-        format!("sudo -n /bin/sh -c '{quoted}'")
-    }
 }
 
 #[cfg(test)]

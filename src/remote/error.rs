@@ -15,6 +15,10 @@ pub enum RemoteError {
     NoSsh,
     #[error("cannot log in to {address} as `{user}`: {log}")]
     Connect { address: IpAddr, user: String, log: String },
+    #[error("sudo asks `{user}` for a password on {address}; use --ask-sudo-password")]
+    SudoAsks { address: IpAddr, user: String },
+    #[error("sudo on {address} does not take this password of `{user}`")]
+    SudoPassword { address: IpAddr, user: String },
     #[error(
         "the connection to {address} broke while the guest ran `{verb}`; the guest may have finished it"
     )]
@@ -41,6 +45,11 @@ impl RemoteError {
     /// Whether the same call over a new connection may do better.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::Lost { .. } | Self::InstallLost { .. })
+    }
+
+    /// Whether the guest answered, and does not let this user in.
+    pub(super) fn is_denied(&self) -> bool {
+        matches!(self, Self::Connect { log, .. } if log.contains("Permission denied"))
     }
 
     /// Whether a connection stood, and broke: the network is there, and the next try may well get through.

@@ -1,7 +1,7 @@
 //! One login: a master connection of its own, and a host key that was pinned before.
 
 use super::RemoteError;
-use crate::model::{GuestAccess, HostKey};
+use crate::model::{GuestAccess, HostKey, SecretValue};
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
 use std::{
     fs, io,
@@ -12,6 +12,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::io::AsyncWriteExt;
+
+const ROOT: &str = "root";
 
 /// A guest on the same network accepts within milliseconds; ssh counts in whole seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,28 +23,48 @@ const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// A master that lost its stackc (kill -9) leaves by itself.
 const MASTER_IDLE_SECONDS: usize = 60;
 
-/// Where a guest is, who it is, and how to get in.
-#[derive(Debug, Clone)]
+/// Where a guest is, who it is, and how to get in. It has no `Debug`: it may hold a password.
+#[derive(Clone)]
 pub struct Door {
     pub address: IpAddr,
     pub uuid: String,
     pub host_key: HostKey,
     pub access: GuestAccess,
+    /// What `access.user` tells sudo where that asks.
+    pub sudo_password: Option<SecretValue>,
     /// The workspace that `access.identity` is relative to.
     pub workspace: PathBuf,
+}
+
+/// Who may come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum As {
+    /// `access.user`, or root as long as the guest does not have that user: the key of its creation lets root in.
+    Whoever,
+    /// `access.user` alone: a switch that shuts it out is not to be confirmed by another way in.
+    Operator,
+}
+
+/// How a login becomes root.
+enum Root {
+    Itself,
+    /// By sudo, which is told this when it asks.
+    Sudo(Option<SecretValue>),
 }
 
 /// An open login. Closing it takes its files along.
 pub(super) struct Login {
     pub(super) session: Arc<Session>,
+    user: String,
+    root: Root,
     _files: tempfile::TempDir,
 }
 
 impl Login {
     /// Connects anew within `limit`: TCP, key exchange, authentication. An ssh that is given up ends by its own limits,
     /// and finds no folder for its socket should it get in after all.
-    pub(super) async fn open(door: &Door, limit: Duration) -> Result<Self, RemoteError> {
-        tokio::time::timeout(limit, Self::connect(door)).await.unwrap_or_else(|_| {
+    pub(super) async fn open(door: &Door, who: As, limit: Duration) -> Result<Self, RemoteError> {
+        tokio::time::timeout(limit, Self::enter(door, who)).await.unwrap_or_else(|_| {
             let log = format!("no answer within {} s", limit.as_secs());
             Err(RemoteError::Connect {
                 address: door.address,
@@ -51,13 +74,59 @@ impl Login {
         })
     }
 
-    async fn connect(door: &Door) -> Result<Self, RemoteError> {
+    async fn enter(door: &Door, who: As) -> Result<Self, RemoteError> {
+        let user = door.access.user.as_str();
+        let mut login = match Self::connect(door, user).await {
+            Err(error) if who == As::Whoever && user != ROOT && error.is_denied() => {
+                Self::connect(door, ROOT).await.map_err(|_| error)?
+            }
+            connected => connected?,
+        };
+        if let (Root::Sudo(password), Some(known)) = (&mut login.root, &door.sudo_password) {
+            // Where sudo does not ask, a password would be taken for the beginning of what follows it.
+            if !sudo(&login.session, "sudo -n true", "").await {
+                let line = format!("{}\n", known.expose());
+                if !sudo(&login.session, "sudo -k -S -p '' true", &line).await {
+                    return Err(RemoteError::SudoPassword {
+                        address: door.address,
+                        user: login.user,
+                    });
+                }
+                *password = Some(known.clone());
+            }
+        }
+        Ok(login)
+    }
+
+    /// A shell command as root: directly, or through sudo.
+    pub(super) fn as_root(&self, script: &str) -> String {
+        let quoted = script.replace('\'', r"'\''");
+        match &self.root {
+            Root::Itself => format!("/bin/sh -c '{quoted}'"),
+            Root::Sudo(None) => format!("sudo -n /bin/sh -c '{quoted}'"),
+            Root::Sudo(Some(_)) => format!("sudo -k -S -p '' /bin/sh -c '{quoted}'"),
+        }
+    }
+
+    /// What such a command wants to read first: sudo takes one line, and leaves the rest to what it runs.
+    pub(super) fn password_line(&self) -> String {
+        match &self.root {
+            Root::Sudo(Some(password)) => format!("{}\n", password.expose()),
+            _ => String::new(),
+        }
+    }
+
+    pub(super) fn sudo_asks(&self, address: IpAddr) -> RemoteError {
+        RemoteError::SudoAsks { address, user: self.user.clone() }
+    }
+
+    async fn connect(door: &Door, user: &str) -> Result<Self, RemoteError> {
         let prepare = |cause| RemoteError::Prepare { address: door.address, cause };
         let files = files(door).map_err(prepare)?;
         let config = files.path().join("config");
         let mut builder = SessionBuilder::default();
         builder
-            .user(door.access.user.to_string())
+            .user(user.to_owned())
             .known_hosts_check(KnownHosts::Strict)
             .config_file(&config)
             .control_directory(files.path())
@@ -68,8 +137,22 @@ impl Login {
             .server_alive_interval(ALIVE_INTERVAL);
         let session = builder.connect_mux(door.address.to_string()).await;
         let session = session.map_err(|error| not_connected(door, &error))?;
-        Ok(Self { session: Arc::new(session), _files: files })
+        let root = if user == ROOT { Root::Itself } else { Root::Sudo(None) };
+        Ok(Self { session: Arc::new(session), user: user.to_owned(), root, _files: files })
     }
+}
+
+/// Whether a command of sudo's does well with this on its standard input.
+async fn sudo(session: &Arc<Session>, command: &str, input: &str) -> bool {
+    let mut command = session.raw_command(command);
+    command.stdin(openssh::Stdio::piped());
+    command.stdout(openssh::Stdio::null()).stderr(openssh::Stdio::null());
+    let Ok(mut child) = command.spawn().await else { return false };
+    let mut stdin = child.stdin().take().expect("it is piped");
+    // One that does not ask does not read; its exit code tells.
+    let _unread = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    child.wait().await.is_ok_and(|status| status.success())
 }
 
 fn not_connected(door: &Door, error: &openssh::Error) -> RemoteError {

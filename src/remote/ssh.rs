@@ -3,7 +3,7 @@
 use super::{
     Connection, RemoteError, binary,
     call::{Message, call},
-    session::{Door, Login},
+    session::{As, Door, Login},
     trouble::{Terms, Trouble},
 };
 use crate::model::{
@@ -46,6 +46,7 @@ pub type Progress = Box<dyn Fn(News<'_>) + Send>;
 /// A guest over SSH.
 pub struct SshConnection {
     door: Door,
+    who: As,
     runtime: Handle,
     login: Option<Login>,
     progress: Progress,
@@ -54,7 +55,7 @@ pub struct SshConnection {
 impl SshConnection {
     /// Prepares a connection; the first call opens it. `progress` is told what each is at.
     pub fn new(door: Door, runtime: Handle, progress: Progress) -> Self {
-        Self { door, runtime, login: None, progress }
+        Self { door, who: As::Whoever, runtime, login: None, progress }
     }
 
     /// Calls a verb until there is an answer, or nobody has the patience for another try.
@@ -102,7 +103,7 @@ impl SshConnection {
     }
 
     fn log_in(&self, limit: Duration) -> Result<Login, RemoteError> {
-        self.runtime.block_on(Login::open(&self.door, limit.min(LOGIN_LIMIT)))
+        self.runtime.block_on(Login::open(&self.door, self.who, limit.min(LOGIN_LIMIT)))
     }
 
     /// One call; the guest's binary is installed when the call shows that it is missing.
@@ -195,9 +196,14 @@ impl Connection for SshConnection {
         request: &ConfirmRequest,
         limit: Duration,
     ) -> Result<TxState, RemoteError> {
-        // A connection that stood before the switch proves nothing about the firewall and sshd after it.
+        // A connection that stood before the switch proves nothing about the firewall and sshd after it, nor does root's
+        // about the user that operators come as.
         self.login = None;
-        self.ask_once("confirm", request, limit)
+        self.who = As::Operator;
+        let answer = self.ask_once("confirm", request, limit);
+        // A guest that went back may have root alone again.
+        self.who = As::Whoever;
+        answer
     }
 
     fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError> {

@@ -53,6 +53,7 @@ impl Operator {
             open: &|_| -> Box<dyn Connection> { Box::new(faulty()) },
             fetch: &|_| Err("this stack has no release".into()),
             access,
+            sudo_password: None,
             workspace: self.folder.path().to_owned(),
             progress: &|_, _| {},
             answers: &|_| false,

@@ -103,6 +103,7 @@ impl Operator {
             open: &|door| self.open(door),
             fetch: &|_| Err("this stack has no release".into()),
             access: self.access.clone(),
+            sudo_password: None,
             workspace: self.folder.path().to_owned(),
             progress: &|step, text| eprintln!("  {step}: {text}"),
             answers: &|_| false,
@@ -144,6 +145,7 @@ impl Operator {
         let container = container.expect("Proxmox answers").expect("the guest is there");
         let mark = container.mark.expect("it is marked");
         let door = Door {
+            sudo_password: None,
             address: documents.proxmox.ip.addr().into(),
             uuid: mark.uuid.clone(),
             host_key: container.host_key.expect("its key is pinned"),
