@@ -35,8 +35,8 @@ pub enum ActivateError {
         "guest {vmid} is locked by Proxmox ({lock}); wait for it, or unlock it on the node: pct unlock {vmid}"
     )]
     Locked { vmid: Vmid, lock: String },
-    #[error("files of {target} were changed by hand: {}; look with `stackc plan {target}`, then use --overwrite-drift", paths.join(", "))]
-    Drift { target: Target, paths: Vec<String> },
+    #[error("{target} was changed by hand ({}); look with `stackc drift {target}`, then use --overwrite-drift", what.join(", "))]
+    Drift { target: Target, what: Vec<String> },
     #[error(
         "{target} moved on since the plan was made: generation {found} is live, not {planned}; plan again"
     )]
@@ -224,9 +224,8 @@ impl ActivateError {
             Self::PlanStale { target, .. } => {
                 Some(format!("stackc plan {target} --out FILE   # plans again"))
             }
-            Self::Stale { target, .. } | Self::Drift { target, .. } => {
-                Some(format!("stackc plan {target}"))
-            }
+            Self::Stale { target, .. } => Some(format!("stackc plan {target}")),
+            Self::Drift { target, .. } => Some(format!("stackc drift {target}")),
             _ => None,
         }
     }

@@ -160,12 +160,13 @@ pub(super) fn observe_request(job: &Job<'_>, container: &Container) -> ObserveRe
 /// Refuses what must not be worked over: drift, and somebody else's unfinished change.
 pub(super) fn check(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), ActivateError> {
     check_pending(job, guest)?;
-    if !guest.drift.is_empty() && !job.overwrite_drift {
-        let target = job.bundle.manifest.target.clone();
-        let paths = guest.drift.keys().map(|path| format!("`{path}`")).collect();
-        return Err(ActivateError::Drift { target, paths });
+    let paths = guest.drift.keys().map(|path| format!("`{path}`"));
+    let what: Vec<String> = paths.chain(guest.runtime_drift.by_hand()).collect();
+    if what.is_empty() || job.overwrite_drift {
+        return Ok(());
     }
-    Ok(())
+    let target = job.bundle.manifest.target.clone();
+    Err(ActivateError::Drift { target, what })
 }
 
 /// Refuses while a transaction is not over: what is live now may not stay.

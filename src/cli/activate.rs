@@ -49,7 +49,7 @@ pub struct RunOptions {
     /// Use an address although something else seems to have it
     #[arg(long)]
     pub allow_ip_conflicts: bool,
-    /// Put back files that were changed by hand
+    /// Put back what was changed by hand: files, stopped units, the kernel's rules
     #[arg(long)]
     pub overwrite_drift: bool,
 }

@@ -43,7 +43,9 @@ STATE says:
   stopped                       so it cannot be asked
   never activated               it runs, and nothing on it is stackc's
   transaction …                 a switch is not over
-  N files changed by hand       `stackc plan` names them
+  N files changed by hand       `stackc drift` shows them
+  UNIT stopped by hand          masked, too; `stackc drift`
+  firewall changed by hand      the kernel has other rules
   UNIT failed                   as systemd has it
   KEYS after its next start     Proxmox holds these settings back until then";
 
@@ -135,6 +137,11 @@ fn guest_state(guest: &ObservedGuest) -> Vec<String> {
         0 => {}
         1 => state.push("1 file changed by hand".to_owned()),
         files => state.push(format!("{files} files changed by hand")),
+    }
+    let units = guest.runtime_drift.units.iter().filter(|(_, down)| down.by_hand());
+    state.extend(units.map(|(unit, down)| format!("{unit} {}", down.words())));
+    if !guest.runtime_drift.firewall.is_empty() {
+        state.push("firewall changed by hand".to_owned());
     }
     let failed = guest.units.iter().filter(|(_, unit)| unit.active == "failed");
     state.extend(failed.map(|(unit, _)| format!("{unit} failed")));

@@ -3,7 +3,7 @@
 use super::system::{
     Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport, run,
 };
-use super::{child, probe};
+use super::{child, probe, unit_report};
 use crate::model::{Probe, TxId, UnitName};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
@@ -73,12 +73,11 @@ impl System for Debian {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let properties = "--property=Id,LoadState,ActiveState,SubState,Result,NRestarts";
-        let mut words = vec!["show", properties, "--"];
+        let mut words = vec!["show", unit_report::PROPERTIES, "--"];
         words.extend(names.iter().map(UnitName::as_str));
         let show = self.systemctl(&words, ASK_LIMIT)?;
         // Blocks come in the order of the names; an alias's `Id` is another name than the one asked for.
-        let blocks = show.text.split("\n\n").map(parse_report);
+        let blocks = show.text.split("\n\n").map(unit_report::parse);
         Ok(names.iter().cloned().zip(blocks).collect())
     }
 
@@ -281,20 +280,4 @@ impl System for Debian {
 fn rules_only(text: &str) -> String {
     let is_rule = |line: &&str| line.starts_with(['*', ':', '-', '[']) || line.trim() == "COMMIT";
     text.lines().filter(is_rule).flat_map(|line| [line, "\n"]).collect()
-}
-
-fn parse_report(block: &str) -> UnitReport {
-    let mut report = UnitReport::default();
-    for line in block.lines() {
-        let Some((key, value)) = line.split_once('=') else { continue };
-        match key {
-            "LoadState" => value.clone_into(&mut report.load),
-            "ActiveState" => value.clone_into(&mut report.active),
-            "SubState" => value.clone_into(&mut report.sub),
-            "Result" => value.clone_into(&mut report.result),
-            "NRestarts" => report.restarts = value.parse().unwrap_or(0),
-            _ => {}
-        }
-    }
-    report
 }

@@ -1,16 +1,16 @@
 //! `observe`: all that a plan needs to know of the guest, in one round trip that changes nothing.
 
-use super::account::Accounts;
 use super::error::GuestError;
-use super::fs::{GuestFs, Kind};
+use super::fs::GuestFs;
 use super::packages::Installed;
-use super::{Guest, firewall, generation, journal, keys, lease, release, store};
+use super::system::UnitReport;
+use super::{Guest, down, drift, firewall, generation, journal, lease, release, store};
 use crate::model::layout::STATE;
 use crate::model::protocol::{
     HistoryReply, ObserveRequest, ObservedGuest, PendingTx, Recorded, UnitState,
 };
 use crate::model::{
-    Digest, Entry, EntryPath, Generation, GenerationId, GuestPath, Ledger, Manifest, Placed,
+    Entry, EntryPath, Generation, GenerationId, GuestPath, Ledger, Manifest, RuntimeDrift,
     SecretsVersion, UnitName, document,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +39,14 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
     };
     let wanted = request.digest;
     let is_live = wanted.is_some() && live.as_ref().is_some_and(|live| live.digest == wanted);
-    let drift = drift(guest.fs, &ledger)?;
+    let drift = drift::paths(guest.fs, &ledger)?;
+    let rules = guest.system.save_firewall()?;
+    let started = started(guest.fs, live.as_ref(), &ledger);
+    let reports = reports(guest, &request.units, &started, &ledger)?;
+    let runtime_drift = match &live {
+        Some(live) => drift::runtime(guest, live, (&ledger, &started), &reports, &rules)?,
+        None => RuntimeDrift::default(),
+    };
     let recorded = match &live {
         Some(generation) if wanted.is_some() && (!is_live || !drift.is_empty()) => {
             Some(recorded(guest.fs, generation, &ledger)?)
@@ -60,10 +67,11 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         releases: release::built(guest.fs)?.into_iter().collect(),
         secrets: secrets(guest.fs)?,
         drift,
+        runtime_drift,
         recorded,
-        units: units(guest, &request.units, &ledger)?,
+        units: states(reports),
         missing_packages: missing(&request.packages, &installed),
-        firewall_active: firewall::is_loaded(&guest.system.save_firewall()?),
+        firewall_active: firewall::is_loaded(&rules),
         free_bytes: free_bytes(guest.fs)?,
         live,
     })
@@ -109,63 +117,6 @@ fn pending(fs: &mut dyn GuestFs) -> Result<Option<PendingTx>, GuestError> {
     }))
 }
 
-/// Paths whose state is not what the ledger says: somebody's hand.
-fn drift(fs: &mut dyn GuestFs, ledger: &Ledger) -> Result<BTreeMap<GuestPath, String>, GuestError> {
-    let mut drift = BTreeMap::new();
-    if ledger.paths.is_empty() {
-        return Ok(drift);
-    }
-    let accounts = Accounts::read(fs)?;
-    for (path, placed) in &ledger.paths {
-        let instead = instead(fs, &accounts, path, placed)?;
-        drift.extend(instead.map(|instead| (path.clone(), instead)));
-    }
-    Ok(drift)
-}
-
-/// What is at a path instead of what the ledger says; none when all is well.
-fn instead(
-    fs: &mut dyn GuestFs,
-    accounts: &Accounts,
-    path: &GuestPath,
-    placed: &Placed,
-) -> Result<Option<String>, GuestError> {
-    let at = path.as_str();
-    let Some(stat) = fs.stat(at)? else { return Ok(Some("nothing is there".to_owned())) };
-    let kind_is = |kind: Kind| stat.kind == kind;
-    Ok(match placed {
-        Placed::Link { target } if kind_is(Kind::Link) => {
-            let found = fs.read_link(at)?;
-            (found != *target).then(|| format!("a link to `{found}`"))
-        }
-        Placed::Copy { sha256, access } if kind_is(Kind::File) => {
-            let ids = accounts.ids(access)?;
-            if Digest::of(&fs.read(at)?) != *sha256 {
-                Some("a file with other bytes".to_owned())
-            } else if stat.ids != ids {
-                let (mode, uid, gid) = (stat.ids.mode, stat.ids.uid, stat.ids.gid);
-                Some(format!("mode {mode:04o}, owner {uid}:{gid}"))
-            } else {
-                None
-            }
-        }
-        Placed::Keys { keys: wanted } if kind_is(Kind::File) => {
-            let text = String::from_utf8_lossy(&fs.read(at)?).into_owned();
-            let found = keys::get(&text, wanted.keys());
-            let differs = wanted.iter().find(|(key, value)| found.get(*key) != Some(value));
-            differs.map(|(key, _)| match found.get(key) {
-                Some(value) => format!("`{key}={value}`"),
-                None => format!("no `{key}`"),
-            })
-        }
-        Placed::Directory { access } if kind_is(Kind::Directory) => {
-            let mode = stat.ids.mode;
-            (stat.ids != accounts.ids(access)?).then(|| format!("mode {mode:04o} or another owner"))
-        }
-        _ => Some(format!("a {:?}", stat.kind).to_lowercase()),
-    })
-}
-
 fn recorded(
     fs: &mut dyn GuestFs,
     live: &Generation,
@@ -205,24 +156,36 @@ fn unit_files(manifest: &Manifest) -> Vec<GuestPath> {
         .collect()
 }
 
-/// Units asked for, and those whose files the live generation placed, in one call to the service manager.
-fn units(
+/// Units that the live generation starts. A damaged tree tells nothing of those that packages bring.
+fn started(fs: &mut dyn GuestFs, live: Option<&Generation>, ledger: &Ledger) -> BTreeSet<UnitName> {
+    let digest = live.and_then(|live| live.digest);
+    let manifest = digest.and_then(|digest| store::manifest(fs, &digest).ok());
+    down::started(ledger, manifest.as_ref())
+}
+
+/// Units asked for, those that the live generation starts, and those whose files it placed, in one call to the service
+/// manager.
+fn reports(
     guest: &mut Guest,
     wanted: &BTreeSet<UnitName>,
+    started: &BTreeSet<UnitName>,
     ledger: &Ledger,
-) -> Result<BTreeMap<UnitName, UnitState>, GuestError> {
-    let mut names = wanted.clone();
+) -> Result<BTreeMap<UnitName, UnitReport>, GuestError> {
     let placed = ledger.paths.keys().filter_map(|path| {
         let name = path.as_str().strip_prefix("/etc/systemd/system/")?;
         name.parse::<UnitName>().ok()
     });
+    let mut names: BTreeSet<UnitName> = wanted.union(started).cloned().collect();
     names.extend(placed);
     let names: Vec<UnitName> = names.into_iter().collect();
-    let reports = guest.system.units(&names)?;
-    let state = |(name, report): (UnitName, super::UnitReport)| {
+    Ok(guest.system.units(&names)?)
+}
+
+fn states(reports: BTreeMap<UnitName, UnitReport>) -> BTreeMap<UnitName, UnitState> {
+    let state = |(name, report): (UnitName, UnitReport)| {
         (name, UnitState { load: report.load, active: report.active })
     };
-    Ok(reports.into_iter().map(state).collect())
+    reports.into_iter().map(state).collect()
 }
 
 /// Every generation, and every transaction that is over, oldest first.

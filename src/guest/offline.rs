@@ -156,6 +156,7 @@ impl System for Offline {
         let report = UnitReport {
             load: "loaded".to_owned(),
             active: active.to_owned(),
+            stopped: job == UnitJob::Stop,
             ..UnitReport::default()
         };
         state.units.insert(unit.clone(), report);

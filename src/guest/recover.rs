@@ -6,7 +6,7 @@ use super::error::GuestError;
 use super::fs::{mkdir_all, replace, split};
 use super::journal::{self, Decision};
 use super::system::{Alarm, UnitJob, UnitReport};
-use super::{close, generation, place, sweep, undo};
+use super::{close, down, generation, place, sweep, undo};
 use crate::model::{Ledger, Phase, Switch, TxId, UnitName};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -160,13 +160,7 @@ fn go_back(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gu
 
 /// Units that the old generation's own links want, and those that it ran and the switch touched.
 fn enabled_before(switch: &Switch, before: &Before, owned: &Ledger) -> BTreeSet<UnitName> {
-    let is_wanted = |path: &str| path.contains(".wants/") || path.contains(".requires/");
-    let mut units: BTreeSet<UnitName> = owned
-        .paths
-        .keys()
-        .filter(|path| is_wanted(path.as_str()))
-        .filter_map(|path| path.file_name().parse().ok())
-        .collect();
+    let mut units = down::enabled(owned);
     let undo = &switch.undo_units;
     let touched = undo.restart.iter().chain(&undo.start).chain(&undo.reload);
     let ran = |unit: &&UnitName| before.units.get(*unit).is_some_and(UnitReport::is_active);

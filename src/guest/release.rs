@@ -282,10 +282,15 @@ pub fn migrate(
     }
 }
 
+/// Whether a migration is at work, or its call died.
+pub fn is_migrating(fs: &mut dyn GuestFs) -> Result<bool, GuestError> {
+    Ok(fs.stat(MIGRATING)?.is_some())
+}
+
 /// Starts what a migration stopped. One whose call died is ended first. A unit that does not start is told of once: it
 /// must not keep every later call out.
 pub fn end_migration(guest: &mut Guest, job: UnitJob) -> Result<(), GuestError> {
-    if guest.fs.stat(MIGRATING)?.is_none() {
+    if !is_migrating(guest.fs)? {
         return Ok(());
     }
     let migration: Migration = kept::read(guest.fs, MIGRATING)?;

@@ -67,6 +67,9 @@ pub struct UnitReport {
     pub result: String,
     /// How often the service manager restarted it by itself.
     pub restarts: u64,
+    /// Whether it is down because a job stopped it, for certain: it did not end by itself, and nothing else starts it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
 }
 
 impl UnitReport {

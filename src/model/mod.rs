@@ -5,6 +5,7 @@ mod crontab;
 mod databases;
 mod digest;
 mod documents;
+mod drift;
 mod generation;
 mod hooks;
 pub mod layout;
@@ -32,6 +33,7 @@ pub use documents::{
     AptDocument, Bundle, HealthDocument, Probe, ReleaseCommand, ReleaseDocument, UfwDocument,
     document,
 };
+pub use drift::{Down, RuntimeDrift};
 pub use generation::{
     Generation, GenerationCause, GenerationId, Ledger, Outcome, Placed, Placement, ReleaseId,
 };

@@ -111,6 +111,7 @@ pub struct ObservedGuest {
     pub secrets: BTreeSet<SecretsVersion>,
     /// Paths whose state is not what the ledger says, with what is there instead.
     pub drift: BTreeMap<GuestPath, String>,
+    pub runtime_drift: super::RuntimeDrift,
     /// What a plan needs of the live generation; left out when nothing has to be planned.
     pub recorded: Option<Recorded>,
     /// Units by name: those asked for and those of the live generation.

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::model::{
     Bundle, Container, ContainerOptions, DatabaseName, DatabaseServer, Digest, GenerationId,
-    GuestPath, OwnedDatabase, ProxmoxDocument, ReleaseId, SecretName, SecretTags, SecretsVersion,
-    Target, UnitName, Vmid, document,
+    GuestPath, OwnedDatabase, ProxmoxDocument, ReleaseId, RuntimeDrift, SecretName, SecretTags,
+    SecretsVersion, Target, UnitName, Vmid, document,
     protocol::{ObservedGuest, PendingTx},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,6 +91,8 @@ pub struct Plan {
     pub hooks: Vec<String>,
     /// Paths that somebody changed by hand, with what is there.
     pub drift: BTreeMap<GuestPath, String>,
+    /// What runs otherwise than the live generation has it.
+    pub runtime_drift: RuntimeDrift,
     /// Settings that differ and only take effect when the guest starts again.
     pub waiting: Vec<String>,
     /// A transaction that is not over: what is live now may not stay.
@@ -124,6 +126,7 @@ pub fn plan(
         units: BTreeMap::new(),
         hooks: Vec::new(),
         drift: guest.map(|g| g.drift.clone()).unwrap_or_default(),
+        runtime_drift: guest.map(|g| g.runtime_drift.clone()).unwrap_or_default(),
         waiting: Vec::new(),
         pending: guest.and_then(|g| g.pending.clone()),
     };
@@ -144,6 +147,7 @@ fn guest_changes(wanted: &Wanted<'_>, live: &Live, plan: &Plan) -> bool {
             || live.tags != *wanted.tags
             || wanted.release.is_some_and(|release| live.release != Some(release))
             || !plan.drift.is_empty()
+            || !plan.runtime_drift.is_empty()
     })
 }
 
@@ -306,9 +310,21 @@ fn why(plan: &Plan, wanted: &Wanted<'_>, live: &Live) -> String {
             let names: Vec<_> = changed.map(|(name, _)| name.as_str()).collect();
             format!("secrets differ: {}", names.join(", "))
         }
-        Some(_) if !plan.drift.is_empty() => "files were changed by hand".to_owned(),
+        Some(_) if !plan.drift.is_empty() || !plan.runtime_drift.is_empty() => what_drifted(plan),
         Some(_) => "the release or the set of secrets differs".to_owned(),
     }
+}
+
+fn what_drifted(plan: &Plan) -> String {
+    let runtime = &plan.runtime_drift;
+    let reasons = [
+        (!plan.drift.is_empty(), "files were changed by hand"),
+        (runtime.units.values().any(|down| down.by_hand()), "units were stopped by hand"),
+        (runtime.failed().next().is_some(), "units failed"),
+        (!runtime.firewall.is_empty(), "the kernel's rules are not the bundle's"),
+    ];
+    let reasons = reasons.iter().filter(|(is_so, _)| *is_so).map(|(_, words)| *words);
+    reasons.collect::<Vec<_>>().join(", ")
 }
 
 fn effect_of(decision: UnitDecision) -> Effect {

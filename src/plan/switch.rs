@@ -5,8 +5,9 @@ use super::{
     units::{Differences, UnitChange, UnitDecision, decide, is_a},
 };
 use crate::model::{
-    FirewallAction, Generation, GenerationCause, GenerationId, GuestPath, Manifest, Nonce, Outcome,
-    ReleaseId, Switch, TxId, UnitActions, UnitName, document, layout, protocol::ObservedGuest,
+    Down, FirewallAction, Generation, GenerationCause, GenerationId, GuestPath, Ledger, Manifest,
+    Nonce, Outcome, ReleaseId, Switch, TxId, UnitActions, UnitName, document, layout,
+    protocol::ObservedGuest,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +48,11 @@ pub fn switch(
     let release_changes = new.release != live.release();
     let drifted: BTreeSet<GuestPath> = observed.drift.keys().cloned().collect();
     let units = unit_changes(wanted, &live, release_changes, observed);
-    let reload = reload_needed(&live, wanted);
+    let masks = masks(observed, &new_ledger);
+    let reload = reload_needed(&live, wanted)
+        || drifted.iter().chain(&masks).any(|path| path.as_str().starts_with(super::live::UNITS));
+    let mut placement = placement(&live.ledger, &new_ledger, &drifted);
+    placement.remove.extend(masks);
     let parent = new.parent.unwrap_or_else(|| parent(&live, wanted));
     Switch {
         tx: new.tx,
@@ -66,7 +71,7 @@ pub fn switch(
             outcome: Outcome::Pending,
             proxmox: Some(documents.proxmox_digest),
         },
-        placement: placement(&live.ledger, &new_ledger, &drifted),
+        placement,
         ledger: new_ledger,
         undo_units: undo_actions(&units, reload),
         units: actions(&units, reload),
@@ -90,8 +95,22 @@ pub(super) fn unit_changes(
     let old_tags = live.tags();
     let changed = wanted.tags.iter().filter(|(name, tag)| old_tags.get(name) != Some(tag));
     let secrets = changed.map(|(name, _)| name.clone()).collect();
-    let differences = Differences { secrets: &secrets, release, files: &files };
+    let drifted = observed.drift.keys().cloned().collect();
+    let differences = Differences {
+        secrets: &secrets,
+        release,
+        files: &files,
+        drifted: &drifted,
+        down: &observed.runtime_drift.units,
+    };
     decide(live, wanted.bundle, &differences, &observed.units)
+}
+
+/// Links by which somebody masked units that run in the live generation. They are nobody's in a ledger, and leave.
+fn masks(observed: &ObservedGuest, wanted: &Ledger) -> Vec<GuestPath> {
+    let masked = observed.runtime_drift.units.iter().filter(|(_, down)| **down == Down::Masked);
+    let paths = masked.filter_map(|(unit, _)| format!("{}{unit}", super::live::UNITS).parse().ok());
+    paths.filter(|path| !wanted.paths.contains_key(path)).collect()
 }
 
 /// Whether the service manager must read again. Another tree has other times of change, by which it would say for ever
@@ -157,9 +176,7 @@ fn firewall(
             [layout::USER_RULES, layout::USER6_RULES, layout::UFW_CONF, layout::UFW_DEFAULTS];
         files.contains(&path.as_str())
     });
-    if !same || drifted || (ufw.enabled && !observed.firewall_active) {
-        FirewallAction::Apply
-    } else {
-        FirewallAction::Keep
-    }
+    let in_kernel =
+        observed.runtime_drift.firewall.is_empty() && (!ufw.enabled || observed.firewall_active);
+    if !same || drifted || !in_kernel { FirewallAction::Apply } else { FirewallAction::Keep }
 }

@@ -28,6 +28,12 @@ pub fn text(plan: &Plan) -> String {
     for (path, found) in &plan.drift {
         line(&mut out, &format!("  drift  {path}: {found}"));
     }
+    for words in plan.runtime_drift.by_hand() {
+        line(&mut out, &format!("  drift  {words}"));
+    }
+    for unit in plan.runtime_drift.failed() {
+        line(&mut out, &format!("  health  {unit}: failed"));
+    }
     for planned in &plan.steps {
         line(
             &mut out,
@@ -93,6 +99,9 @@ fn switch_details(out: &mut String, plan: &Plan) {
     }
     for change in &plan.firewall {
         line(out, &format!("             {change}"));
+    }
+    if !plan.runtime_drift.firewall.is_empty() {
+        line(out, "             ~ firewall is loaded into the kernel again");
     }
     for (unit, change) in &plan.units {
         let causes = change.causes.join(", ");
@@ -180,6 +189,7 @@ impl Plan {
             "units": self.units,
             "hooks": self.hooks,
             "drift": self.drift,
+            "runtime_drift": self.runtime_drift,
             "after_next_start": self.waiting,
             "pending": self.pending,
         })

@@ -7,7 +7,7 @@
 mod defined;
 
 use super::{FileChange, Live, live::unit_texts, unit_file::UnitFile};
-use crate::model::{Bundle, GuestPath, Manifest, SecretName, UnitName, protocol::UnitState};
+use crate::model::{Bundle, Down, GuestPath, Manifest, SecretName, UnitName, protocol::UnitState};
 use defined::{Unit, of_manifest};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,6 +101,10 @@ pub(super) struct Differences<'a> {
     pub(super) secrets: &'a BTreeSet<SecretName>,
     pub(super) release: bool,
     pub(super) files: &'a BTreeMap<GuestPath, FileChange>,
+    /// Paths that somebody changed by hand, and that are put back.
+    pub(super) drifted: &'a BTreeSet<GuestPath>,
+    /// Units of the live generation that do not run as it has them.
+    pub(super) down: &'a BTreeMap<UnitName, Down>,
 }
 
 /// Decides for every unit. Units that nothing happens to are left out.
@@ -145,7 +149,7 @@ pub(super) fn decide(
         decided.extend(pair.decide(differences, states).map(|c| (name.clone(), c)));
     }
     with_sockets(&mut decided, &new_units, &new_texts, states);
-    for (name, change) in readers(differences.files, states) {
+    for (name, change) in readers(differences, states) {
         decided.entry(name).or_insert(change);
     }
     decided
@@ -190,6 +194,9 @@ impl Pair<'_> {
     ) -> Option<UnitChange> {
         let (restart, reload) = self.causes(differences);
         if !is_active(states, self.name) {
+            if let Some(down) = differences.down.get(self.name).filter(|_| self.is_started()) {
+                return Some(change(UnitDecision::Start, down.words()));
+            }
             let oneshot = self.new_text.value("Service", "Type") == Some("oneshot");
             let newly = self.new.enabled && !self.old.enabled;
             let down = self.new.enabled && (!oneshot || newly || !restart.is_empty());
@@ -206,6 +213,13 @@ impl Pair<'_> {
         }
         let decision = self.how_to_restart()?;
         Some(UnitChange { decision, causes: restart })
+    }
+
+    /// Whether the new generation has it run all the time.
+    fn is_started(&self) -> bool {
+        let ends = self.new_text.value("Service", "Type") == Some("oneshot")
+            && self.new_text.flag("Service", "RemainAfterExit") != Some(true);
+        (self.new.enabled || self.new.named()) && !ends
     }
 
     /// Causes for a restart, and causes for which a reload is enough.
@@ -225,6 +239,11 @@ impl Pair<'_> {
         }
         restart.extend(differing(&self.old.inputs.restart, &self.new.inputs.restart));
         reload.extend(differing(&self.old.inputs.reload, &self.new.inputs.reload));
+        let put_back = |path: &&GuestPath| differences.drifted.contains(*path);
+        let back = |path: &GuestPath| format!("{path} is put back");
+        let read = self.new.paths.iter().chain(self.new.inputs.restart.keys());
+        restart.extend(read.filter(put_back).map(back));
+        reload.extend(self.new.inputs.reload.keys().filter(put_back).map(back));
         let secrets = self.new.inputs.secrets.intersection(differences.secrets);
         restart.extend(secrets.map(|name| format!("the secret {name} changed")));
         if self.new.inputs.release && differences.release {
@@ -298,15 +317,16 @@ fn with_sockets(
 
 /// Debian's own services whose files change.
 fn readers(
-    files: &BTreeMap<GuestPath, FileChange>,
+    differences: &Differences<'_>,
     states: &BTreeMap<UnitName, UnitState>,
 ) -> BTreeMap<UnitName, UnitChange> {
     let mut found: BTreeMap<UnitName, UnitChange> = BTreeMap::new();
     for (folder, unit, decision) in READERS {
         let Ok(unit) = unit.parse::<UnitName>() else { continue };
-        let read = files.keys().filter(|path| path.as_str().starts_with(folder));
+        let files = differences.files.keys().chain(differences.drifted);
+        let read: BTreeSet<_> = files.filter(|path| path.as_str().starts_with(folder)).collect();
         // A one-shot such as systemd-sysctl is active once it has run.
-        let causes: Vec<String> = read.map(|path| format!("{path} changes")).collect();
+        let causes: Vec<String> = read.iter().map(|path| format!("{path} changes")).collect();
         if !causes.is_empty() && is_active(states, &unit) {
             found.insert(unit, UnitChange { decision, causes });
         }

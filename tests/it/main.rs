@@ -31,6 +31,7 @@ mod cut_traffic;
 mod demo;
 mod dice;
 mod difference;
+mod drift;
 mod env_real;
 mod example_apps;
 mod explain;

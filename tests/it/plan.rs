@@ -5,7 +5,7 @@ use stackc::{
     model::{
         Bundle, Container, DatabasesDocument, Digest, FirewallAction, Generation, GenerationCause,
         GenerationId, GuestPath, Hook, HostKey, Mark, Nonce, Outcome, OwnedDatabase, Phase, Placed,
-        SecretTags, SecretsVersion, canonical, document,
+        RuntimeDrift, SecretTags, SecretsVersion, canonical, document,
         protocol::{ObservedGuest, PendingTx, Recorded, UnitState},
     },
     plan::{
@@ -73,6 +73,7 @@ pub fn guest(live: &Bundle, wanted: &Bundle, tags: &SecretTags) -> ObservedGuest
         releases: BTreeSet::new(),
         secrets: BTreeSet::from([version]),
         drift: BTreeMap::new(),
+        runtime_drift: RuntimeDrift::default(),
         recorded,
         units: BTreeMap::from([(name("web.service"), active("loaded"))]),
         missing_packages: BTreeSet::new(),

@@ -14,8 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn compare(old: Option<&Bundle>, new: &Bundle) -> BTreeMap<UnitName, UnitChange> {
     let tags = SecretTags::default();
     let files = changes(old.map(|bundle| &bundle.manifest), &new.manifest, &tags, &tags);
-    let differences =
-        Differences { secrets: &BTreeSet::new(), release: is_built_anew(old, new), files: &files };
+    let differences = Differences {
+        secrets: &BTreeSet::new(),
+        release: is_built_anew(old, new),
+        files: &files,
+        drifted: &BTreeSet::new(),
+        down: &BTreeMap::new(),
+    };
     let live = old.map_or_else(Live::nothing, |bundle| Live::with(None, bundle));
     let running = old.map(|bundle| units::expected_active(&bundle.manifest)).unwrap_or_default();
     let active = || UnitState { load: "loaded".to_owned(), active: "active".to_owned() };

@@ -4,7 +4,7 @@ use crate::{handmade::made, plan::recorded};
 use stackc::{
     model::{
         Bundle, Container, Digest, Failure, Generation, GenerationId, Mark, NodeName, Outcome,
-        Phase, ProxmoxDocument, SecretsVersion, Setting, Switch, TxId, TxState, Vmid,
+        Phase, ProxmoxDocument, RuntimeDrift, SecretsVersion, Setting, Switch, TxId, TxState, Vmid,
         protocol::{
             BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
             FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
@@ -190,6 +190,7 @@ impl Inside {
             releases: BTreeSet::new(),
             secrets: self.secrets.clone(),
             drift: BTreeMap::new(),
+            runtime_drift: RuntimeDrift::default(),
             recorded: other.map(|digest| recorded(&self.bundles[&digest])),
             units: request.units.iter().map(|unit| (unit.clone(), state.clone())).collect(),
             missing_packages: BTreeSet::new(),
