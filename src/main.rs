@@ -30,6 +30,7 @@ enum Verb {
     Rollback(cli::rollback::RollbackArgs),
     Status(cli::status::StatusArgs),
     History(cli::history::HistoryArgs),
+    Drift(cli::drift::DriftArgs),
     /// Real guests on this machine behind a Proxmox-compatible API
     Lab(cli::lab::LabArgs),
     Schema(cli::schema::SchemaArgs),
@@ -58,6 +59,7 @@ fn main() -> std::process::ExitCode {
         Verb::Rollback(args) => cli::rollback::run(&args, &workspace),
         Verb::Status(args) => cli::status::run(&args, &workspace),
         Verb::History(args) => cli::history::run(&args, &workspace),
+        Verb::Drift(args) => cli::drift::run(&args, &workspace),
         Verb::Lab(args) => cli::lab::run(args),
         Verb::Schema(args) => cli::schema::run(&args),
         Verb::Completions(args) => cli::completions::run(&args, command()),

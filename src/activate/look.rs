@@ -2,8 +2,8 @@
 
 use super::{ActivateError, Failed, Job};
 use crate::model::{
-    Bundle, Container, Digest, GuestAccess, Mark, Phase, ReleaseDocument, SecretValue, Target,
-    Vmid,
+    Bundle, Container, Digest, DriftReply, DriftRequest, GuestAccess, Mark, Phase, ReleaseDocument,
+    SecretValue, Target, Vmid,
     protocol::{
         FetchRequest, HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest,
     },
@@ -186,6 +186,12 @@ pub(super) fn check_pending(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), 
 pub fn history(target: &Target, found: &mut Found) -> Result<HistoryReply, Failed> {
     let (identity, connection) = reached(target, found).map_err(Failed::refused)?;
     connection.history(&HistoryRequest { identity }).map_err(Failed::refused)
+}
+
+/// What somebody's hand has changed on a guest.
+pub fn drift(target: &Target, found: &mut Found) -> Result<DriftReply, Failed> {
+    let (identity, connection) = reached(target, found).map_err(Failed::refused)?;
+    connection.drift(&DriftRequest { identity }).map_err(Failed::refused)
 }
 
 /// The guest that was looked at, to be asked for more.

@@ -18,7 +18,7 @@ mod waits;
 
 pub use error::{ActivateError, Failed, Stage};
 pub use job::{Job, SecretsOfJob, secret_names, who};
-pub use look::{Fetch, Found, Seams, fetch_bundle, find, history, look};
+pub use look::{Fetch, Found, Seams, drift, fetch_bundle, find, history, look};
 pub use provision::preflight;
 pub use release::release_id;
 pub use rollback::{Back, Way, way_back};

@@ -233,4 +233,7 @@ fn show_success(target: &Target, activated: &Activated, digest: &str) {
         "✓ {target}  generation {number} ({digest}) is live and confirmed; switched in {} ms{down}\n",
         state.switch_ms
     ));
+    for copy in &state.drift_copies {
+        output::print(&format!("  what it overwrote is kept on the guest: {copy}\n"));
+    }
 }

@@ -140,7 +140,8 @@ fn document(found: &Difference) -> Value {
     })
 }
 
-fn painted((mark, line): (Mark, String)) -> String {
+/// A line in the colour of what it says.
+pub(super) fn painted((mark, line): (Mark, String)) -> String {
     let style = match mark {
         Mark::Heading => Style::new().bold(),
         Mark::Place => AnsiColor::Cyan.on_default(),

@@ -235,7 +235,14 @@ mod tests {
         let failure = Some(Failure { what: what.clone(), evidence });
         let tx = "00000000000000a1".parse().expect("it is a transaction's name");
         let (phase, downtime_ms) = (Phase::Undone, BTreeMap::new());
-        let state = Box::new(TxState { tx, phase, failure, downtime_ms, switch_ms: 0 });
+        let state = Box::new(TxState {
+            tx,
+            phase,
+            failure,
+            downtime_ms,
+            switch_ms: 0,
+            drift_copies: Vec::new(),
+        });
         let (project, env) = ("shop".parse().expect("a name"), "dev".parse().expect("a name"));
         let target = Target { project, env };
         let from = GenerationId(1);

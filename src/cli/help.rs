@@ -150,6 +150,14 @@ const PAGES: &[Page] = &[
         codes: READS,
     },
     Page {
+        verb: "drift",
+        examples: &[
+            ("stackc drift shop/dev", "what somebody changed there by hand"),
+            ("stackc drift --exit-code", "for scripts: 10 when something was"),
+        ],
+        codes: COMPARES,
+    },
+    Page {
         verb: "lab",
         examples: &[
             ("stackc lab demo --yes", "the whole path, then nothing is left"),

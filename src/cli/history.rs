@@ -17,7 +17,9 @@ const MARKS: &str = "\
 `*` is live. A target without a guest has no generations. DOWN is the longest
 time that the switch kept a unit from running. With --json, `live` is a number
 or null, and `transactions` are the switches that are over: each unit's time in
-`downtime_ms`, and the evidence of one that was undone.";
+`downtime_ms`, and the evidence of one that was undone; `kept` names, by the
+generation whose activation put back what was changed by hand, the copies of it
+that the guest keeps.";
 
 /// Show the generations of guests, as the guests themselves tell them; definitions need not compile
 #[derive(Debug, clap::Args)]
@@ -26,7 +28,7 @@ pub struct HistoryArgs {
     /// project/env, a project, a pattern such as '*/dev', or @tag
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<String>,
-    /// One JSON document: { "guests": [{ target, live, generations, transactions }], "failures": […] }
+    /// One JSON document: { "guests": [{ target, live, generations, transactions, drift_copies }], "failures": […] }
     #[arg(long)]
     json: bool,
 }
@@ -65,7 +67,7 @@ fn show(args: &HistoryArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode>
 fn ask(fleet: &Fleet, sought: &Sought) -> Result<HistoryReply, Failed> {
     let mut found = sought.look(fleet)?;
     if found.container.is_none() {
-        return Ok(HistoryReply { generations: Vec::new(), transactions: Vec::new(), live: None });
+        return Ok(HistoryReply::default());
     }
     history(&sought.target, &mut found)
 }
@@ -76,6 +78,7 @@ fn json(sought: &Sought, reply: &HistoryReply) -> Value {
         "live": reply.live,
         "generations": reply.generations,
         "transactions": reply.transactions,
+        "drift_copies": reply.drift_copies,
     })
 }
 

@@ -11,6 +11,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod diff;
+pub mod drift;
 pub mod explain;
 pub mod fleet;
 pub mod help;

@@ -21,12 +21,23 @@ use std::{
 /// What the workspace says of a target today.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Definition {
-    /// The digest of the bundle that it compiles to.
-    Compiles(Digest),
+    /// The bundle that it compiles to.
+    Compiles(Box<Bundle>),
     /// The first mistake in its way, in one line.
     Broken(String),
     /// It is in no definition, or no longer.
     Absent,
+}
+
+impl Definition {
+    /// What of it stands in documents for programs: a word, the wanted digest, the mistake.
+    pub fn told(&self) -> (&'static str, Option<Digest>, Option<&str>) {
+        match self {
+            Self::Compiles(bundle) => ("compiles", Some(bundle.digest), None),
+            Self::Broken(mistake) => ("broken", None, Some(mistake)),
+            Self::Absent => ("absent", None, None),
+        }
+    }
 }
 
 /// A target, and what is known of it before its guest is asked.
@@ -162,7 +173,7 @@ impl Local {
         let broken = |mistake: Told| Definition::Broken(mistake.to_string());
         match (&self.unreadable, self.survey.guests.get(target)) {
             (Some(error), _) => Definition::Broken(error.clone()),
-            (None, Some(Some(bundle))) => Definition::Compiles(bundle.digest),
+            (None, Some(Some(bundle))) => Definition::Compiles(Box::new(bundle.clone())),
             (None, Some(None)) => mistake(Report::about)
                 .map_or_else(|| Definition::Broken("see `stackc check`".to_owned()), broken),
             (None, None) => mistake(Report::hides).map_or(Definition::Absent, broken),

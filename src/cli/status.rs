@@ -160,9 +160,9 @@ fn waiting(container: &Container) -> Vec<String> {
 /// What the definitions say of it, unless that is what is live.
 fn definition_state(definition: &Definition, live: Option<Digest>) -> Option<String> {
     match definition {
-        Definition::Compiles(digest) => {
-            let differs = live.is_some_and(|live| live != *digest);
-            differs.then(|| format!("definitions say {}", digest.short()))
+        Definition::Compiles(bundle) => {
+            let differs = live.is_some_and(|live| live != bundle.digest);
+            differs.then(|| format!("definitions say {}", bundle.digest.short()))
         }
         Definition::Broken(mistake) => Some(format!("definition is broken: {mistake}")),
         Definition::Absent => Some("in no definition".to_owned()),
@@ -172,11 +172,7 @@ fn definition_state(definition: &Definition, live: Option<Digest>) -> Option<Str
 impl Row {
     fn json(&self) -> Value {
         let live = self.live.as_ref();
-        let (definition, wanted, mistake) = match &self.definition {
-            Definition::Compiles(digest) => ("compiles", Some(digest), None),
-            Definition::Broken(mistake) => ("broken", None, Some(mistake)),
-            Definition::Absent => ("absent", None, None),
-        };
+        let (definition, wanted, mistake) = self.definition.told();
         json!({
             "target": self.target.to_string(),
             "vmid": self.vmid,

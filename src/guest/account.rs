@@ -59,6 +59,17 @@ impl Accounts {
     }
 }
 
+impl Accounts {
+    /// Mode and owners in words: names, where the guest has them.
+    pub fn words(&self, ids: Ids) -> String {
+        let user = self.users.iter().find(|(_, user)| user.uid == ids.uid);
+        let group = self.groups.iter().find(|(_, gid)| **gid == ids.gid);
+        let user = user.map_or_else(|| ids.uid.to_string(), |(name, _)| name.clone());
+        let group = group.map_or_else(|| ids.gid.to_string(), |(name, _)| name.clone());
+        format!("{:04o} {user}:{group}", ids.mode)
+    }
+}
+
 /// The command as a user's login runs it.
 pub fn as_user(
     fs: &mut dyn GuestFs,

@@ -4,7 +4,7 @@ use super::Guest;
 use super::before::{self, Before};
 use super::error::GuestError;
 use super::fs::GuestFs;
-use super::{firewall, generation, health, journal, recover, release, staging, store, undo};
+use super::{drift, firewall, generation, health, journal, recover, release, staging, store, undo};
 use crate::model::protocol::{Caller, Done};
 use crate::model::{
     Digest, GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document,
@@ -58,6 +58,10 @@ pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done
 fn prepare(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
     let prepared = journal::before(guest.fs, &switch.tx).and_then(|before| {
         let owned = generation::ledger(guest.fs, switch.from)?;
+        let copies = drift::keep(guest.fs, switch, &owned)?;
+        if !copies.is_empty() {
+            journal::note_copies(guest.fs, &switch.tx, copies)?;
+        }
         staging::prepare(guest.fs, switch, &before, &owned)?;
         generation::write(guest.fs, switch)
     });

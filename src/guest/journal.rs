@@ -147,7 +147,8 @@ fn notes(fs: &mut dyn GuestFs, tx: &TxId) -> Result<TxState, GuestError> {
         return kept::read(fs, &path);
     }
     let (downtime_ms, switch_ms) = (BTreeMap::new(), 0);
-    Ok(TxState { tx: tx.clone(), phase: Phase::Begun, failure: None, downtime_ms, switch_ms })
+    let (phase, drift_copies) = (Phase::Begun, Vec::new());
+    Ok(TxState { tx: tx.clone(), phase, failure: None, downtime_ms, switch_ms, drift_copies })
 }
 
 /// Notes what the switch cost.
@@ -158,6 +159,16 @@ pub fn note_times(
     switch_ms: u64,
 ) -> Result<(), GuestError> {
     let notes = TxState { downtime_ms, switch_ms, ..notes(fs, tx)? };
+    keep_notes(fs, tx, &notes)
+}
+
+/// Notes where copies are of what it goes over.
+pub fn note_copies(
+    fs: &mut dyn GuestFs,
+    tx: &TxId,
+    drift_copies: Vec<String>,
+) -> Result<(), GuestError> {
+    let notes = TxState { drift_copies, ..notes(fs, tx)? };
     keep_notes(fs, tx, &notes)
 }
 

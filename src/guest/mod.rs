@@ -7,6 +7,7 @@
 mod account;
 mod before;
 mod begin;
+mod by_hand;
 mod call;
 mod child;
 mod close;

@@ -4,7 +4,7 @@ use super::error::GuestError;
 use super::fs::GuestFs;
 use super::packages::Installed;
 use super::system::UnitReport;
-use super::{Guest, down, drift, firewall, generation, journal, lease, release, store};
+use super::{Guest, drift, firewall, generation, journal, lease, release, store};
 use crate::model::layout::STATE;
 use crate::model::protocol::{
     HistoryReply, ObserveRequest, ObservedGuest, PendingTx, Recorded, UnitState,
@@ -41,7 +41,7 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
     let is_live = wanted.is_some() && live.as_ref().is_some_and(|live| live.digest == wanted);
     let drift = drift::paths(guest.fs, &ledger)?;
     let rules = guest.system.save_firewall()?;
-    let started = started(guest.fs, live.as_ref(), &ledger);
+    let started = drift::started(guest.fs, live.as_ref(), &ledger);
     let reports = reports(guest, &request.units, &started, &ledger)?;
     let runtime_drift = match &live {
         Some(live) => drift::runtime(guest, live, (&ledger, &started), &reports, &rules)?,
@@ -156,13 +156,6 @@ fn unit_files(manifest: &Manifest) -> Vec<GuestPath> {
         .collect()
 }
 
-/// Units that the live generation starts. A damaged tree tells nothing of those that packages bring.
-fn started(fs: &mut dyn GuestFs, live: Option<&Generation>, ledger: &Ledger) -> BTreeSet<UnitName> {
-    let digest = live.and_then(|live| live.digest);
-    let manifest = digest.and_then(|digest| store::manifest(fs, &digest).ok());
-    down::started(ledger, manifest.as_ref())
-}
-
 /// Units asked for, those that the live generation starts, and those whose files it placed, in one call to the service
 /// manager.
 fn reports(
@@ -195,6 +188,13 @@ pub fn history(fs: &mut dyn GuestFs) -> Result<HistoryReply, GuestError> {
         generations.push(generation::read(fs, number)?);
     }
     let mut transactions = journal::records(fs)?;
+    let mut drift_copies = BTreeMap::new();
+    for record in &transactions {
+        let copies = drift::copies(fs, &record.state)?;
+        if !copies.is_empty() {
+            drift_copies.insert(record.to, copies);
+        }
+    }
     transactions.sort_by(|left, right| (left.to, &left.at).cmp(&(right.to, &right.at)));
-    Ok(HistoryReply { generations, transactions, live: generation::live(fs)? })
+    Ok(HistoryReply { generations, transactions, live: generation::live(fs)?, drift_copies })
 }

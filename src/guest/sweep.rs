@@ -8,7 +8,7 @@ use crate::model::layout::STATE;
 /// Removes half-made folders, and gives up a hold on services.
 pub fn sweep(guest: &mut Guest) -> Result<(), GuestError> {
     packages::release_services(guest.fs)?;
-    for folder in ["store", "releases", "secrets", "generations", "tx"] {
+    for folder in ["store", "releases", "secrets", "generations", "tx", "drift"] {
         sweep_folder(guest.fs, &format!("{STATE}/{folder}"), ".tmp-")?;
     }
     for prefix in [".tmp-", ".gone-"] {

@@ -3,15 +3,15 @@
 use super::error::GuestError;
 use super::system::{Alarm, UnitJob};
 use super::{
-    Guest, begin, confirm, database, gc, hooks, journal, lease, observe, packages, recover,
-    release, secrets, store, switch, sysusers, undo, validate,
+    Guest, begin, by_hand, confirm, database, gc, hooks, journal, lease, observe, packages,
+    recover, release, secrets, store, switch, sysusers, undo, validate,
 };
 use crate::model::protocol::{
     BeginRequest, BundleRequest, Caller, ConfirmRequest, DatabasesRequest, Done, FetchReply,
     FetchRequest, GcReply, GcRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
     ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, UndoRequest,
 };
-use crate::model::{Failure, Phase, TxId, TxState};
+use crate::model::{DriftRequest, Failure, Phase, TxId, TxState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -40,6 +40,7 @@ pub fn operators(guest: &mut Guest, verb: &str, input: &mut dyn BufRead) -> Opti
         "observe" => {
             reply(request(input).and_then(|r: ObserveRequest| observe::observe(guest, &r)))
         }
+        "drift" => reply(request(input).and_then(|r: DriftRequest| by_hand::look(guest, &r))),
         "receive" => reply(receive(guest, input)),
         "packages" => {
             reply(on_bundle(guest, input, |guest, r| {

@@ -1,6 +1,6 @@
 //! What somebody's hand has changed on a guest since its live generation was made live.
 
-use super::UnitName;
+use super::{Access, Bytes, Digest, Generation, GuestPath, UnitName, protocol::Identity};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -58,5 +58,93 @@ impl RuntimeDrift {
     /// Units that are down for nobody's wish.
     pub fn failed(&self) -> impl Iterator<Item = &UnitName> {
         self.units.iter().filter(|(_, down)| !down.by_hand()).map(|(unit, _)| unit)
+    }
+}
+
+/// `drift`: what somebody's hand has changed, with what stackc placed there and what is there now. Changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DriftRequest {
+    pub identity: Identity,
+}
+
+/// Bounded: texts of 64 KiB at most, and of 1 MiB in all; the rest by size and hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DriftReply {
+    /// None: nothing of stackc's is on the guest.
+    pub live: Option<Generation>,
+    pub paths: BTreeMap<GuestPath, DriftedPath>,
+    pub runtime: RuntimeDrift,
+}
+
+/// A path whose state is not what the ledger says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DriftedPath {
+    /// What is there instead, in a few words.
+    pub what: String,
+    pub placed: Sight,
+    pub found: Sight,
+}
+
+/// What is, or should be, at a path. A file that is linked into the store counts as that file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sight {
+    /// Mode and owners by name: `0644 root:root`. A link has none.
+    pub access: Option<String>,
+    pub content: Sighted,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Sighted {
+    Nothing,
+    /// Values of secrets that the guest knows are hidden in it.
+    Text(String),
+    /// No text, or too long a one.
+    Bytes {
+        size: u64,
+        sha256: Digest,
+    },
+    /// Bigger than any file of a bundle, so that it was not read.
+    Big {
+        size: u64,
+    },
+    /// A file that holds secrets: never told.
+    Secret,
+    Link {
+        target: String,
+    },
+    /// Keys in a file of somebody else, those alone that stackc sets.
+    Keys {
+        keys: BTreeMap<String, String>,
+    },
+    Directory,
+    /// A device, socket or pipe.
+    Special,
+}
+
+impl Sight {
+    pub fn nothing() -> Self {
+        Self { access: None, content: Sighted::Nothing }
+    }
+
+    pub fn of_access(access: &Access, content: Sighted) -> Self {
+        let Access { mode, owner, group } = access;
+        Self { access: Some(format!("{mode} {owner}:{group}")), content }
+    }
+}
+
+impl Sighted {
+    /// Bytes as text when they can be read as such and are not more than `most`.
+    pub fn of_bytes(bytes: &[u8], most: u64) -> Self {
+        let Bytes { size, sha256 } = Bytes::of(bytes);
+        let text = || str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+        match text().filter(|_| size <= most) {
+            Some(text) => Self::Text(text.to_owned()),
+            None => Self::Bytes { size, sha256 },
+        }
     }
 }

@@ -33,7 +33,7 @@ pub use documents::{
     AptDocument, Bundle, HealthDocument, Probe, ReleaseCommand, ReleaseDocument, UfwDocument,
     document,
 };
-pub use drift::{Down, RuntimeDrift};
+pub use drift::{Down, DriftReply, DriftRequest, DriftedPath, RuntimeDrift, Sight, Sighted};
 pub use generation::{
     Generation, GenerationCause, GenerationId, Ledger, Outcome, Placed, Placement, ReleaseId,
 };

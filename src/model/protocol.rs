@@ -330,12 +330,14 @@ pub struct GcReply {
 }
 
 /// `history`: every generation and every transaction that is over, oldest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryReply {
     pub generations: Vec<Generation>,
     pub transactions: Vec<TxRecord>,
     pub live: Option<GenerationId>,
+    /// Where the guest keeps copies of what was changed by hand, by the generation whose activation overwrote it.
+    pub drift_copies: BTreeMap<GenerationId, Vec<String>>,
 }
 
 /// `history/<tx>.json`: how a transaction ended.

@@ -144,6 +144,9 @@ pub struct TxState {
     pub downtime_ms: BTreeMap<UnitName, u64>,
     /// Milliseconds from the first stop or flip to the end of the last start.
     pub switch_ms: u64,
+    /// Where the guest keeps copies of what was changed by hand and overwritten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift_copies: Vec<String>,
 }
 
 /// Why a switch was undone, with the evidence.

@@ -8,7 +8,7 @@ mod text;
 mod units;
 mod values;
 
-pub use files::{Content, FileDifference};
+pub use files::{Content, FileDifference, between_texts};
 pub use text::{
     Mark, bytes_words, contents, hunk_lines, lines, settings_words, summary, unit_words, visible,
 };

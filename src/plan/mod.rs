@@ -3,6 +3,7 @@
 mod changes;
 pub mod difference;
 mod documents;
+mod drift;
 mod error;
 pub mod firewall;
 mod hooks;
@@ -21,6 +22,7 @@ mod units;
 
 pub use changes::{FileChange, changes};
 pub use documents::Documents;
+pub use drift::{Drift, Drifted, drift, lines as drift_lines};
 pub use error::PlanError;
 pub use live::Live;
 pub use placement::{ledger, placement};

@@ -16,17 +16,19 @@ pub use error::RemoteError;
 pub use session::{Door, require_ssh};
 pub use ssh::{Progress, SshConnection};
 
-use crate::model::TxState;
 use crate::model::protocol::{
     BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply, FetchRequest,
     HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest,
     ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
 };
+use crate::model::{DriftReply, DriftRequest, TxState};
 use std::time::Duration;
 
 /// What the operator asks of a guest: the protocol's verbs. Each call is one round trip and can be made again.
 pub trait Connection: Send {
     fn observe(&mut self, request: &ObserveRequest) -> Result<ObservedGuest, RemoteError>;
+    /// What somebody's hand has changed, with what was there.
+    fn drift(&mut self, request: &DriftRequest) -> Result<DriftReply, RemoteError>;
     fn receive(&mut self, request: &ReceiveRequest, archive: &[u8]) -> Result<Done, RemoteError>;
     fn packages(&mut self, request: &BundleRequest) -> Result<Done, RemoteError>;
     fn accounts(&mut self, request: &BundleRequest) -> Result<Done, RemoteError>;

@@ -7,7 +7,7 @@ use super::{
     trouble::{Terms, Trouble},
 };
 use crate::model::{
-    TxState,
+    DriftReply, DriftRequest, TxState,
     protocol::{
         BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
         FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, News, ObserveRequest,
@@ -140,6 +140,10 @@ impl Drop for SshConnection {
 impl Connection for SshConnection {
     fn observe(&mut self, request: &ObserveRequest) -> Result<ObservedGuest, RemoteError> {
         self.ask("observe", request, &[], SHORT)
+    }
+
+    fn drift(&mut self, request: &DriftRequest) -> Result<DriftReply, RemoteError> {
+        self.ask("drift", request, &[], SHORT)
     }
 
     fn receive(&mut self, request: &ReceiveRequest, archive: &[u8]) -> Result<Done, RemoteError> {

@@ -32,6 +32,8 @@ mod demo;
 mod dice;
 mod difference;
 mod drift;
+mod drift_copies;
+mod drift_shown;
 mod env_real;
 mod example_apps;
 mod explain;

@@ -158,9 +158,17 @@ fn content(from: Option<&[u8]>, to: Option<&[u8]>) -> Content {
         return Content::Same;
     }
     match (text(from), text(to)) {
-        (Some(before), Some(after)) => Content::Text { hunks: hunks(before, after) },
+        (Some(before), Some(after)) => between_texts(before, after),
         _ => Content::Bytes { from: from.map(Bytes::of), to: to.map(Bytes::of) },
     }
+}
+
+/// Two texts, compared line by line.
+pub fn between_texts(before: &str, after: &str) -> Content {
+    if before == after {
+        return Content::Same;
+    }
+    Content::Text { hunks: hunks(before, after) }
 }
 
 /// Lines end with a line feed and nothing else: a lone carriage return begins none.

@@ -3,8 +3,9 @@
 use crate::{handmade::made, plan::recorded};
 use stackc::{
     model::{
-        Bundle, Container, Digest, Failure, Generation, GenerationId, Mark, NodeName, Outcome,
-        Phase, ProxmoxDocument, RuntimeDrift, SecretsVersion, Setting, Switch, TxId, TxState, Vmid,
+        Bundle, Container, Digest, DriftReply, DriftRequest, Failure, Generation, GenerationId,
+        Mark, NodeName, Outcome, Phase, ProxmoxDocument, RuntimeDrift, SecretsVersion, Setting,
+        Switch, TxId, TxState, Vmid,
         protocol::{
             BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
             FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
@@ -145,6 +146,7 @@ impl Inside {
             failure: (*phase == Phase::Undone).then_some(failure),
             downtime_ms: BTreeMap::new(),
             switch_ms: 1,
+            drift_copies: Vec::new(),
         })
     }
 
@@ -235,6 +237,11 @@ impl Connection for World {
     fn observe(&mut self, request: &ObserveRequest) -> Result<ObservedGuest, RemoteError> {
         Ok(self.inside().observe(request))
     }
+    fn drift(&mut self, _: &DriftRequest) -> Result<DriftReply, RemoteError> {
+        let inside = self.inside();
+        let live = inside.live.and_then(|number| inside.generation(number)).cloned();
+        Ok(DriftReply { live, paths: BTreeMap::new(), runtime: RuntimeDrift::default() })
+    }
     fn receive(&mut self, request: &ReceiveRequest, _: &[u8]) -> Result<Done, RemoteError> {
         self.inside().trees.insert(request.digest);
         Ok(DONE)
@@ -299,7 +306,7 @@ impl Connection for World {
     fn history(&mut self, _: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
         let inside = self.inside();
         let (generations, live) = (inside.generations.clone(), inside.live);
-        Ok(HistoryReply { generations, transactions: Vec::new(), live })
+        Ok(HistoryReply { generations, live, ..HistoryReply::default() })
     }
 }
 
@@ -459,6 +466,9 @@ impl<T> Faulty<T> {
 impl<T: Connection> Connection for Faulty<T> {
     fn observe(&mut self, request: &ObserveRequest) -> Result<ObservedGuest, RemoteError> {
         self.guest("observe", |inner| inner.observe(request))
+    }
+    fn drift(&mut self, request: &DriftRequest) -> Result<DriftReply, RemoteError> {
+        self.guest("drift", |inner| inner.drift(request))
     }
     fn receive(&mut self, request: &ReceiveRequest, archive: &[u8]) -> Result<Done, RemoteError> {
         self.guest("receive", |inner| inner.receive(request, archive))

@@ -1,0 +1,156 @@
+//! `drift`: what stackc placed and what is there now, at each path that somebody changed. Bounded, and with secrets hidden.
+
+use super::account::Accounts;
+use super::error::GuestError;
+use super::fs::{GuestFs, Kind, Stat};
+use super::secret_values::SecretValues;
+use super::{Guest, drift, generation, keys, lease, redact, store};
+use crate::model::{
+    Digest, DriftReply, DriftRequest, DriftedPath, Entry, EntryPath, FILE_BYTES_MAX, GuestPath,
+    Ledger, Manifest, Placed, RuntimeDrift, Sight, Sighted,
+};
+use std::collections::BTreeMap;
+
+/// The longest text that is told.
+const TEXT_BYTES_MAX: u64 = 64 << 10;
+/// The most text of all paths together.
+const TEXTS_BYTES_MAX: u64 = 1 << 20;
+
+pub fn look(guest: &mut Guest, request: &DriftRequest) -> Result<DriftReply, GuestError> {
+    lease::check_identity(guest.fs, &request.identity)?;
+    let Some(number) = generation::live(guest.fs)? else {
+        let (paths, runtime) = (BTreeMap::new(), RuntimeDrift::default());
+        return Ok(DriftReply { live: None, paths, runtime });
+    };
+    let live = generation::read(guest.fs, number)?;
+    let ledger = generation::ledger(guest.fs, number)?;
+    let runtime = drift::runtime_now(guest, &live, &ledger)?;
+    let drifted = drift::paths(guest.fs, &ledger)?;
+    if drifted.is_empty() {
+        return Ok(DriftReply { live: Some(live), paths: BTreeMap::new(), runtime });
+    }
+    let mut looker = Looker {
+        manifest: match live.digest {
+            Some(digest) => Some((digest, store::manifest(guest.fs, &digest)?)),
+            None => None,
+        },
+        accounts: Accounts::read(guest.fs)?,
+        secrets: redact::values(guest.fs)?,
+        room: TEXTS_BYTES_MAX,
+    };
+    let paths = looker.all(guest.fs, &ledger, drifted)?;
+    Ok(DriftReply { live: Some(live), paths, runtime })
+}
+
+/// What it takes to look at paths.
+struct Looker {
+    /// The live bundle and what is in it.
+    manifest: Option<(Digest, Manifest)>,
+    accounts: Accounts,
+    secrets: SecretValues,
+    /// Bytes of text that may still be told.
+    room: u64,
+}
+
+impl Looker {
+    fn all(
+        &mut self,
+        fs: &mut dyn GuestFs,
+        ledger: &Ledger,
+        drifted: BTreeMap<GuestPath, String>,
+    ) -> Result<BTreeMap<GuestPath, DriftedPath>, GuestError> {
+        let mut found = BTreeMap::new();
+        for (path, what) in drifted {
+            let Some(placed) = ledger.paths.get(&path) else { continue };
+            let what = self.secrets.hide(&what);
+            let there = self.there(fs, &path, placed)?;
+            let placed = self.placed(fs, &path, placed)?;
+            found.insert(path, DriftedPath { what, placed, found: there });
+        }
+        Ok(found)
+    }
+
+    /// What stackc placed: the file itself where a link goes into the store.
+    fn placed(
+        &mut self,
+        fs: &mut dyn GuestFs,
+        path: &GuestPath,
+        placed: &Placed,
+    ) -> Result<Sight, GuestError> {
+        Ok(match placed {
+            Placed::Directory { access } => Sight::of_access(access, Sighted::Directory),
+            Placed::Keys { keys } => {
+                Sight { access: None, content: Sighted::Keys { keys: keys.clone() } }
+            }
+            Placed::Copy { access, .. } => Sight::of_access(access, self.in_tree(fs, path)?),
+            Placed::Link { target } => match self.entry(path) {
+                Some(Entry::File { access, .. }) => {
+                    Sight::of_access(&access.clone(), self.in_tree(fs, path)?)
+                }
+                Some(Entry::Secret { access, .. }) => Sight::of_access(access, Sighted::Secret),
+                _ => Sight { access: None, content: Sighted::Link { target: target.clone() } },
+            },
+        })
+    }
+
+    fn entry(&self, path: &GuestPath) -> Option<&Entry> {
+        self.manifest.as_ref()?.1.entries.get(&EntryPath::of_overlay(path))
+    }
+
+    fn is_secret(&self, path: &GuestPath) -> bool {
+        matches!(self.entry(path), Some(Entry::Secret { .. }))
+    }
+
+    fn in_tree(&mut self, fs: &mut dyn GuestFs, path: &GuestPath) -> Result<Sighted, GuestError> {
+        let Some((digest, _)) = &self.manifest else { return Ok(Sighted::Nothing) };
+        let at = store::copy_source(digest, path);
+        match fs.stat(&at)? {
+            Some(stat) => self.file(fs, &at, stat.size),
+            None => Ok(Sighted::Nothing),
+        }
+    }
+
+    /// What is there now.
+    fn there(
+        &mut self,
+        fs: &mut dyn GuestFs,
+        path: &GuestPath,
+        placed: &Placed,
+    ) -> Result<Sight, GuestError> {
+        let at = path.as_str();
+        let Some(Stat { kind, ids, size, .. }) = fs.stat(at)? else { return Ok(Sight::nothing()) };
+        let access = || Some(self.accounts.words(ids));
+        Ok(match (kind, placed) {
+            (Kind::Link, _) => {
+                let target = self.secrets.hide(&fs.read_link(at)?);
+                Sight { access: None, content: Sighted::Link { target } }
+            }
+            (Kind::Directory, _) => Sight { access: access(), content: Sighted::Directory },
+            (Kind::Special, _) => Sight { access: access(), content: Sighted::Special },
+            (Kind::File, Placed::Keys { keys: wanted }) => {
+                let text = String::from_utf8_lossy(&fs.read(at)?).into_owned();
+                let keys = keys::get(&text, wanted.keys());
+                let hidden = keys.into_iter().map(|(key, value)| (key, self.secrets.hide(&value)));
+                Sight { access: None, content: Sighted::Keys { keys: hidden.collect() } }
+            }
+            (Kind::File, _) if self.is_secret(path) => {
+                Sight { access: access(), content: Sighted::Secret }
+            }
+            (Kind::File, _) => Sight { access: access(), content: self.file(fs, at, size)? },
+        })
+    }
+
+    fn file(&mut self, fs: &mut dyn GuestFs, at: &str, size: u64) -> Result<Sighted, GuestError> {
+        if size > FILE_BYTES_MAX {
+            return Ok(Sighted::Big { size });
+        }
+        let bytes = fs.read(at)?;
+        Ok(match Sighted::of_bytes(&bytes, TEXT_BYTES_MAX.min(self.room)) {
+            Sighted::Text(text) => {
+                self.room -= bytes.len() as u64;
+                Sighted::Text(self.secrets.hide(&text))
+            }
+            other => other,
+        })
+    }
+}

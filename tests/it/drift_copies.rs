@@ -1,0 +1,200 @@
+//! What was changed by hand is kept when it is overwritten, and what is somebody else's comes back.
+
+use crate::guest_bundle::{Made, make};
+use crate::guest_fixture::{FOREIGN, Folder, caller, identity, name};
+use stackc::model::protocol::{GcReply, GcRequest, HistoryReply, HistoryRequest};
+use stackc::model::{GenerationId, GuestPath, Phase, Placed, Switch};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+
+const TX: &str = "00000000000000a2";
+const SSHD: &str = "/etc/ssh/sshd_config.d/10-stackc.conf";
+const APP: &str = "/usr/local/bin/app";
+const ENV: &str = "/etc/app/env";
+const BY_HAND: &str = "# by hand\n";
+
+fn copy_of(path: &str) -> String {
+    format!("/var/lib/stackc/drift/{TX}{path}")
+}
+
+/// What a plan has a switch do at paths that drifted, although both generations have the same there.
+fn over(switch: &mut Switch, paths: &[&str]) {
+    for path in paths {
+        let path: GuestPath = name(path);
+        switch.placement.place.insert(path.clone(), switch.ledger.paths[&path].clone());
+    }
+}
+
+/// A guest on version 1 on which somebody replaced a copy, a link and a file with secrets; and version 2, which goes over it.
+fn changed() -> (Folder, Made, Switch) {
+    let (folder, first, _) = Folder::on_first();
+    for path in [APP, ENV] {
+        fs::remove_file(folder.at(path)).expect("it is there");
+        folder.put(path, BY_HAND);
+    }
+    folder.put(SSHD, BY_HAND);
+    let second = make(2, 60);
+    let mut switch = second.switch(TX, 1, 2, &first.ledger());
+    over(&mut switch, &[APP, ENV]);
+    (folder, second, switch)
+}
+
+fn history(folder: &Folder) -> HistoryReply {
+    let request = HistoryRequest { identity: identity() };
+    folder.call(&["history"], &request, &[]).expect("it is told")
+}
+
+#[test]
+fn guest_keeps_what_was_changed_by_hand_before_it_is_overwritten_and_says_where() {
+    let (folder, second, switch) = changed();
+    folder.switch_over(&second, &switch);
+    let copies = [ENV, SSHD, APP].map(copy_of);
+    assert_eq!(folder.result(TX).drift_copies, copies);
+    let state = folder.confirm(&switch).expect("the confirm is heard");
+    assert_eq!((state.phase, &state.drift_copies[..]), (Phase::Confirmed, &copies[..]));
+    assert_eq!(folder.text(SSHD), "# version 2\n");
+    for copy in &copies {
+        assert_eq!(folder.text(copy), BY_HAND, "{copy}");
+    }
+    let mode = fs::metadata(folder.at("/var/lib/stackc/drift")).expect("it is there");
+    assert_eq!(mode.permissions().mode() & 0o7777, 0o700, "nobody but root gets to the copies");
+    assert_eq!(history(&folder).drift_copies[&GenerationId(2)], copies);
+}
+
+#[test]
+fn guest_without_a_hand_on_it_keeps_no_copies() {
+    let (folder, first, _) = Folder::on_first();
+    let second = make(2, 60);
+    folder.activate(&second, &second.switch(TX, 1, 2, &first.ledger()));
+    assert!(!folder.at("/var/lib/stackc/drift").exists());
+    assert!(history(&folder).drift_copies.is_empty());
+}
+
+#[test]
+fn guest_that_goes_back_has_the_hands_own_files_in_place_and_no_copies() {
+    let (folder, second, switch) = changed();
+    let picture = folder.picture();
+    folder.switch_over(&second, &switch);
+    assert_ne!(folder.picture(), picture);
+    let state = folder.undo(TX);
+    assert_eq!((state.phase, state.drift_copies.len()), (Phase::Undone, 0));
+    assert_eq!(folder.picture(), picture, "drift is as it was, to the byte");
+    assert!(!folder.at(&format!("/var/lib/stackc/drift/{TX}")).exists());
+}
+
+#[test]
+fn guest_keeps_the_link_that_masked_a_unit_and_puts_it_back_when_it_goes_back() {
+    let (folder, first, _) = Folder::on_first();
+    let mask = "/etc/systemd/system/nginx.service";
+    symlink("/dev/null", folder.at(mask)).expect("it is ours");
+    let second = make(2, 60);
+    let mut switch = second.switch(TX, 1, 2, &first.ledger());
+    switch.placement.remove.push(name(mask));
+    folder.switch_over(&second, &switch);
+    assert!(!folder.at(mask).is_symlink());
+    assert_eq!(folder.result(TX).drift_copies, [copy_of(mask)]);
+    assert!(folder.at(&copy_of(mask)).is_symlink());
+    folder.undo(TX);
+    assert!(folder.at(mask).is_symlink(), "it is masked again");
+}
+
+#[test]
+fn guest_gives_up_the_copies_of_generations_that_it_keeps_no_more() {
+    let (folder, second, switch) = changed();
+    folder.activate(&second, &switch);
+    let gc = |folder: &Folder, keep| -> GcReply {
+        let request = GcRequest { caller: caller("00000000000000c5"), keep };
+        folder.call(&["gc"], &request, &[]).expect("it is done")
+    };
+    gc(&folder, 1);
+    assert_eq!(folder.text(&copy_of(APP)), BY_HAND, "generation 2 is live");
+    let third = make(3, 60);
+    folder.activate(&third, &third.switch("00000000000000a3", 2, 3, &second.ledger()));
+    let removed = gc(&folder, 1).removed;
+    assert!(removed.contains(&format!("drift/{TX}")), "{removed:?}");
+    assert!(!folder.at(&format!("/var/lib/stackc/drift/{TX}")).exists());
+    assert!(history(&folder).drift_copies.is_empty(), "what is gone is not named");
+}
+
+/// The switch from one generation to the next, both of the first version, without these paths.
+fn without(made: &Made, owned: &Switch, number: u64, paths: &[&str]) -> Switch {
+    let tx = format!("00000000000000d{number}");
+    let mut switch = made.switch(&tx, number - 1, number, &owned.ledger);
+    for path in paths {
+        let path: GuestPath = name(path);
+        switch.ledger.paths.remove(&path);
+        switch.placement.place.remove(&path);
+        if owned.ledger.paths.contains_key(&path) {
+            switch.placement.remove.push(path);
+        }
+    }
+    switch
+}
+
+#[test]
+fn guest_gives_a_file_back_as_it_was_last_found_after_several_generations() {
+    let (folder, first, switch) = Folder::on_first();
+    assert_eq!(folder.text(SSHD), "# version 1\n");
+    let released = without(&first, &switch, 2, &[SSHD]);
+    folder.activate(&first, &released);
+    assert_eq!(folder.text(SSHD), FOREIGN);
+    // Its owner has a link there now, which two generations stand in the place of.
+    fs::remove_file(folder.at(SSHD)).expect("it is there");
+    symlink("/etc/hosts", folder.at(SSHD)).expect("it is ours");
+    let taken = without(&first, &released, 3, &[]);
+    folder.activate(&first, &taken);
+    let kept = without(&first, &taken, 4, &[]);
+    folder.activate(&first, &kept);
+    assert_eq!(folder.text(SSHD), "# version 1\n");
+    folder.activate(&first, &without(&first, &kept, 5, &[SSHD]));
+    assert_eq!(
+        fs::read_link(folder.at(SSHD)).expect("it is a link again"),
+        PathBuf::from("/etc/hosts")
+    );
+}
+
+#[test]
+fn guest_gives_back_nothing_that_a_switch_that_was_undone_had_found() {
+    let (folder, first, switch) = Folder::on_first();
+    let released = without(&first, &switch, 2, &[SSHD]);
+    folder.activate(&first, &released);
+    let taken = without(&first, &released, 3, &[]);
+    folder.switch_over(&first, &taken);
+    assert_eq!(folder.undo(taken.tx.as_str()).phase, Phase::Undone);
+    assert_eq!(folder.text(SSHD), FOREIGN);
+    // Its owner takes it away; what stackc kept of it meanwhile is nobody's.
+    fs::remove_file(folder.at(SSHD)).expect("it is there");
+    let mut taken = without(&first, &released, 4, &[]);
+    taken.from = GenerationId(2);
+    folder.activate(&first, &taken);
+    let released = without(&first, &taken, 5, &[SSHD]);
+    folder.activate(&first, &released);
+    assert!(!folder.at(SSHD).exists(), "nothing was there when it was taken");
+}
+
+#[test]
+fn guest_gives_a_found_file_back_where_a_hand_changed_what_stood_in_its_place() {
+    let (folder, first, switch) = Folder::on_first();
+    folder.put(SSHD, BY_HAND);
+    let released = without(&first, &switch, 2, &[SSHD]);
+    folder.activate(&first, &released);
+    assert_eq!(folder.text(SSHD), FOREIGN);
+    let copy = format!("/var/lib/stackc/drift/{}{SSHD}", released.tx);
+    assert_eq!(folder.text(&copy), BY_HAND);
+}
+
+#[test]
+fn guest_refuses_a_folder_of_others_where_a_file_must_stand_and_nothing_has_changed() {
+    let (folder, first, _) = Folder::on_first();
+    let second = make(2, 60);
+    let in_the_way = "/etc/profile.d/only-2.sh";
+    fs::create_dir_all(folder.at(in_the_way)).expect("it can be made");
+    let picture = folder.picture();
+    let switch = second.switch(TX, 1, 2, &first.ledger());
+    folder.prepare(TX, &second);
+    let refusal = folder.begin(&switch).expect_err("a rename cannot replace it");
+    assert!(refusal.message.contains("is a directory on the guest"), "{refusal:?}");
+    assert_eq!(folder.picture(), picture);
+    assert!(matches!(switch.placement.place[&name::<GuestPath>(in_the_way)], Placed::Link { .. }));
+}
