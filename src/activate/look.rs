@@ -8,7 +8,7 @@ use crate::model::{
         FetchRequest, HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest,
     },
 };
-use crate::plan::{Plan, container_of, plan, watched_units};
+use crate::plan::{Plan, container_of, plan, taken_paths, watched_units};
 use crate::proxmox::{Proxmox, ProxmoxError};
 use crate::remote::{Connection, Door};
 use std::{collections::BTreeSet, path::PathBuf};
@@ -71,6 +71,7 @@ pub fn find(
         digest: None,
         units: BTreeSet::new(),
         packages: BTreeSet::new(),
+        paths: BTreeSet::new(),
     })
 }
 
@@ -154,6 +155,7 @@ pub(super) fn observe_request(job: &Job<'_>, container: &Container) -> ObserveRe
         digest: Some(job.bundle.digest),
         units: watched_units(&job.bundle.manifest),
         packages: packages.map(ToString::to_string).collect(),
+        paths: taken_paths(job.bundle),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::model::{
     Digest, DriftReply, DriftRequest, DriftedPath, Entry, EntryPath, FILE_BYTES_MAX, GuestPath,
     Ledger, Manifest, Placed, RuntimeDrift, Sight, Sighted,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest text that is told.
 const TEXT_BYTES_MAX: u64 = 64 << 10;
@@ -42,6 +42,34 @@ pub fn look(guest: &mut Guest, request: &DriftRequest) -> Result<DriftReply, Gue
     Ok(DriftReply { live: Some(live), paths, runtime })
 }
 
+/// What others have at paths that a bundle is to take. Who keeps a file from others' eyes keeps it from ours.
+pub fn foreign(
+    fs: &mut dyn GuestFs,
+    paths: &BTreeSet<GuestPath>,
+    owned: &Ledger,
+) -> Result<BTreeMap<GuestPath, Sight>, GuestError> {
+    let mut found = BTreeMap::new();
+    for path in paths.iter().filter(|path| !owned.paths.contains_key(*path)) {
+        found.extend(fs.stat(path.as_str())?.map(|stat| (path, stat)));
+    }
+    if found.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let (accounts, secrets) = (Accounts::read(fs)?, redact::values(fs)?);
+    let mut looker = Looker { manifest: None, accounts, secrets, room: TEXTS_BYTES_MAX };
+    let mut seen = BTreeMap::new();
+    for (path, stat) in found {
+        let is_private = stat.kind == Kind::File && stat.ids.mode & 0o004 == 0;
+        let sight = if is_private {
+            Sight { access: Some(looker.accounts.words(stat.ids)), content: Sighted::Secret }
+        } else {
+            looker.there(fs, path, None)?
+        };
+        seen.insert(path.clone(), sight);
+    }
+    Ok(seen)
+}
+
 /// What it takes to look at paths.
 struct Looker {
     /// The live bundle and what is in it.
@@ -63,7 +91,7 @@ impl Looker {
         for (path, what) in drifted {
             let Some(placed) = ledger.paths.get(&path) else { continue };
             let what = self.secrets.hide(&what);
-            let there = self.there(fs, &path, placed)?;
+            let there = self.there(fs, &path, Some(placed))?;
             let placed = self.placed(fs, &path, placed)?;
             found.insert(path, DriftedPath { what, placed, found: there });
         }
@@ -115,7 +143,7 @@ impl Looker {
         &mut self,
         fs: &mut dyn GuestFs,
         path: &GuestPath,
-        placed: &Placed,
+        placed: Option<&Placed>,
     ) -> Result<Sight, GuestError> {
         let at = path.as_str();
         let Some(Stat { kind, ids, size, .. }) = fs.stat(at)? else { return Ok(Sight::nothing()) };
@@ -127,7 +155,7 @@ impl Looker {
             }
             (Kind::Directory, _) => Sight { access: access(), content: Sighted::Directory },
             (Kind::Special, _) => Sight { access: access(), content: Sighted::Special },
-            (Kind::File, Placed::Keys { keys: wanted }) => {
+            (Kind::File, Some(Placed::Keys { keys: wanted })) => {
                 let text = String::from_utf8_lossy(&fs.read(at)?).into_owned();
                 let keys = keys::get(&text, wanted.keys());
                 let hidden = keys.into_iter().map(|(key, value)| (key, self.secrets.hide(&value)));

@@ -4,7 +4,7 @@ use super::error::GuestError;
 use super::fs::GuestFs;
 use super::packages::Installed;
 use super::system::UnitReport;
-use super::{Guest, drift, firewall, generation, journal, lease, release, store};
+use super::{Guest, by_hand, drift, firewall, generation, journal, lease, release, store};
 use crate::model::layout::STATE;
 use crate::model::protocol::{
     HistoryReply, ObserveRequest, ObservedGuest, PendingTx, Recorded, UnitState,
@@ -53,6 +53,11 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         }
         _ => None,
     };
+    let foreign = if is_live {
+        BTreeMap::new()
+    } else {
+        by_hand::foreign(guest.fs, &request.paths, &ledger)?
+    };
     let numbers = generation::numbers(guest.fs)?;
     let installed =
         if request.packages.is_empty() { Installed::default() } else { Installed::read(guest.fs)? };
@@ -68,6 +73,7 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         secrets: secrets(guest.fs)?,
         drift,
         runtime_drift,
+        foreign,
         recorded,
         units: states(reports),
         missing_packages: missing(&request.packages, &installed),

@@ -86,6 +86,8 @@ pub struct ObserveRequest {
     /// Units of the wanted bundle and packages that it needs, to be looked at besides those that are live.
     pub units: BTreeSet<UnitName>,
     pub packages: BTreeSet<String>,
+    /// Paths that the wanted bundle takes whole, to be looked at where they are not the live generation's.
+    pub paths: BTreeSet<GuestPath>,
 }
 
 /// What the guest reports.
@@ -112,6 +114,8 @@ pub struct ObservedGuest {
     /// Paths whose state is not what the ledger says, with what is there instead.
     pub drift: BTreeMap<GuestPath, String>,
     pub runtime_drift: super::RuntimeDrift,
+    /// What others have at the paths asked for; a file that not everybody may read is told without its content.
+    pub foreign: BTreeMap<GuestPath, super::Sight>,
     /// What a plan needs of the live generation; left out when nothing has to be planned.
     pub recorded: Option<Recorded>,
     /// Units by name: those asked for and those of the live generation.

@@ -21,6 +21,9 @@ const TEXT_BYTES_MAX: u64 = 256 << 10;
 /// What is told instead of the content of a file that holds secrets.
 const UNTOLD: &str = "what is in it is not shown, since it holds secrets";
 
+/// The name of what is compared with.
+const PLACED: &str = "placed by stackc";
+
 /// The drift of one guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
@@ -68,17 +71,17 @@ pub fn drift(reply: DriftReply, live: Option<&Bundle>, wanted: Option<&Bundle>) 
 }
 
 /// A bundle as it stands on a guest.
-struct Standing<'b> {
+pub(super) struct Standing<'b> {
     bundle: &'b Bundle,
     placed: BTreeMap<GuestPath, Placed>,
 }
 
 impl<'b> Standing<'b> {
-    fn of(bundle: &'b Bundle) -> Self {
+    pub(super) fn of(bundle: &'b Bundle) -> Self {
         Self { bundle, placed: ledger(bundle).paths }
     }
 
-    fn at(&self, path: &GuestPath) -> Sight {
+    pub(super) fn at(&self, path: &GuestPath) -> Sight {
         let entry = self.bundle.manifest.entries.get(&EntryPath::of_overlay(path));
         match (self.placed.get(path), entry) {
             (None, _) => Sight::nothing(),
@@ -107,7 +110,7 @@ impl<'b> Standing<'b> {
     }
 }
 
-fn difference(path: &GuestPath, from: &Sight, to: &Sight) -> FileDifference {
+pub(super) fn difference(path: &GuestPath, from: &Sight, to: &Sight) -> FileDifference {
     let there = |sight: &Sight| (sight.content != Sighted::Nothing).then_some(());
     FileDifference {
         path: path.to_string(),
@@ -187,14 +190,14 @@ pub fn lines(drift: &Drift) -> Vec<(Mark, String)> {
         lines.push((Mark::Changed, format!("  {}: {what}", visible(drifted.path.as_str()))));
         // Where nothing is any more, every line of what was there would be told as gone.
         if drifted.by_hand.change != FileChange::Removed {
-            difference_lines(&drifted.by_hand, "on the guest", &mut lines);
+            difference_lines(&drifted.by_hand, [PLACED, "on the guest"], &mut lines);
         }
         if let Some(defined) = &drifted.defined {
             let gone = defined.change == FileChange::Removed;
             let words = if gone { "no longer have it" } else { "have something else there" };
             lines.push((Mark::Changed, format!("    the definitions {words}")));
             if !gone {
-                difference_lines(defined, "in the definitions", &mut lines);
+                difference_lines(defined, [PLACED, "in the definitions"], &mut lines);
             }
         }
     }
@@ -208,7 +211,12 @@ pub fn lines(drift: &Drift) -> Vec<(Mark, String)> {
     lines
 }
 
-fn difference_lines(file: &FileDifference, to: &str, lines: &mut Vec<(Mark, String)>) {
+/// The lines of one difference, whose sides have these names.
+pub(super) fn difference_lines(
+    file: &FileDifference,
+    [from, to]: [&str; 2],
+    lines: &mut Vec<(Mark, String)>,
+) {
     if let Some(words) = settings_words(file) {
         lines.push((Mark::Changed, format!("    {words}")));
     }
@@ -218,7 +226,7 @@ fn difference_lines(file: &FileDifference, to: &str, lines: &mut Vec<(Mark, Stri
             lines.push((Mark::Changed, format!("    {}", bytes_words(*from, *to))));
         }
         Content::Text { hunks } => {
-            lines.push((Mark::Place, "--- placed by stackc".to_owned()));
+            lines.push((Mark::Place, format!("--- {from}")));
             lines.push((Mark::Place, format!("+++ {to}")));
             lines.extend(hunk_lines(hunks).map(|(mark, line)| (mark, line.into_owned())));
         }

@@ -1,14 +1,15 @@
 //! The plan: ordered steps, each with its cause.
 
 use super::{
-    Documents, FileChange, Live, PlanError, SettingChange, UnitChange, UnitDecision, When, hooks,
-    packages, passwords, recreation, release, setting_changes,
+    Documents, FileChange, Live, PlanError, SettingChange, UnitChange, UnitDecision, When,
+    difference::FileDifference,
+    foreign, hooks, packages, passwords, recreation, release, setting_changes,
     switch::{file_changes, unit_changes},
 };
 use crate::model::{
     Bundle, Container, ContainerOptions, DatabaseName, DatabaseServer, Digest, GenerationId,
     GuestPath, OwnedDatabase, ProxmoxDocument, ReleaseId, RuntimeDrift, SecretName, SecretTags,
-    SecretsVersion, Target, UnitName, Vmid, document,
+    SecretsVersion, Sight, Target, UnitName, Vmid, document,
     protocol::{ObservedGuest, PendingTx},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +85,9 @@ pub struct Plan {
     pub from_digest: Option<Digest>,
     pub steps: Vec<PlannedStep>,
     pub files: BTreeMap<GuestPath, FileChange>,
+    /// What others have where the bundle's files come, and what differs.
+    pub foreign: BTreeMap<GuestPath, Sight>,
+    pub foreign_differences: BTreeMap<GuestPath, FileDifference>,
     /// Rules and settings of the firewall that come and go.
     pub firewall: Vec<String>,
     pub units: BTreeMap<UnitName, UnitChange>,
@@ -122,6 +126,8 @@ pub fn plan(
         from_digest: live.generation.as_ref().and_then(|g| g.digest),
         steps: Vec::new(),
         files: BTreeMap::new(),
+        foreign: BTreeMap::new(),
+        foreign_differences: BTreeMap::new(),
         firewall: Vec::new(),
         units: BTreeMap::new(),
         hooks: Vec::new(),
@@ -264,6 +270,8 @@ fn prepare(
     }
     plan.hooks = hooks::lines(&documents.hooks.after_switch);
     plan.files = file_changes(wanted, live);
+    plan.foreign = guest.map(|g| g.foreign.clone()).unwrap_or_default();
+    plan.foreign_differences = foreign::differences(&plan.foreign, wanted.bundle);
     plan.firewall = super::firewall::changes(wanted.bundle, live);
     plan.units = guest.map_or_else(BTreeMap::new, |g| unit_changes(wanted, live, release, g));
     let effect = plan.units.values().map(|change| effect_of(change.decision)).max();

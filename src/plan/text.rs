@@ -1,6 +1,6 @@
 //! A plan as people and programs read it.
 
-use super::{Effect, FileChange, Plan, PlannedStep, Step};
+use super::{Effect, FileChange, Plan, PlannedStep, Step, foreign};
 use crate::model::{Phase, protocol::PendingTx};
 use serde_json::{Value, json};
 
@@ -97,6 +97,9 @@ fn switch_details(out: &mut String, plan: &Plan) {
         };
         line(out, &format!("             {sign} {path}"));
     }
+    for words in foreign::lines(&plan.foreign, &plan.foreign_differences) {
+        line(out, &format!("             {words}"));
+    }
     for change in &plan.firewall {
         line(out, &format!("             {change}"));
     }
@@ -185,6 +188,7 @@ impl Plan {
             "from_digest": self.from_digest,
             "steps": steps,
             "files": self.files,
+            "foreign": self.foreign_differences,
             "firewall": self.firewall,
             "units": self.units,
             "hooks": self.hooks,

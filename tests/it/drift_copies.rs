@@ -2,8 +2,12 @@
 
 use crate::guest_bundle::{Made, make};
 use crate::guest_fixture::{FOREIGN, Folder, caller, identity, name};
-use stackc::model::protocol::{GcReply, GcRequest, HistoryReply, HistoryRequest};
-use stackc::model::{GenerationId, GuestPath, Phase, Placed, Switch};
+use stackc::model::protocol::{
+    GcReply, GcRequest, HistoryReply, HistoryRequest, ObserveRequest, ObservedGuest,
+};
+use stackc::model::{GenerationId, GuestPath, Phase, Placed, Sighted, Switch};
+use stackc::plan::taken_paths;
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
@@ -197,4 +201,35 @@ fn guest_refuses_a_folder_of_others_where_a_file_must_stand_and_nothing_has_chan
     assert!(refusal.message.contains("is a directory on the guest"), "{refusal:?}");
     assert_eq!(folder.picture(), picture);
     assert!(matches!(switch.placement.place[&name::<GuestPath>(in_the_way)], Placed::Link { .. }));
+}
+
+#[test]
+fn guest_tells_files_of_others_in_the_way_of_a_bundle_and_none_that_they_keep_to_themselves() {
+    let folder = Folder::new();
+    let made = make(1, 60);
+    folder.put(APP, "#!/bin/sh\n# somebody's\n");
+    let private = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(folder.at(SSHD), private).expect("it is ours");
+    let look = |folder: &Folder, made: &Made| {
+        let request = ObserveRequest {
+            identity: identity(),
+            digest: Some(made.bundle.digest),
+            units: BTreeSet::new(),
+            packages: BTreeSet::new(),
+            paths: taken_paths(&made.bundle),
+        };
+        let observed: ObservedGuest = folder.call(&["observe"], &request, &[]).expect("it is told");
+        observed.foreign
+    };
+    let found = look(&folder, &made);
+    let text = "#!/bin/sh\n# somebody's\n".to_owned();
+    assert_eq!(found[&name::<GuestPath>(APP)].content, Sighted::Text(text));
+    assert_eq!(found[&name::<GuestPath>(SSHD)].content, Sighted::Secret, "its mode is 0600");
+    assert!(
+        !found.contains_key(&name::<GuestPath>("/etc/ufw/ufw.conf")),
+        "only keys of it are set"
+    );
+    let switch = made.switch(TX, 0, 1, &stackc::model::Ledger::default());
+    folder.activate(&made, &switch);
+    assert!(look(&folder, &make(2, 60)).is_empty(), "what is stackc's is nobody else's");
 }

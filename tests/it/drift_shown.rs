@@ -198,3 +198,22 @@ fn a_guest_whose_unit_failed_has_no_drift() {
     assert!(drift.is_empty());
     assert_eq!(drift_lines(&drift).len(), 1, "it is told all the same");
 }
+
+#[test]
+fn a_plan_shows_whose_place_a_file_takes_with_what_differs() {
+    let live = bundle(&Stack::default());
+    let wanted = with_file(LINES);
+    let mut guest = crate::plan::guest(&live, &wanted, &crate::plan::tags("a"));
+    let sight = |access: &str, content| Sight { access: Some(access.to_owned()), content };
+    let secret = sight("0600 root:root", Sighted::Secret);
+    guest.foreign = BTreeMap::from([
+        (name(CONF), sight("0644 root:root", text(&LINES.replace("three", "3")))),
+        (name("/etc/web.env"), secret),
+        (name("/etc/systemd/system/web.service"), sight("0755 root:root", Sighted::Directory)),
+    ]);
+    let there = crate::plan::container(&Stack::default());
+    let plan = crate::plan::planned(&wanted, &crate::plan::tags("a"), Some(&there), Some(&guest));
+    insta::assert_snapshot!(stackc::plan::text(&plan));
+    let json = plan.json();
+    assert!(json["foreign"][CONF]["content"]["text"]["hunks"].to_string().contains("-3"), "{json}");
+}

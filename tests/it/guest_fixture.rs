@@ -127,8 +127,8 @@ impl Folder {
 
     pub fn observe(&self, digest: Digest) -> ObservedGuest {
         let units = BTreeSet::from([name("app.service")]);
-        let (digest, packages) = (Some(digest), BTreeSet::new());
-        let request = ObserveRequest { identity: identity(), digest, units, packages };
+        let (digest, packages, paths) = (Some(digest), BTreeSet::new(), BTreeSet::new());
+        let request = ObserveRequest { identity: identity(), digest, units, packages, paths };
         self.call(&["observe"], &request, &[]).expect("observe is never refused here")
     }
 

@@ -123,8 +123,8 @@ impl RealGuest {
     fn observe(&self, digest: Digest) -> ObservedGuest {
         let units = BTreeSet::from([name("app.service")]);
         let packages = BTreeSet::from(["ufw".to_owned(), "no-such-package".to_owned()]);
-        let request =
-            ObserveRequest { identity: identity(), digest: Some(digest), units, packages };
+        let (digest, paths) = (Some(digest), BTreeSet::new());
+        let request = ObserveRequest { identity: identity(), digest, units, packages, paths };
         self.call("observe", &request).expect("observe is never refused here")
     }
 

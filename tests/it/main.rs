@@ -76,6 +76,7 @@ mod lab;
 mod lab_names;
 mod left_out;
 mod lockouts;
+mod ownership_lab;
 mod plan;
 mod plan_units;
 mod proxmox_client;

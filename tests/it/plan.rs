@@ -74,6 +74,7 @@ pub fn guest(live: &Bundle, wanted: &Bundle, tags: &SecretTags) -> ObservedGuest
         secrets: BTreeSet::from([version]),
         drift: BTreeMap::new(),
         runtime_drift: RuntimeDrift::default(),
+        foreign: BTreeMap::new(),
         recorded,
         units: BTreeMap::from([(name("web.service"), active("loaded"))]),
         missing_packages: BTreeSet::new(),

@@ -193,6 +193,7 @@ impl Inside {
             secrets: self.secrets.clone(),
             drift: BTreeMap::new(),
             runtime_drift: RuntimeDrift::default(),
+            foreign: BTreeMap::new(),
             recorded: other.map(|digest| recorded(&self.bundles[&digest])),
             units: request.units.iter().map(|unit| (unit.clone(), state.clone())).collect(),
             missing_packages: BTreeSet::new(),
