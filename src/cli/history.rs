@@ -28,7 +28,7 @@ pub struct HistoryArgs {
     /// project/env, a project, a pattern such as '*/dev', or @tag
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<String>,
-    /// One JSON document: { "guests": [{ target, live, generations, transactions, drift_copies }], "failures": […] }
+    /// One JSON document: { "guests": [{ target, live, generations, transactions, kept }], "failures": […] }
     #[arg(long)]
     json: bool,
 }
@@ -78,7 +78,7 @@ fn json(sought: &Sought, reply: &HistoryReply) -> Value {
         "live": reply.live,
         "generations": reply.generations,
         "transactions": reply.transactions,
-        "drift_copies": reply.drift_copies,
+        "kept": reply.drift_copies,
     })
 }
 

@@ -1,13 +1,14 @@
 //! `drift`: what stackc placed and what is there now, at each path that somebody changed. Bounded, and with secrets hidden.
 
 use super::account::Accounts;
+use super::drift::Tree;
 use super::error::GuestError;
 use super::fs::{GuestFs, Kind, Stat};
 use super::secret_values::SecretValues;
 use super::{Guest, drift, generation, keys, lease, redact, store};
 use crate::model::{
-    Digest, DriftReply, DriftRequest, DriftedPath, Entry, EntryPath, FILE_BYTES_MAX, GuestPath,
-    Ledger, Manifest, Placed, RuntimeDrift, Sight, Sighted,
+    Bytes, DriftReply, DriftRequest, DriftedPath, Entry, FILE_BYTES_MAX, GuestPath, Ledger, Placed,
+    RuntimeDrift, Sight, Sighted,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,15 +26,13 @@ pub fn look(guest: &mut Guest, request: &DriftRequest) -> Result<DriftReply, Gue
     let live = generation::read(guest.fs, number)?;
     let ledger = generation::ledger(guest.fs, number)?;
     let runtime = drift::runtime_now(guest, &live, &ledger)?;
-    let drifted = drift::paths(guest.fs, &ledger)?;
+    let tree = Tree::live(guest.fs, Some(&live));
+    let drifted = drift::paths(guest.fs, &ledger, tree.as_ref())?;
     if drifted.is_empty() {
         return Ok(DriftReply { live: Some(live), paths: BTreeMap::new(), runtime });
     }
     let mut looker = Looker {
-        manifest: match live.digest {
-            Some(digest) => Some((digest, store::manifest(guest.fs, &digest)?)),
-            None => None,
-        },
+        tree,
         accounts: Accounts::read(guest.fs)?,
         secrets: redact::values(guest.fs)?,
         room: TEXTS_BYTES_MAX,
@@ -56,7 +55,7 @@ pub fn foreign(
         return Ok(BTreeMap::new());
     }
     let (accounts, secrets) = (Accounts::read(fs)?, redact::values(fs)?);
-    let mut looker = Looker { manifest: None, accounts, secrets, room: TEXTS_BYTES_MAX };
+    let mut looker = Looker { tree: None, accounts, secrets, room: TEXTS_BYTES_MAX };
     let mut seen = BTreeMap::new();
     for (path, stat) in found {
         let is_private = stat.kind == Kind::File && stat.ids.mode & 0o004 == 0;
@@ -72,8 +71,8 @@ pub fn foreign(
 
 /// What it takes to look at paths.
 struct Looker {
-    /// The live bundle and what is in it.
-    manifest: Option<(Digest, Manifest)>,
+    /// The live bundle's; none when nothing is live.
+    tree: Option<Tree>,
     accounts: Accounts,
     secrets: SecretValues,
     /// Bytes of text that may still be told.
@@ -122,20 +121,41 @@ impl Looker {
     }
 
     fn entry(&self, path: &GuestPath) -> Option<&Entry> {
-        self.manifest.as_ref()?.1.entries.get(&EntryPath::of_overlay(path))
+        self.tree.as_ref()?.entry(path)
     }
 
     fn is_secret(&self, path: &GuestPath) -> bool {
         matches!(self.entry(path), Some(Entry::Secret { .. }))
     }
 
+    /// A file of the bundle; by size and hash when somebody wrote through its link.
     fn in_tree(&mut self, fs: &mut dyn GuestFs, path: &GuestPath) -> Result<Sighted, GuestError> {
-        let Some((digest, _)) = &self.manifest else { return Ok(Sighted::Nothing) };
-        let at = store::copy_source(digest, path);
-        match fs.stat(&at)? {
-            Some(stat) => self.file(fs, &at, stat.size),
-            None => Ok(Sighted::Nothing),
+        let Some(tree) = &self.tree else { return Ok(Sighted::Nothing) };
+        let (at, entry) = (store::copy_source(&tree.digest, path), tree.entry(path).cloned());
+        let found = match fs.stat(&at)? {
+            Some(stat) if stat.size <= FILE_BYTES_MAX => Some(Bytes::of(&fs.read(&at)?)),
+            _ => None,
+        };
+        match (entry, found) {
+            (Some(Entry::File { bytes, .. }), found) if found != Some(bytes) => {
+                Ok(Sighted::Bytes { size: bytes.size, sha256: bytes.sha256 })
+            }
+            (_, Some(Bytes { size, .. })) => self.file(fs, &at, size),
+            (_, None) => Ok(Sighted::Nothing),
         }
+    }
+
+    /// What a link that is as it was placed leads to in the store.
+    fn through(
+        &mut self,
+        fs: &mut dyn GuestFs,
+        path: &GuestPath,
+    ) -> Result<Option<Sight>, GuestError> {
+        let Some(tree) = &self.tree else { return Ok(None) };
+        let at = store::copy_source(&tree.digest, path);
+        let Some(stat) = fs.stat(&at)? else { return Ok(Some(Sight::nothing())) };
+        let access = Some(self.accounts.words(stat.ids));
+        Ok(Some(Sight { access, content: self.file(fs, &at, stat.size)? }))
     }
 
     /// What is there now.
@@ -150,7 +170,15 @@ impl Looker {
         let access = || Some(self.accounts.words(ids));
         Ok(match (kind, placed) {
             (Kind::Link, _) => {
-                let target = self.secrets.hide(&fs.read_link(at)?);
+                let target = fs.read_link(at)?;
+                let is_placed = placed == Some(&Placed::Link { target: target.clone() });
+                if self.is_secret(path) {
+                    return Ok(Sight { access: None, content: Sighted::Secret });
+                }
+                if is_placed && let Some(sight) = self.through(fs, path)? {
+                    return Ok(sight);
+                }
+                let target = self.secrets.hide(&target);
                 Sight { access: None, content: Sighted::Link { target } }
             }
             (Kind::Directory, _) => Sight { access: access(), content: Sighted::Directory },

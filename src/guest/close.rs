@@ -1,7 +1,7 @@
 //! The two ends of a transaction, each by its decision; any number of times.
 
 use super::error::GuestError;
-use super::{Guest, drift, generation, journal, place};
+use super::{Guest, generation, journal, place};
 use crate::model::{Outcome, Phase, Switch, TxId};
 
 /// The new generation stays.
@@ -16,7 +16,6 @@ pub fn confirmed(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
 /// The old generation is back, whole.
 pub fn undone(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
     generation::set_outcome(guest.fs, switch.generation.number, Outcome::Undone)?;
-    drift::forget(guest.fs, &switch.tx)?;
     guest.system.disarm(&switch.tx)?;
     journal::close(guest.fs, switch, Phase::Undone)
 }

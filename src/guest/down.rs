@@ -32,10 +32,13 @@ pub fn down(
     started: &BTreeSet<UnitName>,
     reports: &BTreeMap<UnitName, UnitReport>,
 ) -> Result<BTreeMap<UnitName, Down>, GuestError> {
-    let mut found = BTreeMap::new();
+    let (mut found, enabled) = (BTreeMap::new(), enabled(ledger));
     for unit in started {
         let Some(report) = reports.get(unit) else { continue };
-        if let Some(down) = why(fs, ledger, unit, report)? {
+        // A oneshot that failed has its next run; a package's own unit may fail for what no file of ours is about.
+        let is_ours = enabled.contains(unit) && !report.ends;
+        let down = why(fs, ledger, unit, report)?;
+        if let Some(down) = down.filter(|down| is_ours || down.by_hand()) {
             found.insert(unit.clone(), down);
         }
     }

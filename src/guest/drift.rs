@@ -2,14 +2,103 @@
 
 use super::account::Accounts;
 use super::error::GuestError;
-use super::fs::{GuestFs, Kind, mkdir_all, remove_tree, split};
+use super::fs::{GuestFs, Kind, Stat, mkdir_all, split};
+use super::generation::secrets_path;
 use super::system::{Rules, UnitReport};
-use super::{Guest, down, firewall, journal, keys, release, store};
+use super::{Guest, down, firewall, generation, journal, keys, release, store};
 use crate::model::{
-    Digest, FILE_BYTES_MAX, Generation, GuestPath, Ledger, Placed, RuntimeDrift, Switch, TxId,
-    TxState, UnitName,
+    Digest, Entry, EntryPath, FILE_BYTES_MAX, Generation, GenerationId, GuestPath, Ledger,
+    Manifest, Placed, RuntimeDrift, Switch, TxId, TxState, UnitName,
 };
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The tree of the live bundle, and what should be in it.
+pub struct Tree {
+    pub digest: Digest,
+    pub manifest: Manifest,
+    /// The folder of the live secret files, and what their hashes were.
+    secrets: String,
+    secret_hashes: BTreeMap<GuestPath, Digest>,
+}
+
+impl Tree {
+    /// A tree whose manifest is damaged tells nothing.
+    pub fn live(fs: &mut dyn GuestFs, live: Option<&Generation>) -> Option<Self> {
+        let live = live?;
+        let digest = live.digest?;
+        let manifest = store::manifest(fs, &digest).ok()?;
+        let secret_hashes = generation::secret_hashes(fs, live.number).ok()?;
+        Some(Self { digest, manifest, secrets: secrets_path(live.secrets), secret_hashes })
+    }
+
+    /// Units that the live generation starts.
+    pub fn started(tree: Option<&Self>, ledger: &Ledger) -> BTreeSet<UnitName> {
+        down::started(ledger, tree.map(|tree| &tree.manifest))
+    }
+
+    pub fn entry(&self, path: &GuestPath) -> Option<&Entry> {
+        self.manifest.entries.get(&EntryPath::of_overlay(path))
+    }
+
+    /// What somebody wrote through a link into the store, as most editors do, and where that is.
+    fn written(
+        &self,
+        fs: &mut dyn GuestFs,
+        accounts: &Accounts,
+        path: &GuestPath,
+        placed: &Placed,
+    ) -> Result<Option<(String, String)>, GuestError> {
+        let (Placed::Link { .. }, Some(entry)) = (placed, self.entry(path)) else {
+            return Ok(None);
+        };
+        let (at, access, hash) = match (entry, self.secret_hashes.get(path)) {
+            (Entry::File { access, bytes, .. }, _) => {
+                (store::copy_source(&self.digest, path), access, bytes.sha256)
+            }
+            (Entry::Secret { access, .. }, Some(hash)) => {
+                (format!("{}{path}", self.secrets), access, *hash)
+            }
+            _ => return Ok(None),
+        };
+        let what = match fs.stat(&at)? {
+            None => Some("its file is gone from the store".to_owned()),
+            Some(stat) if !is_file_of(fs, &at, stat, hash)? => {
+                Some("other bytes, written through its link".to_owned())
+            }
+            Some(stat) if accounts.ids(access).ok() != Some(stat.ids) => {
+                Some(format!("{} through its link", accounts.words(stat.ids)))
+            }
+            Some(_) => None,
+        };
+        Ok(what.map(|what| (what, at)))
+    }
+
+    /// Whether the live secret files are as they were written.
+    pub fn has_its_secrets(&self, fs: &mut dyn GuestFs) -> Result<bool, GuestError> {
+        for (path, hash) in &self.secret_hashes {
+            let at = format!("{}{path}", self.secrets);
+            let is_whole = match fs.stat(&at)? {
+                Some(stat) => is_file_of(fs, &at, stat, *hash)?,
+                None => false,
+            };
+            if !is_whole {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What is bigger than any file of a bundle need not be read.
+fn is_file_of(
+    fs: &mut dyn GuestFs,
+    at: &str,
+    stat: Stat,
+    hash: Digest,
+) -> Result<bool, GuestError> {
+    let may_be = stat.kind == Kind::File && stat.size <= FILE_BYTES_MAX;
+    Ok(may_be && Digest::of(&fs.read(at)?) == hash)
+}
 
 /// Copies of what activations went over, by transaction, and there under their own paths. Nobody but root gets in.
 const COPIES: &str = "/var/lib/stackc/drift";
@@ -23,32 +112,86 @@ pub fn keep(
 ) -> Result<Vec<String>, GuestError> {
     let placement = &switch.placement;
     let accounts = Accounts::read(fs)?;
-    let mut kept = Vec::new();
     for path in placement.place.keys().chain(&placement.remove) {
         let changed = match owned.paths.get(path) {
             Some(placed) => instead(fs, &accounts, path, placed)?.is_some(),
             // A link by which somebody masked a unit leaves, and is in no ledger.
             None => placement.remove.contains(path),
         };
-        if changed && is_file_or_link(fs, path)? {
-            kept.push(keep_one(fs, &switch.tx, path)?);
+        if changed {
+            keep_one(fs, &switch.tx, path, path.as_str())?;
         }
     }
+    let live = match switch.from {
+        GenerationId::FOUND => None,
+        number => Some(generation::read(fs, number)?),
+    };
+    keep_written(fs, &switch.tx, live.as_ref(), owned)?;
+    let mut kept = Vec::new();
+    list_files(fs, &format!("{COPIES}/{}", switch.tx), &mut kept)?;
     Ok(kept)
 }
 
-fn is_file_or_link(fs: &mut dyn GuestFs, path: &GuestPath) -> Result<bool, GuestError> {
-    let stat = fs.stat(path.as_str())?;
-    Ok(stat.is_some_and(|stat| matches!(stat.kind, Kind::File | Kind::Link)))
+/// The same before the live bundle, or its secrets, are sent again, which takes away what was written through links.
+pub fn keep_before(
+    fs: &mut dyn GuestFs,
+    tx: &TxId,
+    sent: impl FnOnce(&Generation) -> bool,
+) -> Result<(), GuestError> {
+    let Some(number) = generation::live(fs)? else { return Ok(()) };
+    let (live, owned) = (generation::read(fs, number)?, generation::ledger(fs, number)?);
+    if sent(&live) {
+        keep_written(fs, tx, Some(&live), &owned)?;
+    }
+    Ok(())
 }
 
-fn keep_one(fs: &mut dyn GuestFs, tx: &TxId, path: &GuestPath) -> Result<String, GuestError> {
+fn keep_written(
+    fs: &mut dyn GuestFs,
+    tx: &TxId,
+    live: Option<&Generation>,
+    owned: &Ledger,
+) -> Result<(), GuestError> {
+    let Some(tree) = Tree::live(fs, live) else { return Ok(()) };
+    let accounts = Accounts::read(fs)?;
+    for (path, placed) in &owned.paths {
+        if let Some((_, at)) = tree.written(fs, &accounts, path, placed)? {
+            keep_one(fs, tx, path, &at)?;
+        }
+    }
+    Ok(())
+}
+
+/// A second name, for a file or a link: a folder's mode is all that was changed of it.
+fn keep_one(
+    fs: &mut dyn GuestFs,
+    tx: &TxId,
+    path: &GuestPath,
+    from: &str,
+) -> Result<(), GuestError> {
+    if !fs.stat(from)?.is_some_and(|stat| matches!(stat.kind, Kind::File | Kind::Link)) {
+        return Ok(());
+    }
     let copy = format!("{COPIES}/{tx}{path}");
     mkdir_all(fs, COPIES, 0o700)?;
     mkdir_all(fs, split(&copy).0, 0o700)?;
-    fs.link(path.as_str(), &copy)?;
-    fs.sync_dir(split(&copy).0)?;
-    Ok(copy)
+    fs.link(from, &copy)?;
+    Ok(fs.sync_dir(split(&copy).0)?)
+}
+
+fn list_files(
+    fs: &mut dyn GuestFs,
+    folder: &str,
+    found: &mut Vec<String>,
+) -> Result<(), GuestError> {
+    for name in fs.list(folder)? {
+        let path = format!("{folder}/{name}");
+        match fs.stat(&path)?.map(|stat| stat.kind) {
+            Some(Kind::Directory) => list_files(fs, &path, found)?,
+            _ => found.push(path),
+        }
+    }
+    Ok(())
 }
 
 /// Copies that a transaction left and that are still there.
@@ -60,36 +203,16 @@ pub fn copies(fs: &mut dyn GuestFs, state: &TxState) -> Result<Vec<String>, Gues
     Ok(there)
 }
 
-/// Forgets the copies of a transaction that was undone: what they are of is back in its place.
-pub fn forget(fs: &mut dyn GuestFs, tx: &TxId) -> Result<(), GuestError> {
-    if journal::state(fs, tx)?.drift_copies.is_empty() {
-        return Ok(());
-    }
-    journal::note_copies(fs, tx, Vec::new())?;
-    Ok(remove_tree(fs, &format!("{COPIES}/{tx}"))?)
-}
-
 /// What runs otherwise than the live generation has it, as it is now.
 pub fn runtime_now(
     guest: &mut Guest,
     live: &Generation,
     ledger: &Ledger,
 ) -> Result<RuntimeDrift, GuestError> {
-    let started = started(guest.fs, Some(live), ledger);
+    let started = Tree::started(Tree::live(guest.fs, Some(live)).as_ref(), ledger);
     let names: Vec<UnitName> = started.iter().cloned().collect();
     let (reports, rules) = (guest.system.units(&names)?, guest.system.save_firewall()?);
     runtime(guest, live, (ledger, &started), &reports, &rules)
-}
-
-/// Units that the live generation starts. A damaged tree tells nothing of those that packages bring.
-pub fn started(
-    fs: &mut dyn GuestFs,
-    live: Option<&Generation>,
-    ledger: &Ledger,
-) -> BTreeSet<UnitName> {
-    let digest = live.and_then(|live| live.digest);
-    let manifest = digest.and_then(|digest| store::manifest(fs, &digest).ok());
-    down::started(ledger, manifest.as_ref())
 }
 
 /// What runs otherwise than the live generation has it. While a transaction or a migration is at work, that is its doing.
@@ -116,6 +239,7 @@ pub fn runtime(
 pub fn paths(
     fs: &mut dyn GuestFs,
     ledger: &Ledger,
+    tree: Option<&Tree>,
 ) -> Result<BTreeMap<GuestPath, String>, GuestError> {
     let mut drift = BTreeMap::new();
     if ledger.paths.is_empty() {
@@ -123,7 +247,10 @@ pub fn paths(
     }
     let accounts = Accounts::read(fs)?;
     for (path, placed) in &ledger.paths {
-        let instead = instead(fs, &accounts, path, placed)?;
+        let instead = match (instead(fs, &accounts, path, placed)?, tree) {
+            (None, Some(tree)) => tree.written(fs, &accounts, path, placed)?.map(|(what, _)| what),
+            (instead, _) => instead,
+        };
         drift.extend(instead.map(|instead| (path.clone(), instead)));
     }
     Ok(drift)
@@ -145,8 +272,7 @@ fn instead(
             (found != *target).then(|| format!("a link to `{found}`"))
         }
         Placed::Copy { sha256, access } if kind_is(Kind::File) => {
-            // What is bigger than any file of a bundle need not be read.
-            if stat.size > FILE_BYTES_MAX || Digest::of(&fs.read(at)?) != *sha256 {
+            if !is_file_of(fs, at, stat, *sha256)? {
                 Some("a file with other bytes".to_owned())
             } else if accounts.ids(access).ok() != Some(stat.ids) {
                 let (mode, uid, gid) = (stat.ids.mode, stat.ids.uid, stat.ids.gid);

@@ -1,5 +1,6 @@
 //! `observe`: all that a plan needs to know of the guest, in one round trip that changes nothing.
 
+use super::drift::Tree;
 use super::error::GuestError;
 use super::fs::GuestFs;
 use super::packages::Installed;
@@ -10,7 +11,7 @@ use crate::model::protocol::{
     HistoryReply, ObserveRequest, ObservedGuest, PendingTx, Recorded, UnitState,
 };
 use crate::model::{
-    Entry, EntryPath, Generation, GenerationId, GuestPath, Ledger, Manifest, RuntimeDrift,
+    Digest, Entry, EntryPath, Generation, GenerationId, GuestPath, Ledger, Manifest, RuntimeDrift,
     SecretsVersion, UnitName, document,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,9 +40,10 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
     };
     let wanted = request.digest;
     let is_live = wanted.is_some() && live.as_ref().is_some_and(|live| live.digest == wanted);
-    let drift = drift::paths(guest.fs, &ledger)?;
+    let tree = Tree::live(guest.fs, live.as_ref());
+    let drift = drift::paths(guest.fs, &ledger, tree.as_ref())?;
     let rules = guest.system.save_firewall()?;
-    let started = drift::started(guest.fs, live.as_ref(), &ledger);
+    let started = Tree::started(tree.as_ref(), &ledger);
     let reports = reports(guest, &request.units, &started, &ledger)?;
     let runtime_drift = match &live {
         Some(live) => drift::runtime(guest, live, (&ledger, &started), &reports, &rules)?,
@@ -68,9 +70,9 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         last_number: numbers.last().copied().unwrap_or(GenerationId::FOUND),
         pending: pending(guest.fs)?,
         lease: lease::lease(guest)?,
-        has_tree: is_live || wanted.is_some_and(|digest| store::verify(guest.fs, &digest).is_ok()),
+        has_tree: has_tree(guest.fs, wanted, is_live && drift.is_empty()),
         releases: release::built(guest.fs)?.into_iter().collect(),
-        secrets: secrets(guest.fs)?,
+        secrets: secrets(guest.fs, live.as_ref(), tree.as_ref())?,
         drift,
         runtime_drift,
         foreign,
@@ -81,6 +83,11 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         free_bytes: free_bytes(guest.fs)?,
         live,
     })
+}
+
+/// Whether the wanted tree is there, whole; that of a live one without drift has just been read.
+fn has_tree(fs: &mut dyn GuestFs, wanted: Option<Digest>, is_whole: bool) -> bool {
+    is_whole || wanted.is_some_and(|digest| store::verify(fs, &digest).is_ok())
 }
 
 fn missing(wanted: &BTreeSet<String>, installed: &Installed) -> BTreeSet<String> {
@@ -103,9 +110,21 @@ fn debian_version(fs: &mut dyn GuestFs) -> Result<String, GuestError> {
     Ok(value.unwrap_or_default().trim_matches('"').to_owned())
 }
 
-fn secrets(fs: &mut dyn GuestFs) -> Result<BTreeSet<SecretsVersion>, GuestError> {
+/// Versions that are there; the live one only while nobody has written into its files.
+fn secrets(
+    fs: &mut dyn GuestFs,
+    live: Option<&Generation>,
+    tree: Option<&Tree>,
+) -> Result<BTreeSet<SecretsVersion>, GuestError> {
     let names = fs.list(&format!("{STATE}/secrets"))?;
-    Ok(names.iter().filter_map(|name| name.parse().ok().map(SecretsVersion)).collect())
+    let versions = names.iter().filter_map(|name| name.parse().ok().map(SecretsVersion));
+    let mut versions: BTreeSet<SecretsVersion> = versions.collect();
+    if let (Some(live), Some(tree)) = (live, tree)
+        && !tree.has_its_secrets(fs)?
+    {
+        versions.remove(&live.secrets);
+    }
+    Ok(versions)
 }
 
 fn pending(fs: &mut dyn GuestFs) -> Result<Option<PendingTx>, GuestError> {

@@ -4,6 +4,7 @@ use super::account::Accounts;
 use super::error::GuestError;
 use super::fs::{GuestFs, Sync, mkdir_all, remove_tree, split};
 use super::generation::secrets_path;
+use super::store;
 use crate::model::layout::STATE;
 use crate::model::protocol::{Done, SecretFile};
 use crate::model::{GuestPath, SecretsVersion, TxId};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 /// Readers reach their file by its whole name; nobody lists the folder.
 const FOLDER_MODE: u32 = 0o711;
 
-/// Writes one version of the secret files. There already: nothing.
+/// Writes one version of the secret files. There already, as they should be: nothing.
 pub fn write(
     fs: &mut dyn GuestFs,
     tx: &TxId,
@@ -20,7 +21,7 @@ pub fn write(
     files: &BTreeMap<GuestPath, SecretFile>,
 ) -> Result<Done, GuestError> {
     let folder = secrets_path(version);
-    if fs.stat(&folder)?.is_some() {
+    if fs.stat(&folder)?.is_some() && are_there(fs, &folder, files)? {
         return Ok(Done { already: true });
     }
     let accounts = Accounts::read(fs)?;
@@ -40,9 +41,24 @@ pub fn write(
         fs.set_access(&at, ids)?;
     }
     fs.sync_all(&staged)?;
-    fs.rename(&staged, &folder)?;
-    fs.sync_dir(&all)?;
+    store::publish(fs, &staged, &folder)?;
     Ok(Done { already: false })
+}
+
+/// Whether nobody has changed these files, nor taken one away.
+fn are_there(
+    fs: &mut dyn GuestFs,
+    folder: &str,
+    files: &BTreeMap<GuestPath, SecretFile>,
+) -> Result<bool, GuestError> {
+    for (path, file) in files {
+        let at = format!("{folder}{path}");
+        let is_file = fs.stat(&at)?.is_some_and(|stat| stat.size == file.text.len() as u64);
+        if !is_file || fs.read(&at)? != file.text.as_bytes() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn mkdir_below(fs: &mut dyn GuestFs, root: &str, folder: &str) -> Result<(), GuestError> {

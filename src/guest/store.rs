@@ -44,7 +44,7 @@ pub fn receive(
 
 /// Gives a finished folder its name, durably. A damaged one of that name, which may be live, changes places with it in
 /// one step, then leaves; a crash in between leaves it to the sweep.
-fn publish(fs: &mut dyn GuestFs, staged: &str, path: &str) -> Result<(), GuestError> {
+pub fn publish(fs: &mut dyn GuestFs, staged: &str, path: &str) -> Result<(), GuestError> {
     let folder = split(path).0;
     if fs.stat(path)?.is_some() {
         fs.exchange(staged, path)?;

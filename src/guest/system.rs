@@ -70,6 +70,9 @@ pub struct UnitReport {
     /// Whether it is down because a job stopped it, for certain: it did not end by itself, and nothing else starts it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
+    /// Whether it is a oneshot, which is down between its runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends: bool,
 }
 
 impl UnitReport {

@@ -17,6 +17,7 @@ pub fn parse(block: &str) -> UnitReport {
         result: text("Result"),
         restarts: text("NRestarts").parse().unwrap_or(0),
         stopped: is_stopped(&said),
+        ends: text("Type") == "oneshot" && text("RemainAfterExit") == "no",
     }
 }
 

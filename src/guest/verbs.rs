@@ -3,7 +3,7 @@
 use super::error::GuestError;
 use super::system::{Alarm, UnitJob};
 use super::{
-    Guest, begin, by_hand, confirm, database, gc, hooks, journal, lease, observe, packages,
+    Guest, begin, by_hand, confirm, database, drift, gc, hooks, journal, lease, observe, packages,
     recover, release, secrets, store, switch, sysusers, undo, validate,
 };
 use crate::model::protocol::{
@@ -145,6 +145,7 @@ fn receive(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestErro
     entered(guest, &request.caller, |guest| {
         let archive = &mut input.take(request.bytes);
         let tx = &request.caller.tx;
+        drift::keep_before(guest.fs, tx, |live| live.digest == Some(request.digest))?;
         let already = store::receive(guest.fs, tx, &request.digest, archive)?;
         Ok(Done { already })
     })
@@ -153,7 +154,9 @@ fn receive(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestErro
 fn secrets_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestError> {
     let request: SecretsRequest = request(input)?;
     entered(guest, &request.caller, |guest| {
-        secrets::write(guest.fs, &request.caller.tx, request.version, &request.files)
+        let (tx, version) = (&request.caller.tx, request.version);
+        drift::keep_before(guest.fs, tx, |live| live.secrets == version)?;
+        secrets::write(guest.fs, tx, version, &request.files)
     })
 }
 

@@ -62,6 +62,9 @@ pub fn drift(reply: DriftReply, live: Option<&Bundle>, wanted: Option<&Bundle>) 
             what = format!("{what}; {UNTOLD}");
         }
         let was = before.as_ref().map_or_else(|| placed.clone(), |before| before.at(&path));
+        // What was written through a link into the guest's store is lost there, and known here.
+        let is_lost = matches!(placed.content, Sighted::Bytes { .. });
+        let placed = if is_lost { was.clone() } else { placed };
         let after = after.as_ref().map(|after| after.at(&path)).filter(|after| *after != was);
         let defined = after.map(|after| difference(&path, &was, &after));
         Drifted { by_hand: difference(&path, &placed, &found), defined, path, what }

@@ -34,6 +34,11 @@ fn guest_tells_units_that_a_hand_or_a_fault_took_down_and_none_that_ended_by_the
     assert_eq!(down(), BTreeMap::new(), "it may have been done");
     app_is(&folder, "loaded", "failed", false);
     assert_eq!(down(), app(Down::Failed));
+    folder.change_system(|state| {
+        let report = state.units.get_mut(&name::<UnitName>("app.service"));
+        report.expect("it was just put there").ends = true;
+    });
+    assert_eq!(down(), BTreeMap::new(), "a oneshot has its next run");
     app_is(&folder, "loaded", "activating", false);
     assert_eq!(down(), BTreeMap::new(), "the service manager is at work on it");
     std::fs::remove_file(folder.at("/etc/systemd/system/app.service")).expect("it is there");

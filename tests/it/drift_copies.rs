@@ -76,15 +76,49 @@ fn guest_without_a_hand_on_it_keeps_no_copies() {
 }
 
 #[test]
-fn guest_that_goes_back_has_the_hands_own_files_in_place_and_no_copies() {
+fn guest_that_goes_back_has_the_hands_own_files_in_place() {
     let (folder, second, switch) = changed();
     let picture = folder.picture();
     folder.switch_over(&second, &switch);
     assert_ne!(folder.picture(), picture);
-    let state = folder.undo(TX);
-    assert_eq!((state.phase, state.drift_copies.len()), (Phase::Undone, 0));
+    assert_eq!(folder.undo(TX).phase, Phase::Undone);
     assert_eq!(folder.picture(), picture, "drift is as it was, to the byte");
-    assert!(!folder.at(&format!("/var/lib/stackc/drift/{TX}")).exists());
+}
+
+/// Writes as an editor does that follows links: into the live tree of the store.
+fn write_through(folder: &Folder, made: &Made, path: &str, text: &str) {
+    folder.put(&format!("/var/lib/stackc/store/{}/rootfs{path}", made.bundle.digest), text);
+}
+
+#[test]
+fn guest_tells_what_was_written_through_a_link_and_keeps_it_when_the_bundle_is_sent_again() {
+    let (folder, first, _) = Folder::on_first();
+    write_through(&folder, &first, APP, BY_HAND);
+    let observed = folder.observe(first.bundle.digest);
+    let told = &observed.drift[&name::<GuestPath>(APP)];
+    assert_eq!(told, "other bytes, written through its link");
+    assert!(!observed.has_tree, "it has to be sent again");
+    let mut switch = first.switch(TX, 1, 2, &first.ledger());
+    over(&mut switch, &[APP]);
+    folder.activate(&first, &switch);
+    assert_eq!(folder.text(&copy_of(APP)), BY_HAND);
+    assert_eq!(history(&folder).drift_copies[&GenerationId(2)], [copy_of(APP)]);
+    let observed = folder.observe(first.bundle.digest);
+    assert!(observed.has_tree && observed.drift.is_empty(), "{:?}", observed.drift);
+}
+
+#[test]
+fn guest_keeps_what_was_written_through_a_link_when_another_bundle_becomes_live() {
+    let (folder, first, _) = Folder::on_first();
+    write_through(&folder, &first, APP, BY_HAND);
+    let second = make(2, 60);
+    let mut switch = second.switch(TX, 1, 2, &first.ledger());
+    over(&mut switch, &[APP]);
+    folder.switch_over(&second, &switch);
+    assert_eq!(folder.text(&copy_of(APP)), BY_HAND);
+    assert_eq!(folder.undo(TX).phase, Phase::Undone);
+    let drift = folder.observe(first.bundle.digest).drift;
+    assert_eq!(drift[&name::<GuestPath>(APP)], "other bytes, written through its link");
 }
 
 #[test]
@@ -232,4 +266,26 @@ fn guest_tells_files_of_others_in_the_way_of_a_bundle_and_none_that_they_keep_to
     let switch = made.switch(TX, 0, 1, &stackc::model::Ledger::default());
     folder.activate(&made, &switch);
     assert!(look(&folder, &make(2, 60)).is_empty(), "what is stackc's is nobody else's");
+}
+
+#[test]
+fn guest_tells_a_secret_file_that_was_written_through_its_link_and_takes_its_version_anew() {
+    let (folder, first, _) = Folder::on_first();
+    let version = first.secrets_version;
+    let file = format!("/var/lib/stackc/secrets/{version}{ENV}");
+    let before = folder.text(&file);
+    assert!(folder.observe(first.bundle.digest).secrets.contains(&version));
+    let hashes = fs::metadata(folder.at("/var/lib/stackc/generations/1/secret-hashes.json"));
+    assert_eq!(hashes.expect("it is there").permissions().mode() & 0o7777, 0o600);
+    folder.put(&file, "TOKEN=by-hand\n");
+    let observed = folder.observe(first.bundle.digest);
+    let told = &observed.drift[&name::<GuestPath>(ENV)];
+    assert_eq!(told, "other bytes, written through its link");
+    assert!(!observed.secrets.contains(&version), "it has to be sent again");
+    let mut switch = first.switch(TX, 1, 2, &first.ledger());
+    over(&mut switch, &[ENV]);
+    folder.activate(&first, &switch);
+    assert_eq!(folder.text(&file), before);
+    assert_eq!(folder.text(&copy_of(ENV)), "TOKEN=by-hand\n");
+    assert!(folder.observe(first.bundle.digest).drift.is_empty());
 }

@@ -126,6 +126,10 @@ fn live(bundle: &Bundle) -> Generation {
 
 const LINES: &str = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\n";
 
+fn unit_path() -> EntryPath {
+    name("rootfs/etc/systemd/system/web.service")
+}
+
 /// A guest on which somebody changed the third line of a file, masked a unit, and took the mode from another file.
 fn reply(bundle: &Bundle) -> DriftReply {
     let sight = |access: &str, content| Sight { access: Some(access.to_owned()), content };
@@ -145,12 +149,20 @@ fn reply(bundle: &Bundle) -> DriftReply {
         placed: sight("0600 root:root", Sighted::Secret),
         found: sight("0644 root:root", Sighted::Secret),
     };
+    // Somebody's editor wrote through the link, so that the guest has only the hash of what it was.
+    let Bytes { size, sha256 } = Bytes::of(&bundle.files[&unit_path()]);
+    let unit = DriftedPath {
+        what: "other bytes, written through its link".to_owned(),
+        placed: sight("0644 root:root", Sighted::Bytes { size, sha256 }),
+        found: sight("0644 root:root", text("[Service]\n")),
+    };
     DriftReply {
         live: Some(live(bundle)),
         paths: BTreeMap::from([
             (name::<GuestPath>(CONF), conf),
             (name("/etc/systemd/system/multi-user.target.wants/web.service"), wants),
             (name("/etc/web.env"), secret),
+            (name("/etc/systemd/system/web.service"), unit),
         ]),
         runtime: RuntimeDrift {
             units: BTreeMap::from([

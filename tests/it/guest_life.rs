@@ -381,8 +381,8 @@ fn guest_refuses_what_a_newer_stackc_has_kept_and_says_so() {
     let text = folder.text(path).replace(r#"{"format":1,"#, r#"{"format":2,"#);
     folder.put(path, &text);
     let (identity, digest) = (identity(), Some(first.bundle.digest));
-    let (units, packages) = (BTreeSet::new(), BTreeSet::new());
-    let request = ObserveRequest { identity, digest, units, packages };
+    let (units, packages, paths) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let request = ObserveRequest { identity, digest, units, packages, paths };
     let refusal =
         folder.call::<ObservedGuest>(&["observe"], &request, &[]).expect_err("it is newer");
     assert!(

@@ -26,8 +26,14 @@ text = "one\ntwo\n"
 [project.files.folders]
 path = "/etc/tmpfiles.d/own.conf"
 text = "d /run/own 0755 root root -\n"
+[project.files.more]
+path = "/etc/own/more"
+text = "more\n"
+restart = ["reader.service"]
 [project.services.own]
 exec = ["/usr/bin/sleep", "infinity"]
+[project.services.reader]
+exec = ["/bin/sh", "-c", "cat /etc/own/more >/run/own.read; exec sleep infinity"]
 [project.cron.own]
 schedule = "* * * * *"
 user = "root"
@@ -43,9 +49,10 @@ sysctl = { "net.core.somaxconn" = 2048 }
 "#;
 
 /// What tells each of them on the guest, and what it says while it is there.
-const TOLD: [(&str, &str); 6] = [
+const TOLD: [(&str, &str); 7] = [
     ("cat /etc/own/note", "one\ntwo"),
-    ("systemctl is-active own.service", "active"),
+    ("systemctl is-active own.service reader.service", "active\nactive"),
+    ("cat /run/own.read", "more"),
     ("iptables -S ufw-user-input | grep -c 8123", "1"),
     ("ufw status | grep -c 8123/tcp", "2"),
     ("runuser -u deploy -- sudo -n /usr/bin/id -u", "0"),
@@ -180,17 +187,18 @@ fn what_a_hand_changes_is_told_and_put_back_and_what_leaves_the_definitions_leav
 
 /// A hand replaces a file, stops a unit, and opens a port in the kernel.
 fn put_back(guest: &Owned) {
-    let hand = "sed -i s/two/2/ /etc/own/note && systemctl stop own && \
+    let hand = "sed -i s/two/2/ /etc/own/note && echo hand >>/etc/own/more && systemctl restart reader && \
+                systemctl stop own && \
                 iptables -A ufw-user-input -p tcp --dport 9 -j ACCEPT";
     guest.lab.out(GUEST, hand);
     let status = guest.stackc(&["status", "own/dev"], 0);
     for told in
-        ["1 file changed by hand", "own.service stopped by hand", "firewall changed by hand"]
+        ["2 files changed by hand", "own.service stopped by hand", "firewall changed by hand"]
     {
         assert!(status.contains(told), "{told}: {status}");
     }
     let drift = guest.stackc(&["drift", "own/dev", "--exit-code"], 10);
-    for told in ["/etc/own/note: a file", "-two", "+2", "own.service: stopped by hand"] {
+    for told in ["/etc/own/note: a file", "-two", "+2", "+hand", "own.service: stopped by hand"] {
         assert!(drift.contains(told), "{told}: {drift}");
     }
     // The definitions' third way, and two ways where they do not compile.

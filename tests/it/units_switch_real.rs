@@ -163,7 +163,8 @@ impl Table<'_> {
     fn observe(&self, bundle: &Bundle) -> ObservedGuest {
         let units = watched_units(&bundle.manifest);
         let (digest, packages) = (Some(bundle.digest), BTreeSet::new());
-        let request = ObserveRequest { identity: identity(), digest, units, packages };
+        let paths = BTreeSet::new();
+        let request = ObserveRequest { identity: identity(), digest, units, packages, paths };
         self.guest.call("observe", &request).expect("nobody else is there")
     }
 

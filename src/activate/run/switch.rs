@@ -15,8 +15,10 @@ impl Run<'_, '_> {
     /// Looks once more, puts the switch together, starts it, and waits until the guest asks to be confirmed.
     pub(super) fn switch(&mut self, approved: &Plan) -> Result<(), Failed> {
         let stage = self.stage;
-        let observed = self.observe().map_err(|error| Failed { stage, error })?;
+        let mut observed = self.observe().map_err(|error| Failed { stage, error })?;
         self.refuse_stale(approved, &observed)?;
+        // A live bundle that was sent again is whole by now; what read its files still has what a hand wrote into them.
+        observed.drift.extend(approved.drift.clone());
         let (wanted, documents) = (self.job.wanted(), &self.job.documents);
         let kept = Live::of(&observed, self.job.bundle).kept_release(&wanted, documents);
         let new = NewGeneration {
