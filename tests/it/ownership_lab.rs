@@ -215,7 +215,8 @@ fn put_back(guest: &Owned) {
     assert!(refused.contains("own/dev was changed by hand"), "{refused}");
     assert!(refused.contains("next:  stackc drift own/dev"), "{refused}");
     let told = guest.stackc(&["activate", "own/dev", "--yes", "--overwrite-drift"], 0);
-    let copy = told.lines().find_map(|line| line.split("kept on the guest: ").nth(1));
+    let mut copies = told.lines().filter_map(|line| line.split("kept on the guest: ").nth(1));
+    let copy = copies.find(|copy| copy.ends_with("/etc/own/note"));
     let copy = copy.expect("it says where the copy is");
     assert_eq!(guest.lab.out(GUEST, &format!("cat {copy}")), "one\n2");
     guest.tells(&TOLD);
