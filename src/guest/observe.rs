@@ -217,7 +217,8 @@ pub fn history(fs: &mut dyn GuestFs) -> Result<HistoryReply, GuestError> {
     for record in &transactions {
         let copies = drift::copies(fs, &record.state)?;
         if !copies.is_empty() {
-            drift_copies.insert(record.to, copies);
+            // A number whose switch never came about is given again.
+            drift_copies.entry(record.to).or_insert_with(Vec::new).extend(copies);
         }
     }
     transactions.sort_by(|left, right| (left.to, &left.at).cmp(&(right.to, &right.at)));
