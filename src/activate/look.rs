@@ -2,8 +2,8 @@
 
 use super::{ActivateError, Failed, Job};
 use crate::model::{
-    Bundle, Container, Digest, GuestAccess, Mark, Phase, ReleaseDocument, SecretValue, Target,
-    Vmid,
+    Bundle, Container, Digest, GuestAccess, Mark, Owner, Phase, ReleaseDocument, SecretValue,
+    Target, Vmid,
     protocol::{
         FetchRequest, HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest,
     },
@@ -140,6 +140,11 @@ pub(super) fn door(seams: &Seams<'_>, container: &Container) -> Option<Door> {
         sudo_password: seams.sudo_password.clone(),
         workspace: seams.workspace.clone(),
     })
+}
+
+/// The user that every guest was created with a key of.
+pub(super) fn root() -> Owner {
+    "root".parse().expect("root is a user name")
 }
 
 pub(super) fn identity(target: &Target, container: &Container) -> Identity {

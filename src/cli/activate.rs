@@ -210,7 +210,9 @@ fn run_one(fleet: &Fleet, planned: Planned<'_>) -> u8 {
         .with_seams(&progress, |seams| activate(seams, &planned.job, planned.found, &planned.plan));
     progress.around(|| match result {
         Ok(activated) => {
-            show_success(&target, &activated, planned.plan.digest.short().as_str());
+            let digest = planned.plan.digest;
+            let digest = digest.map_or_else(|| "as found".to_owned(), |digest| digest.short());
+            show_success(&target, &activated, &digest);
             0
         }
         Err(failed) => show_failure(&target, &failed),

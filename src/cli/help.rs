@@ -133,6 +133,7 @@ const PAGES: &[Page] = &[
         examples: &[
             ("stackc rollback shop/dev", "the generation before"),
             ("stackc rollback shop/dev --to 3", "one of `stackc history shop/dev`"),
+            ("stackc rollback shop/dev --to 0", "the guest as it was found"),
         ],
         codes: CHANGES,
     },

@@ -15,6 +15,7 @@ mod database;
 mod debian;
 mod error;
 mod firewall;
+mod found;
 mod fs;
 mod gc;
 mod generation;

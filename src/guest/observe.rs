@@ -4,10 +4,10 @@ use super::account::Accounts;
 use super::error::GuestError;
 use super::fs::{GuestFs, Kind};
 use super::packages::Installed;
-use super::{Guest, firewall, generation, journal, keys, lease, release, store};
+use super::{Guest, firewall, found, generation, journal, keys, lease, release, store};
 use crate::model::layout::STATE;
 use crate::model::protocol::{
-    HistoryReply, ObserveRequest, ObservedGuest, PendingTx, Recorded, UnitState,
+    FoundSystem, HistoryReply, ObserveRequest, ObservedGuest, PendingTx, Recorded, UnitState,
 };
 use crate::model::{
     Digest, Entry, EntryPath, Generation, GenerationId, GuestPath, Ledger, Manifest, Placed,
@@ -60,11 +60,11 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         releases: release::built(guest.fs)?.into_iter().collect(),
         secrets: secrets(guest.fs)?,
         drift,
-        recorded,
-        units: units(guest, &request.units, &ledger)?,
+        units: units(guest, &request.units, &ledger, recorded.as_ref())?,
         missing_packages: missing(&request.packages, &installed),
         firewall_active: firewall::is_loaded(&guest.system.save_firewall()?),
         free_bytes: free_bytes(guest.fs)?,
+        recorded,
         live,
     })
 }
@@ -166,6 +166,11 @@ fn instead(
     })
 }
 
+fn found_system(fs: &mut dyn GuestFs) -> Result<FoundSystem, GuestError> {
+    let found = found::read(fs)?;
+    Ok(FoundSystem { units: found.units, firewall: found.rules.is_some() })
+}
+
 fn recorded(
     fs: &mut dyn GuestFs,
     live: &Generation,
@@ -176,6 +181,7 @@ fn recorded(
         ledger: ledger.clone(),
         unit_texts: BTreeMap::new(),
         documents: BTreeMap::new(),
+        found: found_system(fs)?,
     };
     let Some(digest) = live.digest else { return Ok(recorded) };
     let tree = store::tree_path(&digest);
@@ -205,13 +211,16 @@ fn unit_files(manifest: &Manifest) -> Vec<GuestPath> {
         .collect()
 }
 
-/// Units asked for, and those whose files the live generation placed, in one call to the service manager.
+/// Units asked for, those whose files the live generation placed, and for a plan those that some generation has touched,
+/// in one call to the service manager.
 fn units(
     guest: &mut Guest,
     wanted: &BTreeSet<UnitName>,
     ledger: &Ledger,
+    recorded: Option<&Recorded>,
 ) -> Result<BTreeMap<UnitName, UnitState>, GuestError> {
     let mut names = wanted.clone();
+    names.extend(recorded.iter().flat_map(|recorded| recorded.found.units.keys().cloned()));
     let placed = ledger.paths.keys().filter_map(|path| {
         let name = path.as_str().strip_prefix("/etc/systemd/system/")?;
         name.parse::<UnitName>().ok()

@@ -133,6 +133,17 @@ pub struct Recorded {
     pub unit_texts: BTreeMap<GuestPath, String>,
     /// The live tree's own documents, as text: `firewall/user.rules`, `release.json`, …
     pub documents: BTreeMap<String, String>,
+    pub found: FoundSystem,
+}
+
+/// How that was which switches have changed for the first time, besides files: where generation 0 goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundSystem {
+    /// Units, by whether they ran.
+    pub units: BTreeMap<UnitName, bool>,
+    /// Whether the kernel's rules were written down, so that they can come back.
+    pub firewall: bool,
 }
 
 /// A unit as the service manager has it.

@@ -5,6 +5,7 @@ pub mod difference;
 mod documents;
 mod error;
 pub mod firewall;
+mod found;
 mod hooks;
 mod live;
 mod packages;

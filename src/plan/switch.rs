@@ -2,7 +2,7 @@
 
 use super::{
     Documents, FileChange, Live, Wanted, changes, ledger, placement,
-    units::{Differences, UnitChange, UnitDecision, decide, is_a},
+    units::{Differences, UnitChange, UnitDecision, as_found, decide, is_a},
 };
 use crate::model::{
     FirewallAction, Generation, GenerationCause, GenerationId, GuestPath, Manifest, Nonce, Outcome,
@@ -28,7 +28,7 @@ pub struct NewGeneration {
 pub fn parent(live: &Live, wanted: &Wanted<'_>) -> GenerationId {
     match &live.generation {
         None => GenerationId::FOUND,
-        Some(live) if live.digest == Some(wanted.bundle.digest) => {
+        Some(live) if live.digest == wanted.bundle.recorded_digest() => {
             live.parent.unwrap_or(GenerationId::FOUND)
         }
         Some(live) => live.number,
@@ -55,7 +55,7 @@ pub fn switch(
         from: live.generation.as_ref().map_or(GenerationId::FOUND, |g| g.number),
         generation: Generation {
             number: GenerationId(observed.last_number.0 + 1),
-            digest: Some(wanted.bundle.digest),
+            digest: wanted.bundle.recorded_digest(),
             release: new.release,
             secrets: wanted.secrets,
             tags: wanted.tags.clone(),
@@ -64,7 +64,7 @@ pub fn switch(
             by: new.by,
             at: new.at,
             outcome: Outcome::Pending,
-            proxmox: Some(documents.proxmox_digest),
+            proxmox: (!wanted.bundle.is_found()).then_some(documents.proxmox_digest),
         },
         placement: placement(&live.ledger, &new_ledger, &drifted),
         ledger: new_ledger,
@@ -91,7 +91,11 @@ pub(super) fn unit_changes(
     let changed = wanted.tags.iter().filter(|(name, tag)| old_tags.get(name) != Some(tag));
     let secrets = changed.map(|(name, _)| name.clone()).collect();
     let differences = Differences { secrets: &secrets, release, files: &files };
-    decide(live, wanted.bundle, &differences, &observed.units)
+    let mut decided = decide(live, wanted.bundle, &differences, &observed.units);
+    if wanted.bundle.is_found() {
+        as_found(&mut decided, live, observed);
+    }
+    decided
 }
 
 /// Whether the service manager must read again. Another tree has other times of change, by which it would say for ever
@@ -149,6 +153,9 @@ fn firewall(
     live: &Live,
     observed: &ObservedGuest,
 ) -> FirewallAction {
+    if wanted.bundle.is_found() {
+        return FirewallAction::Found;
+    }
     let Some(ufw) = &documents.ufw else { return FirewallAction::Keep };
     let names = [document::UFW, document::USER_RULES, document::USER6_RULES];
     let same = names.iter().all(|name| live.has_same(wanted.bundle, name));

@@ -66,8 +66,12 @@ impl World {
     }
 
     pub fn live_digest(&self) -> Option<Digest> {
-        let inside = self.inside();
-        inside.live.and_then(|number| inside.generation(number)?.digest)
+        self.inside().live_digest()
+    }
+
+    /// Lets a bundle's tree be collected.
+    pub fn lose_tree(&self, bundle: &Bundle) {
+        self.inside().trees.remove(&bundle.digest);
     }
 
     /// Makes a switch of somebody that nobody has confirmed or undone yet.
@@ -102,6 +106,10 @@ impl World {
 impl Inside {
     fn generation(&self, number: GenerationId) -> Option<&Generation> {
         self.generations.iter().find(|g| g.number == number)
+    }
+
+    fn live_digest(&self) -> Option<Digest> {
+        self.live.and_then(|number| self.generation(number)?.digest)
     }
 
     fn last(&self) -> GenerationId {
@@ -159,14 +167,17 @@ impl Inside {
             return Err(refused(RefusalCode::Stale, "the guest moved on".to_owned()));
         }
         let generation = switch.generation.clone();
-        let digest = generation.digest.expect("it has a bundle");
-        if !self.trees.contains(&digest) || !self.secrets.contains(&generation.secrets) {
+        let is_there = |digest: &Digest| {
+            self.trees.contains(digest) && self.secrets.contains(&generation.secrets)
+        };
+        if !generation.digest.is_none_or(|digest| is_there(&digest)) {
             return Err(refused(RefusalCode::Refused, "prepare it first".to_owned()));
         }
+        let broken = generation.digest.is_some_and(|digest| self.broken.contains(&digest));
         self.live = Some(generation.number);
         self.generations.push(generation);
         self.switches.insert(switch.tx.clone(), (switch.clone(), Phase::AwaitingConfirm));
-        if self.broken.contains(&digest) {
+        if broken {
             self.end(&switch.tx, Phase::Undone);
         }
         Ok(Done { already: false })
