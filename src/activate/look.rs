@@ -193,7 +193,7 @@ pub fn history(target: &Target, found: &mut Found) -> Result<HistoryReply, Faile
 }
 
 /// The guest that was looked at, to be asked for more.
-fn reached<'f>(
+pub(super) fn reached<'f>(
     target: &Target,
     found: &'f mut Found,
 ) -> Result<(Identity, &'f mut dyn Connection), ActivateError> {

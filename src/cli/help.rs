@@ -138,6 +138,14 @@ const PAGES: &[Page] = &[
         codes: CHANGES,
     },
     Page {
+        verb: "detach",
+        examples: &[
+            ("stackc detach shop/dev", "shows what goes and what stays, and asks"),
+            ("stackc detach shop/dev --yes", "the same, unasked"),
+        ],
+        codes: CHANGES,
+    },
+    Page {
         verb: "status",
         examples: &[
             ("stackc status", "every guest, one line each"),

@@ -13,6 +13,7 @@ mod close;
 mod confirm;
 mod database;
 mod debian;
+mod detach;
 mod error;
 mod firewall;
 mod found;

@@ -323,6 +323,20 @@ pub struct FetchReply {
     pub files: BTreeMap<EntryPath, Vec<u8>>,
 }
 
+/// `detach`: removes all that stackc keeps on a guest that is as it was found. Again: what is left of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetachRequest {
+    pub caller: Caller,
+}
+
+/// What the app had outside its releases, and where it is now; none when there was nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetachReply {
+    pub shared: Option<String>,
+}
+
 /// `gc`: removes trees, releases and secrets that no kept generation needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,4 +1,4 @@
-//! Generation 0 on a real guest: what stackc placed, and nothing else, is gone.
+//! Generation 0 and `detach` on a real guest: what stackc was, and nothing else, is gone.
 
 use crate::{
     activate_cli::stackc,
@@ -33,4 +33,24 @@ fn a_real_guest_is_as_it_was_found_again_comes_back_from_there_and_is_let_go() {
     let (code, _, errors) = stackc(workspace, &["rollback", &target, "--yes"]);
     assert_eq!(code, Some(0), "{errors}");
     assert_eq!(tiny.settle(), State::Live(1));
+
+    let (code, table, errors) = stackc(workspace, &["detach", &target]);
+    assert_eq!(code, Some(3), "nobody was asked: {errors}");
+    assert!(table.contains("stackc leaves the guest, which nothing undoes"), "{table}");
+    assert_eq!(tiny.settle(), State::Live(1));
+    let (code, _, errors) = stackc(workspace, &["detach", &target, "--yes"]);
+    assert_eq!(code, Some(0), "{errors}");
+    let left = tiny.on_guest(
+        "find / -xdev -name '*stackc*'; systemctl list-units --all --no-legend '*stackc*'",
+        "",
+    );
+    assert_eq!(left.lines, Vec::<String>::new(), "{left}");
+    let config = lab.call("GET", "/nodes/pve/lxc/100/config", &[]).body;
+    let description = config["data"]["description"].as_str().unwrap_or_default();
+    assert!(!description.contains("stackc"), "{config}");
+    let (_, table, _) = stackc(workspace, &["status"]);
+    assert!(table.contains("not created"), "{table}");
+    let (code, _, errors) = stackc(workspace, &["detach", &target, "--yes"]);
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(errors.contains("no guest in Proxmox has the mark"), "{errors}");
 }

@@ -29,6 +29,7 @@ mod cut_proxy_tests;
 mod cut_redirect;
 mod cut_traffic;
 mod demo;
+mod detach;
 mod dice;
 mod difference;
 mod env_real;

@@ -6,10 +6,11 @@ use stackc::{
         Bundle, Container, Digest, Failure, Generation, GenerationId, Mark, NodeName, Outcome,
         Phase, ProxmoxDocument, SecretsVersion, Setting, Switch, TxId, TxState, Vmid,
         protocol::{
-            BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
-            FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
-            ObservedGuest, PendingTx, ReceiveRequest, Refusal, RefusalCode, ReleaseRequest,
-            ResultRequest, SecretsRequest, ToolsReply, UndoRequest, UnitState,
+            BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply,
+            DetachRequest, Done, FetchReply, FetchRequest, HistoryReply, HistoryRequest,
+            MigrateRequest, ObserveRequest, ObservedGuest, PendingTx, ReceiveRequest, Refusal,
+            RefusalCode, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
+            UnitState,
         },
     },
     proxmox::{Neighbour, Proxmox, ProxmoxError},
@@ -110,6 +111,15 @@ impl Inside {
 
     fn live_digest(&self) -> Option<Digest> {
         self.live.and_then(|number| self.generation(number)?.digest)
+    }
+
+    /// Nothing of stackc's is left on the guest.
+    fn forget(&mut self) {
+        self.live = None;
+        self.generations.clear();
+        self.switches.clear();
+        self.trees.clear();
+        self.secrets.clear();
     }
 
     fn last(&self) -> GenerationId {
@@ -306,6 +316,14 @@ impl Connection for World {
         let bundle = sent.cloned().ok_or_else(|| refused(RefusalCode::Failed, message()))?;
         Ok(FetchReply { manifest: bundle.manifest, files: bundle.files })
     }
+    fn detach(&mut self, _: &DetachRequest) -> Result<DetachReply, RemoteError> {
+        let mut inside = self.inside();
+        if inside.live_digest().is_some() {
+            return Err(refused(RefusalCode::Refused, "a generation is live".to_owned()));
+        }
+        inside.forget();
+        Ok(DetachReply { shared: None })
+    }
     fn history(&mut self, _: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
         let inside = self.inside();
         let (generations, live) = (inside.generations.clone(), inside.live);
@@ -348,10 +366,16 @@ impl Proxmox for World {
     }
     fn set(&mut self, read: &Container, settings: &[Setting]) -> Result<(), ProxmoxError> {
         self.inside().change(read, |container| {
+            container.mark.clone_from(&read.mark);
+            container.host_key.clone_from(&read.host_key);
             for setting in settings {
                 match setting {
                     Setting::Cores(cores) => container.cores = Some(*cores),
                     Setting::Unset("cores") => container.cores = None,
+                    Setting::Unset("tags") => container.tags.clear(),
+                    Setting::Unset("description") => container.notes.clear(),
+                    Setting::Description(notes) => container.notes.clone_from(notes),
+                    Setting::Tags(tags) => container.tags.clone_from(tags),
                     Setting::MemoryMib(memory) => container.memory_mib = *memory,
                     other => panic!("no test changes {other:?}"),
                 }
@@ -518,6 +542,9 @@ impl<T: Connection> Connection for Faulty<T> {
     }
     fn fetch(&mut self, request: &FetchRequest) -> Result<FetchReply, RemoteError> {
         self.guest("fetch", |inner| inner.fetch(request))
+    }
+    fn detach(&mut self, request: &DetachRequest) -> Result<DetachReply, RemoteError> {
+        self.guest("detach", |inner| inner.detach(request))
     }
     fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
         self.guest("history", |inner| inner.history(request))
