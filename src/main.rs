@@ -28,6 +28,7 @@ enum Verb {
     Plan(cli::plan::PlanArgs),
     Activate(cli::activate::ActivateArgs),
     Rollback(cli::rollback::RollbackArgs),
+    Detach(cli::detach::DetachArgs),
     Status(cli::status::StatusArgs),
     History(cli::history::HistoryArgs),
     Drift(cli::drift::DriftArgs),
@@ -45,8 +46,10 @@ fn command() -> clap::Command {
 fn main() -> std::process::ExitCode {
     let parsed = Arguments::from_arg_matches(&command().get_matches());
     let Arguments { workspace, verb } = parsed.unwrap_or_else(|error| error.exit());
-    let only_prints =
-        !matches!(verb, Verb::Lock(_) | Verb::Activate(_) | Verb::Rollback(_) | Verb::Lab(_));
+    let only_prints = !matches!(
+        verb,
+        Verb::Lock(_) | Verb::Activate(_) | Verb::Rollback(_) | Verb::Detach(_) | Verb::Lab(_)
+    );
     let code = match verb {
         Verb::Build(args) => cli::build::run(&args, &workspace),
         Verb::Check(args) => cli::check::run(&args, &workspace),
@@ -57,6 +60,7 @@ fn main() -> std::process::ExitCode {
         Verb::Plan(args) => cli::plan::run(&args, &workspace),
         Verb::Activate(args) => cli::activate::run(&args, &workspace),
         Verb::Rollback(args) => cli::rollback::run(&args, &workspace),
+        Verb::Detach(args) => cli::detach::run(&args, &workspace),
         Verb::Status(args) => cli::status::run(&args, &workspace),
         Verb::History(args) => cli::history::run(&args, &workspace),
         Verb::Drift(args) => cli::drift::run(&args, &workspace),

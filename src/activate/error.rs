@@ -93,8 +93,27 @@ pub enum ActivateError {
     },
     #[error("{target} does not answer at its new address {address}; its network was put back")]
     NetworkPutBack { target: Target, address: IpAddr },
-    #[error("{target} has no generation {number}; it has {}", known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("{target} has no generation {number}; it can go back to {}", numbers(known))]
     NoGeneration { target: Target, number: GenerationId, known: Vec<GenerationId> },
+    #[error(
+        "generation {number} of {target} was never confirmed, so nothing says that it works; it can go back to {}",
+        numbers(known)
+    )]
+    NotConfirmed { target: Target, number: GenerationId, known: Vec<GenerationId> },
+    #[error(
+        "before generation {live} {target} was as it was found; going back there takes the app off the guest, so it has to be asked for by its number"
+    )]
+    FoundBefore { target: Target, live: GenerationId },
+    #[error(
+        "generation {number} of {target} cannot come back: its bundle {} is neither in `out/` nor on the guest any more", digest.short()
+    )]
+    Collected {
+        target: Target,
+        number: GenerationId,
+        digest: Digest,
+        #[source]
+        cause: RemoteError,
+    },
     #[error("the guest of {target} sent other bytes than bundle {digest} has")]
     Unproved { target: Target, digest: Digest },
     #[error("no guest in Proxmox has the mark of {target}")]
@@ -112,6 +131,14 @@ pub enum ActivateError {
         "generation {number} of {target} has another value of {names} than `stacks/secrets.local.toml`, and its databases need it; put the old value there, or go forward with `stackc activate {target}`"
     )]
     OldSecret { target: Target, number: GenerationId, names: String },
+}
+
+fn numbers(known: &[GenerationId]) -> String {
+    let name = |number: &GenerationId| match *number {
+        GenerationId::FOUND => "0 (as found)".to_owned(),
+        number => number.to_string(),
+    };
+    known.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// How far an activation was when it ended: the exit code, and what to tell.
@@ -214,6 +241,15 @@ impl ActivateError {
             Self::Stopped { target, .. } => {
                 Some(format!("stackc activate {target}   # starts it, and tries again"))
             }
+            Self::FoundBefore { target, .. } => Some(format!(
+                "stackc rollback {target} --to 0   # back to the guest as it was found"
+            )),
+            Self::NoGeneration { target, .. } | Self::NotConfirmed { target, .. } => {
+                Some(format!("stackc history {target}"))
+            }
+            Self::Collected { target, .. } => Some(format!(
+                "stackc build {target}   # with the definitions of that time, then the same again"
+            )),
             Self::SettingsLeft { target, .. } => {
                 Some(format!("stackc plan {target}   # shows the settings that differ"))
             }

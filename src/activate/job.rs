@@ -57,14 +57,14 @@ impl<'a> Job<'a> {
     }
 
     /// The way back to a generation: its bundle, its release, its secrets. `secrets` is called only when the guest lacks
-    /// one that the bundle needs.
+    /// one that the bundle needs. Of the guest as it was found there are none.
     pub fn rollback(
         way: &'a Way,
         secrets: &dyn Fn() -> Result<Secrets, VaultError>,
         who: String,
     ) -> Result<Self, ActivateError> {
         let to = way.generation.clone();
-        let mut job = if way.secrets.contains(&to.secrets) {
+        let mut job = if way.bundle.is_found() || way.secrets.contains(&to.secrets) {
             let mut job = Self::live(&way.bundle, to.clone(), who)?;
             job.secrets.passwords = old_passwords(way, &job.documents, secrets)?;
             job
@@ -95,6 +95,15 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// What others are told while it holds the guest.
+    pub(super) fn why(&self) -> String {
+        let target = &self.bundle.manifest.target;
+        match self.bundle.recorded_digest() {
+            Some(digest) => format!("activation of {target} {}", digest.short()),
+            None => format!("{target} goes back to how it was found"),
+        }
+    }
+
     /// What the plan needs of it.
     pub fn wanted(&self) -> Wanted<'_> {
         Wanted {
@@ -106,9 +115,11 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The parent to inherit, for a rollback.
+    /// The parent to inherit, for a rollback. Before the guest was found there is none: from there the way back leads to
+    /// what was live until then.
     pub(super) fn parent(&self) -> Option<GenerationId> {
-        self.back_to.as_ref().map(|to| to.parent.unwrap_or(GenerationId::FOUND))
+        let to = self.back_to.as_ref().filter(|to| to.number != GenerationId::FOUND)?;
+        Some(to.parent.unwrap_or(GenerationId::FOUND))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{ActivateError, Failed, Job};
 use crate::model::{
-    Bundle, Container, Digest, DriftReply, DriftRequest, GuestAccess, Mark, Phase, ReleaseDocument,
-    SecretValue, Target, Vmid,
+    Bundle, Container, Digest, DriftReply, DriftRequest, GuestAccess, Mark, Owner, Phase,
+    ReleaseDocument, SecretValue, Target, Vmid,
     protocol::{
         FetchRequest, HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest,
     },
@@ -143,6 +143,11 @@ pub(super) fn door(seams: &Seams<'_>, container: &Container) -> Option<Door> {
     })
 }
 
+/// The user that every guest was created with a key of.
+pub(super) fn root() -> Owner {
+    "root".parse().expect("root is a user name")
+}
+
 pub(super) fn identity(target: &Target, container: &Container) -> Identity {
     let uuid = container.mark.as_ref().map(|mark| mark.uuid.clone()).unwrap_or_default();
     Identity { project: target.project.clone(), env: target.env.clone(), uuid }
@@ -197,7 +202,7 @@ pub fn drift(target: &Target, found: &mut Found) -> Result<DriftReply, Failed> {
 }
 
 /// The guest that was looked at, to be asked for more.
-fn reached<'f>(
+pub(super) fn reached<'f>(
     target: &Target,
     found: &'f mut Found,
 ) -> Result<(Identity, &'f mut dyn Connection), ActivateError> {

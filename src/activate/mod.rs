@@ -6,6 +6,7 @@
 )]
 
 mod confirm;
+mod detach;
 mod error;
 mod job;
 mod look;
@@ -16,6 +17,7 @@ mod run;
 mod time;
 mod waits;
 
+pub use detach::{Detached, detach, way_off};
 pub use error::{ActivateError, Failed, Stage};
 pub use job::{Job, SecretsOfJob, secret_names, who};
 pub use look::{Fetch, Found, Seams, drift, fetch_bundle, find, history, look};

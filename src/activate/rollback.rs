@@ -1,11 +1,14 @@
 //! Where a rollback goes. Only the guest is asked, and the bundles that were live: never what definitions say today.
 
 use super::{ActivateError, Failed, Found, Job, Seams, fetch_bundle, find, history, settle};
-use crate::model::{
-    Bundle, Digest, Generation, GenerationId, Outcome, SecretTags, SecretsVersion, Target, Vmid,
-    protocol::HistoryReply,
+use crate::{
+    model::{
+        Bundle, Digest, Generation, GenerationId, HealthDocument, Outcome, ProxmoxDocument,
+        SecretTags, SecretsVersion, Target, Vmid, protocol::HistoryReply,
+    },
+    plan::Documents,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A generation to go back to, and what there is for it.
 #[derive(Debug)]
@@ -40,8 +43,11 @@ pub fn way_back(seams: &mut Seams<'_>, back: &Back<'_>) -> Result<Way, Failed> {
     let found = find(seams, back.target, back.vmid)?;
     let mut found = end_pending(seams, back, found)?;
     let reply = history(back.target, &mut found)?;
-    let (generation, digest) = choose(back, &reply).map_err(Failed::refused)?;
-    let bundle = bundle(back, &mut found, &digest)?;
+    let generation = choose(back, &reply).map_err(Failed::refused)?;
+    let bundle = match generation.digest {
+        Some(digest) => bundle(back, &mut found, generation.number, &digest)?,
+        None => as_found(back, &mut found, &reply)?,
+    };
     let live = reply.generations.iter().find(|g| Some(g.number) == reply.live);
     let live = live.map(|live| live.tags.clone()).unwrap_or_default();
     let secrets = found.guest.map(|guest| guest.secrets).unwrap_or_default();
@@ -50,51 +56,91 @@ pub fn way_back(seams: &mut Seams<'_>, back: &Back<'_>) -> Result<Way, Failed> {
 
 fn end_pending(seams: &mut Seams<'_>, back: &Back<'_>, found: Found) -> Result<Found, Failed> {
     let guest = found.guest.as_ref().filter(|guest| guest.pending.is_some());
-    let live = guest.and_then(|guest| guest.live.clone());
-    let Some((live, digest)) = live.and_then(|live| Some((live.clone(), live.digest?))) else {
-        return Ok(found);
-    };
+    let Some(live) = guest.and_then(|guest| guest.live.clone()) else { return Ok(found) };
     let mut found = found;
-    let bundle = bundle(back, &mut found, &digest)?;
+    let bundle = if let Some(digest) = live.digest {
+        bundle(back, &mut found, live.number, &digest)?
+    } else {
+        let reply = history(back.target, &mut found)?;
+        as_found(back, &mut found, &reply)?
+    };
     let job = Job::live(&bundle, live, back.who.clone()).map_err(Failed::refused)?;
     settle(seams, &job, found)
 }
 
 /// The operator's own, or else the guest's: what has been live can be gone back to from anywhere.
-fn bundle(back: &Back<'_>, found: &mut Found, digest: &Digest) -> Result<Bundle, Failed> {
-    match (back.kept)(digest) {
-        Some(bundle) => Ok(bundle),
-        None => fetch_bundle(back.target, found, digest).map_err(Failed::refused),
+fn bundle(
+    back: &Back<'_>,
+    found: &mut Found,
+    number: GenerationId,
+    digest: &Digest,
+) -> Result<Bundle, Failed> {
+    if let Some(bundle) = (back.kept)(digest) {
+        return Ok(bundle);
     }
-}
-
-/// Chooses: the number asked for, or the live generation's parent. A rollback inherits its target's parent, so that
-/// repeating it walks further back.
-fn choose(back: &Back<'_>, history: &HistoryReply) -> Result<(Generation, Digest), ActivateError> {
-    let target = || back.target.clone();
-    let nothing =
-        |why: &str| ActivateError::NothingBefore { target: target(), why: why.to_owned() };
-    let live = history.live.ok_or_else(|| nothing("no generation is live"))?;
-    let live = history.generations.iter().find(|g| g.number == live);
-    let live = live.ok_or_else(|| nothing("the live generation has no record"))?;
-    let number = match back.to {
-        Some(GenerationId::FOUND) => return Err(nothing(FOUND_ASKED)),
-        Some(number) => number,
-        None => live.parent.ok_or_else(|| nothing("the live generation has no parent"))?,
-    };
-    if number == GenerationId::FOUND {
-        return Err(nothing(FOUND_BEFORE));
-    }
-    let confirmed = history.generations.iter().filter(|g| g.outcome == Outcome::Confirmed);
-    let confirmed: Vec<_> = confirmed.filter_map(|g| Some((g, g.digest?))).collect();
-    let found = confirmed.iter().find(|(g, _)| g.number == number);
-    found.map(|(generation, digest)| ((*generation).clone(), *digest)).ok_or_else(|| {
-        let known = confirmed.iter().map(|(g, _)| g.number).collect();
-        ActivateError::NoGeneration { target: target(), number, known }
+    fetch_bundle(back.target, found, digest).map_err(|error| {
+        Failed::refused(match error {
+            ActivateError::Remote(cause) if cause.is_answer() => {
+                let (target, digest) = (back.target.clone(), *digest);
+                ActivateError::Collected { target, number, digest, cause }
+            }
+            other => other,
+        })
     })
 }
 
-const FOUND_ASKED: &str =
-    "generation 0 is the guest as it was found, and this version cannot go there";
-const FOUND_BEFORE: &str =
-    "what was live before is generation 0, the guest as it was found, which holds no bundle";
+/// The guest as it was found: an empty bundle, judged within the limits of the last one that was live.
+fn as_found(back: &Back<'_>, found: &mut Found, history: &HistoryReply) -> Result<Bundle, Failed> {
+    let nothing = || no_live(back, "no bundle was ever live there");
+    let mut confirmed = confirmed(history).filter_map(|g| Some((g.number, g.digest?)));
+    let (number, digest) = confirmed.next_back().ok_or_else(|| Failed::refused(nothing()))?;
+    let last = bundle(back, found, number, &digest)?;
+    let documents = Documents::of(&last).map_err(Failed::refused)?;
+    let container = found.container.as_ref();
+    let container = container
+        .ok_or_else(|| Failed::refused(ActivateError::NoGuest { target: back.target.clone() }))?;
+    // It is the guest that was found by its mark, wherever that bundle would have it.
+    let (vmid, node) = (container.vmid, container.node.clone());
+    let proxmox = ProxmoxDocument { vmid, node, ..documents.proxmox };
+    let health = HealthDocument { probes: BTreeMap::new(), ..documents.health };
+    Ok(Bundle::found(back.target.clone(), &proxmox, &health))
+}
+
+fn confirmed(history: &HistoryReply) -> impl DoubleEndedIterator<Item = &Generation> {
+    history.generations.iter().filter(|g| g.outcome == Outcome::Confirmed)
+}
+
+fn no_live(back: &Back<'_>, why: &str) -> ActivateError {
+    ActivateError::NothingBefore { target: back.target.clone(), why: why.to_owned() }
+}
+
+/// Chooses: the number asked for, or the live generation's parent. A rollback inherits its target's parent, so that
+/// repeating it walks further back. To the guest as it was found nobody comes but by its number.
+fn choose(back: &Back<'_>, history: &HistoryReply) -> Result<Generation, ActivateError> {
+    let target = || back.target.clone();
+    let live = history.live.ok_or_else(|| no_live(back, "no generation is live"))?;
+    let live = history.generations.iter().find(|g| g.number == live);
+    let live = live.ok_or_else(|| no_live(back, "the live generation has no record"))?;
+    let number = back.to.or(live.parent);
+    let number = number.ok_or_else(|| no_live(back, "the live generation has no parent"))?;
+    let known = || {
+        let others = confirmed(history).map(|g| g.number).filter(|n| *n != GenerationId::FOUND);
+        [GenerationId::FOUND].into_iter().chain(others).collect()
+    };
+    let chosen = history.generations.iter().find(|g| g.number == number);
+    match chosen {
+        _ if number == GenerationId::FOUND => {}
+        None => {
+            return Err(ActivateError::NoGeneration { target: target(), number, known: known() });
+        }
+        Some(chosen) if chosen.outcome != Outcome::Confirmed => {
+            return Err(ActivateError::NotConfirmed { target: target(), number, known: known() });
+        }
+        Some(chosen) if chosen.digest.is_some() => return Ok(chosen.clone()),
+        Some(_) => {}
+    }
+    if back.to.is_none() {
+        return Err(ActivateError::FoundBefore { target: target(), live: live.number });
+    }
+    Ok(Generation::found(live.by.clone(), live.at.clone()))
+}

@@ -126,10 +126,11 @@ pub fn keep<'b>(fleet: &Fleet, bundles: impl Iterator<Item = &'b Bundle>) -> Res
     Ok(())
 }
 
-struct Planned<'a> {
-    job: Job<'a>,
+/// A job with the plan that it was given for what was found.
+pub(super) struct Planned<'a> {
+    pub(super) job: Job<'a>,
     found: Found,
-    plan: Plan,
+    pub(super) plan: Plan,
 }
 
 /// Plans every job, asks once, runs them. The highest exit code of all. Plans that were approved before are not asked about,
@@ -166,14 +167,14 @@ pub fn run_jobs(
     if let Err(missing) = require_ssh() {
         return fleet::refuse(&missing);
     }
-    if before.is_none() && !approved(options, to_run.len()) {
+    if before.is_none() && !approved(options.yes, to_run.len()) {
         return ExitCode::from(code.max(3));
     }
     let results = parallel(to_run, options.jobs, |planned| run_one(fleet, planned));
     ExitCode::from(results.into_iter().fold(code, u8::max))
 }
 
-fn plan_one<'a>(fleet: &Fleet, job: Job<'a>) -> Result<Planned<'a>, Failed> {
+pub(super) fn plan_one<'a>(fleet: &Fleet, job: Job<'a>) -> Result<Planned<'a>, Failed> {
     let target = job.bundle.manifest.target.clone();
     fleet.with_seams(&fleet.progress(&target), |seams| {
         let found = look(seams, &job)?;
@@ -184,8 +185,8 @@ fn plan_one<'a>(fleet: &Fleet, job: Job<'a>) -> Result<Planned<'a>, Failed> {
     })
 }
 
-fn approved(options: &RunOptions, guests: usize) -> bool {
-    if options.yes {
+pub(super) fn approved(yes: bool, guests: usize) -> bool {
+    if yes {
         return true;
     }
     if !can_ask() {
@@ -203,14 +204,16 @@ fn approved(options: &RunOptions, guests: usize) -> bool {
     yes
 }
 
-fn run_one(fleet: &Fleet, planned: Planned<'_>) -> u8 {
+pub(super) fn run_one(fleet: &Fleet, planned: Planned<'_>) -> u8 {
     let target = planned.job.bundle.manifest.target.clone();
     let progress = fleet.progress(&target);
     let result = fleet
         .with_seams(&progress, |seams| activate(seams, &planned.job, planned.found, &planned.plan));
     progress.around(|| match result {
         Ok(activated) => {
-            show_success(&target, &activated, planned.plan.digest.short().as_str());
+            let digest = planned.plan.digest;
+            let digest = digest.map_or_else(|| "as found".to_owned(), |digest| digest.short());
+            show_success(&target, &activated, &digest);
             0
         }
         Err(failed) => show_failure(&target, &failed),

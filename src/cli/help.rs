@@ -133,6 +133,15 @@ const PAGES: &[Page] = &[
         examples: &[
             ("stackc rollback shop/dev", "the generation before"),
             ("stackc rollback shop/dev --to 3", "one of `stackc history shop/dev`"),
+            ("stackc rollback shop/dev --to 0", "the guest as it was found"),
+        ],
+        codes: CHANGES,
+    },
+    Page {
+        verb: "detach",
+        examples: &[
+            ("stackc detach shop/dev", "shows what goes and what stays, and asks"),
+            ("stackc detach shop/dev --yes", "the same, unasked"),
         ],
         codes: CHANGES,
     },

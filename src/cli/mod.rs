@@ -10,6 +10,7 @@ pub mod check;
 
 pub mod completions;
 pub mod demo;
+pub mod detach;
 pub mod diff;
 pub mod drift;
 pub mod explain;

@@ -9,8 +9,8 @@ use super::{
     workspace::Workspace,
 };
 use crate::{
-    activate::{ActivateError, Back, Failed, Job, Way, way_back, who},
-    model::GenerationId,
+    activate::{ActivateError, Back, Failed, Job, Seams, Way, way_back, who},
+    model::{Digest, GenerationId},
 };
 use std::process::ExitCode;
 
@@ -18,7 +18,17 @@ const WHAT_IT_NEEDS: &str = "\
 Going back works whatever the definitions say now: only `proxmox` and `access`
 of stacks/site.toml, and the API token, are needed. The bundle comes from out/
 or from the guest; secrets come from the guest, and are asked for only when it
-has lost them or a database's password has changed since.";
+has lost them or a database's password has changed since.
+
+Generation 0 is the guest as it was found: `--to 0` takes away what stackc has
+placed, gives back what it took the place of, and stops what it started. That
+is a generation like any other, and a plain rollback from it leads back to what
+was live before it. Packages, users, databases and the guest's settings in
+Proxmox stay. Nobody comes there without `--to 0`.
+
+An undone generation cannot be gone back to. One whose bundle, release or
+secrets the guest has lost is made again from out/, its pin, and the secrets of
+today; without its bundle it is refused.";
 
 /// Make an earlier generation live again, whole: files, secrets, firewall, release, Proxmox options
 #[derive(Debug, clap::Args)]
@@ -26,7 +36,8 @@ has lost them or a database's password has changed since.";
 pub struct RollbackArgs {
     #[command(flatten)]
     targets: Targets,
-    /// The generation to go back to; without it the one that was live before the live bundle first came
+    /// The generation to go back to, 0 for the guest as it was found; without it the one that was live before the live
+    /// bundle first came
     #[arg(long, value_name = "GENERATION")]
     to: Option<u64>,
     #[command(flatten)]
@@ -47,7 +58,9 @@ fn roll_back(args: &RollbackArgs, workspace: &Workspace) -> Result<ExitCode, Exi
     for sought in seek(&fleet, workspace, &args.targets.targets)? {
         let way = find_way(&fleet, &sought, args.to.map(GenerationId))
             .map_err(|failed| ExitCode::from(show_failure(&sought.target, &failed)))?;
-        fleet.put(&way.bundle).map_err(|error| refuse(&error))?;
+        if !way.bundle.is_found() {
+            fleet.put(&way.bundle).map_err(|error| refuse(&error))?;
+        }
         ways.push(way);
     }
     let secrets = || fleet.secrets();
@@ -63,12 +76,17 @@ fn roll_back(args: &RollbackArgs, workspace: &Workspace) -> Result<ExitCode, Exi
 }
 
 fn find_way(fleet: &Fleet, sought: &Sought, to: Option<GenerationId>) -> Result<Way, Failed> {
-    let back = Back {
-        target: &sought.target,
-        vmid: sought.vmid(),
-        to,
-        who: who(),
-        kept: &|digest| fleet.store.get(digest).ok(),
-    };
-    fleet.with_seams(&fleet.progress(&sought.target), |seams| way_back(seams, &back))
+    on_guest(fleet, sought, to, way_back)
+}
+
+/// Looks at the guest of a target with all that going back needs to know.
+pub(super) fn on_guest<T>(
+    fleet: &Fleet,
+    sought: &Sought,
+    to: Option<GenerationId>,
+    work: impl FnOnce(&mut Seams<'_>, &Back<'_>) -> T,
+) -> T {
+    let kept = |digest: &Digest| fleet.store.get(digest).ok();
+    let back = Back { target: &sought.target, vmid: sought.vmid(), to, who: who(), kept: &kept };
+    fleet.with_seams(&fleet.progress(&sought.target), |seams| work(seams, &back))
 }

@@ -66,11 +66,14 @@ pub enum SavedError {
 
 impl SavedPlans {
     pub fn of(plans: &[(SecretsVersion, Plan)]) -> Self {
-        let saved = plans.iter().map(|(secrets, plan)| SavedPlan {
-            target: plan.target.clone(),
-            digest: plan.digest,
-            secrets: *secrets,
-            plan: plan.json(),
+        // No `activate` leads to the guest as it was found, which has no bundle.
+        let saved = plans.iter().filter_map(|(secrets, plan)| {
+            Some(SavedPlan {
+                target: plan.target.clone(),
+                digest: plan.digest?,
+                secrets: *secrets,
+                plan: plan.json(),
+            })
         });
         Self { format: FORMAT, plans: saved.collect() }
     }

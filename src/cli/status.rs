@@ -42,6 +42,7 @@ STATE says:
   not fully created             its creation was cut short; `activate` goes on
   stopped                       so it cannot be asked
   never activated               it runs, and nothing on it is stackc's
+  as found (generation N)       `rollback --to 0` took off what stackc placed
   transaction …                 a switch is not over
   N files changed by hand       `stackc drift` shows them
   UNIT stopped by hand          masked, too; `stackc drift`
@@ -133,6 +134,8 @@ fn guest_state(guest: &ObservedGuest) -> Vec<String> {
     if guest.live.is_none() {
         state.push("never activated".to_owned());
     }
+    let found = guest.live.as_ref().filter(|live| live.digest.is_none());
+    state.extend(found.map(|live| format!("as found (generation {})", live.number)));
     match guest.drift.len() {
         0 => {}
         1 => state.push("1 file changed by hand".to_owned()),

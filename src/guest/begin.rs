@@ -4,7 +4,9 @@ use super::Guest;
 use super::before::{self, Before};
 use super::error::GuestError;
 use super::fs::GuestFs;
-use super::{drift, firewall, generation, health, journal, recover, release, staging, store, undo};
+use super::{
+    drift, firewall, found, generation, health, journal, recover, release, staging, store, undo,
+};
 use crate::model::protocol::{Caller, Done};
 use crate::model::{
     Digest, GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document,
@@ -41,6 +43,7 @@ pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done
         recover::install(guest)?;
         generation::write_found(guest.fs, switch)?;
         let before = look(guest, switch)?;
+        found::note(guest.fs, switch, &before)?;
         journal::publish(guest.fs, switch, &before)?;
     } else if journal::switch(guest.fs, tx)? != *switch {
         return Err(GuestError::Unfit(format!("transaction `{tx}` is another switch")));
@@ -97,10 +100,10 @@ fn check(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
 /// The tree, the release and the secrets of the new generation are there, whole.
 fn check_parts(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestError> {
     let generation = &switch.generation;
-    if let Some(digest) = generation.digest {
-        let manifest = store::verify(fs, &digest)?;
-        store::verify_owners(fs, &digest, &manifest)?;
-    }
+    // The guest as it was found is made of nothing that is in the store.
+    let Some(digest) = generation.digest else { return Ok(()) };
+    let manifest = store::verify(fs, &digest)?;
+    store::verify_owners(fs, &digest, &manifest)?;
     let missing = |what: String| Err(GuestError::Unfit(format!("{what}; prepare it first")));
     if fs.stat(&generation::secrets_path(generation.secrets))?.is_none() {
         return missing(format!("secrets `{}` are not there", generation.secrets.0.short()));

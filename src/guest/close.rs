@@ -1,7 +1,7 @@
 //! The two ends of a transaction, each by its decision; any number of times.
 
 use super::error::GuestError;
-use super::{Guest, generation, journal, place};
+use super::{Guest, found, generation, journal, place};
 use crate::model::{Outcome, Phase, Switch, TxId};
 
 /// The new generation stays.
@@ -9,6 +9,9 @@ pub fn confirmed(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     let switch = journal::switch(guest.fs, tx)?;
     generation::set_outcome(guest.fs, switch.generation.number, Outcome::Confirmed)?;
     place::sweep(guest.fs, &switch)?;
+    if switch.generation.digest.is_none() {
+        found::leave(guest.fs)?;
+    }
     guest.system.disarm(tx)?;
     journal::close(guest.fs, &switch, Phase::Confirmed)
 }

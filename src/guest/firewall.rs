@@ -3,8 +3,8 @@
 
 use super::Guest;
 use super::error::GuestError;
-use super::store;
 use super::system::{Load, Rules, SystemError};
+use super::{found, store};
 use crate::model::{Digest, FirewallAction, Switch, UfwDocument, document};
 
 /// The line by which the kernel shows that ufw's frame is loaded. `ufw-user-input` alone proves nothing: a restore
@@ -26,7 +26,16 @@ pub fn is_loaded(rules: &Rules) -> bool {
 
 /// Whether this switch loads the firewall.
 pub fn is_changed(switch: &Switch) -> bool {
-    switch.firewall == FirewallAction::Apply
+    switch.firewall != FirewallAction::Keep
+}
+
+/// Brings the kernel to the rules that a switch asks for.
+pub fn change(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
+    match (switch.firewall, switch.generation.digest) {
+        (FirewallAction::Apply, Some(digest)) => apply(guest, &digest),
+        (FirewallAction::Found, _) => found::restore_rules(guest),
+        (FirewallAction::Apply, None) | (FirewallAction::Keep, _) => Ok(()),
+    }
 }
 
 /// The rules and policies of a bundle; none when it has no firewall.
@@ -78,7 +87,7 @@ fn fault_in_form(text: &str) -> Option<String> {
 }
 
 /// Brings the kernel to the bundle's firewall.
-pub fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
+fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
     let Some((ufw, rules)) = wanted(guest, digest)? else { return Ok(()) };
     let kernel = guest.system.save_firewall()?;
     if !ufw.enabled {

@@ -5,8 +5,8 @@ use super::fs::{GuestFs, mkdir_all, remove_tree};
 use super::{kept, store};
 use crate::model::layout::{CURRENT, CURRENT_SECRETS, STATE};
 use crate::model::{
-    Digest, Generation, GenerationCause, GenerationId, GuestPath, Ledger, Outcome, Placed,
-    ReleaseId, SecretsVersion, Switch,
+    Digest, Generation, GenerationId, GuestPath, Ledger, Outcome, Placed, ReleaseId,
+    SecretsVersion, Switch,
 };
 use std::collections::BTreeMap;
 
@@ -86,8 +86,11 @@ pub fn write(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestError> {
     let staged = format!("{GENERATIONS}/.tmp-{}-{}", generation.number, switch.tx);
     remove_tree(fs, &staged)?;
     fs.mkdir(&staged, 0o755)?;
-    let mut links = vec![("secrets", format!("../../secrets/{}", generation.secrets))];
-    links.extend(generation.digest.map(|digest| ("tree", format!("../../store/{digest}"))));
+    let mut links = Vec::new();
+    if let Some(digest) = generation.digest {
+        links.push(("secrets", format!("../../secrets/{}", generation.secrets)));
+        links.push(("tree", format!("../../store/{digest}")));
+    }
     links.extend(generation.release.map(|id| ("release", format!("../../releases/{id}"))));
     for (name, target) in links {
         fs.symlink(&target, &format!("{staged}/{name}"))?;
@@ -142,19 +145,7 @@ pub fn write_found(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestErr
     if fs.stat(&path(GenerationId::FOUND))?.is_some() {
         return Ok(());
     }
-    let found = Generation {
-        number: GenerationId::FOUND,
-        digest: None,
-        release: None,
-        secrets: SecretsVersion(crate::model::Digest::of(b"")),
-        tags: BTreeMap::new(),
-        parent: None,
-        cause: GenerationCause::Found,
-        by: switch.generation.by.clone(),
-        at: switch.generation.at.clone(),
-        outcome: Outcome::Confirmed,
-        proxmox: None,
-    };
+    let found = Generation::found(switch.generation.by.clone(), switch.generation.at.clone());
     let staged = format!("{GENERATIONS}/.tmp-0-{}", switch.tx);
     mkdir_all(fs, GENERATIONS, 0o755)?;
     remove_tree(fs, &staged)?;

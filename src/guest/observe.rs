@@ -5,10 +5,10 @@ use super::error::GuestError;
 use super::fs::GuestFs;
 use super::packages::Installed;
 use super::system::UnitReport;
-use super::{Guest, by_hand, drift, firewall, generation, journal, lease, release, store};
+use super::{Guest, by_hand, drift, firewall, found, generation, journal, lease, release, store};
 use crate::model::layout::STATE;
 use crate::model::protocol::{
-    HistoryReply, ObserveRequest, ObservedGuest, PendingTx, Recorded, UnitState,
+    FoundSystem, HistoryReply, ObserveRequest, ObservedGuest, PendingTx, Recorded, UnitState,
 };
 use crate::model::{
     Digest, Entry, EntryPath, Generation, GenerationId, GuestPath, Ledger, Manifest, RuntimeDrift,
@@ -42,18 +42,18 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
     let is_live = wanted.is_some() && live.as_ref().is_some_and(|live| live.digest == wanted);
     let tree = Tree::live(guest.fs, live.as_ref());
     let drift = drift::paths(guest.fs, &ledger, tree.as_ref())?;
-    let rules = guest.system.save_firewall()?;
-    let started = Tree::started(tree.as_ref(), &ledger);
-    let reports = reports(guest, &request.units, &started, &ledger)?;
-    let runtime_drift = match &live {
-        Some(live) => drift::runtime(guest, live, (&ledger, &started), &reports, &rules)?,
-        None => RuntimeDrift::default(),
-    };
     let recorded = match &live {
         Some(generation) if wanted.is_some() && (!is_live || !drift.is_empty()) => {
             Some(recorded(guest.fs, generation, &ledger)?)
         }
         _ => None,
+    };
+    let rules = guest.system.save_firewall()?;
+    let started = Tree::started(tree.as_ref(), &ledger);
+    let reports = reports(guest, &request.units, &started, &ledger, recorded.as_ref())?;
+    let runtime_drift = match &live {
+        Some(live) => drift::runtime(guest, live, (&ledger, &started), &reports, &rules)?,
+        None => RuntimeDrift::default(),
     };
     let foreign = if is_live {
         BTreeMap::new()
@@ -76,11 +76,11 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         drift,
         runtime_drift,
         foreign,
-        recorded,
         units: states(reports),
         missing_packages: missing(&request.packages, &installed),
         firewall_active: firewall::is_loaded(&rules),
         free_bytes: free_bytes(guest.fs)?,
+        recorded,
         live,
     })
 }
@@ -142,6 +142,11 @@ fn pending(fs: &mut dyn GuestFs) -> Result<Option<PendingTx>, GuestError> {
     }))
 }
 
+fn found_system(fs: &mut dyn GuestFs) -> Result<FoundSystem, GuestError> {
+    let found = found::read(fs)?;
+    Ok(FoundSystem { units: found.units, firewall: found.rules.is_some() })
+}
+
 fn recorded(
     fs: &mut dyn GuestFs,
     live: &Generation,
@@ -152,6 +157,7 @@ fn recorded(
         ledger: ledger.clone(),
         unit_texts: BTreeMap::new(),
         documents: BTreeMap::new(),
+        found: found_system(fs)?,
     };
     let Some(digest) = live.digest else { return Ok(recorded) };
     let tree = store::tree_path(&digest);
@@ -181,19 +187,21 @@ fn unit_files(manifest: &Manifest) -> Vec<GuestPath> {
         .collect()
 }
 
-/// Units asked for, those that the live generation starts, and those whose files it placed, in one call to the service
-/// manager.
+/// Units asked for, those that the live generation starts, those whose files it placed, and for a plan those that some
+/// generation has touched, in one call to the service manager.
 fn reports(
     guest: &mut Guest,
     wanted: &BTreeSet<UnitName>,
     started: &BTreeSet<UnitName>,
     ledger: &Ledger,
+    recorded: Option<&Recorded>,
 ) -> Result<BTreeMap<UnitName, UnitReport>, GuestError> {
     let placed = ledger.paths.keys().filter_map(|path| {
         let name = path.as_str().strip_prefix("/etc/systemd/system/")?;
         name.parse::<UnitName>().ok()
     });
     let mut names: BTreeSet<UnitName> = wanted.union(started).cloned().collect();
+    names.extend(recorded.iter().flat_map(|recorded| recorded.found.units.keys().cloned()));
     names.extend(placed);
     let names: Vec<UnitName> = names.into_iter().collect();
     Ok(guest.system.units(&names)?)

@@ -3,6 +3,7 @@
 use super::account::Accounts;
 use super::before::{Before, Found, current};
 use super::error::GuestError;
+use super::found;
 use super::fs::{GuestFs, Ids, Kind, split};
 use super::journal::{saved_path, temp_path};
 use crate::model::layout::{CURRENT, STATE};
@@ -11,10 +12,13 @@ use std::collections::BTreeSet;
 
 /// Removes what leaves, flips `current`, and puts the new paths in place, each step durable before the next.
 pub fn forth(fs: &mut dyn GuestFs, switch: &Switch, accounts: &Accounts) -> Result<(), GuestError> {
+    let folders = found::read(fs)?.folders;
     for path in &switch.placement.remove {
         let temp = temp_path(path.as_str(), &switch.tx);
         if fs.stat(&temp)?.is_some() {
             fs.rename(&temp, path.as_str())?;
+        } else if let Some(folder) = folders.get(path) {
+            restore(fs, &switch.tx, path, *folder)?;
         } else {
             remove_or_leave(fs, path.as_str())?;
         }
@@ -33,7 +37,7 @@ pub fn forth(fs: &mut dyn GuestFs, switch: &Switch, accounts: &Accounts) -> Resu
 }
 
 /// A directory that holds things of others stays.
-fn remove_or_leave(fs: &mut dyn GuestFs, path: &str) -> Result<(), GuestError> {
+pub fn remove_or_leave(fs: &mut dyn GuestFs, path: &str) -> Result<(), GuestError> {
     let is_folder = fs.stat(path)?.is_some_and(|stat| stat.kind == Kind::Directory);
     if is_folder && !fs.list(path)?.is_empty() {
         return Ok(());

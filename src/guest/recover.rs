@@ -69,6 +69,19 @@ pub fn install(guest: &mut Guest) -> Result<(), GuestError> {
     Ok(guest.system.daemon_reload()?)
 }
 
+/// Takes the unit away again. Gone already: nothing.
+pub fn uninstall(guest: &mut Guest) -> Result<(), GuestError> {
+    for path in [WANTED, UNIT] {
+        let folder = split(path).0;
+        guest.fs.remove(path)?;
+        if guest.fs.stat(folder)?.is_some() {
+            guest.fs.sync_dir(folder)?;
+        }
+    }
+    place::remove_or_leave(guest.fs, split(WANTED).0)?;
+    Ok(guest.system.daemon_reload()?)
+}
+
 /// Ends every transaction that the last boot left open: by its decision, or by going back.
 pub fn recover(guest: &mut Guest) -> Result<(), GuestError> {
     let boot_id = guest.system.boot_id()?;

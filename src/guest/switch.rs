@@ -75,9 +75,7 @@ fn change(
     if plan.units.daemon_reload {
         guest.system.daemon_reload()?;
     }
-    if let Some(digest) = plan.generation.digest.filter(|_| firewall::is_changed(plan)) {
-        firewall::apply(guest, &digest)?;
-    }
+    firewall::change(guest, plan)?;
     units::bring_up(guest, &plan.units, downtime)
 }
 

@@ -3,13 +3,14 @@
 use super::error::GuestError;
 use super::system::{Alarm, UnitJob};
 use super::{
-    Guest, begin, by_hand, confirm, database, drift, gc, hooks, journal, lease, observe, packages,
-    recover, release, secrets, store, switch, sysusers, undo, validate,
+    Guest, begin, by_hand, confirm, database, detach, drift, gc, hooks, journal, lease, observe,
+    packages, recover, release, secrets, store, switch, sysusers, undo, validate,
 };
 use crate::model::protocol::{
-    BeginRequest, BundleRequest, Caller, ConfirmRequest, DatabasesRequest, Done, FetchReply,
-    FetchRequest, GcReply, GcRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
-    ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, UndoRequest,
+    BeginRequest, BundleRequest, Caller, ConfirmRequest, DatabasesRequest, DetachReply,
+    DetachRequest, Done, FetchReply, FetchRequest, GcReply, GcRequest, HistoryReply,
+    HistoryRequest, MigrateRequest, ObserveRequest, ReceiveRequest, ReleaseRequest, ResultRequest,
+    SecretsRequest, UndoRequest,
 };
 use crate::model::{DriftRequest, Failure, Phase, TxId, TxState};
 use serde::Serialize;
@@ -68,6 +69,7 @@ pub fn operators(guest: &mut Guest, verb: &str, input: &mut dyn BufRead) -> Opti
         "history" => reply(history(guest, input)),
         "fetch" => reply(fetch(guest, input)),
         "gc" => reply(gc_call(guest, input)),
+        "detach" => reply(detach_call(guest, input)),
         "recover" => reply(recover_call(guest)),
         "recover-ended" => reply(locked(guest, PATIENCE, recover::ended)),
         "install-recover" => reply(recover::install(guest)),
@@ -278,6 +280,11 @@ fn fetch(guest: &mut Guest, input: &mut dyn BufRead) -> Result<FetchReply, Guest
     let request: FetchRequest = request(input)?;
     lease::check_identity(guest.fs, &request.identity)?;
     store::fetch(guest.fs, &request.digest)
+}
+
+fn detach_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<DetachReply, GuestError> {
+    let request: DetachRequest = request(input)?;
+    entered(guest, &request.caller, detach::detach)
 }
 
 fn gc_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<GcReply, GuestError> {

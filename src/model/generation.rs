@@ -25,13 +25,14 @@ impl fmt::Display for GenerationId {
 #[serde(deny_unknown_fields)]
 pub struct Generation {
     pub number: GenerationId,
-    /// The bundle; none for generation 0.
+    /// The bundle; none for generation 0, and for one that went back there.
     pub digest: Option<Digest>,
     /// The release; none when the guest has no app.
     pub release: Option<ReleaseId>,
     pub secrets: SecretsVersion,
     pub tags: SecretTags,
-    /// Where `rollback` goes from here: the confirmed generation that was live when this bundle was first made live.
+    /// Where `rollback` goes from here: the confirmed generation that was live when this bundle was first made live. From
+    /// the guest as it was found: the one that was live before.
     pub parent: Option<GenerationId>,
     pub cause: GenerationCause,
     /// Who asked for it: `user@host` of the operator.
@@ -41,6 +42,25 @@ pub struct Generation {
     pub outcome: Outcome,
     /// What was put into Proxmox together with it: the canonical `proxmox.json`'s digest, so that a rollback knows what to put back.
     pub proxmox: Option<Digest>,
+}
+
+impl Generation {
+    /// The guest as it was found, noted by whoever switches it.
+    pub fn found(by: String, at: String) -> Self {
+        Self {
+            number: GenerationId::FOUND,
+            digest: None,
+            release: None,
+            secrets: SecretsVersion(Digest::of(b"")),
+            tags: SecretTags::new(),
+            parent: None,
+            cause: GenerationCause::Found,
+            by,
+            at,
+            outcome: Outcome::Confirmed,
+            proxmox: None,
+        }
+    }
 }
 
 /// Why a generation was made.

@@ -138,6 +138,17 @@ pub struct Recorded {
     pub unit_texts: BTreeMap<GuestPath, String>,
     /// The live tree's own documents, as text: `firewall/user.rules`, `release.json`, …
     pub documents: BTreeMap<String, String>,
+    pub found: FoundSystem,
+}
+
+/// How that was which switches have changed for the first time, besides files: where generation 0 goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundSystem {
+    /// Units, by whether they ran.
+    pub units: BTreeMap<UnitName, bool>,
+    /// Whether the kernel's rules were written down, so that they can come back.
+    pub firewall: bool,
 }
 
 /// A unit as the service manager has it.
@@ -315,6 +326,20 @@ pub struct FetchRequest {
 pub struct FetchReply {
     pub manifest: Manifest,
     pub files: BTreeMap<EntryPath, Vec<u8>>,
+}
+
+/// `detach`: removes all that stackc keeps on a guest that is as it was found. Again: what is left of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetachRequest {
+    pub caller: Caller,
+}
+
+/// What the app had outside its releases, and where it is now; none when there was nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetachReply {
+    pub shared: Option<String>,
 }
 
 /// `gc`: removes trees, releases and secrets that no kept generation needs.

@@ -101,6 +101,8 @@ pub enum FirewallAction {
     Keep,
     /// The rules are loaded in one atomic restore; ufw is enabled first when it never was.
     Apply,
+    /// The kernel's rules are again what they were before stackc first loaded any; they stay when it never did.
+    Found,
 }
 
 /// How far a transaction is. Each phase is on disk before its effect.

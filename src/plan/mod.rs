@@ -7,6 +7,7 @@ mod drift;
 mod error;
 pub mod firewall;
 mod foreign;
+mod found;
 mod hooks;
 mod live;
 mod packages;

@@ -3,7 +3,7 @@
 use super::{
     Documents, FileChange, Live, PlanError, SettingChange, UnitChange, UnitDecision, When,
     difference::FileDifference,
-    foreign, hooks, packages, passwords, recreation, release, setting_changes,
+    foreign, found, hooks, packages, passwords, recreation, release, setting_changes,
     switch::{file_changes, unit_changes},
 };
 use crate::model::{
@@ -79,7 +79,8 @@ pub struct PlannedStep {
 pub struct Plan {
     pub target: Target,
     pub vmid: Vmid,
-    pub digest: Digest,
+    /// The wanted bundle; none when the guest is to be as it was found.
+    pub digest: Option<Digest>,
     /// The live generation that the plan was made against; none on a guest that stackc has not changed yet.
     pub from: Option<GenerationId>,
     pub from_digest: Option<Digest>,
@@ -121,7 +122,7 @@ pub fn plan(
     let mut plan = Plan {
         target: wanted.bundle.manifest.target.clone(),
         vmid: documents.proxmox.vmid,
-        digest: wanted.bundle.digest,
+        digest: wanted.bundle.recorded_digest(),
         from: live.generation.as_ref().map(|g| g.number),
         from_digest: live.generation.as_ref().and_then(|g| g.digest),
         steps: Vec::new(),
@@ -136,6 +137,10 @@ pub fn plan(
         waiting: Vec::new(),
         pending: guest.and_then(|g| g.pending.clone()),
     };
+    if wanted.bundle.is_found() {
+        found::plan(&mut plan, wanted, documents, &live, guest);
+        return Ok(plan);
+    }
     let network = provision(&mut plan, documents, container)?;
     passwords::refuse_others(wanted, documents, &live)?;
     if guest_changes(wanted, &live, &plan) {
@@ -146,9 +151,9 @@ pub fn plan(
 }
 
 /// Whether anything differs that only a new generation can change.
-fn guest_changes(wanted: &Wanted<'_>, live: &Live, plan: &Plan) -> bool {
+pub(super) fn guest_changes(wanted: &Wanted<'_>, live: &Live, plan: &Plan) -> bool {
     live.generation.as_ref().is_none_or(|live| {
-        live.digest != Some(wanted.bundle.digest)
+        live.digest != wanted.bundle.recorded_digest()
             || live.secrets != wanted.secrets
             || live.tags != *wanted.tags
             || wanted.release.is_some_and(|release| live.release != Some(release))
@@ -241,7 +246,12 @@ fn prepare(
         add(Step::Databases, &databases_cause(documents), Some("databases stay"));
     }
     if !guest.is_some_and(|guest| guest.secrets.contains(&wanted.secrets)) {
-        add(Step::Secrets, "the guest does not have this set of secrets", None);
+        let cause = if wanted.goes_back {
+            "the guest has lost those of that time: today's take their place"
+        } else {
+            "the guest does not have this set of secrets"
+        };
+        add(Step::Secrets, cause, None);
     }
     let release = release::changes(wanted, documents, live);
     if let Some(document) = documents.release.as_ref().filter(|_| release) {
@@ -274,14 +284,24 @@ fn prepare(
     plan.foreign_differences = foreign::differences(&plan.foreign, wanted.bundle);
     plan.firewall = super::firewall::changes(wanted.bundle, live);
     plan.units = guest.map_or_else(BTreeMap::new, |g| unit_changes(wanted, live, release, g));
-    let effect = plan.units.values().map(|change| effect_of(change.decision)).max();
-    let effect = effect.unwrap_or(Effect::Nothing);
+    let effect = effect_on(&plan.units);
     let told = documents.hooks.before_switch.is_empty() && !plan.hooks.is_empty();
     let stays = told.then(|| HOOKS_STAY.to_owned());
     plan.steps.push(step(Step::Switch, cause, effect, stays));
+    plan.steps.push(confirm(documents));
+}
+
+/// The step that keeps a switch.
+pub(super) fn confirm(documents: &Documents) -> PlannedStep {
     let deadline = documents.health.confirm_seconds;
     let cause = format!("over a new connection; without it the guest goes back after {deadline} s");
-    plan.steps.push(step(Step::Confirm, cause, Effect::Nothing, None));
+    step(Step::Confirm, cause, Effect::Nothing, None)
+}
+
+/// The most that happens to a unit.
+pub(super) fn effect_on(units: &BTreeMap<UnitName, UnitChange>) -> Effect {
+    let effects = units.values().map(|change| effect_of(change.decision));
+    effects.max().unwrap_or(Effect::Nothing)
 }
 
 /// Whether a database or a role may be missing, or has another password. Nothing drops one, so those of a bundle that was
@@ -312,6 +332,7 @@ pub fn secrets_differ(
 fn why(plan: &Plan, wanted: &Wanted<'_>, live: &Live) -> String {
     match &live.generation {
         None => "it is the first generation".to_owned(),
+        Some(live) if live.digest.is_none() => "the guest is as it was found".to_owned(),
         Some(live) if live.digest != Some(wanted.bundle.digest) => "the bundle differs".to_owned(),
         Some(live) if live.tags != *wanted.tags => {
             let changed = wanted.tags.iter().filter(|(name, tag)| live.tags.get(name) != Some(tag));
@@ -346,6 +367,11 @@ fn effect_of(decision: UnitDecision) -> Effect {
     }
 }
 
-fn step(step: Step, cause: String, effect: Effect, stays: Option<String>) -> PlannedStep {
+pub(super) fn step(
+    step: Step,
+    cause: String,
+    effect: Effect,
+    stays: Option<String>,
+) -> PlannedStep {
     PlannedStep { step, cause, effect, stays }
 }

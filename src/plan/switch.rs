@@ -2,7 +2,7 @@
 
 use super::{
     Documents, FileChange, Live, Wanted, changes, ledger, placement,
-    units::{Differences, UnitChange, UnitDecision, decide, is_a},
+    units::{Differences, UnitChange, UnitDecision, as_found, decide, is_a},
 };
 use crate::model::{
     Down, FirewallAction, Generation, GenerationCause, GenerationId, GuestPath, Ledger, Manifest,
@@ -29,7 +29,7 @@ pub struct NewGeneration {
 pub fn parent(live: &Live, wanted: &Wanted<'_>) -> GenerationId {
     match &live.generation {
         None => GenerationId::FOUND,
-        Some(live) if live.digest == Some(wanted.bundle.digest) => {
+        Some(live) if live.digest == wanted.bundle.recorded_digest() => {
             live.parent.unwrap_or(GenerationId::FOUND)
         }
         Some(live) => live.number,
@@ -60,7 +60,7 @@ pub fn switch(
         from: live.generation.as_ref().map_or(GenerationId::FOUND, |g| g.number),
         generation: Generation {
             number: GenerationId(observed.last_number.0 + 1),
-            digest: Some(wanted.bundle.digest),
+            digest: wanted.bundle.recorded_digest(),
             release: new.release,
             secrets: wanted.secrets,
             tags: wanted.tags.clone(),
@@ -69,7 +69,7 @@ pub fn switch(
             by: new.by,
             at: new.at,
             outcome: Outcome::Pending,
-            proxmox: Some(documents.proxmox_digest),
+            proxmox: (!wanted.bundle.is_found()).then_some(documents.proxmox_digest),
         },
         placement,
         ledger: new_ledger,
@@ -103,7 +103,11 @@ pub(super) fn unit_changes(
         drifted: &drifted,
         down: &observed.runtime_drift.units,
     };
-    decide(live, wanted.bundle, &differences, &observed.units)
+    let mut decided = decide(live, wanted.bundle, &differences, &observed.units);
+    if wanted.bundle.is_found() {
+        as_found(&mut decided, live, observed);
+    }
+    decided
 }
 
 /// Links by which somebody masked units that run in the live generation. They are nobody's in a ledger, and leave.
@@ -168,6 +172,9 @@ fn firewall(
     live: &Live,
     observed: &ObservedGuest,
 ) -> FirewallAction {
+    if wanted.bundle.is_found() {
+        return FirewallAction::Found;
+    }
     let Some(ufw) = &documents.ufw else { return FirewallAction::Keep };
     let names = [document::UFW, document::USER_RULES, document::USER6_RULES];
     let same = names.iter().all(|name| live.has_same(wanted.bundle, name));

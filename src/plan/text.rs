@@ -9,13 +9,11 @@ pub fn text(plan: &Plan) -> String {
     let mut out = String::new();
     let from = match (plan.from, plan.from_digest) {
         (Some(number), Some(digest)) => format!("generation {number} ({})", digest.short()),
-        (Some(number), None) => format!("generation {number}"),
+        (Some(number), None) => format!("generation {number} (as found)"),
         (None, _) => "new".to_owned(),
     };
-    line(
-        &mut out,
-        &format!("{}  guest {}  {from} → {}", plan.target, plan.vmid, plan.digest.short()),
-    );
+    let to = plan.digest.map_or_else(|| "as found".to_owned(), |digest| digest.short());
+    line(&mut out, &format!("{}  guest {}  {from} → {to}", plan.target, plan.vmid));
     if plan.is_empty() {
         line(&mut out, "  nothing to do");
     }

@@ -5,10 +5,12 @@
 //! text says how to stop it (`ExecStop`) or asks for it (`X-StopIfChanged`): otherwise a restart afterwards has less downtime.
 
 mod defined;
+mod found;
 
 use super::{FileChange, Live, live::unit_texts, unit_file::UnitFile};
 use crate::model::{Bundle, Down, GuestPath, Manifest, SecretName, UnitName, protocol::UnitState};
 use defined::{Unit, of_manifest};
+pub(super) use found::as_found;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 

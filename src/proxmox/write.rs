@@ -44,15 +44,16 @@ fn parameter(container: &Container, setting: &Setting) -> (String, String) {
     }
 }
 
-/// The whole description of a guest that is ours: notes, then the host key's line, then the mark.
+/// The whole description of a guest that is ours: notes, then the host key's line, then the mark. Without these two it is
+/// nobody's.
 fn description(container: &Container, notes: &str) -> String {
     let own = [
         container.host_key.as_ref().map(HostKey::line),
         container.mark.as_ref().map(Mark::to_string),
     ];
     let own: Vec<_> = own.into_iter().flatten().collect();
-    let notes = Some(notes.to_owned()).filter(|notes| !notes.is_empty());
-    notes.into_iter().chain([own.join("\n")]).collect::<Vec<_>>().join("\n\n")
+    let parts = [notes.to_owned(), own.join("\n")].into_iter().filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("\n\n")
 }
 
 /// What a fresh guest lacks: its host key's line in the description, and its tags.

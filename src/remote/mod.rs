@@ -17,9 +17,10 @@ pub use session::{Door, require_ssh};
 pub use ssh::{Progress, SshConnection};
 
 use crate::model::protocol::{
-    BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply, FetchRequest,
-    HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest,
-    ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
+    BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply, DetachRequest,
+    Done, FetchReply, FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
+    ObservedGuest, ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply,
+    UndoRequest,
 };
 use crate::model::{DriftReply, DriftRequest, TxState};
 use std::time::Duration;
@@ -56,4 +57,6 @@ pub trait Connection: Send {
     /// A bundle that the guest still has.
     fn fetch(&mut self, request: &FetchRequest) -> Result<FetchReply, RemoteError>;
     fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError>;
+    /// Takes stackc off a guest that is as it was found, its program included: a second call brings that once more.
+    fn detach(&mut self, request: &DetachRequest) -> Result<DetachReply, RemoteError>;
 }

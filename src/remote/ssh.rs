@@ -9,10 +9,10 @@ use super::{
 use crate::model::{
     DriftReply, DriftRequest, TxState,
     protocol::{
-        BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
-        FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, News, ObserveRequest,
-        ObservedGuest, ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply,
-        UndoRequest,
+        BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply, DetachRequest,
+        Done, FetchReply, FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, News,
+        ObserveRequest, ObservedGuest, ReceiveRequest, ReleaseRequest, ResultRequest,
+        SecretsRequest, ToolsReply, UndoRequest,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -220,5 +220,9 @@ impl Connection for SshConnection {
 
     fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
         self.ask("history", request, &[], SHORT)
+    }
+
+    fn detach(&mut self, request: &DetachRequest) -> Result<DetachReply, RemoteError> {
+        self.ask("detach", request, &[], UNDO)
     }
 }

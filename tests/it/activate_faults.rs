@@ -16,15 +16,15 @@ use stackc::{
 };
 use std::{fs, os::unix::fs::PermissionsExt};
 
-const WHO: &str = "ops@desk";
+pub const WHO: &str = "ops@desk";
 
 /// An operator at a desk with secrets.
-struct Operator {
+pub struct Operator {
     folder: tempfile::TempDir,
 }
 
 impl Operator {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("secrets.toml");
         let text = format!("tag_key = \"{}\"\n[shop.dev]\npassword = \"p\"\n", "5a".repeat(32));
@@ -39,7 +39,7 @@ impl Operator {
         job.expect("the job is whole")
     }
 
-    fn with_seams<T>(
+    pub fn with_seams<T>(
         &self,
         world: &World,
         fault: &Fault,
@@ -61,11 +61,16 @@ impl Operator {
     }
 
     /// What `stackc activate --yes` does for one guest.
-    fn run(&self, world: &World, bundle: &Bundle, fault: &Fault) -> Result<Activated, Failed> {
+    pub fn run(&self, world: &World, bundle: &Bundle, fault: &Fault) -> Result<Activated, Failed> {
         self.run_job(world, &self.job(bundle), fault)
     }
 
-    fn run_job(&self, world: &World, job: &Job<'_>, fault: &Fault) -> Result<Activated, Failed> {
+    pub fn run_job(
+        &self,
+        world: &World,
+        job: &Job<'_>,
+        fault: &Fault,
+    ) -> Result<Activated, Failed> {
         self.with_seams(world, fault, |seams| {
             let found = look(seams, job)?;
             let found = settle(seams, job, found)?;
@@ -82,12 +87,12 @@ impl Operator {
         self.with_seams(world, &never(), |seams| way_back(seams, &back))
     }
 
-    fn run_well(&self, world: &World, bundle: &Bundle) -> Activated {
+    pub fn run_well(&self, world: &World, bundle: &Bundle) -> Activated {
         self.run(world, bundle, &never()).expect("nothing is in its way")
     }
 }
 
-fn never() -> Fault {
+pub fn never() -> Fault {
     Fault::new(At::Call(usize::MAX), false)
 }
 
@@ -124,7 +129,7 @@ fn at_every_call(
     unreachable!("a run has an end")
 }
 
-fn stacks() -> (Bundle, Bundle) {
+pub fn stacks() -> (Bundle, Bundle) {
     let stack = Stack::default();
     let two = Stack { cores: 4, ..stack.version("two") };
     (handmade::bundle(&stack), handmade::bundle(&two))
@@ -306,7 +311,7 @@ fn a_unit_that_failed_is_told_with_the_change_that_caused_it() {
 }
 
 /// Version two live after version one.
-fn on_two() -> (Operator, World, Bundle, Bundle) {
+pub fn on_two() -> (Operator, World, Bundle, Bundle) {
     let (one, two) = stacks();
     let operator = Operator::new();
     let world = World::of(&[&one, &two]);
@@ -315,7 +320,7 @@ fn on_two() -> (Operator, World, Bundle, Bundle) {
     (operator, world, one, two)
 }
 
-fn no_secrets() -> Result<Secrets, VaultError> {
+pub fn no_secrets() -> Result<Secrets, VaultError> {
     Err(VaultError::Absent { path: "stacks/secrets.local.toml".into() })
 }
 

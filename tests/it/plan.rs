@@ -6,7 +6,7 @@ use stackc::{
         Bundle, Container, DatabasesDocument, Digest, FirewallAction, Generation, GenerationCause,
         GenerationId, GuestPath, Hook, HostKey, Mark, Nonce, Outcome, OwnedDatabase, Phase, Placed,
         RuntimeDrift, SecretTags, SecretsVersion, canonical, document,
-        protocol::{ObservedGuest, PendingTx, Recorded, UnitState},
+        protocol::{FoundSystem, ObservedGuest, PendingTx, Recorded, UnitState},
     },
     plan::{
         Documents, Live, NewGeneration, Plan, PlanError, Step, Wanted, ledger, placement, plan,
@@ -41,6 +41,7 @@ pub fn recorded(live: &Bundle) -> Recorded {
         ledger: ledger(live),
         unit_texts: texts.collect(),
         documents: documents.map(|(path, bytes)| (path.to_string(), text(bytes))).collect(),
+        found: FoundSystem::default(),
     }
 }
 

@@ -19,7 +19,7 @@ impl Run<'_, '_> {
             identity: identity(target, container),
             tx: self.tx.clone(),
             who: self.job.who.clone(),
-            why: format!("activation of {target} {}", self.job.bundle.digest.short()),
+            why: self.job.why(),
         }
     }
 

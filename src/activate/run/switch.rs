@@ -1,9 +1,15 @@
 //! The switch, its confirm, and what follows an undo.
 
 use super::Run;
-use crate::activate::{ActivateError, Failed, Stage, confirm::Switching, time, waits::Waits};
+use crate::activate::{
+    ActivateError, Failed, Stage,
+    confirm::Switching,
+    look::{door, root},
+    time,
+    waits::Waits,
+};
 use crate::model::{
-    GenerationId,
+    GenerationId, Owner,
     protocol::{BeginRequest, ObservedGuest},
 };
 use crate::plan::{Live, NewGeneration, Plan, setting_name, switch};
@@ -37,7 +43,42 @@ impl Run<'_, '_> {
         self.switching(|switching, connection| switching.begin(connection, &request))?;
         self.stage = Stage::Unknown;
         self.activated.generation = Some(number);
+        if self.loses_way_in() {
+            return self.wait_as_root();
+        }
         self.switching(|switching, connection| switching.wait(connection))
+    }
+
+    fn wait_as_root(&mut self) -> Result<(), Failed> {
+        self.log_in_again(Some(root()));
+        let first = self.switching(|switching, connection| switching.wait(connection));
+        if first.as_ref().is_err_and(|failed| failed.stage == Stage::Unknown) {
+            // Without root's way in either the guest has gone back by now, and the old way in with it.
+            self.log_in_again(None);
+            return self.switching(|switching, connection| switching.wait(connection));
+        }
+        first
+    }
+
+    /// Whether the operator's user gets in by files that leave: then only root, by the key of the guest's creation, can
+    /// confirm that there is a way in.
+    fn loses_way_in(&self) -> bool {
+        let user = &self.seams.access.user;
+        let recorded = self.guest.as_ref().and_then(|guest| guest.recorded.as_ref());
+        let paths = recorded.iter().flat_map(|recorded| recorded.ledger.paths.keys());
+        let mut own = paths.filter(|path| {
+            path.as_str() == format!("/etc/ssh/authorized_keys.d/{user}")
+                || path.as_str().starts_with("/etc/sudoers.d/")
+        });
+        self.job.bundle.is_found() && *user != root() && own.next().is_some()
+    }
+
+    /// Opens another connection, as another user than the site's when one is named.
+    fn log_in_again(&mut self, user: Option<Owner>) {
+        let container = self.container.as_ref().expect("a guest that switches was found");
+        let Some(mut door) = door(self.seams, container) else { return };
+        door.access.user = user.unwrap_or(door.access.user);
+        self.connection = Some((self.seams.open)(door));
     }
 
     pub(super) fn confirm(&mut self) -> Result<(), Failed> {

@@ -7,10 +7,11 @@ use stackc::{
         Mark, NodeName, Outcome, Phase, ProxmoxDocument, RuntimeDrift, SecretsVersion, Setting,
         Switch, TxId, TxState, Vmid,
         protocol::{
-            BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
-            FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
-            ObservedGuest, PendingTx, ReceiveRequest, Refusal, RefusalCode, ReleaseRequest,
-            ResultRequest, SecretsRequest, ToolsReply, UndoRequest, UnitState,
+            BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply,
+            DetachRequest, Done, FetchReply, FetchRequest, HistoryReply, HistoryRequest,
+            MigrateRequest, ObserveRequest, ObservedGuest, PendingTx, ReceiveRequest, Refusal,
+            RefusalCode, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
+            UnitState,
         },
     },
     proxmox::{Neighbour, Proxmox, ProxmoxError},
@@ -67,8 +68,12 @@ impl World {
     }
 
     pub fn live_digest(&self) -> Option<Digest> {
-        let inside = self.inside();
-        inside.live.and_then(|number| inside.generation(number)?.digest)
+        self.inside().live_digest()
+    }
+
+    /// Lets a bundle's tree be collected.
+    pub fn lose_tree(&self, bundle: &Bundle) {
+        self.inside().trees.remove(&bundle.digest);
     }
 
     /// Makes a switch of somebody that nobody has confirmed or undone yet.
@@ -103,6 +108,19 @@ impl World {
 impl Inside {
     fn generation(&self, number: GenerationId) -> Option<&Generation> {
         self.generations.iter().find(|g| g.number == number)
+    }
+
+    fn live_digest(&self) -> Option<Digest> {
+        self.live.and_then(|number| self.generation(number)?.digest)
+    }
+
+    /// Nothing of stackc's is left on the guest.
+    fn forget(&mut self) {
+        self.live = None;
+        self.generations.clear();
+        self.switches.clear();
+        self.trees.clear();
+        self.secrets.clear();
     }
 
     fn last(&self) -> GenerationId {
@@ -161,14 +179,17 @@ impl Inside {
             return Err(refused(RefusalCode::Stale, "the guest moved on".to_owned()));
         }
         let generation = switch.generation.clone();
-        let digest = generation.digest.expect("it has a bundle");
-        if !self.trees.contains(&digest) || !self.secrets.contains(&generation.secrets) {
+        let is_there = |digest: &Digest| {
+            self.trees.contains(digest) && self.secrets.contains(&generation.secrets)
+        };
+        if !generation.digest.is_none_or(|digest| is_there(&digest)) {
             return Err(refused(RefusalCode::Refused, "prepare it first".to_owned()));
         }
+        let broken = generation.digest.is_some_and(|digest| self.broken.contains(&digest));
         self.live = Some(generation.number);
         self.generations.push(generation);
         self.switches.insert(switch.tx.clone(), (switch.clone(), Phase::AwaitingConfirm));
-        if self.broken.contains(&digest) {
+        if broken {
             self.end(&switch.tx, Phase::Undone);
         }
         Ok(Done { already: false })
@@ -304,6 +325,14 @@ impl Connection for World {
         let bundle = sent.cloned().ok_or_else(|| refused(RefusalCode::Failed, message()))?;
         Ok(FetchReply { manifest: bundle.manifest, files: bundle.files })
     }
+    fn detach(&mut self, _: &DetachRequest) -> Result<DetachReply, RemoteError> {
+        let mut inside = self.inside();
+        if inside.live_digest().is_some() {
+            return Err(refused(RefusalCode::Refused, "a generation is live".to_owned()));
+        }
+        inside.forget();
+        Ok(DetachReply { shared: None })
+    }
     fn history(&mut self, _: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
         let inside = self.inside();
         let (generations, live) = (inside.generations.clone(), inside.live);
@@ -346,10 +375,16 @@ impl Proxmox for World {
     }
     fn set(&mut self, read: &Container, settings: &[Setting]) -> Result<(), ProxmoxError> {
         self.inside().change(read, |container| {
+            container.mark.clone_from(&read.mark);
+            container.host_key.clone_from(&read.host_key);
             for setting in settings {
                 match setting {
                     Setting::Cores(cores) => container.cores = Some(*cores),
                     Setting::Unset("cores") => container.cores = None,
+                    Setting::Unset("tags") => container.tags.clear(),
+                    Setting::Unset("description") => container.notes.clear(),
+                    Setting::Description(notes) => container.notes.clone_from(notes),
+                    Setting::Tags(tags) => container.tags.clone_from(tags),
                     Setting::MemoryMib(memory) => container.memory_mib = *memory,
                     other => panic!("no test changes {other:?}"),
                 }
@@ -519,6 +554,9 @@ impl<T: Connection> Connection for Faulty<T> {
     }
     fn fetch(&mut self, request: &FetchRequest) -> Result<FetchReply, RemoteError> {
         self.guest("fetch", |inner| inner.fetch(request))
+    }
+    fn detach(&mut self, request: &DetachRequest) -> Result<DetachReply, RemoteError> {
+        self.guest("detach", |inner| inner.detach(request))
     }
     fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
         self.guest("history", |inner| inner.history(request))
