@@ -197,7 +197,7 @@ pub fn drift(target: &Target, found: &mut Found) -> Result<DriftReply, Failed> {
 }
 
 /// The guest that was looked at, to be asked for more.
-fn reached<'f>(
+pub(super) fn reached<'f>(
     target: &Target,
     found: &'f mut Found,
 ) -> Result<(Identity, &'f mut dyn Connection), ActivateError> {

@@ -8,6 +8,7 @@
 mod confirm;
 mod error;
 mod job;
+mod keep;
 mod look;
 mod provision;
 mod release;
@@ -18,6 +19,7 @@ mod waits;
 
 pub use error::{ActivateError, Failed, Stage};
 pub use job::{Job, SecretsOfJob, secret_names, who};
+pub use keep::{Keeper, gc, pin};
 pub use look::{Fetch, Found, Seams, drift, fetch_bundle, find, history, look};
 pub use provision::preflight;
 pub use release::release_id;

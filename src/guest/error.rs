@@ -35,6 +35,8 @@ pub enum GuestError {
     Busy { holder: String },
     #[error("the plan was made against generation {planned}, and generation {live} is live")]
     Stale { planned: GenerationId, live: GenerationId },
+    #[error("what can go has changed since it was shown: `{0}` was not among it")]
+    Unseen(String),
     #[error("the transaction `{tx}` is not on this guest")]
     UnknownTx { tx: TxId },
     #[error("the tree `{}` in the store is not the bundle: {problem}", digest.short())]
@@ -70,7 +72,7 @@ impl GuestError {
     fn code(&self) -> RefusalCode {
         match self {
             Self::Busy { .. } => RefusalCode::Busy,
-            Self::Stale { .. } => RefusalCode::Stale,
+            Self::Stale { .. } | Self::Unseen(_) => RefusalCode::Stale,
             Self::Inconsistent(_) => RefusalCode::Inconsistent,
             Self::UnknownTx { .. } => RefusalCode::Unknown,
             Self::Request(_)

@@ -5,7 +5,7 @@ use super::error::GuestError;
 use super::fs::GuestFs;
 use super::packages::Installed;
 use super::system::UnitReport;
-use super::{Guest, by_hand, drift, firewall, generation, journal, lease, release, store};
+use super::{Guest, by_hand, drift, firewall, generation, journal, lease, pin, release, store};
 use crate::model::layout::STATE;
 use crate::model::protocol::{
     HistoryReply, ObserveRequest, ObservedGuest, PendingTx, Recorded, UnitState,
@@ -222,5 +222,6 @@ pub fn history(fs: &mut dyn GuestFs) -> Result<HistoryReply, GuestError> {
         }
     }
     transactions.sort_by(|left, right| (left.to, &left.at).cmp(&(right.to, &right.at)));
-    Ok(HistoryReply { generations, transactions, live: generation::live(fs)?, drift_copies })
+    let (pinned, live) = (pin::pinned(fs)?, generation::live(fs)?);
+    Ok(HistoryReply { generations, pinned, transactions, live, drift_copies })
 }

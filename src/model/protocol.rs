@@ -317,20 +317,32 @@ pub struct FetchReply {
     pub files: BTreeMap<EntryPath, Vec<u8>>,
 }
 
-/// `gc`: removes trees, releases and secrets that no kept generation needs.
+/// `gc`: what no kept generation needs. It leaves only when it was shown before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GcRequest {
     pub caller: Caller,
-    /// How many confirmed generations are kept besides the live one and where a rollback from it goes.
+    /// How many confirmed generations are kept besides the live one, where a rollback from it goes, and pinned ones.
     pub keep: u32,
+    /// What an operator has seen and approved: nothing else leaves. None: it is only looked for.
+    pub approved: Option<Garbage>,
 }
 
-/// What `gc` removed: `store/<digest>`, `releases/<id>`, `secrets/<version>`.
+/// What no kept generation needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Garbage {
+    /// Trees, releases with their logs, sets of secrets, programs of stackc's own: each with the bytes that it takes.
+    pub paths: BTreeMap<String, u64>,
+}
+
+/// `pin`: keeps a generation from `gc`, or no longer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GcReply {
-    pub removed: Vec<String>,
+pub struct PinRequest {
+    pub caller: Caller,
+    pub number: GenerationId,
+    pub pinned: bool,
 }
 
 /// `history`: every generation and every transaction that is over, oldest first.
@@ -338,6 +350,8 @@ pub struct GcReply {
 #[serde(deny_unknown_fields)]
 pub struct HistoryReply {
     pub generations: Vec<Generation>,
+    /// Generations that `gc` keeps for as long as they are pinned.
+    pub pinned: BTreeSet<GenerationId>,
     pub transactions: Vec<TxRecord>,
     pub live: Option<GenerationId>,
     /// Where the guest keeps copies of what was changed by hand, by the generation whose activation overwrote it.

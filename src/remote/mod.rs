@@ -18,8 +18,9 @@ pub use ssh::{Progress, SshConnection};
 
 use crate::model::protocol::{
     BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply, FetchRequest,
-    HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, ReceiveRequest,
-    ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
+    Garbage, GcRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
+    ObservedGuest, PinRequest, ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest,
+    ToolsReply, UndoRequest,
 };
 use crate::model::{DriftReply, DriftRequest, TxState};
 use std::time::Duration;
@@ -56,4 +57,7 @@ pub trait Connection: Send {
     /// A bundle that the guest still has.
     fn fetch(&mut self, request: &FetchRequest) -> Result<FetchReply, RemoteError>;
     fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError>;
+    /// Looks for what no kept generation needs, or removes what was approved of it.
+    fn gc(&mut self, request: &GcRequest) -> Result<Garbage, RemoteError>;
+    fn pin(&mut self, request: &PinRequest) -> Result<Done, RemoteError>;
 }

@@ -10,9 +10,9 @@ use crate::model::{
     DriftReply, DriftRequest, TxState,
     protocol::{
         BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
-        FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, News, ObserveRequest,
-        ObservedGuest, ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply,
-        UndoRequest,
+        FetchRequest, Garbage, GcRequest, HistoryReply, HistoryRequest, MigrateRequest, News,
+        ObserveRequest, ObservedGuest, PinRequest, ReceiveRequest, ReleaseRequest, ResultRequest,
+        SecretsRequest, ToolsReply, UndoRequest,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -220,5 +220,13 @@ impl Connection for SshConnection {
 
     fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
         self.ask("history", request, &[], SHORT)
+    }
+
+    fn gc(&mut self, request: &GcRequest) -> Result<Garbage, RemoteError> {
+        self.ask("gc", request, &[], LONG)
+    }
+
+    fn pin(&mut self, request: &PinRequest) -> Result<Done, RemoteError> {
+        self.ask("pin", request, &[], SHORT)
     }
 }

@@ -61,6 +61,7 @@ mod fuzzed;
 mod guest_bundle;
 mod guest_faults;
 mod guest_fixture;
+mod guest_gc;
 mod guest_hooks;
 mod guest_hostile;
 mod guest_kills;

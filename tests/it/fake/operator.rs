@@ -8,9 +8,10 @@ use stackc::{
         Switch, TxId, TxState, Vmid,
         protocol::{
             BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, Done, FetchReply,
-            FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
-            ObservedGuest, PendingTx, ReceiveRequest, Refusal, RefusalCode, ReleaseRequest,
-            ResultRequest, SecretsRequest, ToolsReply, UndoRequest, UnitState,
+            FetchRequest, Garbage, GcRequest, HistoryReply, HistoryRequest, MigrateRequest,
+            ObserveRequest, ObservedGuest, PendingTx, PinRequest, ReceiveRequest, Refusal,
+            RefusalCode, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
+            UnitState,
         },
     },
     proxmox::{Neighbour, Proxmox, ProxmoxError},
@@ -309,6 +310,12 @@ impl Connection for World {
         let (generations, live) = (inside.generations.clone(), inside.live);
         Ok(HistoryReply { generations, live, ..HistoryReply::default() })
     }
+    fn gc(&mut self, _: &GcRequest) -> Result<Garbage, RemoteError> {
+        Ok(Garbage::default())
+    }
+    fn pin(&mut self, _: &PinRequest) -> Result<Done, RemoteError> {
+        Ok(Done { already: true })
+    }
 }
 
 impl Proxmox for World {
@@ -522,6 +529,12 @@ impl<T: Connection> Connection for Faulty<T> {
     }
     fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
         self.guest("history", |inner| inner.history(request))
+    }
+    fn gc(&mut self, request: &GcRequest) -> Result<Garbage, RemoteError> {
+        self.guest("gc", |inner| inner.gc(request))
+    }
+    fn pin(&mut self, request: &PinRequest) -> Result<Done, RemoteError> {
+        self.guest("pin", |inner| inner.pin(request))
     }
 }
 
