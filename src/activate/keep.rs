@@ -14,6 +14,8 @@ pub struct Keeper {
     pub who: String,
     /// How many confirmed generations stay besides those that cannot go.
     pub keep: u32,
+    /// Whether packages are collected too.
+    pub packages: bool,
 }
 
 /// Looks for what no kept generation needs; removes it when it is all in `approved`.
@@ -27,7 +29,8 @@ pub fn gc(
 ) -> Result<Garbage, Failed> {
     let (identity, connection) = reached(&keeper.target, found).map_err(Failed::refused)?;
     let caller = keeper.caller(identity, "gc");
-    let request = GcRequest { caller, keep: keeper.keep, approved: approved.cloned() };
+    let (keep, packages) = (keeper.keep, keeper.packages);
+    let request = GcRequest { caller, keep, packages, approved: approved.cloned() };
     connection.gc(&request).map_err(|error| {
         // What was not refused may have been done in part, or be at work still.
         let refused = error.refusal().is_some_and(|no| no.code != RefusalCode::Failed);

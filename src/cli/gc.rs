@@ -20,11 +20,18 @@ that were confirmed. Older generations stay in `stackc history`, and a rollback
 to one sends again what it lacks. Data of apps, databases and what others put on
 a guest are not touched.
 
+--packages also removes packages that stackc has installed (it keeps a list, in
+/var/lib/stackc/packages.json), that no kept generation declares, and that
+nothing else on the guest depends on. Their services are stopped first. It is
+`apt-get remove`, not `purge`: configuration files and data stay. All that the
+list shows goes, or nothing; what was there before stackc never goes.
+
 Without --yes it shows what would go, and asks where somebody can be asked.";
 
 /// Remove from guests what no kept generation needs: bundles, releases, secrets, old stackc-guest programs
 #[derive(Debug, clap::Args)]
 #[command(after_help = WHAT_STAYS)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct GcArgs {
     #[command(flatten)]
     targets: Targets,
@@ -34,10 +41,13 @@ pub struct GcArgs {
     /// How many confirmed generations stay besides those that must
     #[arg(long, value_name = "N", default_value_t = 5)]
     keep: u32,
+    /// Packages that stackc has installed, and that nothing needs any more, too
+    #[arg(long)]
+    packages: bool,
     /// Do it without being asked
     #[arg(long)]
     yes: bool,
-    /// One JSON document: { "guests": [{ target, removed, bytes, paths }], "failures": […] }; asks nobody
+    /// One JSON document: { "guests": [{ target, removed, bytes, paths, packages }], "failures": […] }; asks nobody
     #[arg(long)]
     json: bool,
     /// Guests at once
@@ -66,7 +76,7 @@ fn collect(args: &GcArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let fleet = Fleet::open(workspace, &workspace.site(Format::of(args.json))?)?;
     let sought = seek(&fleet, workspace, &args.targets.targets)?;
     let looked = parallel(sought, args.jobs, |sought| {
-        look(&fleet, &sought, args.keep).map_err(|failed| (sought.target, failed))
+        look(&fleet, &sought, args).map_err(|failed| (sought.target, failed))
     });
     let mut report = Report::default();
     let mut seen = Vec::new();
@@ -90,8 +100,9 @@ fn collect(args: &GcArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     Ok(report.end(args.json))
 }
 
-fn look(fleet: &Fleet, sought: &Sought, keep: u32) -> Result<Seen, Failed> {
-    let keeper = Keeper { target: sought.target.clone(), who: who(), keep };
+fn look(fleet: &Fleet, sought: &Sought, args: &GcArgs) -> Result<Seen, Failed> {
+    let (target, keep, packages) = (sought.target.clone(), args.keep, args.packages);
+    let keeper = Keeper { target, who: who(), keep, packages };
     let mut found = sought.look(fleet)?;
     let garbage = gc(&keeper, &mut found, None)?;
     Ok(Seen { keeper, found, garbage })
@@ -121,16 +132,15 @@ fn remove(full: Vec<Seen>, args: &GcArgs, report: &mut Report) {
         (seen, removed)
     });
     for (seen, removed) in done {
-        match removed {
-            Err(failed) => report.fail(&seen.keeper.target, &failed),
-            Ok(_) => {
-                if !args.json {
-                    let freed = size(bytes(&seen.garbage));
-                    output::print(&format!("✓ {}  {freed} freed\n", seen.keeper.target));
-                }
-                report.tell(&[seen], true);
-            }
+        if let Err(failed) = removed {
+            report.fail(&seen.keeper.target, &failed);
+            continue;
         }
+        if !args.json {
+            let freed = size(bytes(&seen.garbage));
+            output::print(&format!("✓ {}  {freed} freed\n", seen.keeper.target));
+        }
+        report.tell(&[seen], true);
     }
 }
 
@@ -155,6 +165,7 @@ impl Report {
                 "removed": removed,
                 "bytes": bytes(&seen.garbage),
                 "paths": seen.garbage.paths,
+                "packages": seen.garbage.packages,
             })
         };
         self.guests.extend(seen.iter().map(guest));
@@ -170,11 +181,11 @@ impl Report {
 }
 
 fn is_empty(garbage: &Garbage) -> bool {
-    garbage.paths.is_empty()
+    *garbage == Garbage::default()
 }
 
 fn bytes(garbage: &Garbage) -> u64 {
-    garbage.paths.values().sum()
+    garbage.paths.values().chain(garbage.packages.values()).sum()
 }
 
 fn text(seen: &Seen) -> String {
@@ -182,8 +193,11 @@ fn text(seen: &Seen) -> String {
     if is_empty(garbage) {
         return format!("{}  nothing to remove\n", seen.keeper.target);
     }
-    let rows =
-        garbage.paths.iter().map(|(path, bytes)| [String::new(), size(*bytes), path.clone()]);
+    let paths = garbage.paths.iter().map(|(path, bytes)| (path.clone(), *bytes));
+    let packages = garbage.packages.iter();
+    let packages = packages.map(|(name, bytes)| (format!("package {name}"), *bytes));
+    let all = paths.chain(packages);
+    let rows = all.map(|(what, bytes)| [String::new(), size(bytes), what]);
     let rows = table(rows);
     format!("{}  {} can be freed\n{rows}", seen.keeper.target, size(bytes(garbage)))
 }

@@ -164,6 +164,7 @@ const PAGES: &[Page] = &[
         examples: &[
             ("stackc gc shop/dev", "shows what would go, and asks"),
             ("stackc gc --all --keep 2 --yes", "every guest, unasked"),
+            ("stackc gc shop/dev --packages", "and what stackc installed and nothing needs"),
             ("stackc gc shop --json", "only the list, for scripts"),
         ],
         codes: COLLECTS,

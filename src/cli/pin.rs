@@ -66,7 +66,7 @@ fn set(
 }
 
 fn ask(fleet: &Fleet, sought: &Sought, number: GenerationId, pinned: bool) -> Result<Done, Failed> {
-    let keeper = Keeper { target: sought.target.clone(), who: who(), keep: 0 };
+    let keeper = Keeper { target: sought.target.clone(), who: who(), keep: 0, packages: false };
     pin(&keeper, &mut sought.look(fleet)?, number, pinned)
 }
 

@@ -1,6 +1,7 @@
 //! The two ends of a transaction, each by its decision; any number of times.
 
 use super::error::GuestError;
+use super::packages::services;
 use super::{Guest, generation, journal, place};
 use crate::model::{Outcome, Phase, Switch, TxId};
 
@@ -9,6 +10,7 @@ pub fn confirmed(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     let switch = journal::switch(guest.fs, tx)?;
     generation::set_outcome(guest.fs, switch.generation.number, Outcome::Confirmed)?;
     place::sweep(guest.fs, &switch)?;
+    services::forget_prepared(guest.fs)?;
     guest.system.disarm(tx)?;
     journal::close(guest.fs, &switch, Phase::Confirmed)
 }
@@ -16,6 +18,7 @@ pub fn confirmed(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
 /// The old generation is back, whole.
 pub fn undone(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
     generation::set_outcome(guest.fs, switch.generation.number, Outcome::Undone)?;
+    services::forget_prepared(guest.fs)?;
     guest.system.disarm(&switch.tx)?;
     journal::close(guest.fs, switch, Phase::Undone)
 }

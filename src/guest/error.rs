@@ -49,6 +49,8 @@ pub enum GuestError {
     Owner { what: &'static str, name: String },
     #[error("`{step}` did not succeed")]
     Step { step: String, tail: Vec<String> },
+    #[error("{what}; {next}")]
+    Packages { what: String, next: &'static str, tail: Vec<String> },
     #[error("the staged files are not valid: {count} fault(s)")]
     Invalid { count: usize, faults: Vec<String> },
     #[error("there is not enough room: {free} bytes are free, {needed} are needed")]
@@ -88,7 +90,7 @@ impl GuestError {
     fn details(&self) -> Vec<String> {
         match self {
             Self::System(error) => error.tail().to_vec(),
-            Self::Step { tail, .. } => tail.clone(),
+            Self::Step { tail, .. } | Self::Packages { tail, .. } => tail.clone(),
             Self::Invalid { faults, .. } => faults.clone(),
             _ => Vec::new(),
         }
@@ -103,6 +105,7 @@ impl GuestError {
                 Self::System(SystemError::Failed { command, ending, tail: hide(tail) })
             }
             Self::Step { step, tail } => Self::Step { step, tail: hide(tail) },
+            Self::Packages { what, next, tail } => Self::Packages { what, next, tail: hide(tail) },
             other => other,
         }
     }

@@ -2,10 +2,10 @@
 
 use super::error::GuestError;
 use super::fs::{GuestFs, remove_tree, split};
-use super::{Guest, generation, journal, pin, recover, sweep};
+use super::{Guest, generation, journal, packages, pin, recover, sweep};
 use crate::model::layout::{BINARIES, STATE};
-use crate::model::protocol::{Garbage, GcRequest};
-use crate::model::{Digest, Generation, GenerationId, Outcome};
+use crate::model::protocol::{Garbage, GcRequest, TxRecord};
+use crate::model::{Digest, Generation, GenerationId, Outcome, TxId};
 use std::collections::BTreeSet;
 
 /// Folders of things that generations name by a digest.
@@ -15,10 +15,14 @@ const DRIFT: &str = "drift";
 
 /// Finds what can go, and removes it when all of it was approved. Records of generations and of transactions stay.
 pub fn gc(guest: &mut Guest, request: &GcRequest) -> Result<Garbage, GuestError> {
-    let garbage = find(guest, request.keep)?;
+    if request.packages && request.approved.is_some() {
+        packages::removal::settle(guest)?;
+    }
+    let garbage = find(guest, request)?;
     let Some(approved) = &request.approved else { return Ok(garbage) };
     refuse_unseen(&garbage, approved)?;
     sweep::sweep(guest)?;
+    packages::removal::remove(guest, &garbage.packages)?;
     for path in garbage.paths.keys() {
         remove(guest.fs, path)?;
     }
@@ -27,8 +31,10 @@ pub fn gc(guest: &mut Guest, request: &GcRequest) -> Result<Garbage, GuestError>
 
 /// What a first try has removed already is no news; what has come since was not approved.
 fn refuse_unseen(found: &Garbage, approved: &Garbage) -> Result<(), GuestError> {
-    let unseen = found.paths.keys().find(|path| !approved.paths.contains_key(*path));
-    unseen.map_or(Ok(()), |path| Err(GuestError::Unseen(path.clone())))
+    let path = found.paths.keys().find(|path| !approved.paths.contains_key(*path));
+    let package = found.packages.keys().find(|name| !approved.packages.contains_key(name));
+    let unseen = path.cloned().or_else(|| Some(format!("package {}", package?)));
+    unseen.map_or(Ok(()), |what| Err(GuestError::Unseen(what)))
 }
 
 /// Renamed away first: a half-removed folder never has a whole one's name.
@@ -40,8 +46,9 @@ fn remove(fs: &mut dyn GuestFs, path: &str) -> Result<(), GuestError> {
     Ok(remove_tree(fs, &gone)?)
 }
 
-fn find(guest: &mut Guest, keep: u32) -> Result<Garbage, GuestError> {
-    let needed = needed(guest.fs, keep)?;
+fn find(guest: &mut Guest, request: &GcRequest) -> Result<Garbage, GuestError> {
+    let kept = kept(guest.fs, request.keep)?;
+    let needed = needed(&kept);
     let mut paths = old_programs(guest)?;
     for folder in FOLDERS {
         for name in guest.fs.list(&format!("{STATE}/{folder}"))? {
@@ -53,12 +60,29 @@ fn find(guest: &mut Guest, keep: u32) -> Result<Garbage, GuestError> {
             }
         }
     }
+    paths.extend(old_copies(guest.fs, &kept)?);
     let mut garbage = Garbage::default();
+    if request.packages {
+        garbage.packages = packages::removal::find(guest, &kept)?;
+    }
     for path in paths {
         let bytes = guest.fs.tree_bytes(&path)?;
         garbage.paths.insert(path, bytes);
     }
     Ok(garbage)
+}
+
+/// Copies of what a hand had changed, by the transaction that put it back: those of an open one and of kept generations
+/// stay.
+fn old_copies(fs: &mut dyn GuestFs, kept: &[Generation]) -> Result<Vec<String>, GuestError> {
+    let mut needed: BTreeSet<TxId> = journal::pending(fs)?.into_iter().collect();
+    let is_kept = |record: &TxRecord| kept.iter().any(|generation| generation.number == record.to);
+    let made = journal::records(fs)?.into_iter().filter(is_kept);
+    needed.extend(made.map(|record| record.state.tx));
+    let folder = format!("{STATE}/{DRIFT}");
+    let names = fs.list(&folder)?;
+    let is_old = |name: &&String| name.parse().is_ok_and(|tx: TxId| !needed.contains(&tx));
+    Ok(names.iter().filter(is_old).map(|name| format!("{folder}/{name}")).collect())
 }
 
 /// Versions of this program that nothing calls any more: not this one, not that of the boot's recovery. The alarms of an
@@ -79,18 +103,17 @@ fn old_programs(guest: &mut Guest) -> Result<Vec<String>, GuestError> {
     Ok(old)
 }
 
-/// Roots: the live generation, where a rollback from it goes, pending ones, pinned ones, and the last confirmed ones.
-fn needed(fs: &mut dyn GuestFs, keep: u32) -> Result<BTreeSet<String>, GuestError> {
-    let kept = kept(fs, keep)?;
+fn needed(kept: &[Generation]) -> BTreeSet<String> {
     let mut needed = BTreeSet::new();
-    for generation in &kept {
+    for generation in kept {
         needed.insert(format!("secrets/{}", generation.secrets));
         needed.extend(generation.digest.map(|digest| format!("store/{digest}")));
         needed.extend(generation.release.map(|release| format!("releases/{release}")));
     }
-    Ok(needed)
+    needed
 }
 
+/// Roots: the live generation, where a rollback from it goes, pending ones, pinned ones, and the last confirmed ones.
 fn kept(fs: &mut dyn GuestFs, keep: u32) -> Result<Vec<Generation>, GuestError> {
     let mut generations: Vec<Generation> = Vec::new();
     for number in generation::numbers(fs)? {

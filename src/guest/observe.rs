@@ -3,7 +3,7 @@
 use super::drift::Tree;
 use super::error::GuestError;
 use super::fs::GuestFs;
-use super::packages::Installed;
+use super::packages::{Installed, services};
 use super::system::UnitReport;
 use super::{Guest, by_hand, drift, firewall, generation, journal, lease, pin, release, store};
 use crate::model::layout::STATE;
@@ -44,7 +44,12 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
     let drift = drift::paths(guest.fs, &ledger, tree.as_ref())?;
     let rules = guest.system.save_firewall()?;
     let started = Tree::started(tree.as_ref(), &ledger);
-    let reports = reports(guest, &request.units, &started, &ledger)?;
+    let services = match wanted {
+        Some(_) => services::observe(guest.fs, &request.packages)?,
+        None => BTreeMap::new(),
+    };
+    let watched = request.units.iter().chain(services.keys()).cloned().collect();
+    let reports = reports(guest, &watched, &started, &ledger)?;
     let runtime_drift = match &live {
         Some(live) => drift::runtime(guest, live, (&ledger, &started), &reports, &rules)?,
         None => RuntimeDrift::default(),
@@ -78,6 +83,7 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         foreign,
         recorded,
         units: states(reports),
+        services,
         missing_packages: missing(&request.packages, &installed),
         firewall_active: firewall::is_loaded(&rules),
         free_bytes: free_bytes(guest.fs)?,

@@ -34,7 +34,7 @@ fn after(generations: u32) -> (Folder, Vec<Made>) {
 }
 
 fn call(folder: &Folder, keep: u32, approved: Option<Garbage>) -> Result<Garbage, Refusal> {
-    folder.call(&["gc"], &GcRequest { caller: caller(TX), keep, approved }, &[])
+    folder.call(&["gc"], &GcRequest { caller: caller(TX), keep, packages: true, approved }, &[])
 }
 
 fn seen(folder: &Folder, keep: u32) -> Garbage {

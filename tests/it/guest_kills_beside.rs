@@ -234,10 +234,10 @@ fn stock(folder: &Folder) -> BTreeSet<String> {
 fn guest_killed_in_gc_keeps_what_is_needed_whole_and_gives_up_the_rest_by_the_same_call() {
     let (story, before, made) = on_third();
     let picture = before.picture();
-    let seen = GcRequest { caller: caller(TX), keep: 1, approved: None };
+    let seen = GcRequest { caller: caller(TX), keep: 1, packages: true, approved: None };
     let seen: Garbage = before.call(&["gc"], &seen, &[]).expect("it is only looked for");
     assert_eq!(seen.paths.len(), 6, "two bundles and a release: {seen:?}");
-    let request = GcRequest { caller: caller(TX), keep: 1, approved: Some(seen) };
+    let request = GcRequest { caller: caller(TX), keep: 1, packages: true, approved: Some(seen) };
     let gc = |folder: &Folder| folder.call::<Garbage>(&["gc"], &request, &[]);
     let clean = before.copy();
     gc(&clean).expect("it is done");

@@ -78,6 +78,8 @@ mod lab_names;
 mod left_out;
 mod lockouts;
 mod ownership_lab;
+mod packages_lab;
+mod packages_real;
 mod plan;
 mod plan_units;
 mod proxmox_client;

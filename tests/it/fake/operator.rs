@@ -197,6 +197,7 @@ impl Inside {
             foreign: BTreeMap::new(),
             recorded: other.map(|digest| recorded(&self.bundles[&digest])),
             units: request.units.iter().map(|unit| (unit.clone(), state.clone())).collect(),
+            services: BTreeMap::new(),
             missing_packages: BTreeSet::new(),
             firewall_active: false,
             free_bytes: 1 << 30,
