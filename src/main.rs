@@ -32,6 +32,9 @@ enum Verb {
     Status(cli::status::StatusArgs),
     History(cli::history::HistoryArgs),
     Drift(cli::drift::DriftArgs),
+    Gc(cli::gc::GcArgs),
+    Pin(cli::pin::PinArgs),
+    Unpin(cli::pin::UnpinArgs),
     /// Real guests on this machine behind a Proxmox-compatible API
     Lab(cli::lab::LabArgs),
     Schema(cli::schema::SchemaArgs),
@@ -48,7 +51,14 @@ fn main() -> std::process::ExitCode {
     let Arguments { workspace, verb } = parsed.unwrap_or_else(|error| error.exit());
     let only_prints = !matches!(
         verb,
-        Verb::Lock(_) | Verb::Activate(_) | Verb::Rollback(_) | Verb::Detach(_) | Verb::Lab(_)
+        Verb::Lock(_)
+            | Verb::Activate(_)
+            | Verb::Rollback(_)
+            | Verb::Detach(_)
+            | Verb::Gc(_)
+            | Verb::Pin(_)
+            | Verb::Unpin(_)
+            | Verb::Lab(_)
     );
     let code = match verb {
         Verb::Build(args) => cli::build::run(&args, &workspace),
@@ -64,6 +74,9 @@ fn main() -> std::process::ExitCode {
         Verb::Status(args) => cli::status::run(&args, &workspace),
         Verb::History(args) => cli::history::run(&args, &workspace),
         Verb::Drift(args) => cli::drift::run(&args, &workspace),
+        Verb::Gc(args) => cli::gc::run(&args, &workspace),
+        Verb::Pin(args) => cli::pin::run(&args, &workspace),
+        Verb::Unpin(args) => cli::pin::run_unpin(&args, &workspace),
         Verb::Lab(args) => cli::lab::run(args),
         Verb::Schema(args) => cli::schema::run(&args),
         Verb::Completions(args) => cli::completions::run(&args, command()),

@@ -16,7 +16,8 @@ const CODES: [(u8, &str); 8] = [
 ];
 
 /// Where a code says something else: the beginning of a page's verb, the code, its meaning. The first that fits counts.
-const EXCEPTIONS: [(&str, u8, &str); 3] = [
+const EXCEPTIONS: [(&str, u8, &str); 4] = [
+    ("gc", 4, "ended on the way; what runs is untouched, and the same command goes on"),
     ("lab demo", 4, "stopped; its lab has been taken down"),
     ("lab demo", 6, "something was not as it should be; its lab has been taken down"),
     ("lab", 4, "stopped on the way; the same command again goes on"),
@@ -37,6 +38,7 @@ struct Page {
 const READS: &[u8] = &[0, 1, 2, 3];
 const COMPARES: &[u8] = &[0, 1, 2, 3, 10];
 const CHANGES: &[u8] = &[0, 1, 2, 3, 4, 5, 6];
+const COLLECTS: &[u8] = &[0, 1, 2, 3, 4];
 const LAB: &[u8] = &[0, 2, 3, 4];
 
 const PAGES: &[Page] = &[
@@ -165,6 +167,26 @@ const PAGES: &[Page] = &[
             ("stackc drift --exit-code", "for scripts: 10 when something was"),
         ],
         codes: COMPARES,
+    },
+    Page {
+        verb: "gc",
+        examples: &[
+            ("stackc gc shop/dev", "shows what would go, and asks"),
+            ("stackc gc --all --keep 2 --yes", "every guest, unasked"),
+            ("stackc gc shop/dev --packages", "and what stackc installed and nothing needs"),
+            ("stackc gc shop --json", "only the list, for scripts"),
+        ],
+        codes: COLLECTS,
+    },
+    Page {
+        verb: "pin",
+        examples: &[("stackc pin shop/prod 12", "generation 12 stays whatever comes after it")],
+        codes: READS,
+    },
+    Page {
+        verb: "unpin",
+        examples: &[("stackc unpin shop/prod 12", "`stackc gc` may collect it again")],
+        codes: READS,
     },
     Page {
         verb: "lab",

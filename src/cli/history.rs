@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 
 const MARKS: &str = "\
-`*` is live. A target without a guest has no generations. DOWN is the longest
-time that the switch kept a unit from running. With --json, `live` is a number
-or null, and `transactions` are the switches that are over: each unit's time in
+`*` is live, and `pinned` generations are kept by `stackc gc`. A target without
+a guest has no generations. DOWN is the longest time that the switch kept a unit
+from running. With --json, `live` is a number or null, `pinned` a list of
+numbers, and `transactions` are the switches that are over: each unit's time in
 `downtime_ms`, and the evidence of one that was undone; `kept` names, by the
 generation whose activation put back what was changed by hand, the copies of it
 that the guest keeps.";
@@ -28,7 +29,7 @@ pub struct HistoryArgs {
     /// project/env, a project, a pattern such as '*/dev', or @tag
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<String>,
-    /// One JSON document: { "guests": [{ target, live, generations, transactions, kept }], "failures": […] }
+    /// One JSON document: { "guests": [{ target, live, pinned, generations, transactions, kept }], "failures": […] }
     #[arg(long)]
     json: bool,
 }
@@ -76,6 +77,7 @@ fn json(sought: &Sought, reply: &HistoryReply) -> Value {
     json!({
         "target": sought.target.to_string(),
         "live": reply.live,
+        "pinned": reply.pinned,
         "generations": reply.generations,
         "transactions": reply.transactions,
         "kept": reply.drift_copies,
@@ -100,6 +102,9 @@ fn cells(generation: &Generation, reply: &HistoryReply) -> [String; 8] {
     let result = match (generation.outcome, failure) {
         (Outcome::Undone, Some(failure)) => format!("undone: {}", failure.what),
         (Outcome::Undone, None) => "undone".to_owned(),
+        (Outcome::Confirmed, _) if reply.pinned.contains(&generation.number) => {
+            "confirmed, pinned".to_owned()
+        }
         (Outcome::Confirmed, _) => "confirmed".to_owned(),
         (Outcome::Pending, _) => "pending".to_owned(),
     };

@@ -1,6 +1,7 @@
 //! The two ends of a transaction, each by its decision; any number of times.
 
 use super::error::GuestError;
+use super::packages::services;
 use super::{Guest, found, generation, journal, place};
 use crate::model::{Outcome, Phase, Switch, TxId};
 
@@ -12,6 +13,7 @@ pub fn confirmed(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     if switch.generation.digest.is_none() {
         found::leave(guest.fs)?;
     }
+    services::forget_prepared(guest.fs)?;
     guest.system.disarm(tx)?;
     journal::close(guest.fs, &switch, Phase::Confirmed)
 }
@@ -19,6 +21,7 @@ pub fn confirmed(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
 /// The old generation is back, whole.
 pub fn undone(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
     generation::set_outcome(guest.fs, switch.generation.number, Outcome::Undone)?;
+    services::forget_prepared(guest.fs)?;
     guest.system.disarm(&switch.tx)?;
     journal::close(guest.fs, switch, Phase::Undone)
 }

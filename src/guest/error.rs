@@ -35,6 +35,8 @@ pub enum GuestError {
     Busy { holder: String },
     #[error("the plan was made against generation {planned}, and generation {live} is live")]
     Stale { planned: GenerationId, live: GenerationId },
+    #[error("what can go has changed since it was shown: `{0}` was not among it")]
+    Unseen(String),
     #[error("the transaction `{tx}` is not on this guest")]
     UnknownTx { tx: TxId },
     #[error("the tree `{}` in the store is not the bundle: {problem}", digest.short())]
@@ -47,6 +49,8 @@ pub enum GuestError {
     Owner { what: &'static str, name: String },
     #[error("`{step}` did not succeed")]
     Step { step: String, tail: Vec<String> },
+    #[error("{what}; {next}")]
+    Packages { what: String, next: &'static str, tail: Vec<String> },
     #[error("the staged files are not valid: {count} fault(s)")]
     Invalid { count: usize, faults: Vec<String> },
     #[error("there is not enough room: {free} bytes are free, {needed} are needed")]
@@ -70,7 +74,7 @@ impl GuestError {
     fn code(&self) -> RefusalCode {
         match self {
             Self::Busy { .. } => RefusalCode::Busy,
-            Self::Stale { .. } => RefusalCode::Stale,
+            Self::Stale { .. } | Self::Unseen(_) => RefusalCode::Stale,
             Self::Inconsistent(_) => RefusalCode::Inconsistent,
             Self::UnknownTx { .. } => RefusalCode::Unknown,
             Self::Request(_)
@@ -86,7 +90,7 @@ impl GuestError {
     fn details(&self) -> Vec<String> {
         match self {
             Self::System(error) => error.tail().to_vec(),
-            Self::Step { tail, .. } => tail.clone(),
+            Self::Step { tail, .. } | Self::Packages { tail, .. } => tail.clone(),
             Self::Invalid { faults, .. } => faults.clone(),
             _ => Vec::new(),
         }
@@ -101,6 +105,7 @@ impl GuestError {
                 Self::System(SystemError::Failed { command, ending, tail: hide(tail) })
             }
             Self::Step { step, tail } => Self::Step { step, tail: hide(tail) },
+            Self::Packages { what, next, tail } => Self::Packages { what, next, tail: hide(tail) },
             other => other,
         }
     }

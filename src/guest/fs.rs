@@ -43,6 +43,28 @@ pub trait GuestFs {
     fn free_bytes(&mut self, path: &str) -> Result<u64, FsError>;
     /// Holds the lock file until the guard is dropped; none when somebody else has it.
     fn lock(&mut self, path: &str) -> Result<Option<Guard>, FsError>;
+
+    /// Removes a path with everything below it; it may be gone already.
+    fn remove_tree(&mut self, path: &str) -> Result<(), FsError> {
+        if self.stat(path)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+            for name in self.list(path)? {
+                self.remove_tree(&format!("{path}/{name}"))?;
+            }
+        }
+        self.remove(path)
+    }
+
+    /// Bytes that a path and everything below it take; 0 when it is not there.
+    fn tree_bytes(&mut self, path: &str) -> Result<u64, FsError> {
+        let Some(stat) = self.stat(path)? else { return Ok(0) };
+        let mut bytes = stat.size;
+        if stat.kind == Kind::Directory {
+            for name in self.list(path)? {
+                bytes += self.tree_bytes(&format!("{path}/{name}"))?;
+            }
+        }
+        Ok(bytes)
+    }
 }
 
 /// Keeps a lock; the kernel lets go of it when the holder dies.
@@ -137,10 +159,5 @@ pub fn mkdir_all(fs: &mut dyn GuestFs, path: &str, mode: u32) -> Result<(), FsEr
 
 /// Removes a path with everything below it.
 pub fn remove_tree(fs: &mut dyn GuestFs, path: &str) -> Result<(), FsError> {
-    if fs.stat(path)?.is_some_and(|stat| stat.kind == Kind::Directory) {
-        for name in fs.list(path)? {
-            remove_tree(fs, &format!("{path}/{name}"))?;
-        }
-    }
-    fs.remove(path)
+    fs.remove_tree(path)
 }

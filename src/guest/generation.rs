@@ -2,6 +2,7 @@
 
 use super::error::GuestError;
 use super::fs::{GuestFs, mkdir_all, remove_tree};
+use super::packages::services;
 use super::{kept, store};
 use crate::model::layout::{CURRENT, CURRENT_SECRETS, STATE};
 use crate::model::{
@@ -99,6 +100,8 @@ pub fn write(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestError> {
     kept::write(fs, &format!("{staged}/ledger.json"), &switch.ledger, 0o644)?;
     let hashes = hash_secrets(fs, switch)?;
     kept::write(fs, &format!("{staged}/{SECRET_HASHES}"), &hashes, 0o600)?;
+    let needed = services::needed(fs, generation.digest, &switch.ledger)?;
+    services::name_needed(fs, &staged, &needed)?;
     fs.sync_dir(&staged)?;
     fs.rename(&staged, &folder)?;
     Ok(fs.sync_dir(GENERATIONS)?)

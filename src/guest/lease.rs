@@ -73,9 +73,7 @@ pub fn enter(guest: &mut Guest, caller: &Caller) -> Result<(), GuestError> {
         && lease.tx != caller.tx
         && lease.who != caller.who
     {
-        let left = lease.expires_at_seconds.saturating_sub(guest.system.uptime().as_secs());
-        let holder = format!("{} holds it for another {left} s ({})", lease.who, lease.why);
-        return Err(GuestError::Busy { holder });
+        return Err(held(guest, &lease));
     }
     if identity(guest.fs)?.is_none() {
         kept::put(guest.fs, IDENTITY, &caller.identity, 0o644)?;
@@ -88,6 +86,20 @@ pub fn enter(guest: &mut Guest, caller: &Caller) -> Result<(), GuestError> {
         expires_at_seconds: guest.system.uptime().as_secs() + LEASE_SECONDS,
     };
     Ok(kept::put(guest.fs, LEASE, &lease, 0o644)?)
+}
+
+/// Refuses whatever would take away what another run has prepared, also when it is the same person's.
+pub fn refuse_beside(guest: &mut Guest, caller: &Caller) -> Result<(), GuestError> {
+    match lease(guest)? {
+        Some(lease) if lease.tx != caller.tx => Err(held(guest, &lease)),
+        _ => Ok(()),
+    }
+}
+
+fn held(guest: &mut Guest, lease: &Lease) -> GuestError {
+    let left = lease.expires_at_seconds.saturating_sub(guest.system.uptime().as_secs());
+    let holder = format!("{} holds it for another {left} s ({})", lease.who, lease.why);
+    GuestError::Busy { holder }
 }
 
 /// Gives the lease back when the transaction that has it is over.

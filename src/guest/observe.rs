@@ -3,9 +3,11 @@
 use super::drift::Tree;
 use super::error::GuestError;
 use super::fs::GuestFs;
-use super::packages::Installed;
+use super::packages::{Installed, services};
 use super::system::UnitReport;
-use super::{Guest, by_hand, drift, firewall, found, generation, journal, lease, release, store};
+use super::{
+    Guest, by_hand, drift, firewall, found, generation, journal, lease, pin, release, store,
+};
 use crate::model::layout::STATE;
 use crate::model::protocol::{
     FoundSystem, HistoryReply, ObserveRequest, ObservedGuest, PendingTx, Recorded, UnitState,
@@ -50,7 +52,12 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
     };
     let rules = guest.system.save_firewall()?;
     let started = Tree::started(tree.as_ref(), &ledger);
-    let reports = reports(guest, &request.units, &started, &ledger, recorded.as_ref())?;
+    let services = match wanted {
+        Some(_) => services::observe(guest.fs, &request.packages)?,
+        None => BTreeMap::new(),
+    };
+    let watched = request.units.iter().chain(services.keys()).cloned().collect();
+    let reports = reports(guest, &watched, &started, &ledger, recorded.as_ref())?;
     let runtime_drift = match &live {
         Some(live) => drift::runtime(guest, live, (&ledger, &started), &reports, &rules)?,
         None => RuntimeDrift::default(),
@@ -77,6 +84,7 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         runtime_drift,
         foreign,
         units: states(reports),
+        services,
         missing_packages: missing(&request.packages, &installed),
         firewall_active: firewall::is_loaded(&rules),
         free_bytes: free_bytes(guest.fs)?,
@@ -230,5 +238,6 @@ pub fn history(fs: &mut dyn GuestFs) -> Result<HistoryReply, GuestError> {
         }
     }
     transactions.sort_by(|left, right| (left.to, &left.at).cmp(&(right.to, &right.at)));
-    Ok(HistoryReply { generations, transactions, live: generation::live(fs)?, drift_copies })
+    let (pinned, live) = (pin::pinned(fs)?, generation::live(fs)?);
+    Ok(HistoryReply { generations, pinned, transactions, live, drift_copies })
 }

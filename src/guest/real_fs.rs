@@ -1,10 +1,12 @@
 //! The real files of a guest, reached by openat2(2) below a root.
 
 use super::fs::{FsError, Guard, GuestFs, Ids, Kind, Stat, Sync, split};
+use super::raw_tree;
 use rustix::fs::{
     self as sys, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags,
 };
 use rustix::io::Errno;
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -236,6 +238,24 @@ impl GuestFs for RealFs {
             Ok(fd) => Ok(Some(Guard::held(fd))),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(cause) => Err(failed("lock", path, cause)),
+        }
+    }
+
+    fn remove_tree(&mut self, path: &str) -> Result<(), FsError> {
+        let removed = self.parent(path).and_then(|(folder, name)| {
+            raw_tree::remove(folder.as_fd(), &CString::new(name).map_err(|_| Errno::INVAL)?)
+        });
+        // A folder above it that is not there has nothing below it.
+        absent_is_fine(removed).map_err(|cause| failed("remove", path, cause))
+    }
+
+    fn tree_bytes(&mut self, path: &str) -> Result<u64, FsError> {
+        let found = self.parent(path).and_then(|(folder, name)| {
+            raw_tree::bytes(folder.as_fd(), &CString::new(name).map_err(|_| Errno::INVAL)?)
+        });
+        match found {
+            Err(Errno::NOENT) => Ok(0),
+            found => found.map_err(|cause| failed("measure", path, cause)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Guest;
 use super::before::{Before, Found};
 use super::error::GuestError;
-use super::fs::{mkdir_all, replace, split};
+use super::fs::{GuestFs, mkdir_all, replace, split};
 use super::journal::{self, Decision};
 use super::system::{Alarm, UnitJob, UnitReport};
 use super::{close, down, generation, place, sweep, undo};
@@ -53,11 +53,7 @@ WantedBy=sysinit.target
 /// Installs the unit, a regular file that is part of no generation. Installed already: nothing.
 pub fn install(guest: &mut Guest) -> Result<(), GuestError> {
     let text = unit_text(&guest.system.program()?);
-    let there = match guest.fs.stat(UNIT)? {
-        Some(_) => guest.fs.read(UNIT)? == text.as_bytes(),
-        None => false,
-    };
-    if there && guest.fs.stat(WANTED)?.is_some() {
+    if unit_text_there(guest.fs)? == text && guest.fs.stat(WANTED)?.is_some() {
         return Ok(());
     }
     for path in [UNIT, WANTED] {
@@ -80,6 +76,14 @@ pub fn uninstall(guest: &mut Guest) -> Result<(), GuestError> {
     }
     place::remove_or_leave(guest.fs, split(WANTED).0)?;
     Ok(guest.system.daemon_reload()?)
+}
+
+/// The unit as it stands; empty before the first switch.
+pub fn unit_text_there(fs: &mut dyn GuestFs) -> Result<String, GuestError> {
+    match fs.stat(UNIT)? {
+        Some(_) => Ok(String::from_utf8_lossy(&fs.read(UNIT)?).into_owned()),
+        None => Ok(String::new()),
+    }
 }
 
 /// Ends every transaction that the last boot left open: by its decision, or by going back.

@@ -3,7 +3,10 @@
 use super::error::GuestError;
 use super::fs::{GuestFs, remove_tree};
 use super::{Guest, packages};
-use crate::model::layout::STATE;
+use crate::model::layout::{BINARIES, STATE};
+
+/// What `gc` has renamed away and not removed yet.
+pub const GONE: &str = ".tmp-gone-";
 
 /// Removes half-made folders, and gives up a hold on services.
 pub fn sweep(guest: &mut Guest) -> Result<(), GuestError> {
@@ -14,7 +17,7 @@ pub fn sweep(guest: &mut Guest) -> Result<(), GuestError> {
     for prefix in [".tmp-", ".gone-"] {
         sweep_folder(guest.fs, STATE, prefix)?;
     }
-    Ok(())
+    sweep_folder(guest.fs, BINARIES, GONE)
 }
 
 fn sweep_folder(fs: &mut dyn GuestFs, folder: &str, prefix: &str) -> Result<(), GuestError> {

@@ -199,17 +199,18 @@ fn verify(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gue
     verify_files(guest, switch, before)?;
     let units: Vec<UnitName> = before.units.keys().cloned().collect();
     let now = guest.system.units(&units)?;
-    let was_active = |unit: &UnitName| before.units[unit].is_active();
+    let ran = |unit: &UnitName| before.units[unit].is_active();
     let is_active = |unit: &UnitName| now.get(unit).is_some_and(UnitReport::is_active);
     let names = |chosen: &dyn Fn(&UnitName) -> bool| {
         let chosen = units.iter().filter(|unit| chosen(unit));
         chosen.map(UnitName::as_str).collect::<Vec<_>>().join(", ")
     };
-    let down = names(&|unit| was_active(unit) && !is_active(unit));
-    // What only the new generation ran has ended; what starts by itself, of a socket or a timer, is not in question.
+    // What only the new generation needs has ended, also where its package had started it before the switch; what starts
+    // by itself, of a socket or a timer, is not in question.
     let back = &switch.undo_units;
     let ended = |unit: &UnitName| back.stop.contains(unit) && !back.start.contains(unit);
-    let up = names(&|unit| ended(unit) && !was_active(unit) && is_active(unit));
+    let down = names(&|unit| ran(unit) && !ended(unit) && !is_active(unit));
+    let up = names(&|unit| ended(unit) && !ran(unit) && is_active(unit));
     match (down.as_str(), up.as_str()) {
         ("", "") => Ok(()),
         ("", up) => Err(GuestError::Inconsistent(format!("still running: {up}"))),

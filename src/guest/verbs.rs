@@ -4,13 +4,13 @@ use super::error::GuestError;
 use super::system::{Alarm, UnitJob};
 use super::{
     Guest, begin, by_hand, confirm, database, detach, drift, gc, hooks, journal, lease, observe,
-    packages, recover, release, secrets, store, switch, sysusers, undo, validate,
+    packages, pin, recover, release, secrets, store, switch, sysusers, undo, validate,
 };
 use crate::model::protocol::{
     BeginRequest, BundleRequest, Caller, ConfirmRequest, DatabasesRequest, DetachReply,
-    DetachRequest, Done, FetchReply, FetchRequest, GcReply, GcRequest, HistoryReply,
-    HistoryRequest, MigrateRequest, ObserveRequest, ReceiveRequest, ReleaseRequest, ResultRequest,
-    SecretsRequest, UndoRequest,
+    DetachRequest, Done, FetchReply, FetchRequest, Garbage, GcRequest, HistoryReply,
+    HistoryRequest, MigrateRequest, ObserveRequest, PinRequest, ReceiveRequest, ReleaseRequest,
+    ResultRequest, SecretsRequest, UndoRequest,
 };
 use crate::model::{DriftRequest, Failure, Phase, TxId, TxState};
 use serde::Serialize;
@@ -70,6 +70,7 @@ pub fn operators(guest: &mut Guest, verb: &str, input: &mut dyn BufRead) -> Opti
         "fetch" => reply(fetch(guest, input)),
         "gc" => reply(gc_call(guest, input)),
         "detach" => reply(detach_call(guest, input)),
+        "pin" => reply(pin_call(guest, input)),
         "recover" => reply(recover_call(guest)),
         "recover-ended" => reply(locked(guest, PATIENCE, recover::ended)),
         "install-recover" => reply(recover::install(guest)),
@@ -117,16 +118,37 @@ fn entered<T>(
 ) -> Result<T, GuestError> {
     // Who is somebody else's guest must not even get its lock file.
     lease::check_identity(guest.fs, &caller.identity)?;
+    locked(guest, PATIENCE, |guest| leased(guest, caller, work))
+}
+
+/// Work that no other call belongs to: nobody's activation is under way, and the lease is free again after it.
+fn in_one_call<T>(
+    guest: &mut Guest,
+    caller: &Caller,
+    work: impl FnOnce(&mut Guest) -> Result<T, GuestError>,
+) -> Result<T, GuestError> {
+    lease::check_identity(guest.fs, &caller.identity)?;
     locked(guest, PATIENCE, |guest| {
-        // The lease alone would let in another run of the same person, and anybody when the switch took its time.
-        for tx in journal::pending(guest.fs)?.iter().filter(|tx| **tx != caller.tx) {
-            undo::refuse_beside(guest, tx)?;
-        }
-        lease::enter(guest, caller)?;
-        release::end_migration(guest, UnitJob::Start)?;
-        hooks::end_dead(guest)?;
-        work(guest)
+        lease::refuse_beside(guest, caller)?;
+        let done = leased(guest, caller, work);
+        lease::leave(guest, &caller.tx)?;
+        done
     })
+}
+
+fn leased<T>(
+    guest: &mut Guest,
+    caller: &Caller,
+    work: impl FnOnce(&mut Guest) -> Result<T, GuestError>,
+) -> Result<T, GuestError> {
+    // The lease alone would let in another run of the same person, and anybody when the switch took its time.
+    for tx in journal::pending(guest.fs)?.iter().filter(|tx| **tx != caller.tx) {
+        undo::refuse_beside(guest, tx)?;
+    }
+    lease::enter(guest, caller)?;
+    release::end_migration(guest, UnitJob::Start)?;
+    hooks::end_dead(guest)?;
+    work(guest)
 }
 
 fn on_bundle<T>(
@@ -287,7 +309,17 @@ fn detach_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<DetachReply
     entered(guest, &request.caller, detach::detach)
 }
 
-fn gc_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<GcReply, GuestError> {
+/// What is only looked for needs the lock, so that nothing comes and goes meanwhile, and no lease.
+fn gc_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Garbage, GuestError> {
     let request: GcRequest = request(input)?;
-    entered(guest, &request.caller, |guest| gc::gc(guest, &request))
+    if request.approved.is_some() {
+        return in_one_call(guest, &request.caller, |guest| gc::gc(guest, &request));
+    }
+    lease::check_identity(guest.fs, &request.caller.identity)?;
+    locked(guest, PATIENCE, |guest| gc::gc(guest, &request))
+}
+
+fn pin_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestError> {
+    let request: PinRequest = request(input)?;
+    in_one_call(guest, &request.caller, |guest| pin::pin(guest, &request))
 }

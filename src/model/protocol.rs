@@ -120,6 +120,8 @@ pub struct ObservedGuest {
     pub recorded: Option<Recorded>,
     /// Units by name: those asked for and those of the live generation.
     pub units: BTreeMap<UnitName, UnitState>,
+    /// Services of packages that stackc has installed; looked at when a bundle is wanted.
+    pub services: BTreeMap<UnitName, PackageService>,
     /// Packages asked for that are not installed.
     pub missing_packages: BTreeSet<String>,
     /// Whether ufw's chains are hooked into the kernel's INPUT.
@@ -159,6 +161,17 @@ pub struct UnitState {
     pub load: String,
     /// `ActiveState`: active, inactive, failed, activating, …
     pub active: String,
+}
+
+/// A unit that runs by itself because stackc has installed its package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageService {
+    pub package: super::PackageName,
+    /// Whether the packages asked for, or packages that others have installed, are or need this one.
+    pub wanted: bool,
+    /// Whether the live generation needs it.
+    pub live: bool,
 }
 
 /// A transaction that is not over yet.
@@ -342,20 +355,36 @@ pub struct DetachReply {
     pub shared: Option<String>,
 }
 
-/// `gc`: removes trees, releases and secrets that no kept generation needs.
+/// `gc`: what no kept generation needs. It leaves only when it was shown before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GcRequest {
     pub caller: Caller,
-    /// How many confirmed generations are kept besides the live one and where a rollback from it goes.
+    /// How many confirmed generations are kept besides the live one, where a rollback from it goes, and pinned ones.
     pub keep: u32,
+    /// Whether packages go too: those that stackc has installed, and that nothing needs any more.
+    pub packages: bool,
+    /// What an operator has seen and approved: nothing else leaves. None: it is only looked for.
+    pub approved: Option<Garbage>,
 }
 
-/// What `gc` removed: `store/<digest>`, `releases/<id>`, `secrets/<version>`.
+/// What no kept generation needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Garbage {
+    /// Trees, releases with their logs, sets of secrets, programs of stackc's own: each with the bytes that it takes.
+    pub paths: BTreeMap<String, u64>,
+    /// Packages, each with the bytes that it takes.
+    pub packages: BTreeMap<super::PackageName, u64>,
+}
+
+/// `pin`: keeps a generation from `gc`, or no longer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GcReply {
-    pub removed: Vec<String>,
+pub struct PinRequest {
+    pub caller: Caller,
+    pub number: GenerationId,
+    pub pinned: bool,
 }
 
 /// `history`: every generation and every transaction that is over, oldest first.
@@ -363,6 +392,8 @@ pub struct GcReply {
 #[serde(deny_unknown_fields)]
 pub struct HistoryReply {
     pub generations: Vec<Generation>,
+    /// Generations that `gc` keeps for as long as they are pinned.
+    pub pinned: BTreeSet<GenerationId>,
     pub transactions: Vec<TxRecord>,
     pub live: Option<GenerationId>,
     /// Where the guest keeps copies of what was changed by hand, by the generation whose activation overwrote it.

@@ -67,7 +67,7 @@ pub(super) fn plan(
     if guest.recorded.as_ref().is_some_and(|recorded| recorded.found.firewall) {
         plan.firewall.push("+ firewall the kernel's rules as they were found".to_owned());
     }
-    plan.units = unit_changes(wanted, live, live.release().is_some(), guest);
+    plan.units = unit_changes(wanted, documents, live, live.release().is_some(), guest);
     let effect = effect_on(&plan.units);
     plan.steps.push(step(Step::Switch, CAUSE.to_owned(), effect, Some(stays(live))));
     let mut confirm = confirm(documents);

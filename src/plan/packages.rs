@@ -1,7 +1,61 @@
-//! Packages and where they come from: when a plan goes to apt, and why.
+//! Packages and where they come from: when a plan goes to apt, and why; and what runs because of them.
 
-use super::{Documents, Live, Wanted};
-use crate::model::{AptDocument, PackageName, document, protocol::ObservedGuest};
+use super::{
+    Documents, Live, UnitChange, UnitDecision, Wanted,
+    units::{is_active, mentioned},
+};
+use crate::model::{
+    AptDocument, Manifest, PackageName, UnitName, document,
+    protocol::{ObservedGuest, PackageService},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Services of packages that stackc has installed: those that the new generation does not need stop, and those that it
+/// needs again, and may start by themselves, start.
+pub(super) fn services(
+    units: &mut BTreeMap<UnitName, UnitChange>,
+    wanted: &Manifest,
+    apt: &AptDocument,
+    observed: &ObservedGuest,
+) {
+    let mentioned = mentioned(wanted);
+    for (unit, service) in &observed.services {
+        let active = is_active(&observed.units, unit);
+        let decided = if needs(service, unit, &mentioned) {
+            let starts = !service.live && !active && may_start(apt, unit);
+            starts.then(|| decision(UnitDecision::Start, service, "is declared again"))
+        } else {
+            units.remove(unit);
+            active.then(|| decision(UnitDecision::Stop, service, "is no longer declared"))
+        };
+        if let Some(decided) = decided {
+            units.entry(unit.clone()).or_insert(decided);
+        }
+    }
+}
+
+fn decision(decision: UnitDecision, service: &PackageService, why: &str) -> UnitChange {
+    UnitChange { decision, causes: vec![format!("its package {} {why}", service.package)] }
+}
+
+fn needs(service: &PackageService, unit: &UnitName, mentioned: &BTreeSet<UnitName>) -> bool {
+    service.wanted || mentioned.contains(unit)
+}
+
+fn may_start(apt: &AptDocument, unit: &UnitName) -> bool {
+    let unit = unit.as_str();
+    let stem = unit.strip_suffix(".service").unwrap_or(unit);
+    apt.may_start.iter().any(|name| [unit, stem].contains(&name.as_str()))
+}
+
+/// Services that the new generation needs and the old one does not: going back stops them, whoever has started them.
+pub(super) fn only_new(wanted: &Manifest, observed: &ObservedGuest) -> BTreeSet<UnitName> {
+    let mentioned = mentioned(wanted);
+    let is_new = |(unit, service): &(&UnitName, &PackageService)| {
+        needs(service, unit, &mentioned) && !service.live
+    };
+    observed.services.iter().filter(is_new).map(|(unit, _)| unit.clone()).collect()
+}
 
 /// Whether a package is missing, or something about packages and where they come from is another than before.
 pub(super) fn touch(

@@ -283,7 +283,8 @@ fn prepare(
     plan.foreign = guest.map(|g| g.foreign.clone()).unwrap_or_default();
     plan.foreign_differences = foreign::differences(&plan.foreign, wanted.bundle);
     plan.firewall = super::firewall::changes(wanted.bundle, live);
-    plan.units = guest.map_or_else(BTreeMap::new, |g| unit_changes(wanted, live, release, g));
+    plan.units =
+        guest.map_or_else(BTreeMap::new, |g| unit_changes(wanted, documents, live, release, g));
     let effect = effect_on(&plan.units);
     let told = documents.hooks.before_switch.is_empty() && !plan.hooks.is_empty();
     let stays = told.then(|| HOOKS_STAY.to_owned());

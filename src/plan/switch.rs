@@ -1,7 +1,7 @@
 //! The switch as the guest carries it out: no choice left.
 
 use super::{
-    Documents, FileChange, Live, Wanted, changes, ledger, placement,
+    Documents, FileChange, Live, Wanted, changes, ledger, packages, placement,
     units::{Differences, UnitChange, UnitDecision, as_found, decide, is_a},
 };
 use crate::model::{
@@ -47,7 +47,7 @@ pub fn switch(
     let new_ledger = ledger(wanted.bundle);
     let release_changes = new.release != live.release();
     let drifted: BTreeSet<GuestPath> = observed.drift.keys().cloned().collect();
-    let units = unit_changes(wanted, &live, release_changes, observed);
+    let units = unit_changes(wanted, documents, &live, release_changes, observed);
     let masks = masks(observed, &new_ledger);
     let reload = reload_needed(&live, wanted)
         || drifted.iter().chain(&masks).any(|path| path.as_str().starts_with(super::live::UNITS));
@@ -73,7 +73,10 @@ pub fn switch(
         },
         placement,
         ledger: new_ledger,
-        undo_units: undo_actions(&units, reload),
+        undo_units: resting(
+            undo_actions(&units, reload),
+            &packages::only_new(&wanted.bundle.manifest, observed),
+        ),
         units: actions(&units, reload),
         firewall: firewall(wanted, documents, &live, observed),
         hooks: documents.hooks.after_switch.clone(),
@@ -87,6 +90,7 @@ pub(super) fn file_changes(wanted: &Wanted<'_>, live: &Live) -> BTreeMap<GuestPa
 
 pub(super) fn unit_changes(
     wanted: &Wanted<'_>,
+    documents: &Documents,
     live: &Live,
     release: bool,
     observed: &ObservedGuest,
@@ -104,6 +108,7 @@ pub(super) fn unit_changes(
         down: &observed.runtime_drift.units,
     };
     let mut decided = decide(live, wanted.bundle, &differences, &observed.units);
+    packages::services(&mut decided, &wanted.bundle.manifest, &documents.apt, observed);
     if wanted.bundle.is_found() {
         as_found(&mut decided, live, observed);
     }
@@ -163,6 +168,17 @@ fn undo_actions(units: &BTreeMap<UnitName, UnitChange>, daemon_reload: bool) -> 
         restart: of(units, &[Restart]),
         start: of(units, &[Stop, StopThenStart]),
     }
+}
+
+/// Services that only the new generation needs rest where the way back ends.
+fn resting(mut undo: UnitActions, services: &BTreeSet<UnitName>) -> UnitActions {
+    for list in [&mut undo.reload, &mut undo.restart, &mut undo.start] {
+        list.retain(|unit| !services.contains(unit));
+    }
+    let more = services.iter().filter(|unit| !undo.stop.contains(unit)).cloned();
+    let more: Vec<UnitName> = more.collect();
+    undo.stop.extend(more);
+    undo
 }
 
 /// Rules are loaded when they or ufw's keys differ, and when they are wanted and not in the kernel.

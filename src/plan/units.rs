@@ -76,9 +76,14 @@ const READERS: [(&str, &str, UnitDecision); 5] = [
 
 /// Units that a plan for this bundle has to know the state of.
 pub fn watched_units(manifest: &Manifest) -> BTreeSet<UnitName> {
-    let mut watched: BTreeSet<UnitName> = of_manifest(manifest).into_keys().collect();
+    let mut watched = mentioned(manifest);
     watched.extend(READERS.iter().filter_map(|(_, unit, _)| unit.parse().ok()));
     watched
+}
+
+/// Units that a bundle with this manifest has, enables, or has files for.
+pub(super) fn mentioned(manifest: &Manifest) -> BTreeSet<UnitName> {
+    of_manifest(manifest).into_keys().collect()
 }
 
 /// Units that run where a bundle with this manifest is live: those that it enables, and Debian's own.
@@ -354,7 +359,7 @@ fn suffix(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(_, suffix)| suffix)
 }
 
-fn is_active(states: &BTreeMap<UnitName, UnitState>, name: &UnitName) -> bool {
+pub(super) fn is_active(states: &BTreeMap<UnitName, UnitState>, name: &UnitName) -> bool {
     let active = ["active", "activating", "reloading"];
     states.get(name).is_some_and(|state| active.contains(&state.active.as_str()))
 }

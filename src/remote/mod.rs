@@ -18,9 +18,9 @@ pub use ssh::{Progress, SshConnection};
 
 use crate::model::protocol::{
     BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply, DetachRequest,
-    Done, FetchReply, FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest,
-    ObservedGuest, ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply,
-    UndoRequest,
+    Done, FetchReply, FetchRequest, Garbage, GcRequest, HistoryReply, HistoryRequest,
+    MigrateRequest, ObserveRequest, ObservedGuest, PinRequest, ReceiveRequest, ReleaseRequest,
+    ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
 };
 use crate::model::{DriftReply, DriftRequest, TxState};
 use std::time::Duration;
@@ -59,4 +59,7 @@ pub trait Connection: Send {
     fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError>;
     /// Takes stackc off a guest that is as it was found, its program included: a second call brings that once more.
     fn detach(&mut self, request: &DetachRequest) -> Result<DetachReply, RemoteError>;
+    /// Looks for what no kept generation needs, or removes what was approved of it.
+    fn gc(&mut self, request: &GcRequest) -> Result<Garbage, RemoteError>;
+    fn pin(&mut self, request: &PinRequest) -> Result<Done, RemoteError>;
 }

@@ -10,9 +10,9 @@ use crate::model::{
     DriftReply, DriftRequest, TxState,
     protocol::{
         BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply, DetachRequest,
-        Done, FetchReply, FetchRequest, HistoryReply, HistoryRequest, MigrateRequest, News,
-        ObserveRequest, ObservedGuest, ReceiveRequest, ReleaseRequest, ResultRequest,
-        SecretsRequest, ToolsReply, UndoRequest,
+        Done, FetchReply, FetchRequest, Garbage, GcRequest, HistoryReply, HistoryRequest,
+        MigrateRequest, News, ObserveRequest, ObservedGuest, PinRequest, ReceiveRequest,
+        ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -224,5 +224,13 @@ impl Connection for SshConnection {
 
     fn detach(&mut self, request: &DetachRequest) -> Result<DetachReply, RemoteError> {
         self.ask("detach", request, &[], UNDO)
+    }
+
+    fn gc(&mut self, request: &GcRequest) -> Result<Garbage, RemoteError> {
+        self.ask("gc", request, &[], LONG)
+    }
+
+    fn pin(&mut self, request: &PinRequest) -> Result<Done, RemoteError> {
+        self.ask("pin", request, &[], SHORT)
     }
 }

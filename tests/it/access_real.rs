@@ -5,7 +5,7 @@ use crate::guest_fixture::{identity, name};
 use stackc::model::protocol::{ConfirmRequest, ObserveRequest, ObservedGuest};
 use stackc::model::{GuestAccess, Nonce, SecretValue};
 use stackc::remote::{Connection, Door, RemoteError, SshConnection};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const GUEST: &str = "door";
@@ -47,7 +47,7 @@ impl Guest<'_> {
             digest: None,
             units,
             packages,
-            paths: BTreeMap::new(),
+            paths: BTreeSet::new(),
         };
         self.door(password).observe(&request)
     }

@@ -6,7 +6,7 @@ use crate::guest_fixture::{Folder, caller, feed, identity, input, name, reply};
 use crate::guest_prepare::{app, checkout_of, release, release_document};
 use crate::kill_points::{Kills, Left, recover};
 use stackc::model::protocol::{
-    BundleRequest, DatabasesRequest, Done, FetchReply, FetchRequest, GcReply, GcRequest,
+    BundleRequest, DatabasesRequest, Done, FetchReply, FetchRequest, Garbage, GcRequest,
     MigrateRequest, ReleaseRequest,
 };
 use stackc::model::*;
@@ -234,10 +234,13 @@ fn stock(folder: &Folder) -> BTreeSet<String> {
 fn guest_killed_in_gc_keeps_what_is_needed_whole_and_gives_up_the_rest_by_the_same_call() {
     let (story, before, made) = on_third();
     let picture = before.picture();
-    let request = GcRequest { caller: caller(TX), keep: 1 };
-    let gc = |folder: &Folder| folder.call::<GcReply>(&["gc"], &request, &[]);
+    let seen = GcRequest { caller: caller(TX), keep: 1, packages: true, approved: None };
+    let seen: Garbage = before.call(&["gc"], &seen, &[]).expect("it is only looked for");
+    assert_eq!(seen.paths.len(), 6, "two bundles and a release: {seen:?}");
+    let request = GcRequest { caller: caller(TX), keep: 1, packages: true, approved: Some(seen) };
+    let gc = |folder: &Folder| folder.call::<Garbage>(&["gc"], &request, &[]);
     let clean = before.copy();
-    assert_eq!(gc(&clean).expect("it is done").removed.len(), 6, "two bundles and a release");
+    gc(&clean).expect("it is done");
     let wanted = stock(&clean);
     let kills = Kills::of("gc").each(&before, &["gc"], &input(&request, &[]), |folder, at| {
         let left = Left::new_if(stock(folder) == wanted);

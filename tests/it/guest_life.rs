@@ -3,11 +3,11 @@
 use crate::guest_bundle::{Made, health, make};
 use crate::guest_fixture::{FOREIGN, Folder, caller, identity, name};
 use stackc::model::protocol::{
-    BeginRequest, BundleRequest, Done, FetchReply, FetchRequest, GcReply, GcRequest, HistoryReply,
-    HistoryRequest, ObserveRequest, ObservedGuest, RefusalCode, UndoRequest,
+    BeginRequest, BundleRequest, Done, FetchReply, FetchRequest, HistoryReply, HistoryRequest,
+    ObserveRequest, ObservedGuest, RefusalCode, UndoRequest,
 };
 use stackc::model::{
-    Bundle, GenerationId, Ledger, Nonce, Outcome, Phase, Placed, Probe, Switch, TxState, layout,
+    Bundle, Ledger, Nonce, Outcome, Phase, Placed, Probe, Switch, TxState, layout,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
@@ -423,31 +423,6 @@ fn guest_that_cannot_be_recovered_opens_the_door_and_waits_for_a_person() {
     std::fs::remove_dir(&in_the_way).expect("it is empty");
     assert_eq!(folder.undo(TX2).phase, Phase::Undone);
     assert_eq!(folder.picture(), picture);
-}
-
-#[test]
-fn guest_gives_up_only_what_no_kept_generation_needs() {
-    let (folder, first, _) = Folder::on_first();
-    let mut owned = first.ledger();
-    let mut digests = vec![first.bundle.digest];
-    for number in 2..=4_u32 {
-        let made = make(number, 60);
-        let tx = format!("00000000000000c{number}");
-        let from = u64::from(number);
-        let mut switch = made.switch(&tx, from - 1, from, &owned);
-        switch.generation.parent = Some(GenerationId(from - 1));
-        folder.activate(&made, &switch);
-        owned = made.ledger();
-        digests.push(made.bundle.digest);
-    }
-    let caller = caller("00000000000000c5");
-    let request = GcRequest { caller, keep: 1 };
-    let reply: GcReply = folder.call(&["gc"], &request, &[]).expect("it is done");
-    let there = |digest| folder.at(&format!("/var/lib/stackc/store/{digest}")).is_dir();
-    let kept: Vec<bool> = digests.iter().map(there).collect();
-    assert_eq!(kept, [false, false, true, true], "the live one and where a rollback goes stay");
-    assert_eq!(reply.removed.len(), 4, "two trees and two sets of secrets: {reply:?}");
-    assert!(folder.observe(digests[3]).drift.is_empty());
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub struct RealGuest {
     found_rules: [String; 2],
 }
 
-const PROGRAM: &str = "/usr/local/lib/stackc/0/stackc-guest";
+pub const PROGRAM: &str = "/usr/local/lib/stackc/0/stackc-guest";
 
 impl RealGuest {
     /// Puts the static binary on the lab's guest.

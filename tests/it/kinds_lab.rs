@@ -17,14 +17,14 @@ use std::{
 };
 
 /// The worked examples in a lab.
-struct Examples {
-    lab: RealLab,
+pub struct Examples {
+    pub lab: RealLab,
     _dir: tempfile::TempDir,
-    top: Utf8PathBuf,
+    pub top: Utf8PathBuf,
 }
 
 impl Examples {
-    fn start(name: &str) -> Option<Self> {
+    pub fn start(name: &str) -> Option<Self> {
         let lab = RealLab::start(name)?;
         let dir = tempfile::tempdir().expect("a temporary folder");
         let top = Utf8Path::from_path(dir.path()).expect("UTF-8").join("workspace");
@@ -33,7 +33,7 @@ impl Examples {
     }
 
     /// Values for every secret that the definitions name.
-    fn write_secrets(&self) {
+    pub fn write_secrets(&self) {
         let files = store::read_sources(self.top.as_std_path()).expect("its sources");
         let compiled = compile(&Sources { files }).unwrap_or_else(|report| panic!("{report}"));
         let names =
@@ -43,14 +43,14 @@ impl Examples {
     }
 
     /// A verb that must end with this code; what it said.
-    fn stackc(&self, arguments: &[&str], code: i32) -> String {
+    pub fn stackc(&self, arguments: &[&str], code: i32) -> String {
         let (found, out, errors) = stackc(&self.top, arguments);
         eprintln!("{out}{errors}");
         assert_eq!(found, Some(code), "{arguments:?}: {out}{errors}");
         out + &errors
     }
 
-    fn edit(&self, path: &str, from: &str, to: &str) {
+    pub fn edit(&self, path: &str, from: &str, to: &str) {
         let change = Change::Replace { path, from, to };
         workspace::edit(&self.top, &[change]).expect("the text is there");
     }

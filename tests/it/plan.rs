@@ -78,6 +78,7 @@ pub fn guest(live: &Bundle, wanted: &Bundle, tags: &SecretTags) -> ObservedGuest
         foreign: BTreeMap::new(),
         recorded,
         units: BTreeMap::from([(name("web.service"), active("loaded"))]),
+        services: BTreeMap::new(),
         missing_packages: BTreeSet::new(),
         firewall_active: false,
         free_bytes: 1 << 30,

@@ -8,10 +8,10 @@ use stackc::{
         Switch, TxId, TxState, Vmid,
         protocol::{
             BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply,
-            DetachRequest, Done, FetchReply, FetchRequest, HistoryReply, HistoryRequest,
-            MigrateRequest, ObserveRequest, ObservedGuest, PendingTx, ReceiveRequest, Refusal,
-            RefusalCode, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
-            UnitState,
+            DetachRequest, Done, FetchReply, FetchRequest, Garbage, GcRequest, HistoryReply,
+            HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, PendingTx, PinRequest,
+            ReceiveRequest, Refusal, RefusalCode, ReleaseRequest, ResultRequest, SecretsRequest,
+            ToolsReply, UndoRequest, UnitState,
         },
     },
     proxmox::{Neighbour, Proxmox, ProxmoxError},
@@ -217,6 +217,7 @@ impl Inside {
             foreign: BTreeMap::new(),
             recorded: other.map(|digest| recorded(&self.bundles[&digest])),
             units: request.units.iter().map(|unit| (unit.clone(), state.clone())).collect(),
+            services: BTreeMap::new(),
             missing_packages: BTreeSet::new(),
             firewall_active: false,
             free_bytes: 1 << 30,
@@ -337,6 +338,12 @@ impl Connection for World {
         let inside = self.inside();
         let (generations, live) = (inside.generations.clone(), inside.live);
         Ok(HistoryReply { generations, live, ..HistoryReply::default() })
+    }
+    fn gc(&mut self, _: &GcRequest) -> Result<Garbage, RemoteError> {
+        Ok(Garbage::default())
+    }
+    fn pin(&mut self, _: &PinRequest) -> Result<Done, RemoteError> {
+        Ok(Done { already: true })
     }
 }
 
@@ -560,6 +567,12 @@ impl<T: Connection> Connection for Faulty<T> {
     }
     fn history(&mut self, request: &HistoryRequest) -> Result<HistoryReply, RemoteError> {
         self.guest("history", |inner| inner.history(request))
+    }
+    fn gc(&mut self, request: &GcRequest) -> Result<Garbage, RemoteError> {
+        self.guest("gc", |inner| inner.gc(request))
+    }
+    fn pin(&mut self, request: &PinRequest) -> Result<Done, RemoteError> {
+        self.guest("pin", |inner| inner.pin(request))
     }
 }
 
