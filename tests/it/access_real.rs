@@ -5,7 +5,7 @@ use crate::guest_fixture::{identity, name};
 use stackc::model::protocol::{ConfirmRequest, ObserveRequest, ObservedGuest};
 use stackc::model::{GuestAccess, Nonce, SecretValue};
 use stackc::remote::{Connection, Door, RemoteError, SshConnection};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const GUEST: &str = "door";
@@ -42,7 +42,13 @@ impl Guest<'_> {
 
     fn observe(&self, password: Option<&str>) -> Result<ObservedGuest, RemoteError> {
         let (units, packages) = (BTreeSet::new(), BTreeSet::new());
-        let request = ObserveRequest { identity: identity(), digest: None, units, packages };
+        let request = ObserveRequest {
+            identity: identity(),
+            digest: None,
+            units,
+            packages,
+            paths: BTreeMap::new(),
+        };
         self.door(password).observe(&request)
     }
 

@@ -3,7 +3,7 @@
 use crate::guest_bundle::{Made, make};
 use crate::guest_fixture::{FOREIGN, Folder, caller, identity, name};
 use stackc::model::protocol::{
-    GcReply, GcRequest, HistoryReply, HistoryRequest, ObserveRequest, ObservedGuest,
+    Garbage, GcRequest, HistoryReply, HistoryRequest, ObserveRequest, ObservedGuest,
 };
 use stackc::model::{GenerationId, GuestPath, Phase, Placed, Sighted, Switch};
 use stackc::plan::taken_paths;
@@ -141,16 +141,20 @@ fn guest_keeps_the_link_that_masked_a_unit_and_puts_it_back_when_it_goes_back() 
 fn guest_gives_up_the_copies_of_generations_that_it_keeps_no_more() {
     let (folder, second, switch) = changed();
     folder.activate(&second, &switch);
-    let gc = |folder: &Folder, keep| -> GcReply {
-        let request = GcRequest { caller: caller("00000000000000c5"), keep };
-        folder.call(&["gc"], &request, &[]).expect("it is done")
+    let gc = |folder: &Folder, keep| -> Garbage {
+        let call = |approved| -> Garbage {
+            let caller = caller("00000000000000c5");
+            let request = GcRequest { caller, keep, packages: false, approved };
+            folder.call(&["gc"], &request, &[]).expect("it is done")
+        };
+        call(Some(call(None)))
     };
     gc(&folder, 1);
     assert_eq!(folder.text(&copy_of(APP)), BY_HAND, "generation 2 is live");
     let third = make(3, 60);
     folder.activate(&third, &third.switch("00000000000000a3", 2, 3, &second.ledger()));
-    let removed = gc(&folder, 1).removed;
-    assert!(removed.contains(&format!("drift/{TX}")), "{removed:?}");
+    let removed = gc(&folder, 1).paths;
+    assert!(removed.contains_key(&format!("/var/lib/stackc/drift/{TX}")), "{removed:?}");
     assert!(!folder.at(&format!("/var/lib/stackc/drift/{TX}")).exists());
     assert!(history(&folder).drift_copies.is_empty(), "what is gone is not named");
 }
