@@ -34,6 +34,7 @@ mod env_real;
 mod example_apps;
 mod explain;
 mod fake;
+mod fault_summary;
 mod faults_all;
 mod faults_cuts;
 mod faults_disturbed;
