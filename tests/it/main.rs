@@ -29,6 +29,7 @@ mod crash_kills;
 mod crash_results;
 mod crash_scene;
 mod crash_shutdown;
+mod crash_space;
 mod crash_sweep;
 mod crash_tracer;
 mod cut_proxy;
