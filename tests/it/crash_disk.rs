@@ -63,11 +63,11 @@ impl FileSystem {
         command(argv);
     }
 
-    /// XFS refuses the same file system twice otherwise, and workers mount copies side by side.
-    fn options(self) -> Option<&'static str> {
+    /// As a guest's root is mounted. XFS refuses the same file system twice otherwise, and workers mount copies side by side.
+    fn options(self) -> &'static str {
         match self {
-            Self::Ext4 => None,
-            Self::Xfs => Some("nouuid"),
+            Self::Ext4 => "errors=remount-ro",
+            Self::Xfs => "nouuid",
         }
     }
 }
@@ -173,7 +173,7 @@ impl Disk {
         let opened = File::open(device).expect("it is attached");
         fadvise(opened, 0, None, Advice::DontNeed).expect("it is a block device");
         let (name, options) = (self.file_system.name(), self.file_system.options());
-        mount(Some(device), root, Some(name), MsFlags::empty(), options)
+        mount(Some(device), root, Some(name), MsFlags::empty(), Some(options))
             .unwrap_or_else(|error| panic!("cannot mount {name}: {error}"));
         self.mounted = true;
     }
@@ -187,6 +187,13 @@ impl Disk {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
+    }
+
+    /// The file system finds a fault in itself, and takes no more changes. Only ext4 can be told to.
+    pub fn turn_read_only(&self) {
+        let device = self.device.trim_start_matches("/dev/");
+        let trigger = format!("/sys/fs/ext4/{device}/trigger_fs_error");
+        fs::write(&trigger, "a test").unwrap_or_else(|error| panic!("{trigger}: {error}"));
     }
 
     /// Everything that is not on disk is lost, the journal's end included: `FS_IOC_SHUTDOWN` without flushing the log.

@@ -19,7 +19,7 @@ const OPEN: [Verb; 5] = [Verb::Begin, Verb::Switch, Verb::Confirm, Verb::Undo, V
 /// What can be crashed three times before the guest, by its fourth boot, waits for a person.
 const OPEN_FIRST: [Verb; 4] = [Verb::Begin, Verb::Switch, Verb::Confirm, Verb::Undo];
 /// Of the changing calls before a crash that is followed by others.
-const LONG_STRIDE: usize = 11;
+const LONG_STRIDE: usize = 55;
 const SHORT_STRIDE: usize = 17;
 /// How a recovery is crashed: at every third system call.
 const EVERY_THIRD: usize = 3;
@@ -29,7 +29,12 @@ pub fn run(name: &str, what: &str, few: u64, work: impl FnOnce(&Mutex<Results>))
     if are_disks_left_out() {
         return;
     }
-    let again = format!("cargo test --test it {} -- --ignored", name.replace('-', "_"));
+    let stride = match stride() {
+        1 => String::new(),
+        stride => format!("STACKC_CRASH_STRIDE={stride} "),
+    };
+    let test = name.replace('-', "_");
+    let again = format!("{stride}cargo test --test it {test} -- --ignored");
     let results = Mutex::new(Results::new(name, Summary::new(what, &again, None)));
     work(&results);
     results.into_inner().expect("no worker panicked").finish(few);
@@ -42,6 +47,12 @@ fn all_verbs(files: usize, points: Points, results: &Mutex<Results>) {
             sweep(&scene, file_system, &Fault::ALL, points, results);
         }
     }
+}
+
+/// `STACKC_CRASH_STRIDE`: the long form takes one in so many of the calls that change something, instead of each.
+pub fn stride() -> usize {
+    let text = std::env::var("STACKC_CRASH_STRIDE").unwrap_or_else(|_| "1".to_owned());
+    text.parse().unwrap_or_else(|error| panic!("STACKC_CRASH_STRIDE=\"{text}\": {error}"))
 }
 
 /// Crashes of some changing calls, and of each `again`th system call of the recovery after them.
@@ -83,18 +94,23 @@ fn crash_long_1() {
 #[test]
 #[ignore = "takes a quarter of an hour"]
 fn crash_long_30() {
-    run("crash-long-30", "Kill and power cut at every system call, 30 files", 1000, |results| {
-        all_verbs(30, Points::All, results);
-    });
+    long("crash-long-30", 30);
 }
 
 #[test]
-#[ignore = "takes an hour"]
+#[ignore = "takes hours, or with STACKC_CRASH_STRIDE=20 minutes"]
 fn crash_long_500() {
-    let what = "Kill and power cut at every system call that changes something, 500 files";
-    run("crash-long-500", what, 1000, |results| {
-        all_verbs(500, Points::Changing { stride: 1 }, results);
-    });
+    long("crash-long-500", 500);
+}
+
+/// At every system call that changes something: what a kill at another one leaves is what the next of these does, as
+/// `crash_long_1` shows.
+fn long(name: &str, files: usize) {
+    let stride = stride();
+    let each = if stride == 1 { "each".to_owned() } else { format!("one in {stride}") };
+    let what =
+        format!("Kill and power cut at {each} of the calls that change something, {files} files");
+    run(name, &what, 100, |results| all_verbs(files, Points::Changing { stride }, results));
 }
 
 #[test]
@@ -103,8 +119,8 @@ fn crash_long_recoveries() {
     let what = "Crashed, and crashed again at every third system call of the recovery, 30 files";
     run("crash-long-recoveries", what, 1000, |results| {
         let twice = Again { stride: EVERY_THIRD, thrice: false };
-        recoveries(&OPEN, 30, (5 * LONG_STRIDE, twice), results);
+        recoveries(&OPEN, 30, (LONG_STRIDE * stride(), twice), results);
         let thrice = Again { stride: 5 * EVERY_THIRD, thrice: true };
-        recoveries(&OPEN_FIRST, 30, (10 * LONG_STRIDE, thrice), results);
+        recoveries(&OPEN_FIRST, 30, (2 * LONG_STRIDE * stride(), thrice), results);
     });
 }

@@ -46,8 +46,10 @@ pub enum Strike {
     None,
     /// Killed as it enters this system call, from 1; the call has no effect.
     Kill(usize),
-    /// This system call has no effect and fails with the error, and so does each later one of the same kind if it lasts.
-    Fail { at: usize, errno: i32, lasting: bool },
+    /// This system call has no effect, and fails with the error.
+    Fail { at: usize, errno: i32 },
+    /// Something happens as it enters this system call.
+    Meanwhile(usize),
 }
 
 /// What a call of the binary came to.
@@ -73,8 +75,18 @@ impl Traced {
 
 /// Runs a program with a file as its standard input.
 pub fn run(argv: &[&str], input: &Path, strike: Strike) -> Traced {
+    run_meanwhile(argv, input, strike, &mut || {})
+}
+
+/// The same, with what `Strike::Meanwhile` has happen.
+pub fn run_meanwhile(
+    argv: &[&str],
+    input: &Path,
+    strike: Strike,
+    meanwhile: &mut dyn FnMut(),
+) -> Traced {
     let mut tracee = Tracee::stopped_at_exec(argv, input);
-    let (calls, status) = tracee.go_on(strike);
+    let (calls, status) = tracee.go_on(strike, meanwhile);
     let mut said = Vec::new();
     tracee.child.stdout.take().expect("it is piped").read_to_end(&mut said).expect("it is ours");
     Traced { calls, status, said }
@@ -114,7 +126,11 @@ impl Tracee {
         Self { child, pid }
     }
 
-    fn go_on(&mut self, strike: Strike) -> (Vec<libc::c_long>, WaitStatus) {
+    fn go_on(
+        &mut self,
+        strike: Strike,
+        meanwhile: &mut dyn FnMut(),
+    ) -> (Vec<libc::c_long>, WaitStatus) {
         let mut calls = Vec::new();
         // The first stop is the end of execve.
         let mut enters = false;
@@ -124,7 +140,7 @@ impl Tracee {
             let signal = match waitpid(self.pid, None).expect("it is our child") {
                 WaitStatus::PtraceSyscall(_) if enters => {
                     calls.push(self.call());
-                    self.enter(&calls, strike, &mut failing);
+                    failing = self.enter(calls.len(), strike, meanwhile);
                     enters = false;
                     None
                 }
@@ -147,20 +163,20 @@ impl Tracee {
         libc::c_long::try_from(registers.orig_rax).expect("numbers of system calls are small")
     }
 
-    fn enter(&self, calls: &[libc::c_long], strike: Strike, failing: &mut Option<i32>) {
+    /// The error that the call is to end with.
+    fn enter(&self, at: usize, strike: Strike, meanwhile: &mut dyn FnMut()) -> Option<i32> {
         match strike {
-            Strike::Kill(at) if at == calls.len() => {
+            Strike::Kill(there) if there == at => {
                 kill(self.pid, Signal::SIGKILL).expect("it is our child");
             }
-            Strike::Fail { at, errno, lasting } => {
-                let same = lasting && calls.len() > at && calls.last() == calls.get(at - 1);
-                if same || calls.len() == at {
-                    self.skip();
-                    *failing = Some(errno);
-                }
+            Strike::Meanwhile(there) if there == at => meanwhile(),
+            Strike::Fail { at: there, errno } if there == at => {
+                self.skip();
+                return Some(errno);
             }
             _ => {}
         }
+        None
     }
 
     /// No system call has this number, so the kernel does nothing.
@@ -206,7 +222,7 @@ fn the_tracer_makes_a_call_fail_without_its_effect() {
     let clean = run(&argv, null, Strike::None);
     std::fs::remove_dir(&path).expect("it was made");
     let made = clean.calls.iter().position(|call| *call == libc::SYS_mkdir).expect("it makes it");
-    let strike = Strike::Fail { at: made + 1, errno: libc::EIO, lasting: false };
+    let strike = Strike::Fail { at: made + 1, errno: libc::EIO };
     let failed = run(&argv, null, strike);
     assert!(matches!(failed.status, WaitStatus::Exited(_, 1)), "{:?}", failed.status);
     assert!(!folder.path().join("made").exists());

@@ -24,6 +24,7 @@ mod compile_sentences;
 mod compile_system;
 mod compile_units;
 mod crash_disk;
+mod crash_errors;
 mod crash_judge;
 mod crash_kills;
 mod crash_results;
