@@ -13,8 +13,10 @@ use std::io::Read;
 
 pub const TRANSACTIONS: &str = "/var/lib/stackc/tx";
 const HISTORY: &str = "/var/lib/stackc/history";
-/// Given back to the file system when an undo begins, so that a full disk cannot stop it.
+/// Given back to the file system when an undo begins, so that a full disk cannot stop it: so many bytes, and so many files,
+/// since decision, notes and record need an inode each, and a file that is replaced has two for a moment.
 const RESERVE_BYTES: u64 = 1 << 20;
+const RESERVE_FILES: u32 = 8;
 
 /// Bytes that no file system shrinks: zeroes would be a hole on one that compresses, and hold no room.
 struct Noise {
@@ -99,13 +101,22 @@ pub fn publish(fs: &mut dyn GuestFs, switch: &Switch, before: &Before) -> Result
         }
     }
     fs.sync_dir(&format!("{staged}/saved"))?;
-    fs.write(&format!("{staged}/reserve"), &mut Noise::new(), 0o600, Sync::Now)?;
+    write_reserve(fs, &format!("{staged}/reserve"))?;
     kept::write(fs, &format!("{staged}/before.json"), before, 0o600)?;
     kept::write(fs, &format!("{staged}/switch.json"), switch, 0o600)?;
     kept::write(fs, &format!("{staged}/phase"), &Phase::Begun, 0o600)?;
     fs.sync_dir(&staged)?;
     fs.rename(&staged, &folder(&switch.tx))?;
     Ok(fs.sync_dir(TRANSACTIONS)?)
+}
+
+fn write_reserve(fs: &mut dyn GuestFs, folder: &str) -> Result<(), GuestError> {
+    fs.mkdir(folder, 0o700)?;
+    for number in 1..RESERVE_FILES {
+        fs.write(&format!("{folder}/{number}"), &mut std::io::empty(), 0o600, Sync::Later)?;
+    }
+    fs.write(&format!("{folder}/0"), &mut Noise::new(), 0o600, Sync::Now)?;
+    Ok(fs.sync_dir(folder)?)
 }
 
 pub fn switch(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Switch, GuestError> {
@@ -232,7 +243,7 @@ pub fn decide(fs: &mut dyn GuestFs, tx: &TxId, wanted: Decision) -> Result<Decis
 
 /// Gives the reserve back to the file system.
 pub fn free_reserve(fs: &mut dyn GuestFs, tx: &TxId) -> Result<(), GuestError> {
-    Ok(fs.remove(&format!("{}/reserve", folder(tx)))?)
+    Ok(remove_tree(fs, &format!("{}/reserve", folder(tx)))?)
 }
 
 /// Counts one more recovery, before it is tried.

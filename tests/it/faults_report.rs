@@ -2,6 +2,7 @@
 
 use crate::{
     cut_traffic::Direction,
+    fault_summary,
     faults_trial::{Outcome, Record, Verb, Wire},
 };
 use serde::Serialize;
@@ -11,7 +12,6 @@ use std::{
     fs::{self, File},
     io::Write,
     path::PathBuf,
-    process::Command,
     time::Instant,
 };
 
@@ -86,19 +86,9 @@ struct Group {
 
 impl Heading {
     pub fn new(what: &str, guests: u32, trials: usize) -> Self {
-        let commit =
-            said(&["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]);
-        let date = said(&["date", "-u", "+%FT%TZ"]);
+        let (commit, date) = (fault_summary::commit(), fault_summary::now());
         Self { what: what.to_owned(), commit, date, guests, trials }
     }
-}
-
-/// What a command prints in the tree that is tested.
-fn said(argv: &[&str]) -> String {
-    let mut command = Command::new(argv[0]);
-    command.args(&argv[1..]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    let output = command.output().unwrap_or_else(|error| panic!("cannot run {argv:?}: {error}"));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 impl Report {

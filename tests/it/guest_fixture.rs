@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_stackc-guest");
+/// The same, as it is sent to guests: static and small, and quicker.
+pub const SENT: &str = env!("STACKC_GUEST_BINARY");
 /// A file of the guest's own at a path that the bundles take.
 pub const FOREIGN: &str = "# the guest's own\n";
 
@@ -30,6 +32,8 @@ where
 /// A folder as a guest: nothing of it starts by itself, and the tests drive the switch.
 pub struct Folder {
     pub dir: tempfile::TempDir,
+    /// The binary that is called.
+    pub binary: &'static str,
 }
 
 pub fn identity() -> Identity {
@@ -44,7 +48,7 @@ pub fn caller(tx: &str) -> Caller {
 impl Folder {
     pub fn new() -> Self {
         let dir = in_memory();
-        let folder = Self { dir };
+        let folder = Self { dir, binary: BINARY };
         let owner = fs::metadata(folder.dir.path()).expect("it was just made");
         folder.put(
             "/etc/passwd",
@@ -67,7 +71,7 @@ impl Folder {
         let from = self.dir.path().join(".");
         let copied = Command::new("cp").arg("-a").arg(from).arg(dir.path()).status();
         assert!(copied.expect("cp can be run").success());
-        Self { dir }
+        Self { dir, binary: self.binary }
     }
 
     /// A boot: what was in memory is gone, and another boot id is there.
@@ -109,7 +113,7 @@ impl Folder {
     }
 
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(self.binary);
         command.arg("--root").arg(self.dir.path()).args(words);
         command
     }

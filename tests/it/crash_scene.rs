@@ -1,0 +1,246 @@
+//! What is disturbed: one call of the guest's binary, in the state in which it is made, with bundles of one size.
+
+use crate::{
+    guest_bundle::{Made, health, rules, seal},
+    guest_fixture::{Folder, SENT, caller, feed, identity, in_memory, input, messages, reply},
+};
+use serde::de::DeserializeOwned;
+use stackc::model::{
+    FileClass, Ledger, Switch,
+    protocol::{BeginRequest, ConfirmRequest, GcRequest, Refusal, UndoRequest},
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+pub const TX: &str = "00000000000000a2";
+pub const NEXT_TX: &str = "00000000000000a3";
+const UNUSED_TX: &str = "00000000000000a9";
+
+/// Every managed path with what is there, and what a reader finds behind links.
+pub type Picture = BTreeMap<String, String>;
+
+/// The calls that change a guest between two generations, in their order; then those beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    Receive,
+    Secrets,
+    Begin,
+    Switch,
+    Confirm,
+    Undo,
+    Recover,
+    Gc,
+}
+
+impl Verb {
+    pub const ALL: [Self; 8] = [
+        Self::Receive,
+        Self::Secrets,
+        Self::Begin,
+        Self::Switch,
+        Self::Confirm,
+        Self::Undo,
+        Self::Recover,
+        Self::Gc,
+    ];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Secrets => "secrets",
+            Self::Begin => "begin",
+            Self::Switch => "switch",
+            Self::Confirm => "confirm",
+            Self::Undo => "undo",
+            Self::Recover => "recover",
+            Self::Gc => "gc",
+        }
+    }
+}
+
+/// A guest on generation 1, on its way to generation 2 as far as the call.
+pub struct Scene {
+    pub verb: Verb,
+    pub files: usize,
+    pub start: Folder,
+    pub first: Made,
+    pub second: Made,
+    pub switch: Switch,
+    pub old: Picture,
+    pub new: Picture,
+    /// What runs on the old generation.
+    pub running: String,
+    pub request: Vec<u8>,
+    folder: tempfile::TempDir,
+}
+
+/// A bundle with so many files in its overlay: most are links, a tenth are copies, and a tenth are of this version only.
+fn sized(version: u32, files: usize) -> Made {
+    let unit = format!("[Service]\nExecStart=/usr/bin/env true\n# {version}\n");
+    let mut overlay =
+        vec![("/etc/systemd/system/app.service".to_owned(), FileClass::Linked, "0644", unit)];
+    for number in 1..files {
+        let (path, class, mode) = match number % 10 {
+            1 => (format!("/etc/ssh/sshd_config.d/{number:03}.conf"), FileClass::Copied, "0600"),
+            2 => (format!("/etc/profile.d/{number:03}-of-{version}.sh"), FileClass::Linked, "0644"),
+            _ => (format!("/etc/profile.d/{number:03}.sh"), FileClass::Linked, "0644"),
+        };
+        overlay.push((path, class, mode, format!("# {number} of version {version}\n")));
+    }
+    let overlay: Vec<_> = overlay
+        .iter()
+        .map(|(path, class, mode, text)| (path.as_str(), *class, *mode, text.clone()))
+        .collect();
+    seal(version, &overlay, [rules("ufw", version), rules("ufw6", version)], health(60))
+}
+
+impl Scene {
+    pub fn new(verb: Verb, files: usize) -> Self {
+        let start = Folder { binary: SENT, ..Folder::new() };
+        let (first, second) = (sized(1, files), sized(2, files));
+        start.activate(&first, &first.switch("00000000000000a1", 0, 1, &Ledger::default()));
+        let switch = second.switch(TX, 1, 2, &first.ledger());
+        let (old, running) = (picture(&start), start.running());
+        let done = start.copy();
+        done.activate(&second, &switch);
+        let new = picture(&done);
+        let mut scene = Self {
+            verb,
+            files,
+            start,
+            first,
+            second,
+            switch,
+            old,
+            new,
+            running,
+            request: Vec::new(),
+            folder: in_memory(),
+        };
+        scene.request = scene.request();
+        scene.go_as_far_as_the_call();
+        fs::write(scene.input(), &scene.request).expect("there is room");
+        scene
+    }
+
+    /// A file of what the call reads.
+    pub fn input(&self) -> PathBuf {
+        self.folder.path().join("input")
+    }
+
+    pub fn words(&self) -> Vec<&'static str> {
+        match self.verb {
+            Verb::Switch => vec!["switch", TX],
+            verb => vec![verb.word()],
+        }
+    }
+
+    fn request(&self) -> Vec<u8> {
+        let (tx, nonce) = (self.switch.tx.clone(), self.switch.nonce.clone());
+        let message = |verb: &str| {
+            let mut all = messages(TX, &self.second).into_iter();
+            let (_, request, more) = all.find(|(v, ..)| *v == verb).expect("it is one of them");
+            [request, more].concat()
+        };
+        match self.verb {
+            Verb::Receive | Verb::Secrets => message(self.verb.word()),
+            Verb::Begin => self.begin(),
+            Verb::Switch | Verb::Recover => Vec::new(),
+            Verb::Confirm => input(&ConfirmRequest { identity: identity(), tx, nonce }, &[]),
+            Verb::Undo => {
+                let who = "ops@desk".to_owned();
+                input(&UndoRequest { identity: identity(), tx, who }, &[])
+            }
+            Verb::Gc => input(&GcRequest { caller: caller(TX), keep: 1 }, &[]),
+        }
+    }
+
+    fn begin(&self) -> Vec<u8> {
+        input(&BeginRequest { caller: caller(TX), switch: self.switch.clone() }, &[])
+    }
+
+    fn go_as_far_as_the_call(&self) {
+        let start = &self.start;
+        match self.verb {
+            Verb::Receive => {}
+            Verb::Gc => start.prepare(UNUSED_TX, &sized(3, self.files)),
+            Verb::Secrets => {
+                for (verb, request, more) in messages(TX, &self.second) {
+                    if verb != "secrets" {
+                        feed(start.command(&[verb]), &[request, more].concat());
+                    }
+                }
+            }
+            _ => start.prepare(TX, &self.second),
+        }
+        if self.verb > Verb::Begin && self.verb != Verb::Gc {
+            feed(start.command(&["begin"]), &self.begin());
+        }
+        if matches!(self.verb, Verb::Confirm | Verb::Undo | Verb::Recover) {
+            start.run_switch(TX);
+        }
+        if self.verb == Verb::Recover {
+            start.boot();
+        }
+    }
+
+    /// The same call again, undisturbed.
+    pub fn again<T: DeserializeOwned>(&self, folder: &Folder) -> Result<T, Refusal> {
+        let said = feed(folder.command(&self.words()), &self.request);
+        reply(&said).unwrap_or_else(|| panic!("{:?} again says nothing", self.verb))
+    }
+
+    /// The switch to the second bundle by somebody who comes next.
+    pub fn next_switch(&self, folder: &Folder) -> Switch {
+        let last = folder.observe(self.second.bundle.digest).last_number.0;
+        self.second.switch(NEXT_TX, 1, last + 1, &self.first.ledger())
+    }
+}
+
+/// The managed paths as `Folder::picture` has them, and the text that is read through each link into the store.
+pub fn picture(folder: &Folder) -> Picture {
+    let mut picture = folder.picture();
+    let links: Vec<(String, String)> = picture
+        .iter()
+        .filter_map(|(path, what)| Some((path.clone(), what.strip_prefix("-> /var/")?.to_owned())))
+        .collect();
+    for (path, target) in links {
+        let read = fs::read_to_string(folder.at(&format!("/var/{target}")));
+        picture.insert(format!("{path} reads"), format!("{read:?}"));
+    }
+    picture
+}
+
+/// All that is in a folder, to the byte: names, kinds, modes, owners, texts, and which names are one file. But not when
+/// the lease ends.
+pub fn fingerprint(folder: &Folder) -> stackc::model::Digest {
+    let mut text = Vec::new();
+    let mut names_of_inode = BTreeMap::new();
+    let root = folder.dir.path();
+    let is_kept = |entry: &walkdir::DirEntry| entry.file_name() != "lost+found";
+    for entry in walkdir::WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(is_kept) {
+        let path = entry.expect("it is readable").into_path();
+        describe(root, &path, &mut names_of_inode, &mut text);
+    }
+    stackc::model::Digest::of(&text)
+}
+
+fn describe(root: &Path, path: &Path, first: &mut BTreeMap<u64, String>, text: &mut Vec<u8>) {
+    use std::os::unix::fs::MetadataExt as _;
+    let stat = fs::symlink_metadata(path).expect("it is there");
+    let below = path.strip_prefix(root).expect("it is below").display().to_string();
+    // A folder has one name.
+    let same = first.entry(stat.ino()).or_insert_with(|| below.clone());
+    let head = format!("{below}\0{same}\0{:o} {} {}\0", stat.mode(), stat.uid(), stat.gid());
+    text.extend(head.into_bytes());
+    if stat.is_symlink() {
+        let target = fs::read_link(path).expect("it is a link");
+        text.extend(target.as_os_str().as_encoded_bytes());
+    } else if stat.is_file() && !below.ends_with("stackc/lease") {
+        text.extend(fs::read(path).expect("it is readable"));
+    }
+    text.push(0);
+}
