@@ -4,6 +4,7 @@
 //! <state>/guests/<lab>-<vmid>/
 //!     proxmox.json   its configuration, as the API has it
 //!     config         its configuration, as LXC has it, written at each start
+//!     base           a link to the base that it is laid over
 //!     upper work     what differs from the base; the overlay's own
 //!     rootfs         where the overlay is mounted
 //!     known_hosts    its host keys, for `lab ssh`
@@ -22,12 +23,11 @@ use crate::model::{Digest, Vmid};
 use camino::Utf8PathBuf;
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::unix::fs::{PermissionsExt as _, chown, symlink},
 };
 
 pub(super) struct Container {
     lxc: Lxc,
-    base: Base,
     host_bridge: String,
     /// The outer end of its network cable.
     device: String,
@@ -39,7 +39,6 @@ impl Container {
         let tag = &Digest::of(lab.name.as_str().as_bytes()).to_string()[..4];
         Self {
             lxc: Lxc::at(lab.guests(), format!("{}-{vmid}", lab.name)),
-            base: Base::at(&lab.base),
             host_bridge: lab.host_bridge.clone(),
             device: format!("l{tag}{vmid}"),
         }
@@ -61,8 +60,8 @@ impl Container {
         &self.host_bridge
     }
 
-    /// Makes its folders and lays the overlay over the base.
-    pub(super) fn make(&self) -> Result<(), LabError> {
+    /// Makes its folders and lays the overlay over a base, which is its own from then on.
+    pub(super) fn make(&self, base: &Base) -> Result<(), LabError> {
         for name in ["upper", "work", "rootfs"] {
             let folder = self.folder().join(name);
             fs::create_dir_all(&folder).at("make", &folder)?;
@@ -70,7 +69,14 @@ impl Container {
                 .at("open up", &folder)?;
             chown(&folder, Some(ROOT_ID), Some(ROOT_ID)).at("give to the guest", &folder)?;
         }
+        let link = self.folder().join("base");
+        symlink(base.folder(), &link).at("make", &link)?;
         self.mount()
+    }
+
+    fn base(&self) -> Result<Base, LabError> {
+        let link = self.folder().join("base");
+        link.read_link_utf8().at("read", &link).map(Base::at)
     }
 
     pub(super) fn mount(&self) -> Result<(), LabError> {
@@ -84,7 +90,7 @@ impl Container {
         // Without redirect_dir, renaming a folder of the base gives EXDEV, which dpkg does not expect.
         let options = format!(
             "lowerdir={},upperdir={folder}/upper,workdir={folder}/work,redirect_dir=on,volatile",
-            self.base.root()
+            self.base()?.root()
         );
         let rootfs = self.rootfs();
         let argv = ["mount", "-t", "overlay", self.lxc.name(), rootfs.as_str(), "-o", &options];
@@ -143,10 +149,11 @@ impl Container {
         fs::write(&script, network_script(config)).at("write", &script)?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
             .at("set the mode of", &script)?;
-        fs::write(&path, self.lxc_configuration(config)).at("write", &path)
+        let text = self.lxc_configuration(config, &self.base()?);
+        fs::write(&path, text).at("write", &path)
     }
 
-    fn lxc_configuration(&self, config: &Config) -> String {
+    fn lxc_configuration(&self, config: &Config, base: &Base) -> String {
         let mut lines = vec![
             "lxc.include = /usr/share/lxc/config/common.conf".to_owned(),
             "lxc.include = /usr/share/lxc/config/userns.conf".to_owned(),
@@ -155,10 +162,7 @@ impl Container {
             "lxc.apparmor.profile = unconfined".to_owned(),
             format!("lxc.rootfs.path = dir:{}", self.rootfs()),
             format!("lxc.uts.name = {}", config.get("hostname").unwrap_or_default()),
-            format!(
-                "lxc.mount.entry = {} {PACKAGES_IN_GUEST} none bind,ro 0 0",
-                self.base.packages()
-            ),
+            format!("lxc.mount.entry = {} {PACKAGES_IN_GUEST} none bind,ro 0 0", base.packages()),
             // systemd's orderly power-off. Source: systemd(1), SIGNALS.
             "lxc.signal.halt = SIGRTMIN+3".to_owned(),
         ];

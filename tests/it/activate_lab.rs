@@ -32,6 +32,7 @@ impl OwnLab {
             place: &place,
             subnet: None,
             port: None,
+            debians: &[],
             mirror: None,
             program: Utf8Path::new(env!("CARGO_BIN_EXE_stackc")),
         };
