@@ -80,6 +80,7 @@ mod lab;
 mod lab_names;
 mod left_out;
 mod lockouts;
+mod lockouts_real;
 mod ownership_lab;
 mod plan;
 mod plan_units;
