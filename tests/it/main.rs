@@ -71,6 +71,7 @@ mod guest_kills;
 mod guest_kills_beside;
 mod guest_life;
 mod guest_prepare;
+mod guest_races;
 mod guest_real;
 mod guest_real_undo;
 mod handmade;
