@@ -3,7 +3,7 @@
 use super::super::error::GuestError;
 use super::super::system::{Command, System, SystemError, run};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind::NotFound;
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ const COUNTING: [&str; 4] = ["error", "expires", "valid_lft", "preferred_lft"];
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// Links that are up.
-    links: BTreeSet<String>,
+    /// Links, and whether each is up.
+    links: BTreeMap<String, bool>,
     addresses: BTreeSet<Address>,
     routes: BTreeSet<(Family, String)>,
     rules: BTreeSet<(Family, String)>,
@@ -53,10 +53,10 @@ impl Family {
 impl Network {
     /// Takes down what there is.
     pub fn look(system: &mut dyn System) -> Result<Self, GuestError> {
-        let links = ask(system, "-o link show up")?;
+        let links = ask(system, "-o link show")?;
         let addresses = ask(system, "-o address show scope global")?;
         let mut network = Self {
-            links: links.iter().filter_map(|line| device(line)).collect(),
+            links: links.iter().filter_map(|line| Some((device(line)?, is_up(line)))).collect(),
             addresses: addresses.iter().filter_map(|line| address(line)).collect(),
             ..Self::default()
         };
@@ -90,9 +90,12 @@ impl Network {
     }
 }
 
+/// Links and addresses. A device that is gone was somebody's who made it, and makes it again.
 fn first_orders(saved: &Network, now: &Network) -> Vec<String> {
-    let up = saved.links.difference(&now.links).map(|link| format!("link set {link} up"));
-    let missing = saved.addresses.difference(&now.addresses).map(|a| {
+    let is_down = |link: &&String| saved.links[*link] && now.links.get(*link) == Some(&false);
+    let up = saved.links.keys().filter(is_down).map(|link| format!("link set {link} up"));
+    let missing = saved.addresses.difference(&now.addresses);
+    let missing = missing.filter(|address| now.links.contains_key(&address.device)).map(|a| {
         let broadcast = a.broadcast.as_ref().map(|b| format!(" broadcast {b}")).unwrap_or_default();
         format!("address replace {}{broadcast} dev {}", a.address, a.device)
     });
@@ -101,27 +104,44 @@ fn first_orders(saved: &Network, now: &Network) -> Vec<String> {
     up.chain(own).chain(missing).collect()
 }
 
+/// Rules and routes.
 fn last_orders(saved: &Network, now: &Network) -> Vec<String> {
-    let by_hand = |(_, route): &&(Family, String)| !route.split(' ').any(|word| word == "proto");
+    let gone = rules(&now.rules, &saved.rules, "del");
+    let back = rules(&saved.rules, &now.rules, "add");
+    let by_hand = |(_, route): &&(Family, String)| after(route, "proto").is_none();
     let extra = now.routes.difference(&saved.routes).filter(by_hand);
     let extra = extra.map(|(family, route)| format!("{} route del {route}", family.option()));
-    let mut missing: Vec<_> = saved.routes.difference(&now.routes).collect();
+    let is_lasting = |(_, route): &&(Family, String)| {
+        // What routers tell, they tell again.
+        after(route, "proto") != Some("ra")
+            && after(route, "dev").is_none_or(|device| now.links.contains_key(device))
+    };
+    let mut missing: Vec<_> = saved.routes.difference(&now.routes).filter(is_lasting).collect();
     // A gateway is reached by a route of its own, which comes first.
-    missing.sort_by_key(|(_, route)| route.contains(" via "));
+    missing.sort_by_key(|(_, route)| after(route, "via").is_some());
     let missing = missing.into_iter();
     let missing =
         missing.map(|(family, route)| format!("{} route replace {route}", family.option()));
-    let rules = |from: &BTreeSet<_>, other: &BTreeSet<_>, verb: &str| -> Vec<String> {
-        let found = from.difference(other).filter_map(|(family, rule): &(Family, String)| {
-            let (priority, words) = rule.split_once(':')?;
-            let (option, words) = (family.option(), words.trim());
-            Some(format!("{option} rule {verb} priority {priority} {words}"))
-        });
-        found.collect()
-    };
-    let gone = rules(&now.rules, &saved.rules, "del");
-    let back = rules(&saved.rules, &now.rules, "add");
     gone.into_iter().chain(back).chain(extra).chain(missing).collect()
+}
+
+/// Rules of routing that one side has and the other has not: `32766: from all lookup main`.
+fn rules(
+    from: &BTreeSet<(Family, String)>,
+    other: &BTreeSet<(Family, String)>,
+    verb: &str,
+) -> Vec<String> {
+    let order = |(family, rule): &(Family, String)| {
+        let (priority, words) = rule.split_once(':')?;
+        let (option, words) = (family.option(), words.trim());
+        Some(format!("{option} rule {verb} priority {priority} {words}"))
+    };
+    from.difference(other).filter_map(order).collect()
+}
+
+/// The word after this one.
+fn after<'l>(line: &'l str, key: &str) -> Option<&'l str> {
+    line.split(' ').skip_while(|word| *word != key).nth(1)
 }
 
 /// The lines of an answer, without what changes by itself. What the kernel does not have, such as IPv6, has none.
@@ -154,15 +174,19 @@ fn device(line: &str) -> Option<String> {
     Some(name.trim_end_matches(':').split('@').next().unwrap_or(name).to_owned())
 }
 
+/// The flags of a link are in its third word: `<BROADCAST,UP,LOWER_UP>`.
+fn is_up(line: &str) -> bool {
+    let flags = line.split(' ').nth(2).unwrap_or_default();
+    flags.trim_matches(['<', '>']).split(',').any(|flag| flag == "UP")
+}
+
 /// `2: eth0 inet 10.0.0.5/24 brd 10.0.0.255 scope global eth0\`. One that a protocol lends comes back by that.
 fn address(line: &str) -> Option<Address> {
-    let words: Vec<&str> = line.split(' ').collect();
-    let is_lent = words.iter().any(|word| matches!(*word, "dynamic" | "temporary"));
-    let after = |key: &str| words.iter().skip_while(|word| **word != key).nth(1);
+    let is_lent = line.split(' ').any(|word| matches!(word, "dynamic" | "temporary"));
     Some(Address {
         device: device(line)?,
-        address: words.get(3).filter(|_| !is_lent)?.to_string(),
-        broadcast: after("brd").map(ToString::to_string),
+        address: line.split(' ').nth(3).filter(|_| !is_lent)?.to_owned(),
+        broadcast: after(line, "brd").map(str::to_owned),
     })
 }
 
@@ -173,7 +197,7 @@ mod tests {
     fn network(addresses: &[&str], routes: &[&str], rules: &[&str]) -> Network {
         let of = |lines: &[&str]| lines.iter().map(|line| (Family::V4, lasting(line))).collect();
         Network {
-            links: BTreeSet::from(["eth0".to_owned()]),
+            links: ["eth0", "lo"].map(|link| (link.to_owned(), true)).into(),
             addresses: addresses.iter().filter_map(|line| address(&lasting(line))).collect(),
             routes: of(routes),
             rules: of(rules),
@@ -189,7 +213,8 @@ mod tests {
     #[test]
     fn what_is_missing_comes_back_addresses_before_routes_and_gateways_last() {
         let saved = network(&[ADDRESS, LENT], &[DEFAULT, OWN], &[MAIN]);
-        let now = Network { links: BTreeSet::new(), ..network(&[], &[], &[MAIN]) };
+        let links = BTreeMap::from([("eth0".to_owned(), false)]);
+        let now = Network { links, ..network(&[], &[], &[MAIN]) };
         assert_eq!(
             first_orders(&saved, &now),
             ["link set eth0 up", "address replace 10.0.0.5/24 broadcast 10.0.0.255 dev eth0"]
@@ -215,11 +240,22 @@ mod tests {
     }
 
     #[test]
+    fn what_went_with_its_device_is_left_to_who_made_that() {
+        let veth = "7: veth3@if6: <BROADCAST,UP,LOWER_UP> mtu 1500";
+        assert_eq!((device(veth).as_deref(), is_up(veth)), (Some("veth3"), true));
+        let address = ADDRESS.replace("eth0", "veth3");
+        let mut saved = network(&[&address], &["10.7.0.0/24 dev veth3 proto kernel"], &[]);
+        saved.links.insert("veth3".to_owned(), true);
+        let now = network(&[], &[], &[]);
+        assert_eq!([first_orders(&saved, &now), last_orders(&saved, &now)], [[""; 0]; 2]);
+    }
+
+    #[test]
     fn time_that_passes_is_no_difference() {
         let route = |time: &str| {
             network(
                 &[],
-                &[&format!("default via 10.0.0.1 dev eth0 proto ra expires {time} linkdown")],
+                &[&format!("default via 10.0.0.1 dev eth0 proto static expires {time} linkdown")],
                 &[],
             )
         };
