@@ -131,6 +131,7 @@ fn bring_up(place: &Place, up: &UpArgs) -> Result<(), LabError> {
         subnet: up.subnet,
         port: up.port,
         debians: &up.debian,
+        disk_mib: None,
         mirror: up.mirror.as_deref(),
         program: Utf8Path::new(&program),
     };

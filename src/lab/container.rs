@@ -6,6 +6,7 @@
 //!     config         its configuration, as LXC has it, written at each start
 //!     base           a link to the base that it is laid over
 //!     upper work     what differs from the base; the overlay's own
+//!     disk.img disk  where these two are instead, when guests have disks: a file system, and where it is mounted
 //!     rootfs         where the overlay is mounted
 //!     known_hosts    its host keys, for `lab ssh`
 //! ```
@@ -15,6 +16,7 @@ use super::{
     base::{Base, PACKAGES_IN_GUEST, ROOT_ID},
     config::Config,
     control_groups::limits,
+    disk::Disk,
     error::{AtPath as _, remove_if_there},
     lxc::{Lxc, POWER_SECONDS, Power},
     program::{PROGRAM_PATH, run},
@@ -29,6 +31,7 @@ use std::{
 pub(super) struct Container {
     lxc: Lxc,
     host_bridge: String,
+    disk_mib: Option<u32>,
     /// The outer end of its network cable.
     device: String,
 }
@@ -40,6 +43,7 @@ impl Container {
         Self {
             lxc: Lxc::at(lab.guests(), format!("{}-{vmid}", lab.name)),
             host_bridge: lab.host_bridge.clone(),
+            disk_mib: lab.disk_mib,
             device: format!("l{tag}{vmid}"),
         }
     }
@@ -62,8 +66,11 @@ impl Container {
 
     /// Makes its folders and lays the overlay over a base, which is its own from then on.
     pub(super) fn make(&self, base: &Base) -> Result<(), LabError> {
-        for name in ["upper", "work", "rootfs"] {
-            let folder = self.folder().join(name);
+        if let Some(mebibytes) = self.disk_mib {
+            Disk::below(&self.folder()).make(mebibytes)?;
+        }
+        let layers = self.layers()?;
+        for folder in [layers.join("upper"), layers.join("work"), self.rootfs()] {
             fs::create_dir_all(&folder).at("make", &folder)?;
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))
                 .at("open up", &folder)?;
@@ -72,6 +79,14 @@ impl Container {
         let link = self.folder().join("base");
         symlink(base.folder(), &link).at("make", &link)?;
         self.mount()
+    }
+
+    /// Where what differs from the base is; its disk, when it has one, is mounted then.
+    fn layers(&self) -> Result<Utf8PathBuf, LabError> {
+        match self.disk_mib {
+            Some(_) => Disk::below(&self.folder()).mount(),
+            None => Ok(self.folder()),
+        }
     }
 
     fn base(&self) -> Result<Base, LabError> {
@@ -83,13 +98,14 @@ impl Container {
         if self.lxc.is_mounted() {
             return Ok(());
         }
-        let folder = self.folder();
+        let layers = self.layers()?;
         // A volatile overlay is never written out, which would stall every unmount; after a crash of this machine, the kernel refuses
-        // to mount it again unless told that this is fine. Guests of a lab are not worth more.
-        remove_if_there(&folder.join("work/work/incompat/volatile"), |path| fs::remove_dir(path))?;
+        // to mount it again unless told that this is fine. Guests of a lab are not worth more, unless they have disks to lose.
+        remove_if_there(&layers.join("work/work/incompat/volatile"), |path| fs::remove_dir(path))?;
+        let volatile = if self.disk_mib.is_none() { ",volatile" } else { "" };
         // Without redirect_dir, renaming a folder of the base gives EXDEV, which dpkg does not expect.
         let options = format!(
-            "lowerdir={},upperdir={folder}/upper,workdir={folder}/work,redirect_dir=on,volatile",
+            "lowerdir={},upperdir={layers}/upper,workdir={layers}/work,redirect_dir=on{volatile}",
             self.base()?.root()
         );
         let rootfs = self.rootfs();

@@ -31,6 +31,8 @@ pub struct Up<'a> {
     pub port: Option<u16>,
     /// What guests can be made of; the first is what definitions for this lab name. None is named: Debian 12, or what is there.
     pub debians: &'a [Debian],
+    /// A disk of this size for each guest, which may fill up and lose what was not written; for tests, since it is slower.
+    pub disk_mib: Option<u32>,
     /// Base URL above `debian` and `debian-security`; without one, this machine's own mirror.
     pub mirror: Option<&'a str>,
     /// The `stackc` binary, which becomes the daemon.
@@ -156,6 +158,7 @@ fn found(wanted: &Up, bases: BTreeMap<String, Utf8PathBuf>) -> Result<Lab, LabEr
         admin_key,
         state: state.clone(),
         bases,
+        disk_mib: wanted.disk_mib,
     };
     bridge.make(lab.gateway, subnet)?;
     let text = serde_json::to_vec_pretty(&lab).expect("a lab is JSON");

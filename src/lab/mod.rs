@@ -13,6 +13,7 @@ mod container;
 mod control_groups;
 mod daemon;
 mod debian;
+mod disk;
 mod disturb;
 mod error;
 mod folder;

@@ -161,6 +161,9 @@ pub struct Lab {
     pub state: Utf8PathBuf,
     /// The bases that guests can be laid over, by the volume id of the template that each stands for.
     pub bases: BTreeMap<String, Utf8PathBuf>,
+    /// The size of each guest's disk, a file system of its own; none: all write to this machine's.
+    #[serde(default)]
+    pub disk_mib: Option<u32>,
 }
 
 impl Lab {

@@ -33,6 +33,7 @@ impl OwnLab {
             subnet: None,
             port: None,
             debians: &[],
+            disk_mib: None,
             mirror: None,
             program: Utf8Path::new(env!("CARGO_BIN_EXE_stackc")),
         };

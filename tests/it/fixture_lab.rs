@@ -43,6 +43,11 @@ impl RealLab {
 
     /// The same, with guests of this Debian.
     pub fn of(name: &str, debian: Debian) -> Option<Self> {
+        Self::with(name, debian, None)
+    }
+
+    /// The same, with a disk of so many MiB for each guest.
+    pub fn with(name: &str, debian: Debian, disk_mib: Option<u32>) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: real guests need root");
             return None;
@@ -52,7 +57,7 @@ impl RealLab {
         let name = format!("{name}-{:x}", std::process::id());
         let place =
             Place::usual(name.parse::<LabName>().expect("the test's name for its lab is short"));
-        let info = up(&place, &[debian]);
+        let info = up(&place, &[debian], disk_mib);
         let ca = std::fs::read(&info.ca_file).expect("the lab wrote its CA");
         let ca = reqwest::Certificate::from_pem(&ca).expect("the CA is PEM");
         // Another test may have installed it.
@@ -68,7 +73,7 @@ impl RealLab {
 
     /// Brings the lab up again after something ended its daemon.
     pub fn up_again(&self) {
-        up(&self.place, &[]);
+        up(&self.place, &[], None);
     }
 
     /// One call, with these parameters in the query or the form.
@@ -204,9 +209,9 @@ impl Drop for RealLab {
     }
 }
 
-fn up(place: &Place, debians: &[Debian]) -> Lab {
+fn up(place: &Place, debians: &[Debian], disk_mib: Option<u32>) -> Lab {
     let program = Utf8Path::new(env!("CARGO_BIN_EXE_stackc"));
-    let wanted = Up { place, subnet: None, port: None, debians, mirror: None, program };
+    let wanted = Up { place, subnet: None, port: None, debians, disk_mib, mirror: None, program };
     lab::up(&wanted, &mut |line| eprintln!("lab: {line}"))
         .unwrap_or_else(|error| panic!("no lab: {error}"))
 }
