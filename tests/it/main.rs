@@ -102,6 +102,7 @@ mod surroundings;
 mod system_lab;
 mod tree;
 mod ufw_real;
+mod undo_real;
 mod units_real;
 mod units_switch_real;
 mod vault;
