@@ -251,8 +251,8 @@ fn or_open(saved: &str, kernel: &str) -> String {
         // Chains of somebody's own have no policy, and go with their rules.
         let built_in = chains.filter(|chain| chain.split(' ').nth(1) != Some("-"));
         let open = built_in.map(|chain| chain.split(' ').next().unwrap_or_default());
-        let open: String = open.map(|chain| format!(":{chain} ACCEPT [0:0]\n")).collect();
-        text.push_str(&format!("{name}\n{open}COMMIT\n"));
+        let lines = open.flat_map(|chain| [":", chain, " ACCEPT [0:0]\n"]);
+        text.extend([name, "\n"].into_iter().chain(lines).chain(["COMMIT\n"]));
     }
     text
 }

@@ -117,8 +117,9 @@ fn a_failure_that_is_seen_is_undone_within_seconds() {
     let Some(lab) = RealLab::start("undo") else { return };
     let (guest, first) = on_first(&lab);
     let trials = asked("STACKC_FAULTS_TRIALS").unwrap_or(4);
+    let trials = usize::try_from(trials).expect("64 bits");
     let mut took = Vec::new();
-    for (number, (start, hook)) in (2..).zip(FAILURES.iter().cycle().take(trials as usize)) {
+    for (number, (start, hook)) in (2..).zip(FAILURES.iter().cycle().take(trials)) {
         let broken = bundle(&guest, number, start, hook, 4001);
         let switch = broken.switch(&tx(number), 1, number, &first.ledger());
         guest.prepare(&tx(number), &broken);

@@ -250,7 +250,8 @@ fn take_home(
 /// Whether going back takes care of a path by itself.
 fn is_the_switchs(path: &str, before: &Before) -> bool {
     let placed = path.parse().is_ok_and(|path| before.paths.contains_key(&path));
-    placed || before.created.contains(path) || (path.ends_with(".tmp") && path.contains(".stackc-"))
+    // What is prepared beside its path is named after us.
+    placed || before.created.contains(path) || path.contains(".stackc-")
 }
 
 /// Brings back the switch's own files of the door, apart from all others; whether one was another.

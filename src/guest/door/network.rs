@@ -30,7 +30,7 @@ pub struct Network {
 struct Address {
     device: String,
     /// With its prefix length.
-    address: String,
+    cidr: String,
     broadcast: Option<String>,
 }
 
@@ -97,10 +97,10 @@ fn first_orders(saved: &Network, now: &Network) -> Vec<String> {
     let missing = saved.addresses.difference(&now.addresses);
     let missing = missing.filter(|address| now.links.contains_key(&address.device)).map(|a| {
         let broadcast = a.broadcast.as_ref().map(|b| format!(" broadcast {b}")).unwrap_or_default();
-        format!("address replace {}{broadcast} dev {}", a.address, a.device)
+        format!("address replace {}{broadcast} dev {}", a.cidr, a.device)
     });
     let own = now.addresses.difference(&saved.addresses).filter(|address| address.device == "lo");
-    let own = own.map(|a| format!("address del {} dev lo", a.address));
+    let own = own.map(|a| format!("address del {} dev lo", a.cidr));
     up.chain(own).chain(missing).collect()
 }
 
@@ -185,7 +185,7 @@ fn address(line: &str) -> Option<Address> {
     let is_lent = line.split(' ').any(|word| matches!(word, "dynamic" | "temporary"));
     Some(Address {
         device: device(line)?,
-        address: line.split(' ').nth(3).filter(|_| !is_lent)?.to_owned(),
+        cidr: line.split(' ').nth(3).filter(|_| !is_lent)?.to_owned(),
         broadcast: after(line, "brd").map(str::to_owned),
     })
 }
