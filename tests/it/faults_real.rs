@@ -30,7 +30,7 @@ fn trials(sweep: &mut Sweep<'_>, count: usize) -> Vec<Trial> {
     let mut dice = Dice::seeded();
     let mut flaws = Flaw::ALL.into_iter().cycle();
     let mut next = |number: usize| {
-        if number % FLAW_IN == 0 {
+        if number.is_multiple_of(FLAW_IN) {
             let flaw = flaws.next().expect("they come again and again");
             return Trial { verb: Verb::Change, fault: Fault::Flaw(flaw) };
         }

@@ -61,10 +61,10 @@ impl RealGuest {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Whether a new connection logs in within 2 s.
+    /// Whether a new connection logs in: it comes about within 2 s, and the login ends within 6, as it does on a busy machine.
     pub fn lets_in(&self) -> bool {
         let mut command = Command::new("timeout");
-        command.arg("2").args(&self.ssh).arg("echo in");
+        command.args(["6", "ssh", "-o", "ConnectTimeout=2"]).args(&self.ssh[1..]).arg("echo in");
         command.output().expect("timeout can be run").stdout == b"in\n"
     }
 
