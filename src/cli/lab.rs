@@ -5,7 +5,7 @@ use super::{
     lab_workspace::{self, WorkspaceArgs},
     output,
 };
-use crate::lab::{self, GuestState, Lab, LabError, LabName, LabState, Place, Up};
+use crate::lab::{self, Debian, GuestState, Lab, LabError, LabName, LabState, Place, Up};
 use camino::{Utf8Path, Utf8PathBuf};
 use ipnet::Ipv4Net;
 use std::{
@@ -86,6 +86,9 @@ struct UpArgs {
     /// The API's port on 127.0.0.1 [default: a free one]
     #[arg(long)]
     port: Option<u16>,
+    /// What guests are made of: Debian 12, 13, or both (12,13), where a definition's `template` says which [default: 12]
+    #[arg(long, value_name = "RELEASE", value_delimiter = ',', value_parser = |t: &str| t.parse::<Debian>())]
+    debian: Vec<Debian>,
     /// Where Debian comes from, above `/debian` and `/debian-security` [default: this machine's own mirror]
     #[arg(long, value_name = "URL", env = "STACKC_LAB_MIRROR")]
     mirror: Option<String>,
@@ -127,6 +130,8 @@ fn bring_up(place: &Place, up: &UpArgs) -> Result<(), LabError> {
         place,
         subnet: up.subnet,
         port: up.port,
+        debians: &up.debian,
+        disk_mib: None,
         mirror: up.mirror.as_deref(),
         program: Utf8Path::new(&program),
     };
@@ -145,11 +150,18 @@ fn access(lab: &Lab) -> String {
         lab.bridge,
         lab.ca_file,
         lab.state,
-        lab.template,
+        templates(lab),
         lab.subnet,
         lab.gateway,
         lab.host_bridge
     )
+}
+
+/// The volume ids of its templates, the one that definitions name first.
+fn templates(lab: &Lab) -> String {
+    let others = lab.bases.keys().filter(|volume| **volume != lab.template);
+    let all: Vec<&str> = [&lab.template].into_iter().chain(others).map(String::as_str).collect();
+    all.join("\n            ")
 }
 
 fn take_down(place: &Place, purge_base: bool) -> Result<(), LabError> {

@@ -5,7 +5,8 @@ use super::before::{self, Before};
 use super::error::GuestError;
 use super::fs::GuestFs;
 use super::{
-    drift, firewall, found, generation, health, journal, recover, release, staging, store, undo,
+    door, drift, firewall, found, generation, health, journal, recover, release, staging, store,
+    undo,
 };
 use crate::model::protocol::{Caller, Done};
 use crate::model::{
@@ -44,7 +45,8 @@ pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done
         generation::write_found(guest.fs, switch)?;
         let before = look(guest, switch)?;
         found::note(guest.fs, switch, &before)?;
-        journal::publish(guest.fs, switch, &before)?;
+        let door = door::look(guest, &before)?;
+        journal::publish(guest.fs, switch, &before, &door)?;
     } else if journal::switch(guest.fs, tx)? != *switch {
         return Err(GuestError::Unfit(format!("transaction `{tx}` is another switch")));
     }

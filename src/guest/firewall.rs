@@ -6,6 +6,7 @@ use super::error::GuestError;
 use super::system::{Load, Rules, SystemError};
 use super::{found, store};
 use crate::model::{Digest, FirewallAction, Switch, UfwDocument, document};
+use std::collections::BTreeSet;
 
 /// The line by which the kernel shows that ufw's frame is loaded. `ufw-user-input` alone proves nothing: a restore
 /// without the frame makes that chain, too, and nothing jumps to it.
@@ -227,20 +228,43 @@ fn add_policies(rules: &str, ufw: &UfwDocument, prefix: &str) -> String {
     }
 }
 
-/// Puts the kernel's tables back as they were saved.
-pub fn restore(guest: &mut Guest, saved: &Rules) -> Result<(), GuestError> {
-    let saved = Rules { v4: or_open(&saved.v4), v6: or_open(&saved.v6) };
-    Ok(guest.system.load_firewall(&saved, Load::Tables)?)
+/// Puts the kernel's tables back as they were saved; whether they were others.
+pub fn restore(guest: &mut Guest, saved: &Rules) -> Result<bool, GuestError> {
+    let kernel = guest.system.save_firewall()?;
+    let saved = Rules { v4: or_open(&saved.v4, &kernel.v4), v6: or_open(&saved.v6, &kernel.v6) };
+    if is_same(&saved.v4, &kernel.v4) && is_same(&saved.v6, &kernel.v6) {
+        return Ok(false);
+    }
+    guest.system.load_firewall(&saved, Load::Tables)?;
+    Ok(true)
 }
 
-/// A kernel that nobody has given rules saves none; restoring nothing would leave ours in force.
-fn or_open(saved: &str) -> String {
-    if saved.contains("*filter") {
-        return saved.to_owned();
+/// A table that nobody had given rules is not saved; restoring nothing would leave in force what the kernel has in it since.
+fn or_open(saved: &str, kernel: &str) -> String {
+    let mut text = saved.to_owned();
+    for table in kernel.split_inclusive("COMMIT\n") {
+        let Some(name) = table.lines().find(|line| line.starts_with('*')) else { continue };
+        if saved.lines().any(|line| line == name) {
+            continue;
+        }
+        let chains = table.lines().filter_map(|line| line.strip_prefix(':'));
+        // Chains of somebody's own have no policy, and go with their rules.
+        let built_in = chains.filter(|chain| chain.split(' ').nth(1) != Some("-"));
+        let open = built_in.map(|chain| chain.split(' ').next().unwrap_or_default());
+        let lines = open.flat_map(|chain| [":", chain, " ACCEPT [0:0]\n"]);
+        text.extend([name, "\n"].into_iter().chain(lines).chain(["COMMIT\n"]));
     }
-    let open =
-        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
-    format!("{saved}{open}")
+    text
+}
+
+/// Whether two texts are the same rules: counters and the order of tables are no difference.
+fn is_same(left: &str, right: &str) -> bool {
+    let tables = |text: &str| {
+        let tables = text.split_inclusive("COMMIT\n");
+        let plain = |line: &str| line.split(" [").next().unwrap_or_default().to_owned();
+        tables.map(|table| table.lines().map(plain).collect()).collect::<BTreeSet<Vec<String>>>()
+    };
+    tables(left) == tables(right)
 }
 
 #[cfg(test)]
@@ -312,8 +336,20 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_rules_is_restored_to_open() {
-        assert!(or_open("").contains(":INPUT ACCEPT"));
-        assert_eq!(or_open(RULES), RULES);
+    fn a_table_that_had_no_rules_is_restored_to_open() {
+        let raw = "*raw\n:PREROUTING DROP [1:2]\n:own - [0:0]\n-A PREROUTING -j own\nCOMMIT\n";
+        assert_eq!(or_open("", raw), "*raw\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n");
+        assert_eq!(or_open(RULES, RULES), RULES);
+        assert_eq!(or_open(RULES, ""), RULES);
+    }
+
+    #[test]
+    fn what_was_counted_is_no_difference_and_a_rule_is_one() {
+        let chain = |count: &str, rule: &str| {
+            format!("*filter\n:INPUT DROP [{count}]\n-A INPUT -s {rule} -j DROP\nCOMMIT\n")
+        };
+        assert!(is_same(&chain("0:0", "a"), &chain("7:420", "a")));
+        assert!(!is_same(&chain("0:0", "a"), &chain("0:0", "b")));
+        assert!(is_same(&format!("{RULES}*raw\nCOMMIT\n"), &format!("*raw\nCOMMIT\n{RULES}")));
     }
 }

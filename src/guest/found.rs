@@ -69,7 +69,7 @@ pub fn note(fs: &mut dyn GuestFs, switch: &Switch, before: &Before) -> Result<()
 
 /// Puts the kernel's rules back, when a switch ever changed them.
 pub fn restore_rules(guest: &mut Guest) -> Result<(), GuestError> {
-    read(guest.fs)?.rules.map_or(Ok(()), |rules| firewall::restore(guest, &rules))
+    read(guest.fs)?.rules.map_or(Ok(()), |rules| firewall::restore(guest, &rules).map(drop))
 }
 
 /// Takes away what an undo would still have needed: where packages came from, and folders that hold nothing any more.

@@ -1,6 +1,7 @@
 //! A transaction on disk: `tx/<id>/`, published whole, decided once, moved to `history/` when it is over.
 
 use super::before::{Before, Found};
+use super::door::Door;
 use super::error::GuestError;
 use super::fs::{GuestFs, Sync, mkdir_all, remove_tree};
 use super::kept;
@@ -89,7 +90,12 @@ pub fn is_pending(fs: &mut dyn GuestFs, tx: &TxId) -> Result<bool, GuestError> {
 }
 
 /// Writes the journal's head and the way back, and gives the folder its name when all of it is durable.
-pub fn publish(fs: &mut dyn GuestFs, switch: &Switch, before: &Before) -> Result<(), GuestError> {
+pub fn publish(
+    fs: &mut dyn GuestFs,
+    switch: &Switch,
+    before: &Before,
+    door: &Door,
+) -> Result<(), GuestError> {
     let staged = format!("{TRANSACTIONS}/.tmp-{}", switch.tx);
     mkdir_all(fs, TRANSACTIONS, 0o700)?;
     remove_tree(fs, &staged)?;
@@ -103,6 +109,7 @@ pub fn publish(fs: &mut dyn GuestFs, switch: &Switch, before: &Before) -> Result
     fs.sync_dir(&format!("{staged}/saved"))?;
     write_reserve(fs, &format!("{staged}/reserve"))?;
     kept::write(fs, &format!("{staged}/before.json"), before, 0o600)?;
+    kept::write(fs, &format!("{staged}/door.json"), door, 0o600)?;
     kept::write(fs, &format!("{staged}/switch.json"), switch, 0o600)?;
     kept::write(fs, &format!("{staged}/phase"), &Phase::Begun, 0o600)?;
     fs.sync_dir(&staged)?;
@@ -125,6 +132,15 @@ pub fn switch(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Switch, GuestError> {
 
 pub fn before(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Before, GuestError> {
     kept::read(fs, &format!("{}/before.json", folder(tx)))
+}
+
+/// None in a transaction that an older version began.
+pub fn door(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Option<Door>, GuestError> {
+    let path = format!("{}/door.json", folder(tx));
+    if fs.stat(&path)?.is_none() {
+        return Ok(None);
+    }
+    kept::read(fs, &path).map(Some)
 }
 
 pub fn phase(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Phase, GuestError> {

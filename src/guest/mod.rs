@@ -15,6 +15,7 @@ mod confirm;
 mod database;
 mod debian;
 mod detach;
+mod door;
 mod down;
 mod drift;
 mod error;

@@ -1,12 +1,12 @@
 //! Recovery at boot, before anything reads what it puts back (lxc.md §4).
 
 use super::Guest;
-use super::before::{Before, Found};
+use super::before::Before;
 use super::error::GuestError;
 use super::fs::{GuestFs, mkdir_all, replace, split};
 use super::journal::{self, Decision};
 use super::system::{Alarm, UnitJob, UnitReport};
-use super::{close, down, generation, place, sweep, undo};
+use super::{close, door, down, generation, place, sweep, undo};
 use crate::model::{Ledger, Phase, Switch, TxId, UnitName};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,8 +18,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(20);
 /// Units that let a person in.
 const DOOR_UNITS: [&str; 5] =
     ["ssh.service", "ssh.socket", "ufw.service", "nftables.service", "networking.service"];
-/// What must be right for a person to get in: copied back alone when nothing else can be.
-const DOOR: [&str; 3] = ["/etc/ssh/", "/etc/ufw/", "/etc/default/ufw"];
 
 /// The unit that runs `recover`, as measured in lxc.md §4: ordering before sysinit.target covers every unit with
 /// default dependencies, those without are named. `systemd-sysusers` is left out: a cycle when `/var` is mounted. Besides an
@@ -166,11 +164,12 @@ fn go_back(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gu
     journal::set_phase(guest.fs, tx, Phase::Undoing)?;
     place::back(guest.fs, switch, before)?;
     undo::verify_files(guest, switch, before)?;
+    let listeners = door::restore_files(guest, tx, before)?;
     let owned = generation::ledger(guest.fs, switch.from)?;
     guest.system.daemon_reload()?;
-    for unit in enabled_before(switch, before, &owned) {
+    for unit in enabled_before(switch, before, &owned).union(&listeners) {
         // The job is only queued: a unit that cannot start must not keep the others down.
-        drop(guest.system.job(UnitJob::StartLater, &unit));
+        drop(guest.system.job(UnitJob::StartLater, unit));
     }
     close::undone(guest, switch)
 }
@@ -189,17 +188,9 @@ fn is_door_unit(unit: &UnitName) -> bool {
     DOOR_UNITS.contains(&unit.as_str())
 }
 
-/// Copies back the firewall's and sshd's files alone.
+/// Copies back alone what must be right for a person to get in.
 fn open_door(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
-    let is_door = |path: &str| DOOR.iter().any(|door| path.starts_with(door));
-    let mut first = Ok(());
-    for (path, found) in before.paths.iter().filter(|(path, _)| is_door(path.as_str())) {
-        let restored = place::restore(guest.fs, &switch.tx, path, *found);
-        let synced = match *found {
-            Found::Directory { .. } => Ok(()),
-            _ => guest.fs.sync_dir(split(path.as_str()).0).map_err(GuestError::from),
-        };
-        first = first.and(restored).and(synced);
-    }
-    first
+    let own = door::restore_own(guest.fs, &switch.tx, before);
+    let others = door::restore_files(guest, &switch.tx, before);
+    own.map(drop).and(others.map(drop))
 }

@@ -6,7 +6,7 @@ use super::error::GuestError;
 use super::journal::{self, Decision};
 use super::system::{Alarm, UnitReport};
 use super::units;
-use super::{close, firewall, generation, health, hooks, packages, place, sweep};
+use super::{close, door, generation, health, hooks, packages, place, sweep};
 use crate::model::{Failure, Generation, Phase, Switch, TxId, TxState, UnitName};
 use std::time::Duration;
 
@@ -176,11 +176,7 @@ fn back_once(
     touched: bool,
 ) -> Result<(), GuestError> {
     // The door first: the operator must get in whatever happens to the rest.
-    let door = if touched && firewall::is_changed(switch) {
-        firewall::restore(guest, &before.rules)
-    } else {
-        Ok(())
-    };
+    let door = if touched { door::open(guest, switch, before) } else { Ok(()) };
     let stopped = if touched { units::stop_all(guest, &switch.undo_units.stop) } else { Ok(()) };
     place::back(guest.fs, switch, before)?;
     if touched {
@@ -191,7 +187,11 @@ fn back_once(
     }
     door.and(stopped)?;
     verify(guest, switch, before)?;
-    if touched { wait_for_old(guest, switch, before) } else { Ok(()) }
+    if !touched {
+        return Ok(());
+    }
+    door::verify(guest, &switch.tx, before)?;
+    wait_for_old(guest, switch, before)
 }
 
 /// Whether the old generation is back, whole: every path, and every unit that was active.

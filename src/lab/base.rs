@@ -6,7 +6,7 @@
 //! ```
 
 use super::{
-    LabError,
+    Debian, LabError,
     error::{AtPath as _, remove_if_there},
     program::{run, run_locked},
 };
@@ -17,9 +17,6 @@ use std::{
     fs::{self, File},
     os::unix::fs::{PermissionsExt as _, chown, symlink},
 };
-
-/// Debian 12.
-const SUITE: &str = "bookworm";
 
 /// Changes whenever this file makes another base of the same packages.
 const RECIPE: &str = "1";
@@ -33,7 +30,7 @@ const ID_MAP: &str = "b:0:100000:65536";
 /// Where guests find the packages.
 pub(super) const PACKAGES_IN_GUEST: &str = "srv/aptrepo";
 
-/// What a guest has from the start: about what Proxmox's Debian 12 template has.
+/// What a guest has from the start: about what Proxmox's Debian templates have.
 const BASE_PACKAGES: &str = "systemd systemd-sysv dbus libpam-systemd openssh-server cron iproute2 \
     iputils-ping ca-certificates curl procps logrotate tzdata";
 
@@ -97,11 +94,12 @@ impl Base {
 /// The base of this recipe from the cache, or builds it. A lock lets one build at a time; the others wait and use its result.
 pub(super) fn prepare(
     cache: &Utf8Path,
+    debian: Debian,
     mirror: Option<&str>,
     report: &mut dyn FnMut(&str),
 ) -> Result<Base, LabError> {
-    let sources = sources(mirror)?;
-    let base = Base::at(cache.join(key(&sources)));
+    let sources = sources(debian, mirror)?;
+    let base = Base::at(cache.join(key(debian, &sources)));
     if base.folder().exists() {
         return Ok(base);
     }
@@ -109,7 +107,7 @@ pub(super) fn prepare(
     let lock = lock(cache, report)?;
     if !base.folder().exists() {
         remove_unfinished(cache)?;
-        build(&base, &sources, &lock, report)?;
+        build(&base, debian, &sources, &lock, report)?;
     }
     Ok(base)
 }
@@ -146,32 +144,37 @@ fn is_base(name: &str) -> bool {
     key.len() == KEY_DIGITS && key.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+fn masked_units(debian: Debian) -> impl Iterator<Item = &'static str> {
+    MASKED_UNITS.into_iter().chain(debian.masked_units().iter().copied())
+}
+
 /// What the base is made of, in hex digits.
-fn key(sources: &[String]) -> String {
-    let recipe =
-        [RECIPE, SUITE, BASE_PACKAGES, REPOSITORY_PACKAGES, &MASKED_UNITS.join(" ")].join("\n");
+fn key(debian: Debian, sources: &[String]) -> String {
+    let masked = masked_units(debian).collect::<Vec<_>>().join(" ");
+    let recipe = [RECIPE, debian.suite(), BASE_PACKAGES, REPOSITORY_PACKAGES, &masked].join("\n");
     Digest::of(format!("{recipe}\n{}", sources.join("\n")).as_bytes()).to_string()[..KEY_DIGITS]
         .to_owned()
 }
 
 /// apt's own sources for the suite, as one-line entries: this machine's, or those of `mirror`.
-fn sources(mirror: Option<&str>) -> Result<Vec<String>, LabError> {
-    let (debian, security) = match mirror {
+fn sources(debian: Debian, mirror: Option<&str>) -> Result<Vec<String>, LabError> {
+    let suite = debian.suite();
+    let (main, security) = match mirror {
         Some(url) => {
             let url = url.trim_end_matches('/');
             (format!("{url}/debian"), format!("{url}/debian-security"))
         }
-        None => configured_mirrors()?,
+        None => configured_mirrors(suite)?,
     };
     Ok(vec![
-        format!("deb {debian} {SUITE} main"),
-        format!("deb {debian} {SUITE}-updates main"),
-        format!("deb {security} {SUITE}-security main"),
+        format!("deb {main} {suite} main"),
+        format!("deb {main} {suite}-updates main"),
+        format!("deb {security} {suite}-security main"),
     ])
 }
 
 /// Asks apt, which knows every form its sources may have.
-fn configured_mirrors() -> Result<(String, String), LabError> {
+fn configured_mirrors(suite: &'static str) -> Result<(String, String), LabError> {
     let listed = run(
         "ask apt for its mirrors",
         60,
@@ -181,7 +184,7 @@ fn configured_mirrors() -> Result<(String, String), LabError> {
         let uris = listed.lines().map(|uri| uri.trim_end_matches('/'));
         uris.into_iter().find(|uri| uri.ends_with(name)).map(str::to_owned)
     };
-    of("/debian").zip(of("/debian-security")).ok_or(LabError::NoMirror { suite: SUITE })
+    of("/debian").zip(of("/debian-security")).ok_or(LabError::NoMirror { suite })
 }
 
 fn lock(cache: &Utf8Path, report: &mut dyn FnMut(&str)) -> Result<File, LabError> {
@@ -207,6 +210,7 @@ fn remove_unfinished(cache: &Utf8Path) -> Result<(), LabError> {
 
 fn build(
     base: &Base,
+    debian: Debian,
     sources: &[String],
     lock: &File,
     report: &mut dyn FnMut(&str),
@@ -219,11 +223,13 @@ fn build(
         fs::create_dir_all(folder).at("make", folder)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).at("open up", folder)?;
     }
-    report("bootstrapping Debian 12 and downloading packages (about half a minute, once)");
-    bootstrap(&plain, &building.packages(), sources, lock)?;
+    report(&format!(
+        "bootstrapping Debian {debian} and downloading packages (about half a minute, once)"
+    ));
+    bootstrap(&plain, &building.packages(), debian, sources, lock)?;
     report("indexing packages");
-    index(&building.packages())?;
-    configure(&plain)?;
+    index(&building.packages(), debian)?;
+    configure(&plain, debian)?;
     report("shifting ids");
     shift_ids(&plain, &building.root())?;
     fs::remove_dir_all(&plain).at("remove", &plain)?;
@@ -235,6 +241,7 @@ fn build(
 fn bootstrap(
     root: &Utf8Path,
     packages: &Utf8Path,
+    debian: Debian,
     sources: &[String],
     lock: &File,
 ) -> Result<(), LabError> {
@@ -246,20 +253,21 @@ fn bootstrap(
         format!("--include={}", BASE_PACKAGES.split_whitespace().collect::<Vec<_>>().join(","));
     let mut argv = vec!["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"];
     argv.extend(DPKG_OPTIONS);
-    argv.extend([include.as_str(), download.as_str(), SUITE, root.as_str()]);
+    argv.extend([include.as_str(), download.as_str(), debian.suite(), root.as_str()]);
     argv.extend(sources.iter().map(String::as_str));
     run_locked("bootstrap Debian for the lab's base", BOOTSTRAP_SECONDS, &argv, lock).map(drop)
 }
 
-fn index(packages: &Utf8Path) -> Result<(), LabError> {
+fn index(packages: &Utf8Path, debian: Debian) -> Result<(), LabError> {
     let script = "cd \"$0\" && apt-ftparchive packages . > Packages && gzip -1 --keep --no-name Packages && \
-        apt-ftparchive -o APT::FTPArchive::Release::Suite=bookworm \
-        -o APT::FTPArchive::Release::Codename=bookworm release . > Release.new && mv Release.new Release";
-    run("index the lab's packages", 300, &["sh", "-ec", script, packages.as_str()]).map(drop)
+        apt-ftparchive -o APT::FTPArchive::Release::Suite=\"$1\" \
+        -o APT::FTPArchive::Release::Codename=\"$1\" release . > Release.new && mv Release.new Release";
+    let argv = ["sh", "-ec", script, packages.as_str(), debian.suite()];
+    run("index the lab's packages", 300, &argv).map(drop)
 }
 
 /// Makes the tree a template: no identity of its own, and only the local packages.
-fn configure(root: &Utf8Path) -> Result<(), LabError> {
+fn configure(root: &Utf8Path, debian: Debian) -> Result<(), LabError> {
     let write =
         |path: &str, text: &str| fs::write(root.join(path), text).at("write", root.join(path));
     write("etc/machine-id", "")?;
@@ -267,7 +275,7 @@ fn configure(root: &Utf8Path) -> Result<(), LabError> {
     write("etc/hostname", "")?;
     write("etc/apt/sources.list", &format!("deb [trusted=yes] file:/{PACKAGES_IN_GUEST} ./\n"))?;
     write("etc/apt/apt.conf.d/90lab", "Acquire::Languages \"none\";\n")?;
-    for unit in MASKED_UNITS {
+    for unit in masked_units(debian) {
         let link = root.join("etc/systemd/system").join(unit);
         symlink("/dev/null", &link).at("mask", &link)?;
     }

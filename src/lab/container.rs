@@ -4,7 +4,9 @@
 //! <state>/guests/<lab>-<vmid>/
 //!     proxmox.json   its configuration, as the API has it
 //!     config         its configuration, as LXC has it, written at each start
+//!     base           a link to the base that it is laid over
 //!     upper work     what differs from the base; the overlay's own
+//!     disk.img disk  where these two are instead, when guests have disks: a file system, and where it is mounted
 //!     rootfs         where the overlay is mounted
 //!     known_hosts    its host keys, for `lab ssh`
 //! ```
@@ -14,6 +16,7 @@ use super::{
     base::{Base, PACKAGES_IN_GUEST, ROOT_ID},
     config::Config,
     control_groups::limits,
+    disk::Disk,
     error::{AtPath as _, remove_if_there},
     lxc::{Lxc, POWER_SECONDS, Power},
     program::{PROGRAM_PATH, run},
@@ -22,13 +25,13 @@ use crate::model::{Digest, Vmid};
 use camino::Utf8PathBuf;
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::unix::fs::{PermissionsExt as _, chown, symlink},
 };
 
 pub(super) struct Container {
     lxc: Lxc,
-    base: Base,
     host_bridge: String,
+    disk_mib: Option<u32>,
     /// The outer end of its network cable.
     device: String,
 }
@@ -39,8 +42,8 @@ impl Container {
         let tag = &Digest::of(lab.name.as_str().as_bytes()).to_string()[..4];
         Self {
             lxc: Lxc::at(lab.guests(), format!("{}-{vmid}", lab.name)),
-            base: Base::at(&lab.base),
             host_bridge: lab.host_bridge.clone(),
+            disk_mib: lab.disk_mib,
             device: format!("l{tag}{vmid}"),
         }
     }
@@ -61,30 +64,49 @@ impl Container {
         &self.host_bridge
     }
 
-    /// Makes its folders and lays the overlay over the base.
-    pub(super) fn make(&self) -> Result<(), LabError> {
-        for name in ["upper", "work", "rootfs"] {
-            let folder = self.folder().join(name);
+    /// Makes its folders and lays the overlay over a base, which is its own from then on.
+    pub(super) fn make(&self, base: &Base) -> Result<(), LabError> {
+        if let Some(mebibytes) = self.disk_mib {
+            Disk::below(&self.folder()).make(mebibytes)?;
+        }
+        let layers = self.layers()?;
+        for folder in [layers.join("upper"), layers.join("work"), self.rootfs()] {
             fs::create_dir_all(&folder).at("make", &folder)?;
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))
                 .at("open up", &folder)?;
             chown(&folder, Some(ROOT_ID), Some(ROOT_ID)).at("give to the guest", &folder)?;
         }
+        let link = self.folder().join("base");
+        symlink(base.folder(), &link).at("make", &link)?;
         self.mount()
+    }
+
+    /// Where what differs from the base is; its disk, when it has one, is mounted then.
+    fn layers(&self) -> Result<Utf8PathBuf, LabError> {
+        match self.disk_mib {
+            Some(_) => Disk::below(&self.folder()).mount(),
+            None => Ok(self.folder()),
+        }
+    }
+
+    fn base(&self) -> Result<Base, LabError> {
+        let link = self.folder().join("base");
+        link.read_link_utf8().at("read", &link).map(Base::at)
     }
 
     pub(super) fn mount(&self) -> Result<(), LabError> {
         if self.lxc.is_mounted() {
             return Ok(());
         }
-        let folder = self.folder();
+        let layers = self.layers()?;
         // A volatile overlay is never written out, which would stall every unmount; after a crash of this machine, the kernel refuses
-        // to mount it again unless told that this is fine. Guests of a lab are not worth more.
-        remove_if_there(&folder.join("work/work/incompat/volatile"), |path| fs::remove_dir(path))?;
+        // to mount it again unless told that this is fine. Guests of a lab are not worth more, unless they have disks to lose.
+        remove_if_there(&layers.join("work/work/incompat/volatile"), |path| fs::remove_dir(path))?;
+        let volatile = if self.disk_mib.is_none() { ",volatile" } else { "" };
         // Without redirect_dir, renaming a folder of the base gives EXDEV, which dpkg does not expect.
         let options = format!(
-            "lowerdir={},upperdir={folder}/upper,workdir={folder}/work,redirect_dir=on,volatile",
-            self.base.root()
+            "lowerdir={},upperdir={layers}/upper,workdir={layers}/work,redirect_dir=on{volatile}",
+            self.base()?.root()
         );
         let rootfs = self.rootfs();
         let argv = ["mount", "-t", "overlay", self.lxc.name(), rootfs.as_str(), "-o", &options];
@@ -143,10 +165,11 @@ impl Container {
         fs::write(&script, network_script(config)).at("write", &script)?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
             .at("set the mode of", &script)?;
-        fs::write(&path, self.lxc_configuration(config)).at("write", &path)
+        let text = self.lxc_configuration(config, &self.base()?);
+        fs::write(&path, text).at("write", &path)
     }
 
-    fn lxc_configuration(&self, config: &Config) -> String {
+    fn lxc_configuration(&self, config: &Config, base: &Base) -> String {
         let mut lines = vec![
             "lxc.include = /usr/share/lxc/config/common.conf".to_owned(),
             "lxc.include = /usr/share/lxc/config/userns.conf".to_owned(),
@@ -155,10 +178,7 @@ impl Container {
             "lxc.apparmor.profile = unconfined".to_owned(),
             format!("lxc.rootfs.path = dir:{}", self.rootfs()),
             format!("lxc.uts.name = {}", config.get("hostname").unwrap_or_default()),
-            format!(
-                "lxc.mount.entry = {} {PACKAGES_IN_GUEST} none bind,ro 0 0",
-                self.base.packages()
-            ),
+            format!("lxc.mount.entry = {} {PACKAGES_IN_GUEST} none bind,ro 0 0", base.packages()),
             // systemd's orderly power-off. Source: systemd(1), SIGNALS.
             "lxc.signal.halt = SIGRTMIN+3".to_owned(),
         ];

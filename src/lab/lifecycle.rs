@@ -1,22 +1,22 @@
 //! A lab's life: up and down.
 
 use super::{
-    Lab, LabError, Place, base, bridge::Bridge, certificate, control_groups, daemon,
+    Debian, Lab, LabError, Place, base, bridge::Bridge, certificate, control_groups, daemon,
     error::AtPath as _, folder, lxc::Lxc, network, prerequisites, program::run, state::read,
 };
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use ipnet::Ipv4Net;
 use rustix::fs::{FlockOperation, flock};
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     net::TcpListener,
 };
 
-/// The one node, its storage for disks, its bridge and its template: what a fresh Proxmox has.
+/// The one node, its storage for disks and its bridge: what a fresh Proxmox has.
 const NODE: &str = "pve";
 const STORAGE: &str = "local-lvm";
 const BRIDGE: &str = "vmbr0";
-const TEMPLATE: &str = "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst";
 
 /// Locked while a lab is made or removed: two at once would choose the same subnet. A folder that is always there, so that no lock
 /// file stays behind.
@@ -29,10 +29,21 @@ pub struct Up<'a> {
     pub subnet: Option<Ipv4Net>,
     /// The API's port on 127.0.0.1; without one, a free one.
     pub port: Option<u16>,
+    /// What guests can be made of; the first is what definitions for this lab name. None is named: Debian 12, or what is there.
+    pub debians: &'a [Debian],
+    /// A disk of this size for each guest, which may fill up and lose what was not written; for tests, since it is slower.
+    pub disk_mib: Option<u32>,
     /// Base URL above `debian` and `debian-security`; without one, this machine's own mirror.
     pub mirror: Option<&'a str>,
     /// The `stackc` binary, which becomes the daemon.
     pub program: &'a Utf8Path,
+}
+
+impl Up<'_> {
+    /// What a new lab has: one at least.
+    fn debians(&self) -> &[Debian] {
+        if self.debians.is_empty() { &[Debian::Twelve] } else { self.debians }
+    }
 }
 
 /// Makes the lab, or brings one that lost its daemon or its bridge up again; one that is up stays as it is.
@@ -46,13 +57,13 @@ pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
     let lab = if wanted.place.description().exists() {
         again(wanted, read(wanted.place)?)?
     } else {
-        let base = base::prepare(&wanted.place.cache, wanted.mirror, report)?;
+        let bases = bases(wanted, report)?;
         let _lock = lock()?;
         // Another `up` may have made it while this one waited.
         if wanted.place.description().exists() {
             read(wanted.place)?
         } else {
-            found(wanted, &base)?
+            found(wanted, bases)?
         }
     };
     if daemon::running(&lab.state).is_none() {
@@ -60,6 +71,19 @@ pub fn up(wanted: &Up, report: &mut dyn FnMut(&str)) -> Result<Lab, LabError> {
         daemon::start(&lab, wanted.place, wanted.program)?;
     }
     Ok(lab)
+}
+
+/// A base for each Debian that is wanted, by its template.
+fn bases(
+    wanted: &Up,
+    report: &mut dyn FnMut(&str),
+) -> Result<BTreeMap<String, Utf8PathBuf>, LabError> {
+    let mut bases = BTreeMap::new();
+    for debian in wanted.debians() {
+        let base = base::prepare(&wanted.place.cache, *debian, wanted.mirror, report)?;
+        bases.insert(debian.template().to_owned(), base.folder().to_owned());
+    }
+    Ok(bases)
 }
 
 fn lock() -> Result<File, LabError> {
@@ -84,8 +108,12 @@ fn again(wanted: &Up, lab: Lab) -> Result<Lab, LabError> {
         }
         _ => {}
     }
-    if !lab.base.exists() {
-        return Err(LabError::BaseGone { name, options, path: lab.base });
+    if let Some(debian) = wanted.debians.iter().find(|d| !lab.bases.contains_key(d.template())) {
+        let is = lab.bases.keys().map(|volume| told(volume)).collect::<Vec<_>>().join(" and ");
+        return different("guests of", is, format!("of Debian {debian}"));
+    }
+    if let Some(path) = lab.bases.values().find(|path| !path.exists()) {
+        return Err(LabError::BaseGone { name, options, path: path.clone() });
     }
     let _lock = lock()?;
     let bridge = Bridge::of(&lab.name, &lab.state);
@@ -96,8 +124,13 @@ fn again(wanted: &Up, lab: Lab) -> Result<Lab, LabError> {
     Ok(lab)
 }
 
+/// What a template holds, for people.
+fn told(volume: &str) -> String {
+    Debian::of_template(volume).map_or(volume.to_owned(), |debian| format!("Debian {debian}"))
+}
+
 /// A new lab. Its description is written last: without it, the next `up` starts over.
-fn found(wanted: &Up, base: &base::Base) -> Result<Lab, LabError> {
+fn found(wanted: &Up, bases: BTreeMap<String, Utf8PathBuf>) -> Result<Lab, LabError> {
     let Place { name, state, .. } = wanted.place;
     let bridge = Bridge::of(name, state);
     bridge.refuse_foreign()?;
@@ -117,14 +150,15 @@ fn found(wanted: &Up, base: &base::Base) -> Result<Lab, LabError> {
         token: format!("root@pam!stackc={}", uuid()?),
         node: NODE.to_owned(),
         storage: STORAGE.to_owned(),
-        template: TEMPLATE.to_owned(),
+        template: wanted.debians()[0].template().to_owned(),
         bridge: BRIDGE.to_owned(),
         subnet,
         gateway: network::gateway(subnet),
         host_bridge: name.bridge(),
         admin_key,
         state: state.clone(),
-        base: base.folder().to_owned(),
+        bases,
+        disk_mib: wanted.disk_mib,
     };
     bridge.make(lab.gateway, subnet)?;
     let text = serde_json::to_vec_pretty(&lab).expect("a lab is JSON");

@@ -2,6 +2,7 @@
 
 use super::{
     LabError, control_groups,
+    disk::Disk,
     error::remove_if_there,
     program::{run, succeeds},
 };
@@ -76,6 +77,7 @@ impl Lxc {
         if self.is_mounted() {
             run("unmount the guest's root", 30, &["umount", self.rootfs().as_str()])?;
         }
+        Disk::below(&self.folder()).unmount()?;
         self.remove_traces();
         remove_if_there(&self.folder(), |path| fs::remove_dir_all(path))
     }

@@ -12,6 +12,8 @@ mod config;
 mod container;
 mod control_groups;
 mod daemon;
+mod debian;
+mod disk;
 mod disturb;
 mod error;
 mod folder;
@@ -32,6 +34,7 @@ mod state;
 pub mod workspace;
 
 pub use daemon::serve;
+pub use debian::{Debian, ParseDebianError};
 pub use disturb::{cut_network, mend_network, power_cut, start_again, wait_for_ssh};
 pub use error::LabError;
 pub use folder::{make as make_folder, name_in};

@@ -4,7 +4,7 @@ use super::LabError;
 use camino::{Utf8Path, Utf8PathBuf};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::Ipv4Addr, str::FromStr};
 
 /// A lab's name. Its bridge is `lab-<name>`, which Linux allows 15 bytes (`IFNAMSIZ`), so a name has at most 11.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +146,7 @@ pub struct Lab {
     pub node: String,
     /// Where guests' disks are said to be.
     pub storage: String,
-    /// Volume id of the guests' template.
+    /// Volume id of the template that definitions for this lab name.
     pub template: String,
     /// The bridge's name in the API.
     pub bridge: String,
@@ -159,8 +159,11 @@ pub struct Lab {
     /// A private key that every new guest lets in as root; `.pub` beside it.
     pub admin_key: Utf8PathBuf,
     pub state: Utf8PathBuf,
-    /// The base that the guests are laid over.
-    pub base: Utf8PathBuf,
+    /// The bases that guests can be laid over, by the volume id of the template that each stands for.
+    pub bases: BTreeMap<String, Utf8PathBuf>,
+    /// The size of each guest's disk, a file system of its own; none: all write to this machine's.
+    #[serde(default)]
+    pub disk_mib: Option<u32>,
 }
 
 impl Lab {

@@ -1,7 +1,8 @@
 //! What tasks do to guests: create, start, stop, resize, destroy.
 
 use super::{
-    Lab, LabError,
+    Debian, Lab, LabError,
+    base::Base,
     config::Config,
     error::AtPath as _,
     guest_files::GuestRoot,
@@ -45,10 +46,11 @@ pub(super) fn create(
     log: &TaskLog,
 ) -> Result<(), String> {
     let _lock = guest.lock()?;
-    let made = if new.template == node.lab.template {
-        make(&node.lab, guest, new, log).map_err(|error| as_text(&error))
-    } else {
-        Err(format!("volume '{}' does not exist", new.template))
+    let made = match node.lab.bases.get(&new.template) {
+        Some(base) => {
+            make(&node.lab, guest, new, &Base::at(base), log).map_err(|error| as_text(&error))
+        }
+        None => Err(format!("volume '{}' does not exist", new.template)),
     };
     if made.is_err() {
         let _ = guest.container.remove();
@@ -57,9 +59,15 @@ pub(super) fn create(
     made
 }
 
-fn make(lab: &Lab, guest: &Guest, new: &NewGuest, log: &TaskLog) -> Result<(), LabError> {
+fn make(
+    lab: &Lab,
+    guest: &Guest,
+    new: &NewGuest,
+    base: &Base,
+    log: &TaskLog,
+) -> Result<(), LabError> {
     log.line("laying an overlay over the lab's base, where a node would extract the template");
-    guest.container.make()?;
+    guest.container.make(base)?;
     log.line("Detected container architecture: amd64");
     let root = GuestRoot::open(&guest.container.rootfs())?;
     write_identity(&root, &new.config)?;
@@ -69,7 +77,8 @@ fn make(lab: &Lab, guest: &Guest, new: &NewGuest, log: &TaskLog) -> Result<(), L
     make_host_keys(guest, &root, &new.config, log)?;
     guest.replace(new.config.clone())?;
     if property_is_off(&new.config, "nesting") {
-        log.warn("Systemd 252 detected. You may need to enable nesting.");
+        let systemd = Debian::of_template(&new.template).map_or(252, Debian::systemd);
+        log.warn(&format!("Systemd {systemd} detected. You may need to enable nesting."));
     }
     Ok(())
 }

@@ -56,7 +56,7 @@ pub fn made(pve: &Pve) -> (tempfile::TempDir, Utf8PathBuf) {
         "token": "root@pam!stackc=00000000-0000-0000-0000-000000000000", "node": "pve",
         "storage": "local-lvm", "template": TEMPLATE, "bridge": "vmbr0",
         "subnet": "10.213.7.0/24", "gateway": "10.213.7.1", "host_bridge": "lab-x",
-        "admin_key": top.join("key"), "state": top, "base": top,
+        "admin_key": top.join("key"), "state": top, "bases": {},
     }))
     .expect("a lab's description");
     let to = top.join("workspace");

@@ -32,6 +32,8 @@ impl OwnLab {
             place: &place,
             subnet: None,
             port: None,
+            debians: &[],
+            disk_mib: None,
             mirror: None,
             program: Utf8Path::new(env!("CARGO_BIN_EXE_stackc")),
         };

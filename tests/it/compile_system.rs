@@ -5,6 +5,7 @@ use crate::compile::{case, cases, compiled, sources};
 use crate::left_out::is_left_out;
 use stackc::model::Bundle;
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
@@ -28,6 +29,23 @@ fn a_guest_without_the_table_system_gets_none_of_its_files() {
     let bundle = guest("bare/dev");
     let overlay: Vec<_> = bundle.manifest.overlay().map(|(path, _)| path.to_string()).collect();
     assert_eq!(overlay, Vec::<String>::new());
+}
+
+#[test]
+fn the_locale_is_where_no_boot_of_its_debian_takes_it_away() {
+    let path = |debian: &str| {
+        let mut sources = sources(crate::compile::root());
+        let site = sources.files.get_mut("stacks/site.toml").expect("the case has a site");
+        let text = String::from_utf8_lossy(site).replace("debian-12", debian);
+        assert!(text.contains(debian), "{text}");
+        *site = text.into_bytes();
+        let compiled = compiled(&sources);
+        let paths = compiled.guests.values().flat_map(|b| b.manifest.overlay().map(|(p, _)| p));
+        let paths = paths.map(|path| path.to_string()).filter(|path| path.contains("locale"));
+        paths.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(path("debian-12"), BTreeSet::from(["/etc/default/locale".to_owned()]));
+    assert_eq!(path("debian-13"), BTreeSet::from(["/etc/locale.conf".to_owned()]));
 }
 
 /// The files of a bundle below a folder, as they would stand on a guest.

@@ -62,12 +62,12 @@ fn mixed(trials: &[Trial]) -> Vec<Trial> {
 }
 
 /// `STACKC_FAULTS_GUESTS` and `STACKC_FAULTS_TRIALS`: how many guests, and at most how many trials.
-fn asked(name: &str) -> Option<u32> {
+pub fn asked(name: &str) -> Option<u32> {
     let text = env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|error| panic!("{name}=\"{text}\": {error}")))
 }
 
-fn result_file() -> PathBuf {
+pub fn result_file() -> PathBuf {
     let asked = env::var_os("STACKC_FAULTS_REPORT").map(PathBuf::from);
     asked.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("faults.jsonl"))
 }

@@ -6,7 +6,7 @@ use crate::{
     cut_traffic::Traffic,
     faults_moment::count_steps,
     faults_tiny::{Run, State, Tiny},
-    faults_trial::{Record, Trial, Verb, Wire, judge},
+    faults_trial::{Fault, Record, Trial, Verb, Wire, judge},
     fixture_lab::RealLab,
 };
 use std::{
@@ -73,7 +73,10 @@ impl<'lab> Disturbed<'lab> {
     pub fn attempt(&mut self, number: usize, trial: &Trial, making: &Mutex<()>) -> Record {
         let mut record = trial.record(number);
         let attempted = catch_unwind(AssertUnwindSafe(|| {
-            let run = self.ready_for(trial.verb, making);
+            let mut run = self.ready_for(trial.verb, making);
+            if let Fault::Flaw(flaw) = trial.fault {
+                run = self.tiny.activate_flawed(run.version, flaw);
+            }
             let since = Instant::now();
             self.disturb(trial, &run, &mut record);
             record.seconds = since.elapsed().as_secs();
@@ -102,8 +105,13 @@ impl<'lab> Disturbed<'lab> {
         let (ended, hit) = trial.fault.disturb(&self.tiny, run);
         (record.hit, record.exit_code) = (hit, ended.code);
         record.outcome = judge(self.tiny.settle(), old, State::Live(run.version), &ended);
-        run.finish(&self.tiny).expect_done();
-        self.settle_on_new(run);
+        // What does not work is undone as often as it is tried: the next version is what has to go live.
+        let next = match trial.fault {
+            Fault::Flaw(_) => self.activation(),
+            _ => run.clone(),
+        };
+        next.finish(&self.tiny).expect_done();
+        self.settle_on_new(&next);
         record.converged = true;
     }
 

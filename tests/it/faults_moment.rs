@@ -1,10 +1,10 @@
 //! When the operator dies.
 
 use crate::{
-    faults_process::Ended,
+    faults_process::{Ended, Operator},
     faults_tiny::{RUN_LIMIT, Run, Tiny},
 };
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 /// After its line a step has hardly begun, is in the middle, or is over.
 const DELAYS: [Duration; 5] = [
@@ -26,12 +26,23 @@ impl Moment {
     /// Runs a command and kills it then; it may be over before.
     pub fn kill(self, tiny: &Tiny<'_>, run: &Run) -> Ended {
         let mut operator = run.start(tiny);
+        if self.comes(tiny, &mut operator) {
+            operator.kill();
+        }
+        operator.finish(RUN_LIMIT)
+    }
+
+    /// Waits until it is now; false when the command is over before.
+    pub fn comes(self, tiny: &Tiny<'_>, operator: &mut Operator) -> bool {
         let mut steps = 0;
-        operator.kill_when(self.delay, |line| {
+        let begun = operator.waits_for(|line| {
             steps += usize::from(begins_step(tiny, line));
             steps > self.step
         });
-        operator.finish(RUN_LIMIT)
+        if begun {
+            thread::sleep(self.delay);
+        }
+        begun
     }
 }
 

@@ -55,8 +55,13 @@ impl Operator {
     pub fn kill_when(&mut self, delay: Duration, when: impl FnMut(&str) -> bool) {
         if self.waits_for(when) {
             thread::sleep(delay);
-            self.child.kill().expect("the command is our child");
+            self.kill();
         }
+    }
+
+    /// Kills the command with SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the command is our child");
     }
 
     /// Waits for a line for which `when` holds; false when the command is over before.

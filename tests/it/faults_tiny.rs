@@ -1,6 +1,7 @@
 //! A guest that is switched a hundred times: one small project in a lab.
 
 use crate::{
+    faults_accident::Flaw,
     faults_process::{Ended, Operator},
     faults_workspace::{Wanted, placed_by},
     fixture_lab::RealLab,
@@ -101,7 +102,7 @@ impl<'lab> Tiny<'lab> {
     /// `activate` of a version, whose workspace is made when it is new.
     pub fn activate(&mut self, version: u32) -> Run {
         if !self.versions.contains_key(&version) {
-            self.define(version);
+            self.define(version, None);
         }
         Run { version, arguments: vec!["activate".into(), self.target(), "--yes".into()] }
     }
@@ -112,9 +113,16 @@ impl<'lab> Tiny<'lab> {
         Run { version, arguments: words.map(str::to_owned).to_vec() }
     }
 
-    fn define(&mut self, version: u32) {
+    /// `activate` of a version that has a flaw.
+    pub fn activate_flawed(&mut self, version: u32, flaw: Flaw) -> Run {
+        fs::remove_dir_all(self.workspace(version)).expect("the version is defined");
+        self.define(version, Some(flaw));
+        self.activate(version)
+    }
+
+    fn define(&mut self, version: u32, flaw: Option<Flaw>) {
         let root = self.workspace(version);
-        self.wanted(version).write(&root);
+        Wanted { flaw, ..self.wanted(version) }.write(&root);
         for verb in ["lock", "build"] {
             let run = Run { version, arguments: vec![verb.to_owned()] };
             run.finish(self).expect_done();
@@ -132,7 +140,7 @@ impl<'lab> Tiny<'lab> {
 
     fn wanted(&self, version: u32) -> Wanted<'_> {
         let (lab, env) = (&self.lab.info, self.env.as_str());
-        Wanted { lab, env, vmid: self.vmid, address: self.address, version }
+        Wanted { lab, env, vmid: self.vmid, address: self.address, version, flaw: None }
     }
 
     /// Waits until nothing moves on the guest any more, and says what it is on.
@@ -266,10 +274,84 @@ impl<'lab> Tiny<'lab> {
         self.on_guest(script, "")
     }
 
+    /// Kills every call of the guest's binary from outside; whether there was one.
+    pub fn kill_calls(&self) -> bool {
+        let mut killed = false;
+        for process in fs::read_dir("/proc").expect("Linux has it").flatten() {
+            let path = process.path();
+            let is_call =
+                fs::read_to_string(path.join("comm")).is_ok_and(|c| c == "stackc-guest\n");
+            // Each container has a control group of its name. A process that has just ended has none any more.
+            let group = fs::read_to_string(path.join("cgroup")).unwrap_or_default();
+            if is_call
+                && group.contains(&format!("lxc.payload.{}-{}/", self.lab.place.name, self.vmid))
+            {
+                let name = process.file_name().to_string_lossy().into_owned();
+                let ended = Command::new("kill").args(["-KILL", &name]).status();
+                killed |= ended.expect("kill runs").success();
+            }
+        }
+        killed
+    }
+
+    /// The folder of the lab in which the guest's disk is mounted.
+    fn disk(&self) -> PathBuf {
+        let name = format!("{}-{}", self.lab.place.name, self.vmid);
+        self.lab.info.state.as_std_path().join("guests").join(name).join("disk")
+    }
+
+    /// Takes the power, and all that the guest's disk had not written; then gives the power back.
+    pub fn lose_power(&self) {
+        let disk = self.disk();
+        // `FS_IOC_SHUTDOWN` without a flush of the journal. Source: Linux, `include/uapi/linux/fs.h`.
+        let cut = "import fcntl, os, struct, sys; \
+                   fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
+        let mounts = fs::read_to_string("/proc/self/mounts").expect("Linux has it");
+        let line = mounts.lines().find(|line| line.split(' ').nth(1) == disk.to_str());
+        let device = line.and_then(|line| line.split(' ').next()).expect("it is mounted");
+        let known = PathBuf::from("/sys/fs/ext4").join(device.trim_start_matches("/dev/"));
+        done(Command::new("python3").args(["-c", cut]).arg(&disk));
+        self.switch_off();
+        done(Command::new("umount").arg(disk.with_file_name("rootfs")));
+        done(Command::new("umount").arg(&disk));
+        // Mounted again while the kernel still knows it, it would be the dead one.
+        let deadline = Instant::now() + QUIET_LIMIT;
+        while known.exists() {
+            assert!(Instant::now() < deadline, "{} stays", known.display());
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.switch_on();
+    }
+
+    /// Leaves no block of the guest's disk free.
+    pub fn fill_disk(&self) {
+        let fill = "cd \"$0\" && fallocate -l $(($(stat -f -c '%a * %S' .))) fill; \
+                    dd if=/dev/zero of=rest bs=4k 2>/dev/null; true";
+        done(Command::new("sh").args(["-c", fill]).arg(self.disk()));
+    }
+
+    pub fn clear_disk(&self) {
+        done(
+            Command::new("rm").arg("-f").args(["fill", "rest"].map(|name| self.disk().join(name))),
+        );
+    }
+
+    /// Gives a guest its power back.
+    pub fn switch_on(&self) {
+        lab::start_again(&self.lab.info, self.vmid()).expect("the guest boots");
+    }
+
     /// Takes the power from the guest.
     pub fn switch_off(&self) {
         lab::power_cut(&self.lab.info, self.vmid()).expect("the guest runs");
     }
+}
+
+/// # Panics
+/// When the command does not succeed.
+fn done(command: &mut Command) {
+    let status = command.status();
+    assert!(status.is_ok_and(|status| status.success()), "{command:?}");
 }
 
 impl Run {

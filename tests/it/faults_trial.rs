@@ -4,6 +4,7 @@ use crate::{
     cut_proxy::CutProxy,
     cut_redirect::Redirect,
     cut_traffic::{Cut, Direction},
+    faults_accident::{Accident, Flaw},
     faults_cuts::{Part, Place, Way},
     faults_moment::Moment,
     faults_process::Ended,
@@ -32,8 +33,15 @@ pub enum Wire {
 /// What happens to a command.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
-    Cut { wire: Wire, place: Place, way: Way },
+    Cut {
+        wire: Wire,
+        place: Place,
+        way: Way,
+    },
     Kill(Moment),
+    Accident(Accident),
+    /// The version that is to be made live does not work.
+    Flaw(Flaw),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -110,13 +118,16 @@ impl Trial {
                 after: place.after,
                 ..blank
             },
-            Fault::Kill(Moment { step, delay }) => Record {
-                step: Some(step),
-                after: u64::try_from(delay.as_millis()).expect("it is short"),
-                ..blank
-            },
+            Fault::Kill(moment) => at(moment, "kill -9", blank),
+            Fault::Accident(Accident { what, moment }) => at(moment, what.name(), blank),
+            Fault::Flaw(flaw) => Record { way: flaw.name(), ..blank },
         }
     }
+}
+
+fn at(Moment { step, delay }: Moment, way: &'static str, blank: Record) -> Record {
+    let after = u64::try_from(delay.as_millis()).expect("it is short");
+    Record { way, step: Some(step), after, ..blank }
 }
 
 impl Fault {
@@ -136,6 +147,12 @@ impl Fault {
                 let ended = moment.kill(tiny, run);
                 let hit = ended.code.is_none();
                 (ended, hit)
+            }
+            Self::Accident(accident) => accident.strike(tiny, run),
+            Self::Flaw(_) => {
+                let ended = run.finish(tiny);
+                assert_eq!(ended.code, Some(5), "it is undone: {ended}");
+                (ended, true)
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The definitions of the tiny project, one folder per version; from one version to the next everything changes.
 
-use crate::faults_process::Operator;
+use crate::{faults_accident::Flaw, faults_process::Operator};
 use serde::Deserialize;
 use stackc::lab::Lab;
 use std::{
@@ -21,6 +21,8 @@ pub struct Wanted<'a> {
     pub address: Ipv4Addr,
     /// Another number is another release, environment, secret and firewall.
     pub version: u32,
+    /// What is wrong with it.
+    pub flaw: Option<Flaw>,
 }
 
 #[derive(Deserialize)]
@@ -44,10 +46,13 @@ impl Wanted<'_> {
             fs::write(root.join(path), text).expect("the folder is ours");
         };
         write("templates/tiny/kind.toml", include_str!("faults/kind.toml"));
-        write("templates/tiny/tiny.service.tera", include_str!("faults/tiny.service.tera"));
+        let unit = include_str!("faults/tiny.service.tera");
+        let unit = self.flaw.map_or(unit.to_owned(), |flaw| flaw.unit(unit));
+        write("templates/tiny/tiny.service.tera", &unit);
         write("templates/tiny/deploy_app.sh", include_str!("faults/deploy_app.sh"));
         write("stacks/site.toml", &self.site(&self.lab.url));
-        write("stacks/tiny.toml", &self.project());
+        let hook = self.flaw.map_or(String::new(), Flaw::hook);
+        write("stacks/tiny.toml", &(self.project() + &hook));
         let server = include_str!("faults/server.py");
         write("repos/tiny/web/server.py", &server.replace("@RELEASE@", &self.version.to_string()));
         commit(&root.join("repos/tiny"));

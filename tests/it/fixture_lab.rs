@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use reqwest::Method;
 use serde_json::Value;
 use stackc::{
-    lab::{self, Lab, LabName, Place, Up},
+    lab::{self, Debian, Lab, LabName, Place, Up},
     model::Vmid,
 };
 use std::{
@@ -38,6 +38,16 @@ pub struct Answer {
 impl RealLab {
     /// A lab of its own for this test; nothing when the test does not run as root. `name` has at most 4 letters.
     pub fn start(name: &str) -> Option<Self> {
+        Self::of(name, Debian::Twelve)
+    }
+
+    /// The same, with guests of this Debian.
+    pub fn of(name: &str, debian: Debian) -> Option<Self> {
+        Self::with(name, debian, None)
+    }
+
+    /// The same, with a disk of so many MiB for each guest.
+    pub fn with(name: &str, debian: Debian, disk_mib: Option<u32>) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: real guests need root");
             return None;
@@ -47,7 +57,7 @@ impl RealLab {
         let name = format!("{name}-{:x}", std::process::id());
         let place =
             Place::usual(name.parse::<LabName>().expect("the test's name for its lab is short"));
-        let info = up(&place);
+        let info = up(&place, &[debian], disk_mib);
         let ca = std::fs::read(&info.ca_file).expect("the lab wrote its CA");
         let ca = reqwest::Certificate::from_pem(&ca).expect("the CA is PEM");
         // Another test may have installed it.
@@ -63,7 +73,7 @@ impl RealLab {
 
     /// Brings the lab up again after something ended its daemon.
     pub fn up_again(&self) {
-        up(&self.place);
+        up(&self.place, &[], None);
     }
 
     /// One call, with these parameters in the query or the form.
@@ -199,9 +209,9 @@ impl Drop for RealLab {
     }
 }
 
-fn up(place: &Place) -> Lab {
+fn up(place: &Place, debians: &[Debian], disk_mib: Option<u32>) -> Lab {
     let program = Utf8Path::new(env!("CARGO_BIN_EXE_stackc"));
-    let wanted = Up { place, subnet: None, port: None, mirror: None, program };
+    let wanted = Up { place, subnet: None, port: None, debians, disk_mib, mirror: None, program };
     lab::up(&wanted, &mut |line| eprintln!("lab: {line}"))
         .unwrap_or_else(|error| panic!("no lab: {error}"))
 }

@@ -5,6 +5,7 @@ use crate::guest_bundle::{Made, seal};
 use crate::guest_fixture::{caller, feed, identity, input, messages, name, reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use stackc::lab::Debian;
 use stackc::model::protocol::{
     BeginRequest, BundleRequest, ConfirmRequest, Done, ObserveRequest, ObservedGuest, Refusal,
     ResultRequest,
@@ -21,7 +22,7 @@ pub struct RealGuest {
     /// The words that run a command on it: `ssh -F … NAME`.
     pub ssh: Vec<String>,
     /// ufw's rules files as its package made them.
-    found_rules: [String; 2],
+    pub found_rules: [String; 2],
 }
 
 pub const PROGRAM: &str = "/usr/local/lib/stackc/0/stackc-guest";
@@ -58,6 +59,13 @@ impl RealGuest {
     pub fn says(&self, script: &str) -> String {
         let output = self.command(script).output().expect("ssh can be run");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Whether a new connection logs in: it comes about within 2 s, and the login ends within 6, as it does on a busy machine.
+    pub fn lets_in(&self) -> bool {
+        let mut command = Command::new("timeout");
+        command.args(["6", "ssh", "-o", "ConnectTimeout=2"]).args(&self.ssh[1..]).arg("echo in");
+        command.output().expect("timeout can be run").stdout == b"in\n"
     }
 
     /// A call that is made again while no connection comes about: each is idempotent.
@@ -156,7 +164,7 @@ http.server.ThreadingHTTPServer(('', 3001), Answer).serve_forever()
 }
 
 /// The guest's own rules file with these ports open.
-fn open_ports(found: &str, prefix: &str, ports: &[u32]) -> String {
+pub fn open_ports(found: &str, prefix: &str, ports: &[u32]) -> String {
     let rule = |port: &u32| format!("-A {prefix}-user-input -p tcp --dport {port} -j ACCEPT\n");
     let rules: String = ports.iter().map(rule).collect();
     found.replacen("### RULES ###\n", &format!("### RULES ###\n{rules}"), 1)
@@ -329,8 +337,21 @@ pub fn story(guest: &RealGuest, reboot: impl Fn()) {
 
 #[test]
 fn guest_that_is_real_switches_undoes_and_recovers() {
-    let Some(lab) = RealLab::start("gst") else { return };
+    of_debian("gst", Debian::Twelve);
+}
+
+/// Its systemd, its apt and its sshd are others, and sshd locks out who knocks without logging in.
+#[test]
+fn guest_of_debian_13_switches_undoes_and_recovers() {
+    of_debian("gs13", Debian::Thirteen);
+}
+
+fn of_debian(name: &str, debian: Debian) {
+    let Some(lab) = RealLab::of(name, debian) else { return };
     lab.boot(101, "gst1");
+    let found =
+        lab.out("gst1", ". /etc/os-release; echo $VERSION_ID; systemctl is-system-running --wait");
+    assert_eq!(found, format!("{debian}\nrunning"));
     let mut guest = RealGuest::new(&lab, "gst1");
     guest.install_ufw();
     story(&guest, || {

@@ -281,6 +281,8 @@ fn a_bridge_of_the_same_name_that_the_lab_did_not_make_is_left_alone() {
         place: &place,
         subnet: None,
         port: None,
+        debians: &[],
+        disk_mib: None,
         mirror: None,
         program: env!("CARGO_BIN_EXE_stackc").into(),
     };

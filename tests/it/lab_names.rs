@@ -15,7 +15,7 @@ fn kept() -> (tempfile::TempDir, Utf8PathBuf) {
         "token": "root@pam!stackc=00000000-0000-0000-0000-000000000000", "node": "pve",
         "storage": "local-lvm", "template": "local:vztmpl/debian-12.tar.zst", "bridge": "vmbr0",
         "subnet": "10.213.7.0/24", "gateway": "10.213.7.1", "host_bridge": "lab-kept",
-        "admin_key": state.join("key"), "state": state, "base": state.join("base"),
+        "admin_key": state.join("key"), "state": state, "bases": {},
     });
     fs::write(state.join("lab.json"), lab.to_string()).expect("the folder is ours");
     (dir, state)

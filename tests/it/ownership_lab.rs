@@ -80,7 +80,8 @@ impl Owned {
         let lab = RealLab::start("own")?;
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let IpAddr::V4(address) = lab.address(VMID) else { panic!("a lab's network is IPv4") };
-        let wanted = Wanted { lab: &lab.info, env: "dev", vmid: VMID, address, version: 1 };
+        let wanted =
+            Wanted { lab: &lab.info, env: "dev", vmid: VMID, address, version: 1, flaw: None };
         wanted.write(folder.path());
         fs::remove_file(folder.path().join("stacks/tiny.toml")).expect("it was written");
         let workspace = Utf8Path::from_path(folder.path()).expect("UTF-8").to_owned();

@@ -100,7 +100,7 @@ fn made() -> (tempfile::TempDir, Utf8PathBuf, Lab) {
         "token": "root@pam!stackc=00000000-0000-0000-0000-000000000000", "node": "pve",
         "storage": "local-lvm", "template": "local:vztmpl/debian-12.tar.zst", "bridge": "vmbr0",
         "subnet": "10.213.7.0/24", "gateway": "10.213.7.1", "host_bridge": "lab-x",
-        "admin_key": top.join("key"), "state": top, "base": top,
+        "admin_key": top.join("key"), "state": top, "bases": {},
     }))
     .expect("a lab's description");
     let workspace = top.join("workspace");

@@ -203,9 +203,7 @@ pub(super) fn content(node: &Node, call: &Call, name: &str) -> Result<Reply, Ref
     ]])?;
     known_storage(node, name)?;
     let rows: Vec<Value> = if name == "local" {
-        vec![
-            json!({ "volid": node.lab.template, "content": "vztmpl", "format": "tzst", "size": 0, "ctime": 0 }),
-        ]
+        node.lab.bases.keys().map(|volume| template_row(volume)).collect()
     } else {
         node.guests().iter().map(|guest| disk_row(guest)).collect()
     };
@@ -214,6 +212,10 @@ pub(super) fn content(node: &Node, call: &Call, name: &str) -> Result<Reply, Ref
             && given.get("vmid").is_none_or(|vmid| row["vmid"].as_u64() == vmid.parse().ok())
     };
     Ok(rows.into_iter().filter(wanted).collect::<Value>().into())
+}
+
+fn template_row(volume: &str) -> Value {
+    json!({ "volid": volume, "content": "vztmpl", "format": "tzst", "size": 0, "ctime": 0 })
 }
 
 fn disk_row(guest: &super::super::node::Guest) -> Value {

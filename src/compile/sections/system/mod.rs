@@ -24,7 +24,7 @@ use std::{
 pub fn add(stack: &View<'_>, image: Image, overlay: &mut Overlay) {
     let view = stack.table("system");
     add_timezone(stack, &view, image, overlay);
-    add_locale(stack, &view, overlay);
+    add_locale(stack, &view, image, overlay);
     add_journal(&view, overlay);
     sysctl::add(stack, &view, overlay);
     upgrades::add(stack, &view, overlay);
@@ -73,7 +73,7 @@ fn add_timezone(stack: &View<'_>, view: &View<'_>, image: Image, overlay: &mut O
 /// Locales that every Debian has; any other comes with a package.
 const BUILT_IN: [&str; 3] = ["C", "C.UTF-8", "POSIX"];
 
-fn add_locale(stack: &View<'_>, view: &View<'_>, overlay: &mut Overlay) {
+fn add_locale(stack: &View<'_>, view: &View<'_>, image: Image, overlay: &mut Overlay) {
     let Some(locale) = view.text("locale") else { return };
     let name = locale.value.as_str();
     if !is_locale(name) {
@@ -87,7 +87,12 @@ fn add_locale(stack: &View<'_>, view: &View<'_>, overlay: &mut Overlay) {
         apt::need_package(stack, locale.at, &what, &["locales-all", "locales"]);
     }
     let text = format!("LANG={name}\n");
-    overlay.add_text("/etc/default/locale", Mode::FILE, text, locale.at, view);
+    // Debian 13 makes the other name a link to this one again at each boot. Source: its `/usr/lib/tmpfiles.d/debian.conf`.
+    let path = match image.debian {
+        Some(Debian::Thirteen) => "/etc/locale.conf",
+        _ => "/etc/default/locale",
+    };
+    overlay.add_text(path, Mode::FILE, text, locale.at, view);
 }
 
 /// Source: `SUPPORTED` of Debian's locales: `de_DE.UTF-8`, `de_DE@euro`, `ast_ES`, `C.UTF-8`.

@@ -1,0 +1,265 @@
+//! The guest's own addresses and routes: whoever takes them away, the undo of a switch puts them back.
+
+use super::super::error::GuestError;
+use super::super::system::{Command, System, SystemError, run};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind::NotFound;
+use std::time::Duration;
+
+/// Questions to the kernel and orders to it, which it answers at once.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Words of ip(8) that say how things are now, and are no part of an address or a route.
+const PASSING: [&str; 3] = ["linkdown", "dead", "tentative"];
+/// Words that are followed by a number which changes by itself.
+const COUNTING: [&str; 4] = ["error", "expires", "valid_lft", "preferred_lft"];
+
+/// What leads to a guest and from it, each as the words by which ip(8) makes it. A guest without ip(8) has none of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Links, and whether each is up.
+    links: BTreeMap<String, bool>,
+    addresses: BTreeSet<Address>,
+    routes: BTreeSet<(Family, String)>,
+    rules: BTreeSet<(Family, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Address {
+    device: String,
+    /// With its prefix length.
+    cidr: String,
+    broadcast: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    fn option(self) -> &'static str {
+        match self {
+            Self::V4 => "-4",
+            Self::V6 => "-6",
+        }
+    }
+}
+
+impl Network {
+    /// Takes down what there is.
+    pub fn look(system: &mut dyn System) -> Result<Self, GuestError> {
+        let links = ask(system, "-o link show")?;
+        let addresses = ask(system, "-o address show scope global")?;
+        let mut network = Self {
+            links: links.iter().filter_map(|line| Some((device(line)?, is_up(line)))).collect(),
+            addresses: addresses.iter().filter_map(|line| address(line)).collect(),
+            ..Self::default()
+        };
+        for family in [Family::V4, Family::V6] {
+            let of = |lines: Vec<String>| lines.into_iter().map(move |line| (family, line));
+            let option = family.option();
+            network.routes.extend(of(ask(system, &format!("{option} route show table main"))?));
+            network.rules.extend(of(ask(system, &format!("{option} rule show"))?));
+        }
+        Ok(network)
+    }
+
+    /// Puts back what is missing, and takes away what only a person or a program like one adds: rules of routing, routes that no
+    /// protocol has brought, and addresses of the loopback device. What was done, as words for ip(8).
+    ///
+    /// # Errors
+    /// The first order that the kernel refuses; the others are carried out all the same.
+    pub fn restore(&self, system: &mut dyn System) -> Result<Vec<String>, GuestError> {
+        let (mut done, mut first) = (Vec::new(), Ok(()));
+        // An address brings routes, and a link that was down has lost both: what is still missing is only known afterwards.
+        for orders in [first_orders, last_orders] {
+            for order in orders(self, &Self::look(system)?) {
+                let argv: Vec<&str> = ["ip"].into_iter().chain(order.split(' ')).collect();
+                match run(system, &Command::new(&argv, LIMIT)) {
+                    Ok(_) => done.push(order),
+                    Err(error) => first = first.and(Err(error.into())),
+                }
+            }
+        }
+        first.map(|()| done)
+    }
+}
+
+/// Links and addresses. A device that is gone was somebody's who made it, and makes it again.
+fn first_orders(saved: &Network, now: &Network) -> Vec<String> {
+    let is_down = |link: &&String| saved.links[*link] && now.links.get(*link) == Some(&false);
+    let up = saved.links.keys().filter(is_down).map(|link| format!("link set {link} up"));
+    let missing = saved.addresses.difference(&now.addresses);
+    let missing = missing.filter(|address| now.links.contains_key(&address.device)).map(|a| {
+        let broadcast = a.broadcast.as_ref().map(|b| format!(" broadcast {b}")).unwrap_or_default();
+        format!("address replace {}{broadcast} dev {}", a.cidr, a.device)
+    });
+    let own = now.addresses.difference(&saved.addresses).filter(|address| address.device == "lo");
+    let own = own.map(|a| format!("address del {} dev lo", a.cidr));
+    up.chain(own).chain(missing).collect()
+}
+
+/// Rules and routes.
+fn last_orders(saved: &Network, now: &Network) -> Vec<String> {
+    let gone = rules(&now.rules, &saved.rules, "del");
+    let back = rules(&saved.rules, &now.rules, "add");
+    let by_hand = |(_, route): &&(Family, String)| after(route, "proto").is_none();
+    let extra = now.routes.difference(&saved.routes).filter(by_hand);
+    let extra = extra.map(|(family, route)| format!("{} route del {route}", family.option()));
+    let is_lasting = |(_, route): &&(Family, String)| {
+        // What routers tell, they tell again.
+        after(route, "proto") != Some("ra")
+            && after(route, "dev").is_none_or(|device| now.links.contains_key(device))
+    };
+    let mut missing: Vec<_> = saved.routes.difference(&now.routes).filter(is_lasting).collect();
+    // A gateway is reached by a route of its own, which comes first.
+    missing.sort_by_key(|(_, route)| after(route, "via").is_some());
+    let missing = missing.into_iter();
+    let missing =
+        missing.map(|(family, route)| format!("{} route replace {route}", family.option()));
+    gone.into_iter().chain(back).chain(extra).chain(missing).collect()
+}
+
+/// Rules of routing that one side has and the other has not: `32766: from all lookup main`.
+fn rules(
+    from: &BTreeSet<(Family, String)>,
+    other: &BTreeSet<(Family, String)>,
+    verb: &str,
+) -> Vec<String> {
+    let order = |(family, rule): &(Family, String)| {
+        let (priority, words) = rule.split_once(':')?;
+        let (option, words) = (family.option(), words.trim());
+        Some(format!("{option} rule {verb} priority {priority} {words}"))
+    };
+    from.difference(other).filter_map(order).collect()
+}
+
+/// The word after this one.
+fn after<'l>(line: &'l str, key: &str) -> Option<&'l str> {
+    line.split(' ').skip_while(|word| *word != key).nth(1)
+}
+
+/// The lines of an answer, without what changes by itself. What the kernel does not have, such as IPv6, has none.
+fn ask(system: &mut dyn System, question: &str) -> Result<Vec<String>, GuestError> {
+    let argv: Vec<&str> = ["ip"].into_iter().chain(question.split(' ')).collect();
+    match run(system, &Command::new(&argv, LIMIT)) {
+        Ok(output) => Ok(output.text.lines().map(lasting).collect()),
+        Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => Ok(Vec::new()),
+        Err(SystemError::NoSystem { .. } | SystemError::Failed { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn lasting(line: &str) -> String {
+    let mut words = Vec::new();
+    let mut all = line.split_whitespace();
+    while let Some(word) = all.next() {
+        if COUNTING.contains(&word) {
+            all.next();
+        } else if !PASSING.contains(&word) {
+            words.push(word);
+        }
+    }
+    words.join(" ")
+}
+
+/// The device of a line of `ip -o`: `2: eth0@if7: <…> …`.
+fn device(line: &str) -> Option<String> {
+    let name = line.split(' ').nth(1)?;
+    Some(name.trim_end_matches(':').split('@').next().unwrap_or(name).to_owned())
+}
+
+/// The flags of a link are in its third word: `<BROADCAST,UP,LOWER_UP>`.
+fn is_up(line: &str) -> bool {
+    let flags = line.split(' ').nth(2).unwrap_or_default();
+    flags.trim_matches(['<', '>']).split(',').any(|flag| flag == "UP")
+}
+
+/// `2: eth0 inet 10.0.0.5/24 brd 10.0.0.255 scope global eth0\`. One that a protocol lends comes back by that.
+fn address(line: &str) -> Option<Address> {
+    let is_lent = line.split(' ').any(|word| matches!(word, "dynamic" | "temporary"));
+    Some(Address {
+        device: device(line)?,
+        cidr: line.split(' ').nth(3).filter(|_| !is_lent)?.to_owned(),
+        broadcast: after(line, "brd").map(str::to_owned),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(addresses: &[&str], routes: &[&str], rules: &[&str]) -> Network {
+        let of = |lines: &[&str]| lines.iter().map(|line| (Family::V4, lasting(line))).collect();
+        Network {
+            links: ["eth0", "lo"].map(|link| (link.to_owned(), true)).into(),
+            addresses: addresses.iter().filter_map(|line| address(&lasting(line))).collect(),
+            routes: of(routes),
+            rules: of(rules),
+        }
+    }
+
+    const ADDRESS: &str = r"2: eth0    inet 10.0.0.5/24 brd 10.0.0.255 scope global eth0\       valid_lft forever preferred_lft forever";
+    const LENT: &str = r"2: eth0    inet 10.0.0.9/24 scope global dynamic eth0\       valid_lft 86sec preferred_lft 86sec";
+    const OWN: &str = "10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.5";
+    const DEFAULT: &str = "default via 10.0.0.1 dev eth0";
+    const MAIN: &str = "32766:\tfrom all lookup main";
+
+    #[test]
+    fn what_is_missing_comes_back_addresses_before_routes_and_gateways_last() {
+        let saved = network(&[ADDRESS, LENT], &[DEFAULT, OWN], &[MAIN]);
+        let links = BTreeMap::from([("eth0".to_owned(), false)]);
+        let now = Network { links, ..network(&[], &[], &[MAIN]) };
+        assert_eq!(
+            first_orders(&saved, &now),
+            ["link set eth0 up", "address replace 10.0.0.5/24 broadcast 10.0.0.255 dev eth0"]
+        );
+        assert_eq!(
+            last_orders(&saved, &now),
+            [format!("-4 route replace {OWN}"), format!("-4 route replace {DEFAULT}")]
+        );
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_taken_away_and_what_a_protocol_brought_stays() {
+        let saved = network(&[ADDRESS], &[OWN], &[MAIN]);
+        let lo = r"1: lo    inet 10.0.0.1/32 scope global lo\       valid_lft forever";
+        let shared = r"2: eth0    inet 10.0.0.7/32 scope global eth0\       valid_lft forever";
+        let bird = "10.9.0.0/16 via 10.0.0.1 dev eth0 proto bird";
+        let rules = [MAIN, "10:\tfrom all blackhole"];
+        let now = network(&[ADDRESS, lo, shared], &[OWN, "blackhole 10.0.0.1", bird], &rules);
+        assert_eq!(first_orders(&saved, &now), ["address del 10.0.0.1/32 dev lo"]);
+        let gone =
+            ["-4 rule del priority 10 from all blackhole", "-4 route del blackhole 10.0.0.1"];
+        assert_eq!(last_orders(&saved, &now), gone);
+    }
+
+    #[test]
+    fn what_went_with_its_device_is_left_to_who_made_that() {
+        let veth = "7: veth3@if6: <BROADCAST,UP,LOWER_UP> mtu 1500";
+        assert_eq!((device(veth).as_deref(), is_up(veth)), (Some("veth3"), true));
+        let address = ADDRESS.replace("eth0", "veth3");
+        let mut saved = network(&[&address], &["10.7.0.0/24 dev veth3 proto kernel"], &[]);
+        saved.links.insert("veth3".to_owned(), true);
+        let now = network(&[], &[], &[]);
+        assert_eq!([first_orders(&saved, &now), last_orders(&saved, &now)], [[""; 0]; 2]);
+    }
+
+    #[test]
+    fn time_that_passes_is_no_difference() {
+        let route = |time: &str| {
+            network(
+                &[],
+                &[&format!("default via 10.0.0.1 dev eth0 proto static expires {time} linkdown")],
+                &[],
+            )
+        };
+        let (early, late) = (route("1799sec"), route("12sec"));
+        assert!(last_orders(&early, &late).is_empty());
+    }
+}

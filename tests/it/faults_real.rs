@@ -1,0 +1,79 @@
+//! Accidents by lot on real guests, and versions that compile and do not work: the guest is whole, the operator told the truth,
+//! and a next version goes live.
+
+use crate::{
+    dice::Dice,
+    faults_accident::{Accident, Flaw},
+    faults_all::{asked, result_file},
+    faults_report::{Heading, Report},
+    faults_sweep::Sweep,
+    faults_trial::{Fault, Trial, Verb},
+    fixture_lab::RealLab,
+};
+use stackc::lab::Debian;
+
+/// So many trials the long form has: 500 together.
+const ON_12: u32 = 400;
+const ON_13: u32 = 100;
+/// One in so many trials is a flaw, which costs a deadline each.
+const FLAW_IN: usize = 4;
+const GUESTS: u32 = 3;
+/// The short form: each sort of accident, and half of the flaws.
+const SHORT: usize = 10;
+/// For each guest, what differs from its base: room for what the tiny project installs, and for a hundred of its versions.
+const DISK_MIB: Option<u32> = Some(1_024);
+
+/// Accidents of all sorts in a change and in a rollback, and every flaw among them.
+fn trials(sweep: &mut Sweep<'_>, count: usize) -> Vec<Trial> {
+    let verbs = [Verb::Change, Verb::Rollback];
+    let steps = verbs.map(|verb| sweep.measure(verb).steps);
+    let mut dice = Dice::seeded();
+    let mut flaws = Flaw::ALL.into_iter().cycle();
+    let mut next = |number: usize| {
+        if number.is_multiple_of(FLAW_IN) {
+            let flaw = flaws.next().expect("they come again and again");
+            return Trial { verb: Verb::Change, fault: Fault::Flaw(flaw) };
+        }
+        let which = dice.roll(verbs.len());
+        let accident = Accident::by_lot(&mut dice, steps[which], number);
+        Trial { verb: verbs[which], fault: Fault::Accident(accident) }
+    };
+    (0..count).map(&mut next).collect()
+}
+
+fn sweep(lab: &RealLab, guests: u32, count: usize, debian: Debian) -> Report {
+    let mut sweep = Sweep::new(lab, guests);
+    let trials = trials(&mut sweep, count);
+    let what = format!("accidents on Debian {debian}");
+    let mut report = Report::new(Heading::new(&what, guests, trials.len()));
+    if count > SHORT {
+        report.write_to(result_file());
+    }
+    sweep.run(trials, &mut report);
+    report
+}
+
+#[test]
+fn accidents_in_a_change_or_a_rollback_leave_the_guest_whole() {
+    let Some(lab) = RealLab::with("facc", Debian::Twelve, DISK_MIB) else { return };
+    sweep(&lab, GUESTS, SHORT, Debian::Twelve).finish();
+}
+
+fn all(name: &str, debian: Debian, count: u32) {
+    let Some(lab) = RealLab::with(name, debian, DISK_MIB) else { return };
+    let count = asked("STACKC_FAULTS_TRIALS").unwrap_or(count);
+    let guests = asked("STACKC_FAULTS_GUESTS").unwrap_or(GUESTS);
+    sweep(&lab, guests, usize::try_from(count).expect("64 bits"), debian).finish();
+}
+
+#[test]
+#[ignore = "takes an hour: cargo test --test it every_accident_on_debian_12 -- --ignored --nocapture"]
+fn every_accident_on_debian_12_leaves_the_guest_whole() {
+    all("fa12", Debian::Twelve, ON_12);
+}
+
+#[test]
+#[ignore = "takes a quarter of an hour: cargo test --test it every_accident_on_debian_13 -- --ignored --nocapture"]
+fn every_accident_on_debian_13_leaves_the_guest_whole() {
+    all("fa13", Debian::Thirteen, ON_13);
+}

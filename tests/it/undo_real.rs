@@ -1,0 +1,184 @@
+//! What a switch and its undo cost those who use the guest: how soon the old generation serves again, and that no connection is lost
+//! to the firewall.
+
+use crate::{
+    faults_all::asked,
+    fixture_lab::RealLab,
+    guest_bundle::{Made, hooks, seal},
+    guest_fixture::caller,
+    guest_real::{RealGuest, open_ports, wait_until},
+};
+use stackc::model::{
+    FileClass, HealthDocument, HooksDocument, Ledger, Phase, Probe, Switch, UnitActions,
+    protocol::{BeginRequest, Done},
+};
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+const APP: u16 = 3001;
+
+/// Notes 20 times a second how long the guest is up, which phase a transaction is in, and what the app says.
+const WATCH: &str = "rm -f /run/watched; while [ ! -e /run/enough ]; do \
+    echo $(cut -d' ' -f1 /proc/uptime) $(cat /var/lib/stackc/tx/*/phase 2>/dev/null || echo none) $(curl -s -m 1 http://127.0.0.1:3001/); \
+    sleep 0.05; done >/run/watched";
+
+/// What is wrong with a version, as the app's start and as a hook.
+const FAILURES: [(&str, &str); 4] = [
+    ("ExecStart=/bin/false", "exit 0"),
+    ("ExecStart=/bin/sh -c 'sleep 0.3; exit 1'", "exit 0"),
+    ("ExecStart=/bin/sleep infinity", "exit 0"),
+    ("ExecStart=/usr/local/bin/app", "exit 1"),
+];
+
+/// Says its version at once.
+fn server(version: u64) -> String {
+    format!(
+        "#!/usr/bin/python3\nimport http.server\n\nclass Answer(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):\n        \
+         self.send_response(200)\n        self.end_headers()\n        self.wfile.write(b'version-{version}')\n    \
+         def log_message(self, *_):\n        pass\n\nhttp.server.ThreadingHTTPServer(('', {APP}), Answer).serve_forever()\n"
+    )
+}
+
+/// A version whose app starts like this, with one more port open.
+fn bundle(guest: &RealGuest, version: u64, start: &str, hook: &str, port: u32) -> Made {
+    let unit = format!("[Service]\nEnvironmentFile=/etc/app/env\n{start}\n");
+    let files = [
+        ("/etc/systemd/system/app.service", FileClass::Linked, "0644", unit),
+        ("/usr/local/bin/app", FileClass::Linked, "0755", server(version)),
+    ];
+    let [v4, v6] = &guest.found_rules;
+    let ports = [22, u32::from(APP), port];
+    let rules = [open_ports(v4, "ufw", &ports), open_ports(v6, "ufw6", &ports)];
+    let probe = Probe::Http {
+        address: [127, 0, 0, 1].into(),
+        port: APP,
+        path: "/".to_owned(),
+        status: 200,
+        // The machine may be busy with other tests.
+        timeout_seconds: 5,
+    };
+    let health = HealthDocument {
+        probes: BTreeMap::from([("app".to_owned(), probe)]),
+        window_seconds: 1,
+        start_seconds: 3,
+        confirm_seconds: 60,
+    };
+    let version = u32::try_from(version).expect("it is small");
+    let mut made = seal(version, &files, rules, health);
+    let after_switch = hooks(&[("hook", &["/bin/sh", "-c", hook])]);
+    made.set_hooks(HooksDocument { after_switch, ..HooksDocument::default() });
+    made
+}
+
+fn well(guest: &RealGuest, version: u64, port: u32) -> Made {
+    bundle(guest, version, "ExecStart=/usr/local/bin/app", "exit 0", port)
+}
+
+fn tx(number: u64) -> String {
+    format!("{number:016x}")
+}
+
+fn keep(guest: &RealGuest, switch: &Switch) {
+    let state = guest.begin(switch);
+    assert_eq!(state.phase, Phase::AwaitingConfirm, "{state:?}");
+    assert_eq!(guest.confirm(switch).phase, Phase::Confirmed);
+}
+
+/// A guest on generation 1 in a lab of its own.
+fn on_first(lab: &RealLab) -> (RealGuest, Made) {
+    lab.boot(101, "undo");
+    let mut guest = RealGuest::new(lab, "undo");
+    guest.install_ufw();
+    let first = well(&guest, 1, 4001);
+    let switch = first.switch(&tx(1), 0, 1, &Ledger::default());
+    guest.prepare(&tx(1), &first);
+    keep(&guest, &switch);
+    (guest, first)
+}
+
+/// Milliseconds from the failure to the first answer of the old generation.
+fn undone_after(watched: &str) -> Option<u64> {
+    let samples = watched.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let mut failed = samples.skip_while(|words| words.get(1) != Some(&"\"undoing\"")).peekable();
+    let at = |words: &[&str]| words.first()?.replace('.', "").parse::<u64>().ok();
+    let since = at(failed.peek()?)?;
+    let back = failed.find(|words| words.get(2) == Some(&"version-1"))?;
+    // The kernel counts in hundredths.
+    Some((at(&back)? - since) * 10)
+}
+
+#[test]
+fn a_failure_that_is_seen_is_undone_within_seconds() {
+    let Some(lab) = RealLab::start("undo") else { return };
+    let (guest, first) = on_first(&lab);
+    let trials = asked("STACKC_FAULTS_TRIALS").unwrap_or(4);
+    let trials = usize::try_from(trials).expect("64 bits");
+    let mut took = Vec::new();
+    for (number, (start, hook)) in (2..).zip(FAILURES.iter().cycle().take(trials)) {
+        let broken = bundle(&guest, number, start, hook, 4001);
+        let switch = broken.switch(&tx(number), 1, number, &first.ledger());
+        guest.prepare(&tx(number), &broken);
+        guest.says("rm -f /run/enough");
+        let mut watch = guest.command(WATCH).spawn().expect("ssh runs");
+        let request = BeginRequest { caller: caller(&tx(number)), switch: switch.clone() };
+        guest.call::<Done>("begin", &request).expect("it begins");
+        let limit = Duration::from_secs(30);
+        wait_until(limit, "the undo", || guest.result(&switch).phase == Phase::Undone);
+        thread::sleep(Duration::from_millis(300));
+        guest.says("touch /run/enough");
+        watch.wait().expect("it ends");
+        let watched = guest.says("cat /run/watched");
+        took.push(undone_after(&watched).unwrap_or_else(|| panic!("{start}:\n{watched}")));
+    }
+    took.sort_unstable();
+    let (median, longest) = (took[took.len() / 2], took[took.len() - 1]);
+    eprintln!(
+        "from a failure to the old generation's answer: median {median} ms, longest {longest} ms, of {trials}"
+    );
+    assert!(longest <= 10_000, "{took:?}");
+}
+
+#[test]
+fn no_new_connection_is_lost_while_rules_change() {
+    let Some(lab) = RealLab::start("conn") else { return };
+    let (guest, first) = on_first(&lab);
+    let (address, over) = (SocketAddr::new(lab.address(101), APP), &AtomicBool::new(false));
+    let switches = asked("STACKC_FAULTS_TRIALS").unwrap_or(6);
+    let (made, lost) = thread::scope(|scope| {
+        // A lost packet is sent again after a second.
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(900)).is_ok();
+        let visitor = scope.spawn(move || {
+            let (mut made, mut lost) = (0_u32, 0_u32);
+            while !over.load(Ordering::SeqCst) {
+                *(if connect() { &mut made } else { &mut lost }) += 1;
+                thread::sleep(Duration::from_millis(2));
+            }
+            (made, lost)
+        });
+        let mut live = first;
+        for number in 2..u64::from(switches) + 2 {
+            let port = 4000 + u32::try_from(number).expect("it is small");
+            let mut next = well(&guest, 1, port);
+            next.set_hooks(HooksDocument::default());
+            let mut switch = next.switch(&tx(number), number - 1, number, &live.ledger());
+            // Nothing but the rules is another.
+            switch.units = UnitActions::default();
+            switch.undo_units = UnitActions::default();
+            guest.prepare(&tx(number), &next);
+            keep(&guest, &switch);
+            let rule = format!("iptables -S ufw-user-input | grep -c -- '--dport {port} '");
+            assert_eq!(guest.says(&rule), "1", "the rules did change");
+            live = next;
+        }
+        over.store(true, Ordering::SeqCst);
+        visitor.join().expect("it only counts")
+    });
+    eprintln!("{made} connections in {switches} switches, {lost} lost");
+    assert!(made >= 1_000, "{made} connections show little");
+    assert_eq!(lost, 0, "of {made}");
+}
