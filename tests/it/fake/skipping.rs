@@ -1,0 +1,154 @@
+//! The guest's files with one effect left out: how the testers are tested.
+
+use stackc::guest::{FsError, Guard, GuestFs, Ids, Stat, Sync};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+
+/// An effect of the guest's code, by the call of the binary that it is in and the path that it touches.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Site {
+    pub verb: String,
+    pub effect: &'static str,
+    /// Digests and transactions stand as words, so that every run has the same sites.
+    pub path: String,
+    /// Which one of those that are alike in this call, from 1.
+    pub number: usize,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verb, effect, path, number } = self;
+        write!(f, "{verb}: {effect} {path}")?;
+        if *number > 1 { write!(f, " ({number})") } else { Ok(()) }
+    }
+}
+
+/// Leaves out the effect at one site, and takes down every site that it comes by.
+pub struct Skipping<'f> {
+    pub inner: &'f mut dyn GuestFs,
+    pub verb: &'f str,
+    pub skip: Option<&'f Site>,
+    pub seen: Vec<Site>,
+    counts: BTreeMap<(&'static str, String), usize>,
+}
+
+impl<'f> Skipping<'f> {
+    pub fn new(inner: &'f mut dyn GuestFs, verb: &'f str, skip: Option<&'f Site>) -> Self {
+        Self { inner, verb, skip, seen: Vec::new(), counts: BTreeMap::new() }
+    }
+
+    fn skips(&mut self, effect: &'static str, path: &str) -> bool {
+        let path = without_numbers(path);
+        let count = self.counts.entry((effect, path.clone())).or_default();
+        *count += 1;
+        let site = Site { verb: self.verb.to_owned(), effect, path, number: *count };
+        let skips = self.skip == Some(&site);
+        self.seen.push(site);
+        skips
+    }
+}
+
+/// The path with words for what is another one in each run: digests and transactions.
+fn without_numbers(path: &str) -> String {
+    let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut words = Vec::new();
+    for part in path.split_inclusive(['/', '.', '-']) {
+        let (word, end) = match part.char_indices().next_back() {
+            Some((at, '/' | '.' | '-')) => part.split_at(at),
+            _ => (part, ""),
+        };
+        let word = match word.len() {
+            64 if is_hex(word) => "DIGEST",
+            16 if is_hex(word) => "TX",
+            _ => word,
+        };
+        words.extend([word, end]);
+    }
+    words.concat()
+}
+
+impl GuestFs for Skipping<'_> {
+    fn stat(&mut self, path: &str) -> Result<Option<Stat>, FsError> {
+        self.inner.stat(path)
+    }
+
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, FsError> {
+        self.inner.read(path)
+    }
+
+    fn read_link(&mut self, path: &str) -> Result<String, FsError> {
+        self.inner.read_link(path)
+    }
+
+    fn list(&mut self, path: &str) -> Result<Vec<String>, FsError> {
+        self.inner.list(path)
+    }
+
+    /// Two effects in one: the bytes, and that they are durable.
+    fn write(
+        &mut self,
+        path: &str,
+        bytes: &mut dyn Read,
+        mode: u32,
+        sync: Sync,
+    ) -> Result<(), FsError> {
+        let is_skipped = self.skips("write", path);
+        let is_later = sync == Sync::Now && self.skips("fsync", path);
+        if is_skipped {
+            return Ok(());
+        }
+        self.inner.write(path, bytes, mode, if is_later { Sync::Later } else { sync })
+    }
+
+    fn symlink(&mut self, target: &str, path: &str) -> Result<(), FsError> {
+        if self.skips("symlink", path) { Ok(()) } else { self.inner.symlink(target, path) }
+    }
+
+    fn link(&mut self, from: &str, to: &str) -> Result<bool, FsError> {
+        if self.skips("link", to) { Ok(true) } else { self.inner.link(from, to) }
+    }
+
+    /// Left out as a whole, or done in two steps: what is there leaves first.
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), FsError> {
+        if self.skips("rename", to) {
+            return Ok(());
+        }
+        if self.skips("one step of the rename", to) {
+            self.inner.remove(to)?;
+        }
+        self.inner.rename(from, to)
+    }
+
+    fn exchange(&mut self, left: &str, right: &str) -> Result<(), FsError> {
+        if self.skips("exchange", right) { Ok(()) } else { self.inner.exchange(left, right) }
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), FsError> {
+        if self.skips("remove", path) { Ok(()) } else { self.inner.remove(path) }
+    }
+
+    fn mkdir(&mut self, path: &str, mode: u32) -> Result<(), FsError> {
+        if self.skips("mkdir", path) { Ok(()) } else { self.inner.mkdir(path, mode) }
+    }
+
+    fn set_access(&mut self, path: &str, access: Ids) -> Result<(), FsError> {
+        if self.skips("set access", path) { Ok(()) } else { self.inner.set_access(path, access) }
+    }
+
+    fn sync_dir(&mut self, path: &str) -> Result<(), FsError> {
+        if self.skips("sync_dir", path) { Ok(()) } else { self.inner.sync_dir(path) }
+    }
+
+    fn sync_all(&mut self, path: &str) -> Result<(), FsError> {
+        if self.skips("sync_all", path) { Ok(()) } else { self.inner.sync_all(path) }
+    }
+
+    fn free_bytes(&mut self, path: &str) -> Result<u64, FsError> {
+        self.inner.free_bytes(path)
+    }
+
+    fn lock(&mut self, path: &str) -> Result<Option<Guard>, FsError> {
+        self.inner.lock(path)
+    }
+}
