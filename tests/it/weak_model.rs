@@ -2,7 +2,9 @@
 
 use crate::dice::Dice;
 use crate::weak_explore::{Depth, Explorer, Tally};
-use crate::weak_story::{Story, all};
+use crate::weak_guest::WeakGuest;
+use crate::weak_story::{Story, TX, activate, all, version};
+use stackc::model::Ledger;
 use std::time::Instant;
 
 const SHORT: Depth = Depth { losses: 8, recoveries: 7, again: 2, kills: 23 };
@@ -42,4 +44,12 @@ fn a_power_cut_on_a_weak_disk_leaves_the_guest_whole_wherever_it_comes() {
 fn a_power_cut_on_a_weak_disk_leaves_the_guest_whole_in_a_hundred_thousand_states() {
     let tally = explore_all(LONG);
     assert!(tally.states > 100_000, "only {tally:?}");
+}
+
+#[test]
+fn a_folder_of_a_bundle_keeps_its_mode_through_a_power_cut_after_the_confirm() {
+    let (mut guest, made) = (WeakGuest::found(), version(1));
+    activate(&mut guest, &made, &made.switch(TX, 0, 1, &Ledger::default()));
+    let mut booted = guest.booted(guest.fs.disk().cut_hard());
+    assert_eq!(booted.picture()["/etc/app-data"], "750 0:0 folder");
 }

@@ -5,7 +5,7 @@ use crate::guest_fixture::{caller, identity, input, messages, name};
 use crate::weak_guest::{Picture, WeakGuest};
 use stackc::guest::Answer;
 use stackc::model::protocol::{BeginRequest, ConfirmRequest, GcRequest, UndoRequest};
-use stackc::model::{GenerationId, Ledger, Switch};
+use stackc::model::{Access, Digest, Entry, EntryPath, GenerationId, Ledger, Switch, canonical};
 use std::rc::Rc;
 
 pub const TX: &str = "00000000000000a2";
@@ -82,9 +82,15 @@ pub struct Story {
     pub again: Again,
 }
 
-/// A version of the small app.
+/// A version of the small app that also owns a folder with nothing in it, of another mode in each version.
 pub fn version(number: u32) -> Made {
-    make(number, 60)
+    let mut made = make(number, 60);
+    let mode = if number.is_multiple_of(2) { "0700" } else { "0750" };
+    let access = Access { mode: name(mode), owner: name("root"), group: name("root") };
+    let folder = EntryPath::of_overlay(&name("/etc/app-data"));
+    made.bundle.manifest.entries.insert(folder, Entry::Directory { access });
+    made.bundle.digest = Digest::of(&canonical::to_bytes(&made.bundle.manifest));
+    made
 }
 
 /// Every call of an activation. Before the confirm the guest is on the old generation after a boot.
