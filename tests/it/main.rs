@@ -81,6 +81,7 @@ mod lab_names;
 mod left_out;
 mod lockouts;
 mod ownership_lab;
+mod others_bugs;
 mod plan;
 mod plan_units;
 mod proxmox_client;

@@ -5,7 +5,7 @@ use crate::fake::{Disk, Fate, Site};
 use crate::weak_guest::WeakGuest;
 use crate::weak_judge::{converges, judge};
 use crate::weak_story::{Allowed, Step, Story};
-use stackc::guest::Answer;
+use stackc::guest::{Answer, GuestFs as _};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How much of it.
@@ -17,7 +17,8 @@ pub struct Depth {
     pub recoveries: usize,
     /// Losses that are tried at each cut of a recovery.
     pub again: usize,
-    /// After every so many-th effect the call is killed instead, the disk keeping its power; the same call follows.
+    /// After every so many-th effect the call is killed instead, the disk keeping its power; the same call follows. None
+    /// when 0.
     pub kills: usize,
 }
 
@@ -79,20 +80,30 @@ impl<'s> Explorer<'s> {
         let mut guest = self.story.start.fork();
         guest.skip = skip.cloned();
         let mut is_new = false;
-        for step in &self.story.steps {
+        let first = skip.map_or(0, |skip| self.first_with(skip));
+        for (number, step) in self.story.steps.iter().enumerate() {
             let before = guest.fork();
             step.run(&mut guest)?;
-            self.cut_each(step, &mut guest)?;
-            self.kill_each(step, &before, &guest)?;
+            holds_lease(step, &mut guest)?;
+            if number >= first {
+                self.cut_each(step, &mut guest)?;
+                self.kill_each(step, &before, &guest)?;
+            }
+            guest.fs.take_cuts();
             is_new = step.after == Allowed::New;
         }
         let wanted = if is_new { &self.story.new } else { &self.story.old };
-        let waits = self.story.steps.last().is_some_and(|step| step.verb() == "switch");
-        if !waits && guest.picture() != *wanted {
+        if guest.picture() != *wanted {
             return Err("without any power cut it ends as something else".to_owned());
         }
         self.seen.append(&mut guest.seen);
         Ok(())
+    }
+
+    /// Where an effect that is left out is missed first: in its call, or in what follows on a transaction.
+    fn first_with(&self, skip: &Site) -> usize {
+        let position = |verb: &str| self.story.steps.iter().position(|step| step.verb() == verb);
+        position(&skip.verb).or_else(|| position("begin")).unwrap_or(0)
     }
 
     /// Cuts the power after each effect that the call has had, and when it has answered.
@@ -193,9 +204,10 @@ impl<'s> Explorer<'s> {
     ) -> Result<(), String> {
         let mut dying = before.fork();
         step.run(&mut dying)?;
-        let kills = dying.fs.take_cuts();
-        for (number, disk) in kills.into_iter().enumerate().step_by(self.depth.kills.max(1)).skip(1)
-        {
+        let cuts = dying.fs.take_cuts();
+        let kills = if self.depth.kills == 0 { Vec::new() } else { cuts };
+        let every = self.depth.kills.max(1);
+        for (number, disk) in kills.into_iter().enumerate().step_by(every).skip(1) {
             let mut guest = before.with_disk(disk);
             guest.memory = after.memory.over(&guest.fs);
             self.tally.kills += 1;
@@ -221,6 +233,7 @@ impl<'s> Explorer<'s> {
             step.run(guest)?;
             allowed = step.after;
         }
+        self.seen.append(&mut guest.seen);
         let disk = guest.fs.disk();
         for fates in losses(&disk, self.depth.again, &mut self.dice) {
             self.boot(guest, disk.cut(&fates), allowed, false)
@@ -228,6 +241,16 @@ impl<'s> Explorer<'s> {
         }
         Ok(())
     }
+}
+
+/// Whoever changes a guest keeps others out.
+fn holds_lease(step: &Step, guest: &mut WeakGuest) -> Result<(), String> {
+    let own = ["switch", "confirm", "undo", "timer-undo"];
+    let lease = guest.fs.stat("/var/lib/stackc/lease").ok().flatten();
+    if lease.is_some() || own.contains(&step.verb()) {
+        return Ok(());
+    }
+    Err(format!("nobody has the lease after `{}`", step.verb()))
 }
 
 /// Nobody looks into what has no name of its own: it is removed as a whole.

@@ -3,7 +3,7 @@
 use crate::guest_bundle::Made;
 use crate::guest_fixture::{identity, input, name};
 use crate::weak_guest::{Picture, WeakGuest};
-use crate::weak_story::{Again, Allowed, NEXT_TX, Story, TX, activation};
+use crate::weak_story::{Again, Allowed, NEXT_TX, Story, TX, activation, sending};
 use serde::de::DeserializeOwned;
 use stackc::guest::{Answer, GuestFs, Ids};
 use stackc::model::protocol::{
@@ -170,6 +170,13 @@ pub fn converges(story: &Story, guest: &mut WeakGuest, is_new: bool) -> Result<(
             step.run(guest)?;
             story.new.clone()
         }
+        Again::Remove(step, gone) => {
+            step.run(guest)?;
+            for made in gone {
+                comes_again(guest, made)?;
+            }
+            story.new.clone()
+        }
         Again::Activate { .. } => {
             let wanted = activate_again(story, guest, is_new)?;
             none_left(guest)?;
@@ -187,6 +194,21 @@ pub fn converges(story: &Story, guest: &mut WeakGuest, is_new: bool) -> Result<(
         return Err(format!("after the same again and a power cut: {found}"));
     }
     has_whole(&mut after, &story.goal)
+}
+
+/// A bundle that was removed is gone, and whole when it is sent again.
+fn comes_again(guest: &mut WeakGuest, made: &Made) -> Result<(), String> {
+    let tree = format!("{}/store/{}", layout::STATE, made.bundle.digest);
+    let secrets = format!("{}/secrets/{}", layout::STATE, made.secrets_version);
+    for path in [tree, secrets] {
+        if guest.fs.stat(&path).ok().flatten().is_some() {
+            return Err(format!("`{path}` is still there"));
+        }
+    }
+    for step in sending(made, NEXT_TX) {
+        step.run(guest)?;
+    }
+    has_whole(guest, made)
 }
 
 /// Activates the goal by a new transaction, and returns the picture that must be there then.

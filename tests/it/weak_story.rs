@@ -67,6 +67,8 @@ pub enum Again {
     Activate { switch: Box<Switch> },
     /// The very call.
     Call(Step),
+    /// The very call; these bundles are gone then, and may be sent again.
+    Remove(Step, Vec<Rc<Made>>),
 }
 
 pub struct Story {
@@ -93,17 +95,25 @@ pub fn version(number: u32) -> Made {
     made
 }
 
+/// The calls that send a bundle. A power cut after any of them finds the guest on the old generation.
+pub fn sending(made: &Made, tx: &str) -> Vec<Step> {
+    let step = |(verb, request, more): (&str, Vec<u8>, Vec<u8>)| {
+        old_step(&[verb], [request, more].concat())
+    };
+    messages(tx, made).into_iter().map(step).collect()
+}
+
+fn old_step(words: &[&str], bytes: Vec<u8>) -> Step {
+    Step::new(words, bytes, Allowed::Old, Allowed::Old)
+}
+
 /// Every call of an activation. Before the confirm the guest is on the old generation after a boot.
 pub fn activation(made: &Made, switch: &Switch) -> Vec<Step> {
     let tx = switch.tx.as_str();
-    let old = |words: &[&str], bytes| Step::new(words, bytes, Allowed::Old, Allowed::Old);
-    let mut steps: Vec<Step> = messages(tx, made)
-        .into_iter()
-        .map(|(verb, request, more)| old(&[verb], [request, more].concat()))
-        .collect();
+    let mut steps = sending(made, tx);
     let begin = BeginRequest { caller: caller(tx), switch: switch.clone() };
-    steps.push(old(&["begin"], input(&begin, &[])));
-    steps.push(old(&["switch", tx], Vec::new()));
+    steps.push(old_step(&["begin"], input(&begin, &[])));
+    steps.push(old_step(&["switch", tx], Vec::new()));
     let (tx, nonce) = (switch.tx.clone(), switch.nonce.clone());
     let confirm = input(&ConfirmRequest { identity: identity(), tx, nonce }, &[]);
     steps.push(Step::new(&["confirm"], confirm, Allowed::Either, Allowed::New));
@@ -120,7 +130,7 @@ pub fn activate(guest: &mut WeakGuest, made: &Made, switch: &Switch) {
 
 fn undo_step(words: &[&str]) -> Step {
     let request = UndoRequest { identity: identity(), tx: name(TX), who: "ops@desk".to_owned() };
-    Step::new(words, input(&request, &[]), Allowed::Old, Allowed::Old)
+    old_step(words, input(&request, &[]))
 }
 
 /// A guest on generation 1 of version 1, all of it durable.
@@ -229,9 +239,9 @@ pub fn gc() -> Story {
         versions.push(Rc::new(made));
     }
     settle(&mut start);
-    let (goal, parent) = (versions[3].clone(), versions[2].clone());
+    let (goal, parent, gone) = (versions[3].clone(), versions[2].clone(), versions[..2].to_vec());
     let request = GcRequest { caller: caller(TX), keep: 1 };
-    let step = Step::new(&["gc"], input(&request, &[]), Allowed::Old, Allowed::Old);
+    let step = old_step(&["gc"], input(&request, &[]));
     let picture = start.picture();
     let (old, new, kept) = (picture.clone(), picture, vec![parent, goal.clone()]);
     Story {
@@ -242,7 +252,7 @@ pub fn gc() -> Story {
         new,
         kept,
         goal,
-        again: Again::Call(step),
+        again: Again::Remove(step, gone),
     }
 }
 
@@ -254,8 +264,7 @@ pub fn mending() -> Story {
     stackc::guest::GuestFs::write(&mut start.fs, &app, &mut &b"damaged"[..], 0o755, sync)
         .expect("it is there");
     settle(&mut start);
-    let (verb, request, more) = messages(TX, &first).swap_remove(0);
-    let step = Step::new(&[verb], [request, more].concat(), Allowed::Old, Allowed::Old);
+    let step = sending(&first, TX).swap_remove(0);
     let picture = start.picture();
     let (old, new) = (picture.clone(), picture);
     let (steps, again) = (vec![step.clone()], Again::Call(step));

@@ -68,7 +68,9 @@ impl System for Memory {
     }
 
     fn arm(&mut self, tx: &TxId, alarm: Alarm, _after: Duration) -> Result<(), SystemError> {
-        self.state.arm(tx, alarm);
+        if self.state.arm(tx, alarm) {
+            self.state.jobs.push(format!("arm {}", alarm.name()));
+        }
         Ok(())
     }
 
@@ -83,6 +85,7 @@ impl System for Memory {
     }
 
     fn end_switch(&mut self, _tx: &TxId) -> Result<(), SystemError> {
+        self.state.jobs.push("end switch".to_owned());
         Ok(())
     }
 

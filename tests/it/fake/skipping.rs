@@ -114,7 +114,7 @@ impl GuestFs for Skipping<'_> {
         if self.skips("rename", to) {
             return Ok(());
         }
-        if self.skips("one step of the rename", to) {
+        if self.inner.stat(to)?.is_some() && self.skips("one step of the rename", to) {
             self.inner.remove(to)?;
         }
         self.inner.rename(from, to)
