@@ -3,17 +3,19 @@
 use crate::dice::Dice;
 use crate::fake::{Disk, Fate, Site};
 use crate::weak_guest::WeakGuest;
-use crate::weak_judge::{converges, judge};
+use crate::weak_judge::{Before, converges, ends, judge};
 use crate::weak_story::{Allowed, Step, Story};
 use stackc::guest::{Answer, GuestFs as _};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// How much of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Depth {
     /// Losses that are tried at each cut; all of them where there are no more than these.
     pub losses: usize,
-    /// Every so many-th recovery is cut, too, after each of its effects.
+    /// Every so many-th recovery is cut, too, after each of its effects. None when 0.
     pub recoveries: usize,
     /// Losses that are tried at each cut of a recovery.
     pub again: usize,
@@ -46,20 +48,25 @@ impl Tally {
     }
 }
 
+/// Guests that were judged already, by what can matter to a judge, and whether they are on the new generation. Judges
+/// call the guest's code whole, whatever was left out before, so that those of one story share them.
+pub type Judged = Rc<RefCell<BTreeMap<(Allowed, Before, u64), bool>>>;
+
 pub struct Explorer<'s> {
     story: &'s Story,
     depth: Depth,
     dice: Dice,
     pub tally: Tally,
     pub seen: BTreeSet<Site>,
-    images: BTreeSet<(Allowed, u64)>,
-    /// By what can matter to a judge.
-    judged: BTreeMap<(Allowed, bool, u64), bool>,
+    images: BTreeSet<(Allowed, bool, u64)>,
+    judged: Judged,
     recoveries: usize,
+    /// Whether the guest has told how the transaction ended.
+    told: bool,
 }
 
 impl<'s> Explorer<'s> {
-    pub fn new(story: &'s Story, depth: Depth, seed: u64) -> Self {
+    pub fn new(story: &'s Story, depth: Depth, seed: u64, judged: &Judged) -> Self {
         Self {
             story,
             depth,
@@ -67,43 +74,54 @@ impl<'s> Explorer<'s> {
             tally: Tally::default(),
             seen: BTreeSet::new(),
             images: BTreeSet::new(),
-            judged: BTreeMap::new(),
+            judged: judged.clone(),
             recoveries: 0,
+            told: false,
         }
     }
 
-    /// Tells the story with this effect left out of the guest's code, or none, and cuts the power everywhere.
+    /// Tells the story, and cuts the power everywhere.
     ///
     /// # Errors
     /// The first cut after which the guest is not whole; or that the story does not end as it must.
-    pub fn explore(&mut self, skip: Option<&Site>) -> Result<(), String> {
-        let mut guest = self.story.start.fork();
-        guest.skip = skip.cloned();
+    pub fn explore(&mut self) -> Result<(), String> {
+        self.tell(self.story.start.fork(), 0, self.story.steps.len())
+    }
+
+    /// Tells the story from the first call that an effect is missed in, with that effect left out of the guest's code.
+    /// The power is cut in that call, and when all is over.
+    ///
+    /// # Errors
+    /// As for `explore`: then it is found.
+    pub fn explore_without(&mut self, skip: &Site) -> Result<(), String> {
+        let position = |verb: &str| self.story.steps.iter().position(|step| step.verb() == verb);
+        let first = position(&skip.verb).expect("the story has this call");
+        let mut guest = self.story.before(first);
+        guest.skip = Some(skip.clone());
+        self.tell(guest, first, first + 1)
+    }
+
+    fn tell(&mut self, mut guest: WeakGuest, first: usize, last: usize) -> Result<(), String> {
         let mut is_new = false;
-        let first = skip.map_or(0, |skip| self.first_with(skip));
-        for (number, step) in self.story.steps.iter().enumerate() {
+        for (number, step) in self.story.steps.iter().enumerate().skip(first) {
             let before = guest.fork();
             step.run(&mut guest)?;
             holds_lease(step, &mut guest)?;
-            if number >= first {
+            if number < last {
                 self.cut_each(step, &mut guest)?;
                 self.kill_each(step, &before, &guest)?;
+            } else if number + 1 == self.story.steps.len() {
+                self.answered(&guest, &guest.fs.disk(), step, "cut when all is over")?;
             }
             guest.fs.take_cuts();
             is_new = step.after == Allowed::New;
         }
-        let wanted = if is_new { &self.story.new } else { &self.story.old };
-        if guest.picture() != *wanted {
-            return Err("without any power cut it ends as something else".to_owned());
-        }
+        let before = Before { told: true, settled: true };
+        judge(self.story, &mut guest.whole(), Allowed::exactly(is_new), before)
+            .and_then(|_| ends(self.story, &mut guest.whole()))
+            .map_err(|fault| format!("without any power cut: {fault}"))?;
         self.seen.append(&mut guest.seen);
         Ok(())
-    }
-
-    /// Where an effect that is left out is missed first: in its call, or in what follows on a transaction.
-    fn first_with(&self, skip: &Site) -> usize {
-        let position = |verb: &str| self.story.steps.iter().position(|step| step.verb() == verb);
-        position(&skip.verb).or_else(|| position("begin")).unwrap_or(0)
     }
 
     /// Cuts the power after each effect that the call has had, and when it has answered.
@@ -112,10 +130,25 @@ impl<'s> Explorer<'s> {
         let answered = cuts.pop().expect("the disk as it is now is the last one");
         for (number, disk) in cuts.iter().enumerate() {
             let at = format!("{}, cut after effect {}", step.words.join(" "), number + 1);
+            lacks_nothing(self.story, guest, disk).map_err(|fault| format!("{at}: {fault}"))?;
             self.cut(guest, disk, step.during, &at)?;
         }
         let at = format!("{}, cut after the answer", step.words.join(" "));
-        self.cut(guest, &answered, step.after, &at)
+        self.answered(guest, &answered, step, &at)
+    }
+
+    /// What was answered is true after a power cut; the last answer is how it ended.
+    fn answered(
+        &mut self,
+        guest: &WeakGuest,
+        disk: &Disk,
+        step: &Step,
+        at: &str,
+    ) -> Result<(), String> {
+        self.told = self.story.steps.last().is_some_and(|last| last.words == step.words);
+        let cut = self.cut(guest, disk, step.after, at);
+        self.told = false;
+        cut
     }
 
     fn cut(
@@ -140,7 +173,7 @@ impl<'s> Explorer<'s> {
         allowed: Allowed,
         is_first: bool,
     ) -> Result<(), String> {
-        if !self.images.insert((allowed, disk.now().fingerprint(|_| false))) {
+        if !self.images.insert((allowed, self.told, disk.now().fingerprint(|_| false))) {
             return Ok(());
         }
         self.tally.states += 1;
@@ -153,13 +186,13 @@ impl<'s> Explorer<'s> {
         self.seen.append(&mut guest.seen);
         let is_new = self.judge(&guest, allowed, recovers)?;
         if is_new {
-            self.tally.new += 1
+            self.tally.new += 1;
         } else {
-            self.tally.old += 1
+            self.tally.old += 1;
         }
         if recovers && is_first {
             self.recoveries += 1;
-            if self.recoveries % self.depth.recoveries == 0 {
+            if self.depth.recoveries > 0 && self.recoveries.is_multiple_of(self.depth.recoveries) {
                 self.cut_recovery(&mut guest, Allowed::exactly(is_new))?;
             }
         }
@@ -184,13 +217,14 @@ impl<'s> Explorer<'s> {
         allowed: Allowed,
         recovered: bool,
     ) -> Result<bool, String> {
-        let key = (allowed, recovered, guest.fs.disk().now().fingerprint(is_half_made));
-        if let Some(is_new) = self.judged.get(&key) {
+        let before = Before { told: self.told, settled: recovered };
+        let key = (allowed, before, guest.fs.disk().now().fingerprint(is_half_made));
+        if let Some(is_new) = self.judged.borrow().get(&key) {
             return Ok(*is_new);
         }
-        let is_new = judge(self.story, &mut guest.fork(), allowed, recovered)?;
-        converges(self.story, &mut guest.fork(), is_new)?;
-        self.judged.insert(key, is_new);
+        let is_new = judge(self.story, &mut guest.whole(), allowed, before)?;
+        converges(self.story, &mut guest.whole(), is_new)?;
+        self.judged.borrow_mut().insert(key, is_new);
         Ok(is_new)
     }
 
@@ -224,7 +258,7 @@ impl<'s> Explorer<'s> {
             self.story.steps.iter().position(|other| other.words == step.words).unwrap_or(0);
         let mut again = step.clone();
         if step.verb() == "switch" {
-            again.words[0] = "switch-ended".to_owned();
+            "switch-ended".clone_into(&mut again.words[0]);
             at = self.story.steps.len();
         }
         again.run(guest)?;
@@ -243,9 +277,19 @@ impl<'s> Explorer<'s> {
     }
 }
 
+/// Whoever looks at a path while the guest is at work finds the old or the new.
+fn lacks_nothing(story: &Story, guest: &WeakGuest, disk: &Disk) -> Result<(), String> {
+    let mut fs = guest.with_disk(disk.clone()).fs;
+    let mut is_there = |path: &&str| fs.stat(path).ok().flatten().is_some();
+    match story.always().into_iter().find(|path| !is_there(path)) {
+        Some(path) => Err(format!("`{path}` is missing for a moment")),
+        None => Ok(()),
+    }
+}
+
 /// Whoever changes a guest keeps others out.
 fn holds_lease(step: &Step, guest: &mut WeakGuest) -> Result<(), String> {
-    let own = ["switch", "confirm", "undo", "timer-undo"];
+    let own = ["switch", "confirm", "undo", "timer-undo", "recover"];
     let lease = guest.fs.stat("/var/lib/stackc/lease").ok().flatten();
     if lease.is_some() || own.contains(&step.verb()) {
         return Ok(());

@@ -56,6 +56,11 @@ impl WeakGuest {
         self.with_disk(self.fs.disk())
     }
 
+    /// The same guest once more, with all of its code.
+    pub fn whole(&self) -> Self {
+        Self { skip: None, ..self.fork() }
+    }
+
     /// The guest booted from a disk: what was in memory is gone.
     pub fn booted(&self, disk: Disk) -> Self {
         let mut guest = self.with_disk(disk);
@@ -71,7 +76,7 @@ impl WeakGuest {
         let mut guest = Guest { fs: &mut fs, system: &mut self.memory, news: &mut |_| {} };
         let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         let answer = answer(&mut guest, &words, &mut &bytes[..]);
-        self.seen.append(&mut fs.seen.into_iter().collect());
+        self.seen.append(&mut fs.seen);
         answer
     }
 
@@ -94,6 +99,11 @@ impl WeakGuest {
         let current = self.fs.read_link(layout::CURRENT).ok();
         picture.insert("current".to_owned(), format!("{current:?}"));
         picture
+    }
+
+    pub fn text(&mut self, path: &str) -> String {
+        let bytes = self.fs.read(path).expect("it is there");
+        String::from_utf8(bytes).expect("it is text")
     }
 
     /// Half-made things: prepared neighbours, and folders that have no name of their own yet or no longer.

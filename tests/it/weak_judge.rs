@@ -5,7 +5,7 @@ use crate::guest_fixture::{identity, input, name};
 use crate::weak_guest::{Picture, WeakGuest};
 use crate::weak_story::{Again, Allowed, NEXT_TX, Story, TX, activation, sending};
 use serde::de::DeserializeOwned;
-use stackc::guest::{Answer, GuestFs, Ids};
+use stackc::guest::{Answer, GuestFs, Ids, UnitReport};
 use stackc::model::protocol::{
     FetchReply, FetchRequest, HistoryReply, HistoryRequest, ObserveRequest, ObservedGuest,
     ResultRequest,
@@ -29,12 +29,14 @@ fn ask<T: DeserializeOwned>(
 fn observe(guest: &mut WeakGuest, made: &Made) -> Result<ObservedGuest, String> {
     let (units, packages) = (BTreeSet::from([name("app.service")]), BTreeSet::new());
     let digest = Some(made.bundle.digest);
-    ask(guest, "observe", &ObserveRequest { identity: identity(), digest, units, packages })
+    let (identity, paths) = (identity(), BTreeSet::new());
+    ask(guest, "observe", &ObserveRequest { identity, digest, units, packages, paths })
 }
 
-/// Which of the two a picture is.
-fn which(story: &Story, picture: &Picture) -> Result<bool, String> {
+/// Which of the two a picture is. What looks the same before and after is what it must be.
+fn which(story: &Story, picture: &Picture, allowed: Allowed) -> Result<bool, String> {
     match (*picture == story.old, *picture == story.new) {
+        (true, true) => Ok(allowed == Allowed::New),
         (true, _) => Ok(false),
         (_, true) => Ok(true),
         _ => Err(format!("torn: {}", differences(picture, &story.old, &story.new))),
@@ -50,7 +52,16 @@ fn differences(found: &Picture, old: &Picture, new: &Picture) -> String {
     paths.iter().filter_map(line).collect()
 }
 
-/// Judges a guest that booted, and recovered when it had to. Returns whether it is on the new generation.
+/// What was said before a guest is judged, or done by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Before {
+    /// It was told how the transaction ended.
+    pub told: bool,
+    /// It has recovered, or has never lost its power.
+    pub settled: bool,
+}
+
+/// Judges a guest. Returns whether it is on the new generation.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -58,23 +69,37 @@ pub fn judge(
     story: &Story,
     guest: &mut WeakGuest,
     allowed: Allowed,
-    recovered: bool,
+    before: Before,
 ) -> Result<bool, String> {
-    let is_new = which(story, &guest.picture())?;
+    let is_new = which(story, &guest.picture(), allowed)?;
     if !allowed.has(is_new) {
         let found = if is_new { "the new" } else { "the old" };
         return Err(format!("it is on {found} generation, and may be on {allowed:?} only"));
     }
-    if recovered {
+    if before.settled {
         none_left(guest)?;
-        ended(guest, is_new)?;
         runs(story, guest, is_new)?;
     }
-    agrees(story, guest, is_new, recovered)?;
+    if matches!(story.again, Again::Activate { .. }) && (before.settled || before.told) {
+        ended(guest, is_new, before.told)?;
+    }
+    agrees(story, guest, is_new, before)?;
+    has_all(story, guest, is_new)?;
+    Ok(is_new)
+}
+
+/// Every bundle and every found file that must be there.
+fn has_all(story: &Story, guest: &mut WeakGuest, is_new: bool) -> Result<(), String> {
     for made in story.kept.iter().chain(is_new.then_some(&story.goal)) {
         has_whole(guest, made)?;
     }
-    Ok(is_new)
+    for (path, text) in story.found.iter().filter(|_| is_new) {
+        let kept = guest.fs.read(&format!("{}/found{path}", layout::STATE)).unwrap_or_default();
+        if kept != text.as_bytes() {
+            return Err(format!("`{path}` was found there, and is not kept"));
+        }
+    }
+    Ok(())
 }
 
 fn none_left(guest: &mut WeakGuest) -> Result<(), String> {
@@ -82,26 +107,28 @@ fn none_left(guest: &mut WeakGuest) -> Result<(), String> {
     if left.is_empty() { Ok(()) } else { Err(format!("left over: {left:?}")) }
 }
 
-/// The transaction and its generation have the outcome that the files show. One that never began has none.
-fn ended(guest: &mut WeakGuest, is_new: bool) -> Result<(), String> {
+/// The transaction has the outcome that the files show, with a reason. One that never began has none.
+fn ended(guest: &mut WeakGuest, is_new: bool, was_told: bool) -> Result<(), String> {
     let request = ResultRequest { tx: name(TX), wait_seconds: 0 };
-    let state = match guest.call(&["result"], &input(&request, &[])) {
+    let state: TxState = match guest.call(&["result"], &input(&request, &[])) {
         Answer::Reply(value) => serde_json::from_value(value).expect("the protocol parses"),
-        Answer::Refused(_) if !is_new => return Ok(()),
+        Answer::Refused(_) if !is_new && !was_told => return Ok(()),
         other => return Err(format!("`result` is refused: {other:?}")),
     };
-    let TxState { phase, .. } = state;
     let wanted = if is_new { Phase::Confirmed } else { Phase::Undone };
-    if phase == wanted { Ok(()) } else { Err(format!("it is {phase:?} and not {wanted:?}")) }
+    if state.phase != wanted || state.failure.is_none() != is_new {
+        return Err(format!("it is not {wanted:?} but {state:?}"));
+    }
+    Ok(())
 }
 
 /// What ran before runs again when recovery went back.
 fn runs(story: &Story, guest: &WeakGuest, is_new: bool) -> Result<(), String> {
     let app: UnitName = name("app.service");
-    let ran = story.start.memory.state.units.get(&app).is_some_and(|unit| unit.is_active());
+    let ran = story.start.memory.state.units.get(&app).is_some_and(UnitReport::is_active);
     let was_found = story.old["current"] == "None";
     let went_back = guest.memory.state.jobs.contains(&"daemon-reload".to_owned());
-    let runs = guest.memory.state.units.get(&app).is_some_and(|unit| unit.is_active());
+    let runs = guest.memory.state.units.get(&app).is_some_and(UnitReport::is_active);
     if !is_new && ran && went_back && !was_found && !runs {
         return Err(format!("{app} is not started again: {:?}", guest.memory.state.jobs));
     }
@@ -113,13 +140,16 @@ fn agrees(
     story: &Story,
     guest: &mut WeakGuest,
     is_new: bool,
-    recovered: bool,
+    before: Before,
 ) -> Result<(), String> {
     let observed = observe(guest, &story.goal)?;
-    if !observed.drift.is_empty() {
+    let is_damaged = matches!(story.again, Again::Call(_)) && !is_new;
+    if !is_damaged && !observed.drift.is_empty() {
         return Err(format!("it drifts: {:?}", observed.drift));
     }
-    if recovered && let Some(pending) = observed.pending {
+    if before.settled
+        && let Some(pending) = observed.pending
+    {
         return Err(format!("a transaction is open after recovery: {pending:?}"));
     }
     let picture = if is_new { &story.new } else { &story.old };
@@ -131,8 +161,8 @@ fn agrees(
     let request = HistoryRequest { identity: identity() };
     let history: HistoryReply = ask(guest, "history", &request)?;
     let last = history.generations.last().map(|generation| generation.outcome);
-    if recovered && last == Some(Outcome::Pending) {
-        return Err("the last generation is pending after recovery".to_owned());
+    if (before.settled || before.told) && last == Some(Outcome::Pending) {
+        return Err("the last generation is pending when all is over".to_owned());
     }
     if is_new && last != Some(Outcome::Confirmed) {
         return Err(format!("the live generation is {last:?}"));
@@ -160,6 +190,18 @@ fn has_whole(guest: &mut WeakGuest, made: &Made) -> Result<(), String> {
     Ok(())
 }
 
+/// The story has done what it is for.
+///
+/// # Errors
+/// What it has not.
+pub fn ends(story: &Story, guest: &mut WeakGuest) -> Result<(), String> {
+    match &story.again {
+        Again::Remove(_, gone) => gone.iter().try_for_each(|made| is_gone(guest, made)),
+        Again::Call(_) => has_whole(guest, &story.goal),
+        Again::Activate { .. } => Ok(()),
+    }
+}
+
 /// The same is asked for again, ends on the new generation, and stays there.
 ///
 /// # Errors
@@ -171,9 +213,13 @@ pub fn converges(story: &Story, guest: &mut WeakGuest, is_new: bool) -> Result<(
             story.new.clone()
         }
         Again::Remove(step, gone) => {
+            for made in gone {
+                is_sent(&mut guest.fork(), made)?;
+            }
             step.run(guest)?;
             for made in gone {
-                comes_again(guest, made)?;
+                is_gone(guest, made)?;
+                is_sent(guest, made)?;
             }
             story.new.clone()
         }
@@ -196,15 +242,18 @@ pub fn converges(story: &Story, guest: &mut WeakGuest, is_new: bool) -> Result<(
     has_whole(&mut after, &story.goal)
 }
 
-/// A bundle that was removed is gone, and whole when it is sent again.
-fn comes_again(guest: &mut WeakGuest, made: &Made) -> Result<(), String> {
+fn is_gone(guest: &mut WeakGuest, made: &Made) -> Result<(), String> {
     let tree = format!("{}/store/{}", layout::STATE, made.bundle.digest);
     let secrets = format!("{}/secrets/{}", layout::STATE, made.secrets_version);
-    for path in [tree, secrets] {
-        if guest.fs.stat(&path).ok().flatten().is_some() {
-            return Err(format!("`{path}` is still there"));
-        }
+    let mut there = |path: &String| guest.fs.stat(path).ok().flatten().is_some();
+    match [tree, secrets].into_iter().find(|path| there(path)) {
+        Some(path) => Err(format!("`{path}` is still there")),
+        None => Ok(()),
     }
+}
+
+/// A bundle is whole when it was sent, whatever was left of it.
+fn is_sent(guest: &mut WeakGuest, made: &Made) -> Result<(), String> {
     for step in sending(made, NEXT_TX) {
         step.run(guest)?;
     }

@@ -1,7 +1,7 @@
 //! A guest whose disk keeps only what POSIX promises loses its power at each effect: it is whole, old or new, and goes on.
 
 use crate::dice::Dice;
-use crate::weak_explore::{Depth, Explorer, Tally};
+use crate::weak_explore::{Depth, Explorer, Judged, Tally};
 use crate::weak_guest::WeakGuest;
 use crate::weak_story::{Story, TX, activate, all, version};
 use stackc::model::Ledger;
@@ -13,9 +13,9 @@ const LONG: Depth = Depth { losses: 150, recoveries: 3, again: 8, kills: 2 };
 /// # Panics
 /// At the first state that is not whole.
 fn explore(story: &Story, depth: Depth, seed: u64) -> Tally {
-    let mut explorer = Explorer::new(story, depth, seed);
+    let mut explorer = Explorer::new(story, depth, seed, &Judged::default());
     let started = Instant::now();
-    if let Err(fault) = explorer.explore(None) {
+    if let Err(fault) = explorer.explore() {
         panic!("{}, STACKC_SEED={seed}: {fault}", story.name);
     }
     eprintln!("{}: {:?} in {:?}", story.name, explorer.tally, started.elapsed());

@@ -5,7 +5,9 @@ use crate::guest_fixture::{caller, identity, input, messages, name};
 use crate::weak_guest::{Picture, WeakGuest};
 use stackc::guest::Answer;
 use stackc::model::protocol::{BeginRequest, ConfirmRequest, GcRequest, UndoRequest};
-use stackc::model::{Access, Digest, Entry, EntryPath, GenerationId, Ledger, Switch, canonical};
+use stackc::model::{
+    Access, Digest, Entry, EntryPath, GenerationId, Ledger, Switch, canonical, layout,
+};
 use std::rc::Rc;
 
 pub const TX: &str = "00000000000000a2";
@@ -79,6 +81,8 @@ pub struct Story {
     pub new: Picture,
     /// Bundles of which every byte must be there, whatever happens.
     pub kept: Vec<Rc<Made>>,
+    /// Files of others in whose place the new generation stands, by path: they are kept.
+    pub found: Vec<(&'static str, String)>,
     /// The bundle that must be there when the guest is found on the new generation.
     pub goal: Rc<Made>,
     pub again: Again,
@@ -87,8 +91,8 @@ pub struct Story {
 /// A version of the small app that also owns a folder with nothing in it, of another mode in each version.
 pub fn version(number: u32) -> Made {
     let mut made = make(number, 60);
-    let mode = if number.is_multiple_of(2) { "0700" } else { "0750" };
-    let access = Access { mode: name(mode), owner: name("root"), group: name("root") };
+    let bits = if number.is_multiple_of(2) { "0700" } else { "0750" };
+    let access = Access { mode: name(bits), owner: name("root"), group: name("root") };
     let folder = EntryPath::of_overlay(&name("/etc/app-data"));
     made.bundle.manifest.entries.insert(folder, Entry::Directory { access });
     made.bundle.digest = Digest::of(&canonical::to_bytes(&made.bundle.manifest));
@@ -105,6 +109,26 @@ pub fn sending(made: &Made, tx: &str) -> Vec<Step> {
 
 fn old_step(words: &[&str], bytes: Vec<u8>) -> Step {
     Step::new(words, bytes, Allowed::Old, Allowed::Old)
+}
+
+impl Story {
+    /// The guest before one of the calls.
+    pub fn before(&self, number: usize) -> WeakGuest {
+        let mut guest = self.start.fork();
+        for step in &self.steps[..number] {
+            step.run(&mut guest).unwrap_or_else(|refused| panic!("{refused}"));
+        }
+        guest.fs.take_cuts();
+        guest
+    }
+
+    /// Paths that are there before and after: whoever looks at one in between finds the old or the new, never nothing.
+    pub fn always(&self) -> Vec<&str> {
+        let both = self.old.keys().filter(|path| self.new.contains_key(*path));
+        let paths = both.map(String::as_str).filter(|path| *path != "current");
+        let had_current = self.old["current"] != "None";
+        paths.chain(had_current.then_some(layout::CURRENT)).collect()
+    }
 }
 
 /// Every call of an activation. Before the confirm the guest is on the old generation after a boot.
@@ -160,7 +184,7 @@ fn told(
     let new = done.picture();
     let again = Again::Activate { switch: Box::new(switch.clone()) };
     let steps = activation(goal, switch);
-    Story { name, start, steps, old, new, kept, goal: goal.clone(), again }
+    Story { name, start, steps, old, new, kept, found: Vec::new(), goal: goal.clone(), again }
 }
 
 /// From the first version to the second.
@@ -175,7 +199,11 @@ pub fn change() -> Story {
 pub fn first() -> Story {
     let made = Rc::new(version(1));
     let switch = made.switch(TX, 0, 1, &Ledger::default());
-    told("first activation", WeakGuest::found(), Vec::new(), &made, &switch)
+    let mut story = told("first activation", WeakGuest::found(), Vec::new(), &made, &switch);
+    let sshd = "/etc/ssh/sshd_config.d/10-stackc.conf";
+    let paths = [sshd, layout::USER_RULES, layout::USER6_RULES, layout::UFW_CONF];
+    story.found = paths.map(|path| (path, story.start.text(path))).into();
+    story
 }
 
 /// Back to the first version, by a new generation; what was found returns to a path on the way.
@@ -205,6 +233,14 @@ pub fn undone(name: &'static str, last: &[&str]) -> Story {
         step.run(&mut story.start).unwrap_or_else(|refused| panic!("{refused}"));
     }
     story.steps = vec![undo_step(last)];
+    story
+}
+
+/// A switch that waits when the power is cut: the guest recovers.
+pub fn recovered() -> Story {
+    let mut story = undone("recovery", &["recover"]);
+    settle(&mut story.start);
+    story.start = story.start.booted(story.start.fs.disk());
     story
 }
 
@@ -251,6 +287,7 @@ pub fn gc() -> Story {
         old,
         new,
         kept,
+        found: Vec::new(),
         goal,
         again: Again::Remove(step, gone),
     }
@@ -264,22 +301,34 @@ pub fn mending() -> Story {
     stackc::guest::GuestFs::write(&mut start.fs, &app, &mut &b"damaged"[..], 0o755, sync)
         .expect("it is there");
     settle(&mut start);
-    let step = sending(&first, TX).swap_remove(0);
+    let mut step = sending(&first, TX).swap_remove(0);
+    step.after = Allowed::New;
     let picture = start.picture();
     let (old, new) = (picture.clone(), picture);
     let (steps, again) = (vec![step.clone()], Again::Call(step));
-    Story { name: "mending", start, steps, old, new, kept: Vec::new(), goal: first, again }
+    Story {
+        name: "mending",
+        start,
+        steps,
+        old,
+        new,
+        kept: Vec::new(),
+        found: Vec::new(),
+        goal: first,
+        again,
+    }
 }
 
 pub fn all() -> Vec<Story> {
     vec![
-        first(),
-        change(),
-        rollback(),
+        recovered(),
+        mending(),
+        gc(),
         undone("undone by a person", &["undo"]),
         undone("undone by silence", &["timer-undo", TX, "0"]),
         failed(),
-        gc(),
-        mending(),
+        rollback(),
+        first(),
+        change(),
     ]
 }

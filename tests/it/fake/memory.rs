@@ -101,14 +101,12 @@ impl System for Memory {
     }
 
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError> {
-        let files = match enabled {
-            false => None,
-            true => Some(Rules {
-                v4: self.text(layout::USER_RULES)?,
-                v6: self.text(layout::USER6_RULES)?,
-            }),
-        };
-        self.state.set_ufw(files);
+        if !enabled {
+            self.state.set_ufw(None);
+            return Ok(());
+        }
+        let (v4, v6) = (self.text(layout::USER_RULES)?, self.text(layout::USER6_RULES)?);
+        self.state.set_ufw(Some(Rules { v4, v6 }));
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The guest's files with one effect left out: how the testers are tested.
 
 use stackc::guest::{FsError, Guard, GuestFs, Ids, Stat, Sync};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read;
 
@@ -12,39 +12,32 @@ pub struct Site {
     pub effect: &'static str,
     /// Digests and transactions stand as words, so that every run has the same sites.
     pub path: String,
-    /// Which one of those that are alike in this call, from 1.
-    pub number: usize,
 }
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verb, effect, path, number } = self;
-        write!(f, "{verb}: {effect} {path}")?;
-        if *number > 1 { write!(f, " ({number})") } else { Ok(()) }
+        write!(f, "{}: {} {}", self.verb, self.effect, self.path)
     }
 }
 
-/// Leaves out the effect at one site, and takes down every site that it comes by.
+/// Leaves out the effect at one site, each time, and takes down every site that it comes by.
 pub struct Skipping<'f> {
-    pub inner: &'f mut dyn GuestFs,
-    pub verb: &'f str,
-    pub skip: Option<&'f Site>,
-    pub seen: Vec<Site>,
-    counts: BTreeMap<(&'static str, String), usize>,
+    inner: &'f mut dyn GuestFs,
+    verb: &'f str,
+    skip: Option<&'f Site>,
+    pub seen: BTreeSet<Site>,
 }
 
 impl<'f> Skipping<'f> {
     pub fn new(inner: &'f mut dyn GuestFs, verb: &'f str, skip: Option<&'f Site>) -> Self {
-        Self { inner, verb, skip, seen: Vec::new(), counts: BTreeMap::new() }
+        Self { inner, verb, skip, seen: BTreeSet::new() }
     }
 
     fn skips(&mut self, effect: &'static str, path: &str) -> bool {
         let path = without_numbers(path);
-        let count = self.counts.entry((effect, path.clone())).or_default();
-        *count += 1;
-        let site = Site { verb: self.verb.to_owned(), effect, path, number: *count };
+        let site = Site { verb: self.verb.to_owned(), effect, path };
         let skips = self.skip == Some(&site);
-        self.seen.push(site);
+        self.seen.insert(site);
         skips
     }
 }
@@ -52,20 +45,16 @@ impl<'f> Skipping<'f> {
 /// The path with words for what is another one in each run: digests and transactions.
 fn without_numbers(path: &str) -> String {
     let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
-    let mut words = Vec::new();
-    for part in path.split_inclusive(['/', '.', '-']) {
-        let (word, end) = match part.char_indices().next_back() {
-            Some((at, '/' | '.' | '-')) => part.split_at(at),
-            _ => (part, ""),
-        };
-        let word = match word.len() {
-            64 if is_hex(word) => "DIGEST",
-            16 if is_hex(word) => "TX",
-            _ => word,
-        };
-        words.extend([word, end]);
-    }
-    words.concat()
+    let word = |part: &str| match part.len() {
+        64 if is_hex(part) => "DIGEST".to_owned(),
+        16 if is_hex(part) => "TX".to_owned(),
+        _ => part.to_owned(),
+    };
+    let parts = path.split_inclusive(['/', '.', '-']).map(|part| {
+        let end = part.len() - usize::from(part.ends_with(['/', '.', '-']));
+        word(&part[..end]) + &part[end..]
+    });
+    parts.collect()
 }
 
 impl GuestFs for Skipping<'_> {

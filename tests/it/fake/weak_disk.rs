@@ -2,16 +2,16 @@
 //! was made durable. The rules, each with its source:
 //!
 //! - The bytes, the mode and the owner of a file are durable after its own fsync (fsync(2)), or a sync of everything.
-//!   Before, a power cut leaves none, half or all of the bytes (Pillai et al., OSDI '14, §3.2: size and data blocks of a
-//!   file persist apart), and the access of before or of after.
-//! - A name is durable after an fsync of its directory (fsync(2): "an explicit fsync() on a file descriptor for the
-//!   directory is also needed"), or a sync of everything. That goes for making, linking, renaming and removing.
+//!   Before, a power cut leaves none, half or all of the bytes, and the access of before or of after.
+//! - A name is durable after an fsync of its directory, or a sync of everything; an fsync of the file is not enough
+//!   (fsync(2), notes). That goes for making, linking, renaming and removing.
 //! - One name changes in one step, so that a rename over another name never loses both (rename(2)). Names of one
-//!   directory are changed by one rename or exchange in one step, too; any two calls persist in any order (OSDI '14,
-//!   table 1: no file system but the strictest orders directory operations).
-//! - A rename from one directory to another is two changes, of which either may be lost (OSDI '14, §3.2, "link" and
-//!   "unlink" of a rename). A directory that would stand in both is in one of them, as after fsck(8).
-//! - A symlink's target comes with its name: nothing can make it durable by itself (symlink(7) has no fsync).
+//!   directory are changed by one rename or exchange in one step, too; any two calls persist in any order.
+//! - A rename from one directory to another is two changes, of which either may be lost. A directory that would stand in
+//!   both is in one of them, as after fsck(8).
+//! - A symlink's target comes with its name: no call makes it durable by itself.
+//!
+//! What POSIX leaves open is read as weakly as in Pillai et al., "All File Systems Are Not Created Equal", OSDI '14.
 
 use stackc::guest::{Ids, Kind};
 use std::collections::{BTreeMap, BTreeSet};

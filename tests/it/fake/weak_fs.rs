@@ -3,6 +3,7 @@
 use super::weak_disk::{Content, Disk, Effect, Inode, ROOT, What};
 use stackc::guest::{FsError, Guard, GuestFs, Ids, Kind, Stat, Sync};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
 use std::rc::Rc;
 
@@ -189,8 +190,8 @@ impl WeakFs {
         let (directory, name, there) = self.place(path)?;
         match there.map(|inode| self.kind(inode)) {
             None => {
-                let made = self.make(What::Directory(std::collections::BTreeMap::new()), mode);
-                self.name(directory, &[(name, Some(made))]);
+                let below = self.make(What::Directory(BTreeMap::new()), mode);
+                self.name(directory, &[(name, Some(below))]);
                 Ok(())
             }
             Some(Kind::Directory) => Ok(()),
