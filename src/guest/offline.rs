@@ -7,7 +7,7 @@ use super::system::{
     Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport,
 };
 use super::{child, probe};
-use crate::model::{Probe, TxId, UnitName};
+use crate::model::{Probe, TxId, UnitName, layout};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -49,6 +49,71 @@ pub struct State {
     /// Every job since the folder "booted", in order.
     #[serde(default)]
     pub jobs: Vec<String>,
+}
+
+impl State {
+    /// What the service manager says of these units.
+    pub fn reports(&self, names: &[UnitName]) -> BTreeMap<UnitName, UnitReport> {
+        let report = |name: &UnitName| self.units.get(name).cloned().unwrap_or_default();
+        names.iter().map(|name| (name.clone(), report(name))).collect()
+    }
+
+    /// Runs one job: it is noted, and fails when the unit is one that fails.
+    pub fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError> {
+        let ends = matches!(job, UnitJob::Stop | UnitJob::StopLater | UnitJob::Kill);
+        let fails = match job {
+            UnitJob::Kill => !self.deaf.remove(unit),
+            _ if ends => self.deaf.contains(unit),
+            _ => self.failing.contains(unit),
+        };
+        let active = match (ends, fails) {
+            (true, true) | (false, false) => "active",
+            (false, true) => "failed",
+            (true, false) => "inactive",
+        };
+        let report = UnitReport {
+            load: "loaded".to_owned(),
+            active: active.to_owned(),
+            stopped: job == UnitJob::Stop,
+            ..UnitReport::default()
+        };
+        self.units.insert(unit.clone(), report);
+        let command = format!("{job:?} {unit}").to_lowercase();
+        self.jobs.push(command.clone());
+        if fails {
+            let ending = "the unit is one that fails here".to_owned();
+            return Err(SystemError::Failed { command, ending, tail: Vec::new() });
+        }
+        Ok(())
+    }
+
+    /// Sets an alarm; false when it is set already.
+    pub fn arm(&mut self, tx: &TxId, alarm: Alarm) -> bool {
+        self.alarms.insert(format!("{tx} {}", alarm.name()))
+    }
+
+    pub fn disarm(&mut self, tx: &TxId) {
+        self.alarms.retain(|alarm| !alarm.starts_with(tx.as_str()));
+    }
+
+    /// Loads rules into the kernel: chains are added to the frame, tables replace it.
+    pub fn load_firewall(&mut self, rules: &Rules, load: Load) {
+        let whole = |frame: &str, text: &str| match load {
+            Load::Chains => format!("{frame}{text}"),
+            _ => text.to_owned(),
+        };
+        self.rules = Rules { v4: whole(FRAME, &rules.v4), v6: whole(FRAME6, &rules.v6) };
+        self.ufw_loaded = super::firewall::is_loaded(&self.rules);
+    }
+
+    /// Loads ufw's frame with the rules of its files, or takes it out of the kernel.
+    pub fn set_ufw(&mut self, files: Option<Rules>) {
+        self.ufw_loaded = files.is_some();
+        self.rules = files.map_or_else(Rules::default, |rules| Rules {
+            v4: FRAME.to_owned() + &rules.v4,
+            v6: FRAME6.to_owned() + &rules.v6,
+        });
+    }
 }
 
 /// A folder as a guest.
@@ -135,39 +200,14 @@ impl System for Offline {
     }
 
     fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError> {
-        let state = self.state()?;
-        let report = |name: &UnitName| state.units.get(name).cloned().unwrap_or_default();
-        Ok(names.iter().map(|name| (name.clone(), report(name))).collect())
+        Ok(self.state()?.reports(names))
     }
 
     fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError> {
         let mut state = self.state()?;
-        let ends = matches!(job, UnitJob::Stop | UnitJob::StopLater | UnitJob::Kill);
-        let fails = match job {
-            UnitJob::Kill => !state.deaf.remove(unit),
-            _ if ends => state.deaf.contains(unit),
-            _ => state.failing.contains(unit),
-        };
-        let active = match (ends, fails) {
-            (true, true) | (false, false) => "active",
-            (false, true) => "failed",
-            (true, false) => "inactive",
-        };
-        let report = UnitReport {
-            load: "loaded".to_owned(),
-            active: active.to_owned(),
-            stopped: job == UnitJob::Stop,
-            ..UnitReport::default()
-        };
-        state.units.insert(unit.clone(), report);
-        state.jobs.push(format!("{job:?} {unit}").to_lowercase());
+        let done = state.job(job, unit);
         self.keep(&state)?;
-        if fails {
-            let command = format!("{job:?} {unit}").to_lowercase();
-            let ending = "the unit is one that fails here".to_owned();
-            return Err(SystemError::Failed { command, ending, tail: Vec::new() });
-        }
-        Ok(())
+        done
     }
 
     fn daemon_reload(&mut self) -> Result<(), SystemError> {
@@ -180,7 +220,7 @@ impl System for Offline {
 
     fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError> {
         let mut state = self.state()?;
-        let fresh = state.alarms.insert(format!("{tx} {}", alarm.name()));
+        let fresh = state.arm(tx, alarm);
         self.keep(&state)?;
         if state.manual || !fresh {
             return Ok(());
@@ -189,8 +229,7 @@ impl System for Offline {
     }
 
     fn disarm(&mut self, tx: &TxId) -> Result<(), SystemError> {
-        let of_tx = |alarm: &String| alarm.starts_with(tx.as_str());
-        self.change(|state| state.alarms.retain(|alarm| !of_tx(alarm)))
+        self.change(|state| state.disarm(tx))
     }
 
     fn start_switch(&mut self, tx: &TxId) -> Result<(), SystemError> {
@@ -212,33 +251,17 @@ impl System for Offline {
         if load == Load::Test {
             return Ok(());
         }
-        self.change(|state| {
-            // Chains are added to the frame; tables replace it.
-            let whole = |frame: &str, text: &str| match load {
-                Load::Chains => format!("{frame}{text}"),
-                _ => text.to_owned(),
-            };
-            state.rules = Rules { v4: whole(FRAME, &rules.v4), v6: whole(FRAME6, &rules.v6) };
-            state.ufw_loaded = super::firewall::is_loaded(&state.rules);
-        })
+        self.change(|state| state.load_firewall(rules, load))
     }
 
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError> {
         if !enabled {
-            return self.change(|state| {
-                state.rules = Rules::default();
-                state.ufw_loaded = false;
-            });
+            return self.change(|state| state.set_ufw(None));
         }
-        let read = |fs: &mut RealFs, path| {
-            fs.read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        };
-        let v4 = FRAME.to_owned() + &read(&mut self.fs, crate::model::layout::USER_RULES)?;
-        let v6 = FRAME6.to_owned() + &read(&mut self.fs, crate::model::layout::USER6_RULES)?;
-        self.change(|state| {
-            state.rules = Rules { v4, v6 };
-            state.ufw_loaded = true;
-        })
+        let mut read =
+            |path| self.fs.read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let (v4, v6) = (read(layout::USER_RULES)?, read(layout::USER6_RULES)?);
+        self.change(|state| state.set_ufw(Some(Rules { v4, v6 })))
     }
 
     /// Only programs that the folder itself has are run, as whoever runs us.

@@ -130,11 +130,15 @@ pub fn sweep(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestError> {
     Ok(fs.remove(&temp_path(CURRENT, &switch.tx))?)
 }
 
-/// Makes the names in every folder that the switch touches durable.
+/// Makes the names in every folder that the switch touches durable, and owner and mode of the folders that it places.
 pub fn sync_folders(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestError> {
     let placement = &switch.placement;
     let paths = placement.place.keys().chain(&placement.remove);
-    sync_each(fs, paths.map(|path| split(path.as_str()).0).chain([STATE]).collect())
+    let is_folder = |placed: &Placed| matches!(placed, Placed::Directory { .. });
+    let placed = placement.place.iter().filter(|(_, placed)| is_folder(placed));
+    let placed = placed.map(|(path, _)| path.as_str());
+    let parents = paths.map(|path| split(path.as_str()).0);
+    sync_each(fs, parents.chain(placed).chain([STATE]).collect())
 }
 
 fn sync_each(fs: &mut dyn GuestFs, folders: BTreeSet<&str>) -> Result<(), GuestError> {

@@ -1,0 +1,283 @@
+//! Whether a guest that booted is whole: on exactly one generation, with all that belongs to it, and able to go on.
+
+use crate::guest_bundle::Made;
+use crate::guest_fixture::{identity, input, name};
+use crate::weak_guest::{Picture, WeakGuest};
+use crate::weak_story::{Again, Allowed, NEXT_TX, Story, TX, activation, sending};
+use serde::de::DeserializeOwned;
+use stackc::guest::{Answer, GuestFs, Ids, UnitReport};
+use stackc::model::protocol::{
+    FetchReply, FetchRequest, HistoryReply, HistoryRequest, ObserveRequest, ObservedGuest,
+    ResultRequest,
+};
+use stackc::model::{
+    Bundle, GenerationId, Outcome, Phase, Placement, Switch, TxState, UnitName, layout,
+};
+use std::collections::BTreeSet;
+
+fn ask<T: DeserializeOwned>(
+    guest: &mut WeakGuest,
+    verb: &str,
+    request: &impl serde::Serialize,
+) -> Result<T, String> {
+    match guest.call(&[verb], &input(request, &[])) {
+        Answer::Reply(value) => Ok(serde_json::from_value(value).expect("the protocol parses")),
+        other => Err(format!("`{verb}` is refused: {other:?}")),
+    }
+}
+
+fn observe(guest: &mut WeakGuest, made: &Made) -> Result<ObservedGuest, String> {
+    let (units, packages) = (BTreeSet::from([name("app.service")]), BTreeSet::new());
+    let digest = Some(made.bundle.digest);
+    let (identity, paths) = (identity(), BTreeSet::new());
+    ask(guest, "observe", &ObserveRequest { identity, digest, units, packages, paths })
+}
+
+/// Which of the two a picture is. What looks the same before and after is what it must be.
+fn which(story: &Story, picture: &Picture, allowed: Allowed) -> Result<bool, String> {
+    match (*picture == story.old, *picture == story.new) {
+        (true, true) => Ok(allowed == Allowed::New),
+        (true, _) => Ok(false),
+        (_, true) => Ok(true),
+        _ => Err(format!("torn: {}", differences(picture, &story.old, &story.new))),
+    }
+}
+
+fn differences(found: &Picture, old: &Picture, new: &Picture) -> String {
+    let paths: BTreeSet<&String> = found.keys().chain(old.keys()).chain(new.keys()).collect();
+    let line = |path: &&String| {
+        let [is, was, will] = [found, old, new].map(|p| p.get(*path).map(String::as_str));
+        (is != was || is != will).then(|| format!("\n  {path}: {is:?}, old {was:?}, new {will:?}"))
+    };
+    paths.iter().filter_map(line).collect()
+}
+
+/// What was said before a guest is judged, or done by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Before {
+    /// It was told how the transaction ended.
+    pub told: bool,
+    /// It has recovered, or has never lost its power.
+    pub settled: bool,
+}
+
+/// Judges a guest. Returns whether it is on the new generation.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn judge(
+    story: &Story,
+    guest: &mut WeakGuest,
+    allowed: Allowed,
+    before: Before,
+) -> Result<bool, String> {
+    let is_new = which(story, &guest.picture(), allowed)?;
+    if !allowed.has(is_new) {
+        let found = if is_new { "the new" } else { "the old" };
+        return Err(format!("it is on {found} generation, and may be on {allowed:?} only"));
+    }
+    if before.settled {
+        none_left(guest)?;
+        runs(story, guest, is_new)?;
+    }
+    if matches!(story.again, Again::Activate { .. }) && (before.settled || before.told) {
+        ended(guest, is_new, before.told)?;
+    }
+    agrees(story, guest, is_new, before)?;
+    has_all(story, guest, is_new)?;
+    Ok(is_new)
+}
+
+/// Every bundle and every found file that must be there.
+fn has_all(story: &Story, guest: &mut WeakGuest, is_new: bool) -> Result<(), String> {
+    for made in story.kept.iter().chain(is_new.then_some(&story.goal)) {
+        has_whole(guest, made)?;
+    }
+    for (path, text) in story.found.iter().filter(|_| is_new) {
+        let kept = guest.fs.read(&format!("{}/found{path}", layout::STATE)).unwrap_or_default();
+        if kept != text.as_bytes() {
+            return Err(format!("`{path}` was found there, and is not kept"));
+        }
+    }
+    Ok(())
+}
+
+fn none_left(guest: &mut WeakGuest) -> Result<(), String> {
+    let left = guest.leftovers();
+    if left.is_empty() { Ok(()) } else { Err(format!("left over: {left:?}")) }
+}
+
+/// The transaction has the outcome that the files show, with a reason. One that never began has none.
+fn ended(guest: &mut WeakGuest, is_new: bool, was_told: bool) -> Result<(), String> {
+    let request = ResultRequest { tx: name(TX), wait_seconds: 0 };
+    let state: TxState = match guest.call(&["result"], &input(&request, &[])) {
+        Answer::Reply(value) => serde_json::from_value(value).expect("the protocol parses"),
+        Answer::Refused(_) if !is_new && !was_told => return Ok(()),
+        other => return Err(format!("`result` is refused: {other:?}")),
+    };
+    let wanted = if is_new { Phase::Confirmed } else { Phase::Undone };
+    if state.phase != wanted || state.failure.is_none() != is_new {
+        return Err(format!("it is not {wanted:?} but {state:?}"));
+    }
+    Ok(())
+}
+
+/// What ran before runs again when recovery went back.
+fn runs(story: &Story, guest: &WeakGuest, is_new: bool) -> Result<(), String> {
+    let app: UnitName = name("app.service");
+    let ran = story.start.memory.state.units.get(&app).is_some_and(UnitReport::is_active);
+    let was_found = story.old["current"] == "None";
+    let went_back = guest.memory.state.jobs.contains(&"daemon-reload".to_owned());
+    let runs = guest.memory.state.units.get(&app).is_some_and(UnitReport::is_active);
+    if !is_new && ran && went_back && !was_found && !runs {
+        return Err(format!("{app} is not started again: {:?}", guest.memory.state.jobs));
+    }
+    Ok(())
+}
+
+/// Pointer, record, ledger and journal say the same.
+fn agrees(
+    story: &Story,
+    guest: &mut WeakGuest,
+    is_new: bool,
+    before: Before,
+) -> Result<(), String> {
+    let observed = observe(guest, &story.goal)?;
+    let is_damaged = matches!(story.again, Again::Call(_)) && !is_new;
+    if !is_damaged && !observed.drift.is_empty() {
+        return Err(format!("it drifts: {:?}", observed.drift));
+    }
+    if before.settled
+        && let Some(pending) = observed.pending
+    {
+        return Err(format!("a transaction is open after recovery: {pending:?}"));
+    }
+    let picture = if is_new { &story.new } else { &story.old };
+    let live =
+        observed.live.map(|generation| format!("Some(\"generations/{}\")", generation.number));
+    if picture["current"] != live.unwrap_or_else(|| "None".to_owned()) {
+        return Err(format!("`current` is {}, and another one is told", picture["current"]));
+    }
+    let request = HistoryRequest { identity: identity() };
+    let history: HistoryReply = ask(guest, "history", &request)?;
+    let last = history.generations.last().map(|generation| generation.outcome);
+    if (before.settled || before.told) && last == Some(Outcome::Pending) {
+        return Err("the last generation is pending when all is over".to_owned());
+    }
+    if is_new && last != Some(Outcome::Confirmed) {
+        return Err(format!("the live generation is {last:?}"));
+    }
+    Ok(())
+}
+
+/// Every byte of the bundle is there, and every secret file with its access.
+fn has_whole(guest: &mut WeakGuest, made: &Made) -> Result<(), String> {
+    let digest = made.bundle.digest;
+    let FetchReply { manifest, files } =
+        ask(guest, "fetch", &FetchRequest { identity: identity(), digest })?;
+    if Bundle::prove(digest, manifest, files).is_none() {
+        return Err(format!("the bundle {} is not what it was", digest.short()));
+    }
+    for (path, file) in &made.secrets {
+        let at = format!("{}/secrets/{}{path}", layout::STATE, made.secrets_version);
+        let ids = Ids { uid: 0, gid: 0, mode: file.access.mode.bits() };
+        let there = guest.fs.stat(&at).ok().flatten().map(|stat| stat.ids);
+        let text = guest.fs.read(&at).unwrap_or_default();
+        if there != Some(ids) || text != file.text.as_bytes() {
+            return Err(format!("`{at}` is not the secret file: {there:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// The story has done what it is for.
+///
+/// # Errors
+/// What it has not.
+pub fn ends(story: &Story, guest: &mut WeakGuest) -> Result<(), String> {
+    match &story.again {
+        Again::Remove(_, gone) => gone.iter().try_for_each(|made| is_gone(guest, made)),
+        Again::Call(_) => has_whole(guest, &story.goal),
+        Again::Activate { .. } => Ok(()),
+    }
+}
+
+/// The same is asked for again, ends on the new generation, and stays there.
+///
+/// # Errors
+/// What is in its way.
+pub fn converges(story: &Story, guest: &mut WeakGuest, is_new: bool) -> Result<(), String> {
+    let wanted = match &story.again {
+        Again::Call(step) => {
+            step.run(guest)?;
+            story.new.clone()
+        }
+        Again::Remove(step, gone) => {
+            for made in gone {
+                is_sent(&mut guest.fork(), made)?;
+            }
+            step.run(guest)?;
+            for made in gone {
+                is_gone(guest, made)?;
+                is_sent(guest, made)?;
+            }
+            story.new.clone()
+        }
+        Again::Activate { .. } => {
+            let wanted = activate_again(story, guest, is_new)?;
+            none_left(guest)?;
+            wanted
+        }
+    };
+    // A confirm that was answered survives whatever happens to the disk.
+    let mut after = guest.booted(guest.fs.disk().cut_hard());
+    if after.recovers_at_boot() && !matches!(after.call(&["recover"], &[]), Answer::Reply(_)) {
+        return Err("after the same again and a power cut: recovery is refused".to_owned());
+    }
+    let found = after.picture();
+    if found != wanted {
+        let found = differences(&found, &wanted, &wanted);
+        return Err(format!("after the same again and a power cut: {found}"));
+    }
+    has_whole(&mut after, &story.goal)
+}
+
+fn is_gone(guest: &mut WeakGuest, made: &Made) -> Result<(), String> {
+    let tree = format!("{}/store/{}", layout::STATE, made.bundle.digest);
+    let secrets = format!("{}/secrets/{}", layout::STATE, made.secrets_version);
+    let mut there = |path: &String| guest.fs.stat(path).ok().flatten().is_some();
+    match [tree, secrets].into_iter().find(|path| there(path)) {
+        Some(path) => Err(format!("`{path}` is still there")),
+        None => Ok(()),
+    }
+}
+
+/// A bundle is whole when it was sent, whatever was left of it.
+fn is_sent(guest: &mut WeakGuest, made: &Made) -> Result<(), String> {
+    for step in sending(made, NEXT_TX) {
+        step.run(guest)?;
+    }
+    has_whole(guest, made)
+}
+
+/// Activates the goal by a new transaction, and returns the picture that must be there then.
+fn activate_again(story: &Story, guest: &mut WeakGuest, is_new: bool) -> Result<Picture, String> {
+    let Again::Activate { switch: first } = &story.again else {
+        unreachable!("only an activation is activated again")
+    };
+    let observed = observe(guest, &story.goal)?;
+    let live = observed.live.map_or(GenerationId::FOUND, |generation| generation.number);
+    let number = GenerationId(observed.last_number.0 + 1);
+    let mut switch = Switch { tx: name(NEXT_TX), from: live, ..(**first).clone() };
+    switch.generation.number = number;
+    if is_new {
+        switch.placement = Placement::default();
+    }
+    for step in activation(&story.goal, &switch) {
+        step.run(guest)?;
+    }
+    let mut wanted = story.new.clone();
+    wanted.insert("current".to_owned(), format!("Some(\"generations/{number}\")"));
+    let found = guest.picture();
+    if found == wanted { Ok(wanted) } else { Err(differences(&found, &wanted, &wanted)) }
+}
