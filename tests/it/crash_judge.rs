@@ -8,7 +8,7 @@ use crate::{
 };
 use stackc::model::{
     Phase, TxState,
-    protocol::{Done, FetchReply, FetchRequest, GcReply},
+    protocol::{Done, FetchReply, FetchRequest, Garbage},
 };
 
 /// A guest after a fault.
@@ -138,7 +138,7 @@ impl Left<'_> {
         };
         let left = unneeded();
         assert!(left == 0 || !self.answered, "it said that it was done, and is not");
-        let _removed: GcReply = self.scene.again(self.folder).expect("the same call again");
+        let _removed: Garbage = self.scene.again(self.folder).expect("the same call again");
         assert_eq!(unneeded(), 0);
         assert!(!self.is_new());
         if left == 0 { Verdict::New } else { Verdict::Old }

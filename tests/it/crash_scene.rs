@@ -3,11 +3,12 @@
 use crate::{
     guest_bundle::{Made, health, rules, seal},
     guest_fixture::{Folder, SENT, caller, feed, identity, in_memory, input, messages, reply},
+    guest_gc::approved,
 };
 use serde::de::DeserializeOwned;
 use stackc::model::{
     FileClass, Ledger, Switch,
-    protocol::{BeginRequest, ConfirmRequest, GcRequest, Refusal, UndoRequest},
+    protocol::{BeginRequest, ConfirmRequest, Refusal, UndoRequest},
 };
 use std::{
     collections::BTreeMap,
@@ -120,8 +121,8 @@ impl Scene {
             request: Vec::new(),
             folder: in_memory(),
         };
-        scene.request = scene.request();
         scene.go_as_far_as_the_call();
+        scene.request = scene.request();
         fs::write(scene.input(), &scene.request).expect("there is room");
         scene
     }
@@ -154,7 +155,7 @@ impl Scene {
                 let who = "ops@desk".to_owned();
                 input(&UndoRequest { identity: identity(), tx, who }, &[])
             }
-            Verb::Gc => input(&GcRequest { caller: caller(TX), keep: 1 }, &[]),
+            Verb::Gc => input(&approved(&self.start, UNUSED_TX, 1), &[]),
         }
     }
 

@@ -41,6 +41,13 @@ fn seen(folder: &Folder, keep: u32) -> Garbage {
     call(folder, keep, None).expect("it is only looked for")
 }
 
+/// The request that removes what is not needed now.
+pub fn approved(folder: &Folder, tx: &str, keep: u32) -> GcRequest {
+    let look = GcRequest { caller: caller(tx), keep, packages: false, approved: None };
+    let found = folder.call(&["gc"], &look, &[]).expect("it is only looked for");
+    GcRequest { approved: Some(found), ..look }
+}
+
 pub fn collect(folder: &Folder, keep: u32) -> Garbage {
     call(folder, keep, Some(seen(folder, keep))).expect("it was approved")
 }

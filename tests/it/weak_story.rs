@@ -276,7 +276,12 @@ pub fn gc() -> Story {
     }
     settle(&mut start);
     let (goal, parent, gone) = (versions[3].clone(), versions[2].clone(), versions[..2].to_vec());
-    let request = GcRequest { caller: caller(TX), keep: 1 };
+    let look = GcRequest { caller: caller(TX), keep: 1, packages: false, approved: None };
+    let Answer::Reply(found) = start.call(&["gc"], &input(&look, &[])) else {
+        panic!("it is only looked for");
+    };
+    let approved = serde_json::from_value(found).expect("it is garbage");
+    let request = GcRequest { approved: Some(approved), ..look };
     let step = old_step(&["gc"], input(&request, &[]));
     let picture = start.picture();
     let (old, new, kept) = (picture.clone(), picture, vec![parent, goal.clone()]);
