@@ -20,6 +20,7 @@ pub fn detach(guest: &mut Guest) -> Result<DetachReply, GuestError> {
     let shared = keep_shared(guest.fs)?;
     sweep::sweep(guest)?;
     packages::restore_sources(guest.fs, GenerationId::FOUND)?;
+    packages::services::release(guest)?;
     recover::uninstall(guest)?;
     // One rename ends it: no half-removed folder has the name that the next call looks at.
     remove_tree(guest.fs, GONE)?;

@@ -100,8 +100,6 @@ mod others_bugs;
 mod ownership_lab;
 mod packages_lab;
 mod packages_real;
-mod others_bugs;
-mod ownership_lab;
 mod plan;
 mod plan_units;
 mod proxmox_client;

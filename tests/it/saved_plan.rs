@@ -72,7 +72,7 @@ fn a_saved_plan_that_no_longer_fits_is_refused_before_anything_changes() {
         write(&workspace, saved);
         let (code, errors) = activate(&workspace);
         assert_eq!(code, Some(3), "{what}: {errors}");
-        told.push_str(&format!("# {what}\n{errors}\n"));
+        told.extend([format!("# {what}\n{errors}\n")]);
     };
     let mut edited = saved.clone();
     edited["plans"][0]["plan"]["steps"].as_array_mut().expect("steps").pop();

@@ -112,9 +112,9 @@ fn definitions(version: u32) -> String {
         "[project]\nkind = \"table\"\n[envs.dev]\nname = \"table\"\nvmid = 101\nip = \"10.0.10.101/24\"\n[project.firewall]\nenabled = false\n[project.health]\nwindow_seconds = 1\n",
     );
     let mut file = |name: &str, path: &str, mode: &str, content: &str| {
-        text.push_str(&format!(
+        text.extend([format!(
             "[project.files.{name}]\npath = \"{path}\"\nmode = \"{mode}\"\ntext = '''{content}'''\n"
-        ));
+        )]);
     };
     file("run", "/usr/local/bin/run", "0755", RUN);
     file("say", "/usr/local/bin/say", "0755", SAY);
@@ -125,19 +125,19 @@ fn definitions(version: u32) -> String {
     for row in rows() {
         let Some(unit) = (row.text)(version) else { continue };
         let wanted = if row.enabled { "\"multi-user.target\"" } else { "" };
-        text.push_str(&format!(
+        text.extend([format!(
             "[project.services.{}]\nwanted_by = [{wanted}]\n{}\ntext = '''{unit}'''\n",
             row.name, row.more
-        ));
+        )]);
     }
     let port = 7000 + version;
-    text.push_str(&format!(
+    text.extend([format!(
         "[project.sockets.o-has-a-socket]\ntext = '''[Socket]\nListenStream={port}\n'''\nwanted_by = [\"sockets.target\"]\n"
-    ));
+    )]);
     let minute = format!("{version:02}");
-    text.push_str(&format!(
+    text.extend([format!(
         "[project.timers.p-ticks]\ntext = '''[Timer]\nOnCalendar=*-01-01 03:{minute}:00\nUnit=l-is-down.service\n'''\nwanted_by = [\"timers.target\"]\n"
-    ));
+    )]);
     text
 }
 

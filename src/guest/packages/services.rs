@@ -115,6 +115,20 @@ pub fn bind(guest: &mut Guest) -> Result<(), GuestError> {
     Ok(())
 }
 
+/// Takes the conditions away from every unit: nobody is left to name what is needed.
+pub fn release(guest: &mut Guest) -> Result<(), GuestError> {
+    let record = Record::read(guest.fs)?;
+    let units: BTreeSet<&UnitName> = record.units().map(|(unit, _)| unit).collect();
+    let mut changed = false;
+    for unit in units {
+        changed |= unbind(guest.fs, unit)?;
+    }
+    if changed {
+        guest.system.daemon_reload()?;
+    }
+    Ok(())
+}
+
 fn path_of(unit: &UnitName) -> String {
     format!("{UNITS}/{unit}.d/{DROP_IN}")
 }
