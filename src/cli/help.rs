@@ -203,7 +203,7 @@ const PAGES: &[Page] = &[
         examples: &[
             ("stackc lab up", "after a reboot: back again"),
             ("stackc lab up --name b --subnet 10.213.7.0/24", "a second lab"),
-            ("stackc lab up --name c --debian 12,13", "guests of either, as definitions say"),
+            ("stackc lab up --name c --debian 12,13", "guests of either, as defined"),
         ],
         codes: LAB,
     },
