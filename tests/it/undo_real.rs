@@ -38,9 +38,10 @@ const FAILURES: [(&str, &str); 4] = [
 /// Says its version at once.
 fn server(version: u64) -> String {
     format!(
-        "#!/usr/bin/python3\nimport http.server\n\nclass Answer(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):\n        \
+        "#!/usr/bin/python3\nimport http.server\n\nclass Server(http.server.ThreadingHTTPServer):\n    \
+         # A busy machine takes its time to accept.\n    request_queue_size = 4096\n\nclass Answer(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):\n        \
          self.send_response(200)\n        self.end_headers()\n        self.wfile.write(b'version-{version}')\n    \
-         def log_message(self, *_):\n        pass\n\nhttp.server.ThreadingHTTPServer(('', {APP}), Answer).serve_forever()\n"
+         def log_message(self, *_):\n        pass\n\nServer(('', {APP}), Answer).serve_forever()\n"
     )
 }
 
@@ -104,7 +105,8 @@ fn on_first(lab: &RealLab) -> (RealGuest, Made) {
 /// Milliseconds from the failure to the first answer of the old generation.
 fn undone_after(watched: &str) -> Option<u64> {
     let samples = watched.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let mut failed = samples.skip_while(|words| words.get(1) != Some(&"\"undoing\"")).peekable();
+    let is_undoing = |words: &[&str]| words.get(1).is_some_and(|phase| phase.contains("undoing"));
+    let mut failed = samples.skip_while(|words| !is_undoing(words)).peekable();
     let at = |words: &[&str]| words.first()?.replace('.', "").parse::<u64>().ok();
     let since = at(failed.peek()?)?;
     let back = failed.find(|words| words.get(2) == Some(&"version-1"))?;

@@ -287,9 +287,9 @@ fn lacks_nothing(story: &Story, guest: &WeakGuest, disk: &Disk) -> Result<(), St
     }
 }
 
-/// Whoever changes a guest keeps others out.
+/// Whoever changes a guest keeps others out, until the work is done that no other call belongs to.
 fn holds_lease(step: &Step, guest: &mut WeakGuest) -> Result<(), String> {
-    let own = ["switch", "confirm", "undo", "timer-undo", "recover"];
+    let own = ["switch", "confirm", "undo", "timer-undo", "recover", "gc"];
     let lease = guest.fs.stat("/var/lib/stackc/lease").ok().flatten();
     if lease.is_some() || own.contains(&step.verb()) {
         return Ok(());
