@@ -129,7 +129,11 @@ pub fn check_one_file_system(fs: &mut dyn GuestFs, switch: &Switch) -> Result<()
         .map(|path| split(path.as_str()).0)
         .chain(["/etc"])
         .collect();
-    for folder in folders {
+    for mut folder in folders {
+        // What is not there yet will be on the file system of what is above it.
+        while folder != "/" && fs.stat(folder)?.is_none() {
+            folder = split(folder).0;
+        }
         if let Some(stat) = fs.stat(folder)?
             && Some(stat.device) != device
         {

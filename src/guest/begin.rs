@@ -14,9 +14,6 @@ use crate::model::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Room that a switch must leave for the guest's own life, besides what it writes.
-const ROOM_BYTES_MIN: u64 = 16 << 20;
-
 /// Whether this very switch is at work or over, so that a repeated `begin` has nothing to do. Needs no lock: a switch
 /// at work holds it for as long as a unit may take to start.
 pub fn has_begun(fs: &mut dyn GuestFs, switch: &Switch) -> Result<bool, GuestError> {
@@ -86,17 +83,11 @@ fn check(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
     let last = generation::numbers(guest.fs)?.last().copied().unwrap_or(GenerationId::FOUND);
     let number = switch.generation.number;
     if number <= last {
-        let taken = format!("generation {number} cannot follow generation {last}");
-        return Err(GuestError::Unfit(taken));
+        return Err(GuestError::Raced { number: last });
     }
     check_parts(guest.fs, switch)?;
     before::check_one_file_system(guest.fs, switch)?;
-    let free = guest.fs.free_bytes(crate::model::layout::STATE)?;
-    if free < ROOM_BYTES_MIN {
-        Err(GuestError::Room { free, needed: ROOM_BYTES_MIN })
-    } else {
-        Ok(())
-    }
+    store::check_room(guest.fs, 0)
 }
 
 /// The tree, the release and the secrets of the new generation are there, whole.

@@ -2,7 +2,7 @@
 
 use super::Guest;
 use super::error::GuestError;
-use super::journal::{self, Decision};
+use super::journal::{self, Decision, Reserve};
 use super::{close, undo};
 use crate::model::{Nonce, Phase, TxId, TxState};
 
@@ -17,11 +17,16 @@ pub fn confirm(guest: &mut Guest, tx: &TxId, nonce: &Nonce) -> Result<TxState, G
     if !same_nonce(&journal::switch(guest.fs, tx)?.nonce, nonce) {
         return Err(GuestError::Nonce);
     }
-    if journal::decision(guest.fs, tx)?.is_none()
-        && journal::phase(guest.fs, tx)? != Phase::AwaitingConfirm
-    {
-        return journal::state(guest.fs, tx);
+    if journal::decision(guest.fs, tx)?.is_none() {
+        if journal::before(guest.fs, tx)?.boot_id != guest.system.boot_id()? {
+            // What was verified does not run any more, and recovery may have put back a part of the old generation.
+            return undo::undo(guest, tx, undo::went_down());
+        }
+        if journal::phase(guest.fs, tx)? != Phase::AwaitingConfirm {
+            return journal::state(guest.fs, tx);
+        }
     }
+    journal::free_reserve(guest.fs, tx, Reserve::ToDecide)?;
     match journal::decide(guest.fs, tx, Decision::Confirmed)? {
         Decision::Confirmed => close::confirmed(guest, tx)?,
         Decision::Undone => undo::after_switch(guest, tx)?,

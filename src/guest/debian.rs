@@ -1,13 +1,14 @@
 //! The running side of a real Debian guest: systemctl, iptables, ufw, journalctl.
 
 use super::system::{
-    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport, run,
+    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport, run, switch_unit,
 };
 use super::{child, probe, unit_report};
 use crate::model::{Probe, TxId, UnitName};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::io::ErrorKind::NotFound;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -70,15 +71,17 @@ impl System for Debian {
     }
 
     fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError> {
+        // Of a template nothing runs, and systemctl takes its name for a mistake.
+        let names: Vec<&UnitName> = names.iter().filter(|name| !name.is_template()).collect();
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
         let mut words = vec!["show", unit_report::PROPERTIES, "--"];
-        words.extend(names.iter().map(UnitName::as_str));
+        words.extend(names.iter().map(|name| name.as_str()));
         let show = self.systemctl(&words, ASK_LIMIT)?;
         // Blocks come in the order of the names; an alias's `Id` is another name than the one asked for.
         let blocks = show.text.split("\n\n").map(unit_report::parse);
-        Ok(names.iter().cloned().zip(blocks).collect())
+        Ok(names.into_iter().cloned().zip(blocks).collect())
     }
 
     fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError> {
@@ -115,8 +118,11 @@ impl System for Debian {
         self.systemctl(&["daemon-reload"], JOB_LIMIT).map(drop)
     }
 
-    fn journal(&mut self, unit: &UnitName, past: Duration) -> Vec<String> {
-        let since = format!("--since=-{}s", past.as_secs() + 1);
+    fn journal(&mut self, unit: &UnitName, during: &Range<Duration>) -> Vec<String> {
+        let now = uptime();
+        let ago = |time: Duration| now.saturating_sub(time).as_secs_f64();
+        let since = format!("--since=-{:.3}s", ago(during.start));
+        let until = format!("--until=-{:.3}s", ago(during.end));
         let words = [
             "journalctl",
             "--no-pager",
@@ -126,6 +132,7 @@ impl System for Debian {
             "-n",
             "30",
             &since,
+            &until,
             "-u",
             unit.as_str(),
         ];
@@ -177,21 +184,21 @@ impl System for Debian {
     }
 
     fn start_switch(&mut self, tx: &TxId) -> Result<(), SystemError> {
-        let unit = format!("stackc-tx-{tx}");
-        if self.is_loaded(&format!("{unit}.service"))? {
+        let unit = switch_unit(tx);
+        if self.is_loaded(unit.as_str())? {
             return Ok(());
         }
         let program = own_program()?;
-        // However the switch ends, by the kernel's hand too: what it did not finish is undone at once.
+        // However the switch ends, by the kernel's hand too: what it did not finish is undone at once. That waits for the
+        // lock, and then for units.
         let after = format!("--property=ExecStopPost={program} switch-ended {tx}");
         let words = [
             "systemd-run",
             "--quiet",
             "--collect",
-            "--no-block",
             &format!("--unit={unit}"),
             "--property=KillMode=mixed",
-            "--property=TimeoutStopSec=180",
+            "--property=TimeoutStopSec=600",
             &after,
             &program,
             "switch",
@@ -201,9 +208,10 @@ impl System for Debian {
     }
 
     fn end_switch(&mut self, tx: &TxId) -> Result<(), SystemError> {
-        let unit = format!("stackc-tx-{tx}.service");
-        if self.is_loaded(&unit)? {
-            self.systemctl(&["kill", "--signal=KILL", "--kill-whom=main", "--", &unit], ASK_LIMIT)?;
+        let unit = switch_unit(tx);
+        if self.is_loaded(unit.as_str())? {
+            let kill = ["kill", "--signal=KILL", "--kill-whom=main", "--", unit.as_str()];
+            self.systemctl(&kill, ASK_LIMIT)?;
         }
         Ok(())
     }

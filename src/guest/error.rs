@@ -35,6 +35,8 @@ pub enum GuestError {
     Busy { holder: String },
     #[error("the plan was made against generation {planned}, and generation {live} is live")]
     Stale { planned: GenerationId, live: GenerationId },
+    #[error("another run has made generation {number} meanwhile; plan again")]
+    Raced { number: GenerationId },
     #[error("what can go has changed since it was shown: `{0}` was not among it")]
     Unseen(String),
     #[error("the transaction `{tx}` is not on this guest")]
@@ -74,7 +76,7 @@ impl GuestError {
     fn code(&self) -> RefusalCode {
         match self {
             Self::Busy { .. } => RefusalCode::Busy,
-            Self::Stale { .. } | Self::Unseen(_) => RefusalCode::Stale,
+            Self::Stale { .. } | Self::Raced { .. } | Self::Unseen(_) => RefusalCode::Stale,
             Self::Inconsistent(_) => RefusalCode::Inconsistent,
             Self::UnknownTx { .. } => RefusalCode::Unknown,
             Self::Request(_)

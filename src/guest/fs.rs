@@ -3,12 +3,15 @@
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
+/// The most bytes that are read from one file. Requests and what is kept of them are below; documents and logs far below.
+pub const READ_BYTES_MAX: u64 = 32 << 20;
+
 /// Effects on files, by absolute path on the guest. No path passes through a symlink but its last component, which is
 /// never followed: a user who owns a folder cannot redirect what root does there.
 pub trait GuestFs {
     /// What is at the path itself; none when nothing is.
     fn stat(&mut self, path: &str) -> Result<Option<Stat>, FsError>;
-    /// The bytes of a regular file of at most 16 MiB.
+    /// The bytes of a regular file of at most [`READ_BYTES_MAX`].
     fn read(&mut self, path: &str) -> Result<Vec<u8>, FsError>;
     fn read_link(&mut self, path: &str) -> Result<String, FsError>;
     /// The names in a directory, sorted; none when it does not exist.

@@ -2,6 +2,7 @@
 
 use super::Guest;
 use super::before::Before;
+use super::cause::Cause;
 use super::error::GuestError;
 use super::system::UnitReport;
 use crate::model::{Failure, HealthDocument, Probe, Switch, UnitName};
@@ -56,19 +57,19 @@ pub fn wait_for_old(
     }
 }
 
-/// Waits until every probe passes, then until all have held for the window. The failure when one does not.
+/// Waits until every probe passes, then until all have held for the window. The cause when one does not.
 pub fn verify(
     guest: &mut Guest,
     switch: &Switch,
     before: &Before,
-) -> Result<Option<Failure>, GuestError> {
+) -> Result<Option<Cause>, GuestError> {
     let started = guest.system.uptime();
     let watched = watched(switch);
     let first = guest.system.units(&watched)?;
     let start_limit = seconds(switch.health.start_seconds);
     loop {
-        if let Some(failure) = broken_unit(guest, &watched, &first, before, started)? {
-            return Ok(Some(failure));
+        if let Some(cause) = broken_unit(guest, &watched, &first, before, started)? {
+            return Ok(Some(cause));
         }
         let failing = new_failures(guest, &switch.health, before)?;
         if failing.is_empty() {
@@ -76,7 +77,7 @@ pub fn verify(
         }
         if guest.system.uptime().saturating_sub(started) >= start_limit {
             let within = format!("within {} s", switch.health.start_seconds);
-            return Ok(Some(failure(guest, switch, &failing, &within, started)));
+            return Ok(Some(silent(guest, switch, &failing, &within, started)));
         }
         guest.system.sleep(ROUND);
     }
@@ -89,17 +90,17 @@ fn hold(
     before: &Before,
     watched: &[UnitName],
     first: &BTreeMap<UnitName, UnitReport>,
-) -> Result<Option<Failure>, GuestError> {
+) -> Result<Option<Cause>, GuestError> {
     let passed = guest.system.uptime();
     let window = seconds(switch.health.window_seconds);
     loop {
-        if let Some(failure) = broken_unit(guest, watched, first, before, passed)? {
-            return Ok(Some(failure));
+        if let Some(cause) = broken_unit(guest, watched, first, before, passed)? {
+            return Ok(Some(cause));
         }
         let failing = new_failures(guest, &switch.health, before)?;
         if !failing.is_empty() {
             let within = format!("all through {} s", switch.health.window_seconds);
-            return Ok(Some(failure(guest, switch, &failing, &within, passed)));
+            return Ok(Some(silent(guest, switch, &failing, &within, passed)));
         }
         let held = guest.system.uptime().saturating_sub(passed);
         if held >= window {
@@ -125,32 +126,40 @@ fn watched(switch: &Switch) -> Vec<UnitName> {
     units.into_iter().cloned().collect()
 }
 
-/// A unit that failed, or that the service manager had to restart since the switch, when it was well before.
+/// A unit that failed, that the service manager had to restart since the switch, or a service that ended by itself, when it
+/// was not so before.
 fn broken_unit(
     guest: &mut Guest,
     watched: &[UnitName],
     first: &BTreeMap<UnitName, UnitReport>,
     before: &Before,
     since: Duration,
-) -> Result<Option<Failure>, GuestError> {
+) -> Result<Option<Cause>, GuestError> {
     let now = guest.system.units(watched)?;
     for (unit, report) in &now {
-        let was_broken = before.units.get(unit).is_some_and(UnitReport::is_failed);
+        let was = before.units.get(unit);
         let restarts = first.get(unit).map_or(0, |report| report.restarts);
-        let crashed = report.restarts > restarts;
-        if was_broken || !(report.is_failed() || crashed) {
+        let what = if was.is_some_and(UnitReport::is_failed) {
             continue;
-        }
-        let what = if crashed {
+        } else if report.restarts > restarts {
             format!("`{unit}` crashed and was restarted by the service manager")
-        } else {
+        } else if report.is_failed() {
             format!("`{unit}` is {} (result {})", report.active, report.result)
+        } else if has_ended(unit, report) && !was.is_some_and(|was| has_ended(unit, was)) {
+            format!("`{unit}` ended at once, and nothing starts it again; a job is a oneshot")
+        } else {
+            continue;
         };
-        let past = guest.system.uptime().saturating_sub(since);
-        let evidence = guest.system.journal(unit, past);
-        return Ok(Some(Failure { what, evidence }));
+        let failure = Failure { what, evidence: Vec::new() };
+        return Ok(Some(Cause::of_units(guest, failure, vec![unit.clone()], since)));
     }
     Ok(None)
+}
+
+/// A service that should go on and does not run, though nothing went wrong.
+fn has_ended(unit: &UnitName, report: &UnitReport) -> bool {
+    let is_down = report.active == "inactive" && report.load == "loaded";
+    is_down && unit.as_str().ends_with(".service") && !report.ends && !report.led
 }
 
 fn new_failures(
@@ -163,23 +172,39 @@ fn new_failures(
     Ok(failing)
 }
 
-/// The failure of probes, with their answers and the journals of the units that may be the cause.
-fn failure(
+/// Probes that do not pass, with their answers and the units that may be why.
+fn silent(
     guest: &mut Guest,
     switch: &Switch,
     failing: &BTreeMap<String, String>,
     within: &str,
     since: Duration,
-) -> Failure {
+) -> Cause {
     let names: Vec<String> = failing.keys().map(|name| format!("`{name}`")).collect();
     let verb = if names.len() == 1 { "does" } else { "do" };
     let what = format!("probe {} {verb} not pass {within}", names.join(", "));
-    let mut evidence: Vec<String> =
-        failing.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
-    let past = guest.system.uptime().saturating_sub(since) + ROUND;
-    for unit in switch.units.restart.iter().chain(&switch.units.start) {
-        let lines = guest.system.journal(unit, past);
-        evidence.extend(lines.iter().map(|line| format!("{unit}: {line}")));
+    let evidence = failing.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+    let units = switch.units.restart.iter().chain(&switch.units.start).cloned().collect();
+    Cause::of_units(guest, Failure { what, evidence }, units, since.saturating_sub(ROUND))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_ended_at_once_is_no_healthy_one_and_a_job_or_a_triggered_one_may() {
+        let ended = |unit: &str, change: &dyn Fn(&mut UnitReport)| {
+            let (load, active) = ("loaded".to_owned(), "inactive".to_owned());
+            let mut report = UnitReport { load, active, ..UnitReport::default() };
+            change(&mut report);
+            has_ended(&unit.parse().expect("a unit's name"), &report)
+        };
+        assert!(ended("app.service", &|_| {}));
+        assert!(!ended("app.service", &|report| report.ends = true), "a oneshot");
+        assert!(!ended("app.service", &|report| report.led = true), "its timer starts it");
+        assert!(!ended("app.service", &|report| report.active = "active".to_owned()));
+        assert!(!ended("app.service", &|report| report.load = "not-found".to_owned()));
+        assert!(!ended("app.timer", &|_| {}), "what triggers may have done so");
     }
-    Failure { what, evidence }
 }

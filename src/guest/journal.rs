@@ -3,21 +3,38 @@
 use super::before::{Before, Found};
 use super::door::Door;
 use super::error::GuestError;
-use super::fs::{GuestFs, Sync, mkdir_all, remove_tree};
+use super::fs::{GuestFs, Sync, mkdir_all, remove_tree, split};
 use super::kept;
 use super::redact;
 use crate::model::layout::STATE;
 use crate::model::protocol::TxRecord;
-use crate::model::{Failure, Phase, Switch, TxId, TxState, UnitName};
+use crate::model::{Digest, Failure, Phase, Switch, TxId, TxState, UnitName};
 use std::collections::BTreeMap;
 use std::io::Read;
 
 pub const TRANSACTIONS: &str = "/var/lib/stackc/tx";
 const HISTORY: &str = "/var/lib/stackc/history";
-/// Given back to the file system when an undo begins, so that a full disk cannot stop it: so many bytes, and so many files,
-/// since decision, notes and record need an inode each, and a file that is replaced has two for a moment.
-const RESERVE_BYTES: u64 = 1 << 20;
+/// Given back to the file system when a transaction is decided and again when it ends, so that a full disk cannot stop it,
+/// nor a program that fills it meanwhile: so many bytes, and so many files, since decision, notes and record need an inode
+/// each, and a file that is replaced has two for a moment.
+const RESERVE_BYTES: u64 = 512 << 10;
 const RESERVE_FILES: u32 = 8;
+
+/// For which of its two needs a transaction keeps room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserve {
+    ToDecide,
+    ToEnd,
+}
+
+impl Reserve {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::ToDecide => "reserve",
+            Self::ToEnd => "reserve-to-end",
+        }
+    }
+}
 
 /// Bytes that no file system shrinks: zeroes would be a hole on one that compresses, and hold no room.
 struct Noise {
@@ -75,9 +92,12 @@ pub fn saved_path(tx: &TxId, name: u64) -> String {
     format!("{TRANSACTIONS}/{tx}/saved/{name}")
 }
 
-/// The prepared neighbour of a path, renamed over it in the switch.
+/// The prepared neighbour of a path, renamed over it in the switch. As long whatever the path's own name is, which may
+/// have all of the 255 bytes that there are; and hidden, so that nothing that reads whole folders takes it for a file of its own.
 pub fn temp_path(path: &str, tx: &TxId) -> String {
-    format!("{path}.stackc-{tx}.tmp")
+    let name = split(path).1;
+    let folder = &path[..path.len() - name.len()];
+    format!("{folder}.stackc-{tx}-{}.tmp", Digest::of(name.as_bytes()).short())
 }
 
 /// Transactions that are not over, by name.
@@ -107,7 +127,9 @@ pub fn publish(
         }
     }
     fs.sync_dir(&format!("{staged}/saved"))?;
-    write_reserve(fs, &format!("{staged}/reserve"))?;
+    for reserve in [Reserve::ToDecide, Reserve::ToEnd] {
+        write_reserve(fs, &format!("{staged}/{}", reserve.folder()))?;
+    }
     kept::write(fs, &format!("{staged}/before.json"), before, 0o600)?;
     kept::write(fs, &format!("{staged}/door.json"), door, 0o600)?;
     kept::write(fs, &format!("{staged}/switch.json"), switch, 0o600)?;
@@ -257,17 +279,22 @@ pub fn decide(fs: &mut dyn GuestFs, tx: &TxId, wanted: Decision) -> Result<Decis
     decided.ok_or_else(|| GuestError::Inconsistent(format!("`{folder}/decision` vanished")))
 }
 
-/// Gives the reserve back to the file system.
-pub fn free_reserve(fs: &mut dyn GuestFs, tx: &TxId) -> Result<(), GuestError> {
-    Ok(remove_tree(fs, &format!("{}/reserve", folder(tx)))?)
+/// Gives a reserve back to the file system.
+pub fn free_reserve(fs: &mut dyn GuestFs, tx: &TxId, reserve: Reserve) -> Result<(), GuestError> {
+    Ok(remove_tree(fs, &format!("{}/{}", folder(tx), reserve.folder()))?)
 }
 
 /// Counts one more recovery, before it is tried.
 pub fn count_recovery(fs: &mut dyn GuestFs, tx: &TxId) -> Result<u32, GuestError> {
+    let count = recoveries(fs, tx)? + 1;
+    kept::put(fs, &format!("{}/recoveries", folder(tx)), &count, 0o600)?;
+    Ok(count)
+}
+
+/// How many recoveries were begun.
+pub fn recoveries(fs: &mut dyn GuestFs, tx: &TxId) -> Result<u32, GuestError> {
     let path = format!("{}/recoveries", folder(tx));
-    let before: u32 = if fs.stat(&path)?.is_some() { kept::read(fs, &path)? } else { 0 };
-    kept::put(fs, &path, &(before + 1), 0o600)?;
-    Ok(before + 1)
+    if fs.stat(&path)?.is_some() { kept::read(fs, &path) } else { Ok(0) }
 }
 
 /// Writes the record of an ended transaction, then lets its folder go: in this order a record is never missing.
@@ -281,7 +308,8 @@ pub fn close(fs: &mut dyn GuestFs, switch: &Switch, phase: Phase) -> Result<(), 
         state: TxState { phase, ..notes(fs, tx)? },
     };
     mkdir_all(fs, HISTORY, 0o755)?;
-    kept::put(fs, &format!("{HISTORY}/{tx}.json"), &record, 0o644)?;
+    // It quotes the journals of units, which not every user of the guest may read.
+    kept::put(fs, &format!("{HISTORY}/{tx}.json"), &record, 0o600)?;
     let gone = format!("{STATE}/.gone-{tx}");
     fs.rename(&folder(tx), &gone)?;
     fs.sync_dir(TRANSACTIONS)?;

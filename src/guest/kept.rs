@@ -1,10 +1,11 @@
 //! What the guest's binary keeps for itself, generations and journals among it: canonical JSON that says its format.
 
 use super::error::GuestError;
-use super::fs::{FsError, GuestFs, Sync, replace};
+use super::fs::{FsError, GuestFs, READ_BYTES_MAX, Sync, replace};
 use crate::model::canonical;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::io;
 
 /// The one format so far. A reader keeps an old one while a generation or a transaction may have it.
 pub const FORMAT: u32 = 1;
@@ -22,8 +23,14 @@ struct Head {
     format: u32,
 }
 
-fn to_bytes<T: Serialize>(kept: &T) -> Vec<u8> {
-    canonical::to_bytes(&Kept { format: FORMAT, kept })
+/// Refuses what `read` would not take: nothing is kept that cannot be had again.
+fn to_bytes<T: Serialize>(path: &str, kept: &T) -> Result<Vec<u8>, FsError> {
+    let bytes = canonical::to_bytes(&Kept { format: FORMAT, kept });
+    if bytes.len() as u64 <= READ_BYTES_MAX {
+        return Ok(bytes);
+    }
+    let cause = io::ErrorKind::FileTooLarge.into();
+    Err(FsError { verb: "keep", path: path.to_owned(), cause })
 }
 
 /// Reads what was kept.
@@ -53,7 +60,7 @@ pub fn write<T: Serialize>(
     kept: &T,
     mode: u32,
 ) -> Result<(), FsError> {
-    fs.write(path, &mut &to_bytes(kept)[..], mode, Sync::Now)
+    fs.write(path, &mut &to_bytes(path, kept)?[..], mode, Sync::Now)
 }
 
 /// Puts it at a path whole or not at all, durably.
@@ -63,5 +70,5 @@ pub fn put<T: Serialize>(
     kept: &T,
     mode: u32,
 ) -> Result<(), FsError> {
-    replace(fs, path, &to_bytes(kept), mode)
+    replace(fs, path, &to_bytes(path, kept)?, mode)
 }

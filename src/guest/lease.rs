@@ -102,6 +102,14 @@ fn held(guest: &mut Guest, lease: &Lease) -> GuestError {
     GuestError::Busy { holder }
 }
 
+/// Takes away a lease that no longer counts: its boot is over.
+pub fn end(guest: &mut Guest) -> Result<(), GuestError> {
+    match lease(guest)? {
+        Some(_) => Ok(()),
+        None => Ok(guest.fs.remove(LEASE)?),
+    }
+}
+
 /// Gives the lease back when the transaction that has it is over.
 pub fn leave(guest: &mut Guest, tx: &crate::model::TxId) -> Result<(), GuestError> {
     match lease(guest)? {

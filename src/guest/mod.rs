@@ -9,6 +9,7 @@ mod before;
 mod begin;
 mod by_hand;
 mod call;
+mod cause;
 mod child;
 mod close;
 mod confirm;

@@ -10,6 +10,7 @@ use super::{child, probe};
 use crate::model::{Probe, TxId, UnitName, layout};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -214,7 +215,7 @@ impl System for Offline {
         self.change(|state| state.jobs.push("daemon-reload".to_owned()))
     }
 
-    fn journal(&mut self, _unit: &UnitName, _past: Duration) -> Vec<String> {
+    fn journal(&mut self, _unit: &UnitName, _during: &Range<Duration>) -> Vec<String> {
         Vec::new()
     }
 

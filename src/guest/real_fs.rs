@@ -1,6 +1,6 @@
 //! The real files of a guest, reached by openat2(2) below a root.
 
-use super::fs::{FsError, Guard, GuestFs, Ids, Kind, Stat, Sync, split};
+use super::fs::{FsError, Guard, GuestFs, Ids, Kind, READ_BYTES_MAX, Stat, Sync, split};
 use super::raw_tree;
 use rustix::fs::{
     self as sys, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags,
@@ -11,9 +11,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-
-/// The most bytes that are read from one file: journals, documents and logs are far below.
-const READ_BYTES_MAX: u64 = 16 << 20;
 
 /// The real files below a root: `/`, or the folder of `--root`.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use super::Guest;
 use super::before::Before;
 use super::error::GuestError;
 use super::fs::{GuestFs, mkdir_all, replace, split};
-use super::journal::{self, Decision};
+use super::journal::{self, Decision, Reserve};
 use super::system::{Alarm, UnitJob, UnitReport};
-use super::{close, door, down, generation, place, sweep, undo};
+use super::{close, door, down, generation, lease, packages, place, sweep, undo};
 use crate::model::{Ledger, Phase, Switch, TxId, UnitName};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const DOOR_UNITS: [&str; 5] =
 /// The unit that runs `recover`, as measured in lxc.md §4: ordering before sysinit.target covers every unit with
 /// default dependencies, those without are named. `systemd-sysusers` is left out: a cycle when `/var` is mounted. Besides an
 /// open transaction it looks for what only a reboot in the middle leaves: units that a migration stopped, services held
-/// back for an installation. `recover-ended` runs however it ended, by its time limit too.
+/// back for an installation, the lease of whoever was preparing. `recover-ended` runs however it ended, by its time limit too.
 fn unit_text(program: &str) -> String {
     format!(
         "[Unit]
@@ -35,6 +35,7 @@ Conflicts=shutdown.target
 ConditionDirectoryNotEmpty=|/var/lib/stackc/tx
 ConditionPathExists=|/var/lib/stackc/migrating.json
 ConditionPathExists=|/usr/sbin/policy-rc.d
+ConditionPathExists=|/var/lib/stackc/lease
 
 [Service]
 Type=oneshot
@@ -92,7 +93,19 @@ pub fn recover(guest: &mut Guest) -> Result<(), GuestError> {
         let recovered = recover_one(guest, &tx, &boot_id);
         first = first.and(recovered);
     }
-    first.and(sweep::sweep(guest))
+    first.and(sweep::sweep(guest))?;
+    end_preparation(guest)
+}
+
+/// What was prepared when the guest went down has no owner any more. Only its packages' sources are not where nobody looks.
+fn end_preparation(guest: &mut Guest) -> Result<(), GuestError> {
+    if !journal::pending(guest.fs)?.is_empty() {
+        return Ok(());
+    }
+    if let Some(live) = generation::live(guest.fs)? {
+        packages::restore_sources(guest.fs, live)?;
+    }
+    lease::end(guest)
 }
 
 fn recover_one(guest: &mut Guest, tx: &TxId, boot_id: &str) -> Result<(), GuestError> {
@@ -105,7 +118,7 @@ fn recover_one(guest: &mut Guest, tx: &TxId, boot_id: &str) -> Result<(), GuestE
         return close::confirmed(guest, tx);
     }
     let switch = journal::switch(guest.fs, tx)?;
-    journal::free_reserve(guest.fs, tx)?;
+    journal::free_reserve(guest.fs, tx, Reserve::ToDecide)?;
     if journal::count_recovery(guest.fs, tx)? > journal::RECOVERIES_MAX {
         return hold(guest, &switch, &before);
     }
@@ -125,16 +138,20 @@ pub fn ended(guest: &mut Guest) -> Result<(), GuestError> {
 
 fn open_again(guest: &mut Guest, tx: &TxId, boot_id: &str) -> Result<(), GuestError> {
     let before = journal::before(guest.fs, tx)?;
-    if before.boot_id == boot_id || journal::phase(guest.fs, tx)? == Phase::Inconsistent {
+    let is_held = journal::recoveries(guest.fs, tx)? > journal::RECOVERIES_MAX;
+    if before.boot_id == boot_id || is_held {
         return Ok(());
     }
     // The alarm first: a door that does not open is one more reason for it.
     guest.system.arm(tx, Alarm::Retry, RETRY_AFTER)?;
-    if journal::decision(guest.fs, tx)? == Some(Decision::Confirmed) {
+    // The old door in the new generation is no state to confirm.
+    let decided = journal::decide(guest.fs, tx, Decision::Undone);
+    if let Ok(Decision::Confirmed) = decided {
         return Ok(());
     }
     let switch = journal::switch(guest.fs, tx)?;
-    open_door(guest, &switch, &before)
+    open_door(guest, &switch, &before)?;
+    decided.map(drop)
 }
 
 /// Too many boots did not finish: only the door is opened, what the switch would have run stays down, and a person is

@@ -78,11 +78,27 @@ pub fn receive(
     if is_built(guest.fs, release)? {
         return Ok(Done { already: true });
     }
+    store::check_room(guest.fs, archive.limit())?;
+    clear(guest, release)?;
+    let made = make(guest, digest, release, archive);
+    if made.is_err() {
+        // A full disk must not stay full for it. What cannot be removed now goes before the next try.
+        drop(clear(guest, release));
+    }
+    made?;
+    replace(guest.fs, &done_path(release), b"", 0o644)?;
+    Ok(Done { already: false })
+}
+
+fn make(
+    guest: &mut Guest,
+    digest: &Digest,
+    release: ReleaseId,
+    archive: &mut Take<impl Read>,
+) -> Result<(), GuestError> {
     let document = document_of(guest, digest)?;
     let folder = release_path(release);
-    mkdir_all(guest.fs, split(&folder).0, 0o755)?;
-    clear(guest, release)?;
-    guest.fs.mkdir(&folder, 0o755)?;
+    mkdir_all(guest.fs, &folder, 0o755)?;
     unpack(guest.fs, &folder, archive)?;
     check_end(archive)?;
     let user = Accounts::read(guest.fs)?.user(&document.user)?.clone();
@@ -100,15 +116,14 @@ pub fn receive(
         succeed(&command, output)
             .map_err(|error| GuestError::step("build of the release", &error))?;
     }
-    guest.fs.sync_all(&folder)?;
-    replace(guest.fs, &done_path(release), b"", 0o644)?;
-    Ok(Done { already: false })
+    Ok(guest.fs.sync_all(&folder)?)
 }
 
 /// Removes a release that is not built. Its mark may have outlived its folder in a removal that died, and its build may
 /// have outlived the call that died.
 fn clear(guest: &mut Guest, release: ReleaseId) -> Result<(), GuestError> {
     let folder = release_path(release);
+    mkdir_all(guest.fs, split(&folder).0, 0o755)?;
     guest.fs.remove(&done_path(release))?;
     guest.fs.sync_dir(split(&folder).0)?;
     guest.system.end_all_in(&folder)?;

@@ -15,6 +15,8 @@ use std::io::Read;
 
 /// The most bytes of a bundle's archive: a bundle has 64 MiB at most, and gzip adds little to what it cannot shrink.
 pub const ARCHIVE_BYTES_MAX: u64 = 80 << 20;
+/// Room that must be left for the guest's own life.
+const ROOM_BYTES_MIN: u64 = 16 << 20;
 /// Where a bundle's tree is.
 pub fn tree_path(digest: &Digest) -> String {
     format!("{STATE}/store/{digest}")
@@ -34,12 +36,32 @@ pub fn receive(
     mkdir_all(fs, &store, 0o755)?;
     let staged = format!("{store}/.tmp-{digest}-{tx}");
     remove_tree(fs, &staged)?;
-    fs.mkdir(&staged, 0o755)?;
-    unpack::unpack(fs, &staged, digest, archive)?;
-    tree::verify(fs, &staged, digest)?;
-    fs.sync_all(&staged)?;
-    publish(fs, &staged, &tree_path(digest))?;
-    Ok(false)
+    let made = make(fs, &staged, digest, archive);
+    if made.is_err() {
+        // A full disk must not stay full for it. What cannot be removed now is swept later.
+        drop(remove_tree(fs, &staged));
+    }
+    made.map(|()| false)
+}
+
+fn make(
+    fs: &mut dyn GuestFs,
+    staged: &str,
+    digest: &Digest,
+    archive: &mut dyn Read,
+) -> Result<(), GuestError> {
+    fs.mkdir(staged, 0o755)?;
+    unpack::unpack(fs, staged, digest, archive)?;
+    tree::verify(fs, staged, digest)?;
+    fs.sync_all(staged)?;
+    publish(fs, staged, &tree_path(digest))
+}
+
+/// Refuses what would leave the guest too little room for its own life, besides these bytes.
+pub fn check_room(fs: &mut dyn GuestFs, bytes: u64) -> Result<(), GuestError> {
+    let free = fs.free_bytes(STATE)?;
+    let needed = ROOM_BYTES_MIN + bytes;
+    if free < needed { Err(GuestError::Room { free, needed }) } else { Ok(()) }
 }
 
 /// Gives a finished folder its name, durably. A damaged one of that name, which may be live, changes places with it in

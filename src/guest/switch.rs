@@ -3,6 +3,7 @@
 use super::Guest;
 use super::account::Accounts;
 use super::before::Before;
+use super::cause::Cause;
 use super::error::GuestError;
 use super::journal::{self, Decision};
 use super::system::Alarm;
@@ -21,22 +22,23 @@ pub fn switch(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     }
     let plan = journal::switch(guest.fs, tx)?;
     let before = journal::before(guest.fs, tx)?;
-    let failure = match try_switch(guest, &plan, &before) {
-        Ok(failure) => failure,
-        Err(error) => Some(explain(guest, &plan, &error)),
+    let started = guest.system.uptime();
+    let cause = match try_switch(guest, &plan, &before) {
+        Ok(cause) => cause,
+        Err(error) => Some(explain(guest, &plan, &error, started)),
     };
-    match failure {
-        Some(failure) => undo::undo(guest, tx, &failure).map(drop),
+    match cause {
+        Some(cause) => undo::undo(guest, tx, cause).map(drop),
         None => await_confirm(guest, &plan),
     }
 }
 
-/// Everything up to a healthy new generation; the failure when it is not well.
+/// Everything up to a healthy new generation; the cause when it is not well.
 fn try_switch(
     guest: &mut Guest,
     plan: &Switch,
     before: &Before,
-) -> Result<Option<Failure>, GuestError> {
+) -> Result<Option<Cause>, GuestError> {
     let accounts = Accounts::read(guest.fs)?;
     if let Some(digest) = plan.generation.digest {
         store::verify(guest.fs, &digest)?;
@@ -79,17 +81,15 @@ fn change(
     units::bring_up(guest, &plan.units, downtime)
 }
 
-/// An error of the switch as the failure that is shown, with the journal of the unit whose job it was.
-fn explain(guest: &mut Guest, plan: &Switch, error: &GuestError) -> Failure {
+/// An error of the switch as what is shown of it, with the unit whose job it was.
+fn explain(guest: &mut Guest, plan: &Switch, error: &GuestError, since: Duration) -> Cause {
     let refusal = error.refusal("");
     let mut failure = Failure { what: refusal.message, evidence: refusal.details };
-    if let Some(unit) = units::failed_unit(error, &plan.units) {
+    let unit = units::failed_unit(error, &plan.units);
+    if let Some(unit) = unit {
         failure.what = format!("`{unit}` did not start: {}", failure.what);
-        failure
-            .evidence
-            .extend(guest.system.journal(unit, Duration::from_secs(SWITCH_SECONDS_MAX)));
     }
-    failure
+    Cause::of_units(guest, failure, unit.into_iter().cloned().collect(), since)
 }
 
 /// Arms the deadline, then says that the confirm may come.

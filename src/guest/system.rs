@@ -3,6 +3,7 @@
 use crate::model::{Probe, TxId, UnitName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Effects on what runs. Each method is one idempotent step with a bounded duration.
@@ -21,8 +22,8 @@ pub trait System {
     /// Runs one job and waits for its result.
     fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError>;
     fn daemon_reload(&mut self) -> Result<(), SystemError>;
-    /// The unit's last journal lines of this long a time.
-    fn journal(&mut self, unit: &UnitName, past: Duration) -> Vec<String>;
+    /// The unit's last journal lines between two times since boot.
+    fn journal(&mut self, unit: &UnitName, during: &Range<Duration>) -> Vec<String>;
 
     /// Has `timer-undo TX` run after this time, unless it is disarmed. Armed already: nothing.
     fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError>;
@@ -56,6 +57,11 @@ pub trait System {
     fn probe(&mut self, probe: &Probe) -> Result<(), String>;
 }
 
+/// The unit that a transaction's switch runs in.
+pub fn switch_unit(tx: &TxId) -> UnitName {
+    format!("stackc-tx-{tx}.service").parse().expect("a transaction's name is fit for a unit's")
+}
+
 /// A unit as the service manager reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,6 +79,9 @@ pub struct UnitReport {
     /// Whether it is a oneshot, which is down between its runs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ends: bool,
+    /// Whether something else says when it runs: a timer or a socket, its conditions, those who need it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub led: bool,
 }
 
 impl UnitReport {

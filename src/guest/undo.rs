@@ -2,22 +2,26 @@
 
 use super::Guest;
 use super::before::Before;
+use super::cause::Cause;
 use super::error::GuestError;
-use super::journal::{self, Decision};
-use super::system::{Alarm, UnitReport};
+use super::journal::{self, Decision, Reserve};
+use super::system::{Alarm, UnitReport, switch_unit};
 use super::units;
-use super::{close, door, generation, health, hooks, packages, place, sweep};
+use super::{close, door, generation, health, hooks, lease, packages, place, sweep};
 use crate::model::{Failure, Generation, Phase, Switch, TxId, TxState, UnitName};
 use std::time::Duration;
 
 /// Going back is tried this often at once; then it waits for the next boot, the timer, or a person.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
+/// How far back what a switch that died has said may tell why.
+const LAST_WORDS: Duration = Duration::from_secs(60);
 /// When to try again by itself after that.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Undoes a transaction, unless it is decided otherwise. The answer is the true state either way.
-pub fn undo(guest: &mut Guest, tx: &TxId, failure: &Failure) -> Result<TxState, GuestError> {
+pub fn undo(guest: &mut Guest, tx: &TxId, cause: impl Into<Cause>) -> Result<TxState, GuestError> {
+    let cause = cause.into();
     if journal::record(guest.fs, tx)?.is_some() {
         return journal::state(guest.fs, tx);
     }
@@ -25,16 +29,46 @@ pub fn undo(guest: &mut Guest, tx: &TxId, failure: &Failure) -> Result<TxState, 
         return Err(GuestError::UnknownTx { tx: tx.clone() });
     }
     // On a full disk neither the decision nor the reason could be written; the reserve makes room for both.
-    journal::free_reserve(guest.fs, tx)?;
+    journal::free_reserve(guest.fs, tx, Reserve::ToDecide)?;
     match journal::decide(guest.fs, tx, Decision::Undone)? {
         Decision::Confirmed => close::confirmed(guest, tx)?,
         Decision::Undone => {
-            let failure = true_failure(guest, failure);
+            let failure = true_failure(guest, &cause.failure);
             journal::note_failure(guest.fs, tx, &failure)?;
-            go_back(guest, tx)?;
+            go_back(guest, tx, &cause)?;
         }
     }
     journal::state(guest.fs, tx)
+}
+
+/// The deadline passed, or the switch hangs: then it is ended first. Whatever keeps it from the end, it is tried again.
+pub fn by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), GuestError> {
+    if !journal::is_pending(guest.fs, tx)? {
+        return Ok(());
+    }
+    let undone = guest.system.end_switch(tx).map_err(GuestError::from).and_then(|()| {
+        let _guard = lease::lock(guest, patience)?;
+        if !journal::is_pending(guest.fs, tx)? {
+            return Ok(());
+        }
+        let what = "nobody confirmed the switch in time".to_owned();
+        undo(guest, tx, Failure { what, evidence: Vec::new() }).map(drop)
+    });
+    or_again(guest, tx, undone)
+}
+
+/// The switch's process is gone, however it ended.
+pub fn switch_ended(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+    let ended = after_switch(guest, tx);
+    or_again(guest, tx, ended)
+}
+
+/// An alarm rings once, and nobody else undoes the switch: what failed is tried again later, by another one.
+fn or_again(guest: &mut Guest, tx: &TxId, done: Result<(), GuestError>) -> Result<(), GuestError> {
+    if done.is_err() {
+        guest.system.arm(tx, Alarm::Retry, RETRY_AFTER)?;
+    }
+    done
 }
 
 /// Brings a transaction that has no live switch to the end that its decision asks for.
@@ -45,7 +79,10 @@ pub fn after_switch(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     match (journal::decision(guest.fs, tx)?, journal::phase(guest.fs, tx)?) {
         (Some(Decision::Confirmed), _) => close::confirmed(guest, tx),
         (None, Phase::AwaitingConfirm) => Ok(()),
-        _ => undo(guest, tx, &ended_early()).map(drop),
+        _ => {
+            let cause = ended_early(guest, tx);
+            undo(guest, tx, cause).map(drop)
+        }
     }
 }
 
@@ -65,16 +102,19 @@ pub fn went_down() -> Failure {
     Failure { what, evidence: Vec::new() }
 }
 
-fn ended_early() -> Failure {
+/// What the switch's own process said last may tell why.
+fn ended_early(guest: &mut Guest, tx: &TxId) -> Cause {
     let what = "the switch ended before it was done".to_owned();
-    Failure { what, evidence: Vec::new() }
+    let failure = Failure { what, evidence: Vec::new() };
+    let since = guest.system.uptime().saturating_sub(LAST_WORDS);
+    Cause::of_units(guest, failure, vec![switch_unit(tx)], since)
 }
 
 /// Takes back a transaction whose preparation failed: nothing but prepared files is there.
 pub fn give_up(guest: &mut Guest, tx: &TxId, error: &GuestError) -> Result<(), GuestError> {
     let refusal = error.refusal("");
     let failure = Failure { what: refusal.message, evidence: refusal.details };
-    undo(guest, tx, &failure).map(drop)
+    undo(guest, tx, failure).map(drop)
 }
 
 /// Closes what a dead operator left behind, when nothing is at work on it. A transaction at work is `Busy`.
@@ -91,24 +131,33 @@ pub fn settle(guest: &mut Guest) -> Result<(), GuestError> {
     Ok(())
 }
 
-/// Refuses work beside a transaction that waits for its confirm, which needs the lock while its deadline runs.
+/// Refuses work beside a transaction that waits for its confirm, which needs the lock while its deadline runs, and beside
+/// one whose switch is started and does not have the lock yet.
 pub fn refuse_beside(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
-    let waits = journal::phase(guest.fs, tx)? == Phase::AwaitingConfirm;
-    if !waits || journal::decision(guest.fs, tx)?.is_some() {
+    if journal::decision(guest.fs, tx)?.is_some() {
         return Ok(());
     }
+    let (does, waits) = match journal::phase(guest.fs, tx)? {
+        Phase::AwaitingConfirm => ("has switched", "waits for its confirm"),
+        Phase::Begun if is_started(guest, tx)? => ("switches", "is about to start"),
+        _ => return Ok(()),
+    };
     let Generation { by, number, .. } = journal::switch(guest.fs, tx)?.generation;
-    let holder = format!(
-        "{by} has switched to generation {number} in transaction `{tx}`, which waits for its confirm"
-    );
+    let holder = format!("{by} {does} to generation {number} in transaction `{tx}`, which {waits}");
     Err(GuestError::Busy { holder })
+}
+
+fn is_started(guest: &mut Guest, tx: &TxId) -> Result<bool, GuestError> {
+    let unit = switch_unit(tx);
+    let reports = guest.system.units(std::slice::from_ref(&unit))?;
+    Ok(reports.get(&unit).is_some_and(UnitReport::is_active))
 }
 
 fn not_whole(tx: &TxId) -> GuestError {
     GuestError::Inconsistent(format!("transaction `{tx}` could not be undone; `undo` tries again"))
 }
 
-fn go_back(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+fn go_back(guest: &mut Guest, tx: &TxId, cause: &Cause) -> Result<(), GuestError> {
     let switch = journal::switch(guest.fs, tx)?;
     let before = journal::before(guest.fs, tx)?;
     let touched = journal::phase(guest.fs, tx)? != Phase::Begun;
@@ -127,8 +176,9 @@ fn go_back(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
         guest.system.sleep(PAUSE);
         result = back_once(guest, &switch, &before, touched);
     }
+    cause.note_journals(guest, tx)?;
     if let Err(error) = result {
-        return stay_inconsistent(guest, tx, &error);
+        return stay_inconsistent(guest, tx, touched, &error);
     }
     restore_sources(guest, &switch)?;
     close::undone(guest, &switch)
@@ -227,9 +277,17 @@ pub fn verify_files(guest: &mut Guest, switch: &Switch, before: &Before) -> Resu
     }
 }
 
-/// Says loudly that the guest is not whole, and has the whole tried again later.
-fn stay_inconsistent(guest: &mut Guest, tx: &TxId, error: &GuestError) -> Result<(), GuestError> {
-    journal::set_phase(guest.fs, tx, Phase::Inconsistent)?;
+/// Says loudly that the guest is not whole, and has the whole tried again later. Where nothing was switched yet only
+/// prepared files are left, and the phase goes on saying so: no unit is in question.
+fn stay_inconsistent(
+    guest: &mut Guest,
+    tx: &TxId,
+    touched: bool,
+    error: &GuestError,
+) -> Result<(), GuestError> {
     guest.system.arm(tx, Alarm::Retry, RETRY_AFTER)?;
+    if touched {
+        journal::set_phase(guest.fs, tx, Phase::Inconsistent)?;
+    }
     Err(GuestError::Inconsistent(error.refusal("").message))
 }

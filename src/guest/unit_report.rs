@@ -4,7 +4,7 @@ use super::system::UnitReport;
 use std::collections::BTreeMap;
 
 /// What is asked of a unit.
-pub const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,NRestarts,Type,RemainAfterExit,RemainAfterElapse,TriggeredBy,StopWhenUnneeded,ActiveExitTimestampMonotonic,ExecMainExitTimestampMonotonic";
+pub const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,NRestarts,Type,RemainAfterExit,RemainAfterElapse,TriggeredBy,StopWhenUnneeded,ConditionResult,ActiveExitTimestampMonotonic,ExecMainExitTimestampMonotonic";
 
 /// Reads one unit's block of what `systemctl show` prints.
 pub fn parse(block: &str) -> UnitReport {
@@ -18,7 +18,13 @@ pub fn parse(block: &str) -> UnitReport {
         restarts: text("NRestarts").parse().unwrap_or(0),
         stopped: is_stopped(&said),
         ends: text("Type") == "oneshot" && text("RemainAfterExit") == "no",
+        led: is_led(&said) || text("ConditionResult") == "no",
     }
+}
+
+fn is_led(said: &BTreeMap<&str, &str>) -> bool {
+    let triggered = said.get("TriggeredBy").is_some_and(|units| !units.is_empty());
+    triggered || said.get("StopWhenUnneeded") == Some(&"yes")
 }
 
 /// Whether a job stopped the unit. A service that is stopped is no longer active before its main process exits; one that
@@ -27,8 +33,7 @@ fn is_stopped(said: &BTreeMap<&str, &str>) -> bool {
     let is = |key, value| said.get(key) == Some(&value);
     let time = |key| said.get(key).and_then(|time| time.parse::<u64>().ok()).unwrap_or(0);
     let left = time("ActiveExitTimestampMonotonic");
-    let triggered = said.get("TriggeredBy").is_some_and(|units| !units.is_empty());
-    if !is("ActiveState", "inactive") || left == 0 || triggered || is("StopWhenUnneeded", "yes") {
+    if !is("ActiveState", "inactive") || left == 0 || is_led(said) {
         return false;
     }
     match said.get("Id").and_then(|id| id.rsplit_once('.')).map(|(_, kind)| kind) {

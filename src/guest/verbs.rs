@@ -1,10 +1,10 @@
 //! The verbs: each reads its request, takes the lock or the lease, and has the work done.
 
 use super::error::GuestError;
-use super::system::{Alarm, UnitJob};
+use super::system::UnitJob;
 use super::{
-    Guest, begin, by_hand, confirm, database, detach, drift, gc, hooks, journal, lease, observe,
-    packages, pin, recover, release, secrets, store, switch, sysusers, undo, validate,
+    Guest, begin, by_hand, confirm, database, detach, drift, fs, gc, hooks, journal, lease,
+    observe, packages, pin, recover, release, secrets, store, switch, sysusers, undo, validate,
 };
 use crate::model::protocol::{
     BeginRequest, BundleRequest, Caller, ConfirmRequest, DatabasesRequest, DetachReply,
@@ -19,14 +19,13 @@ use serde_json::Value;
 use std::io::{BufRead, Read};
 use std::time::Duration;
 
-/// The longest request: a switch of 20,000 paths is far below.
-const REQUEST_BYTES_MAX: u64 = 32 << 20;
+/// The longest request, so that what is kept of it can be read again. A switch of 20,000 paths, the most that a bundle
+/// has, takes 1 KiB for each.
+const REQUEST_BYTES_MAX: u64 = fs::READ_BYTES_MAX - (4 << 10);
 /// How long a call waits for another one that is at work.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A switch that holds the lock ends by its own alarm; who undoes it must outwait that.
 const LONG_PATIENCE: Duration = Duration::from_secs(240);
-/// When the deadline's alarm comes back to a guest that is busy.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
 const RESULT_ROUND: Duration = Duration::from_millis(20);
 
 pub type Called = Result<Value, GuestError>;
@@ -84,11 +83,11 @@ pub fn own(guest: &mut Guest, verb: &str, rest: &[&str]) -> Option<Called> {
     Some(match (verb, rest) {
         ("switch", [_]) => reply(locked(guest, LONG_PATIENCE, |guest| switch::switch(guest, &tx))),
         ("switch-ended", [_]) => {
-            reply(locked(guest, LONG_PATIENCE, |guest| undo::after_switch(guest, &tx)))
+            reply(locked(guest, LONG_PATIENCE, |guest| undo::switch_ended(guest, &tx)))
         }
         ("timer-undo", [_, milliseconds]) => {
             guest.system.sleep(Duration::from_millis(milliseconds.parse().ok()?));
-            reply(timer_undo(guest, &tx))
+            reply(undo::by_alarm(guest, &tx, PATIENCE))
         }
         _ => return None,
     })
@@ -96,8 +95,11 @@ pub fn own(guest: &mut Guest, verb: &str, rest: &[&str]) -> Option<Called> {
 
 fn request<T: DeserializeOwned>(input: &mut dyn BufRead) -> Result<T, GuestError> {
     let mut line = Vec::new();
-    let read = input.take(REQUEST_BYTES_MAX).read_until(b'\n', &mut line);
-    read.map_err(GuestError::ArchiveRead)?;
+    let read = input.take(REQUEST_BYTES_MAX + 1).read_until(b'\n', &mut line);
+    if read.map_err(GuestError::ArchiveRead)? as u64 > REQUEST_BYTES_MAX {
+        let size = format!("a request is longer than {REQUEST_BYTES_MAX} bytes");
+        return Err(GuestError::Unfit(size));
+    }
     serde_json::from_slice(&line).map_err(GuestError::Request)
 }
 
@@ -167,6 +169,7 @@ fn receive(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestErro
         return Err(GuestError::Unfit(size));
     }
     entered(guest, &request.caller, |guest| {
+        store::check_room(guest.fs, request.bytes)?;
         let archive = &mut input.take(request.bytes);
         let tx = &request.caller.tx;
         drift::keep_before(guest.fs, tx, |live| live.digest == Some(request.digest))?;
@@ -258,29 +261,9 @@ fn undo_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<TxState, Gues
     let what = format!("{} asked to go back", request.who);
     let failure = Failure { what, evidence: Vec::new() };
     locked(guest, LONG_PATIENCE, |guest| {
-        let state = undo::undo(guest, &request.tx, &failure)?;
+        let state = undo::undo(guest, &request.tx, failure)?;
         leave_when_over(guest, state)
     })
-}
-
-/// The deadline passed, or the switch hangs: then it is ended first.
-fn timer_undo(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
-    if !journal::is_pending(guest.fs, tx)? {
-        return Ok(());
-    }
-    guest.system.end_switch(tx)?;
-    let undone = locked(guest, PATIENCE, |guest| {
-        if !journal::is_pending(guest.fs, tx)? {
-            return Ok(());
-        }
-        let what = "nobody confirmed the switch in time".to_owned();
-        undo::undo(guest, tx, &Failure { what, evidence: Vec::new() }).map(drop)
-    });
-    if let Err(GuestError::Busy { .. }) = undone {
-        // This alarm rings once, and nobody else undoes the switch.
-        guest.system.arm(tx, Alarm::Retry, RETRY_AFTER)?;
-    }
-    undone
 }
 
 fn recover_call(guest: &mut Guest) -> Result<(), GuestError> {

@@ -263,6 +263,13 @@ impl From<StartableUnit> for UnitName {
     }
 }
 
+impl UnitName {
+    /// Whether it is a template, of which nothing runs and nothing can be asked.
+    pub fn is_template(&self) -> bool {
+        self.0.contains("@.")
+    }
+}
+
 impl InterfaceName {
     /// Its option in Proxmox.
     pub fn slot(&self) -> String {

@@ -176,7 +176,7 @@ impl Left<'_> {
 /// Whether it is all new, or else all old, but for what a call that has died, or is to go on, has beside it.
 pub fn assert_whole(scene: &Scene, folder: &Folder) -> bool {
     let mut there = picture(folder);
-    there.retain(|path, _| !path.contains(&format!(".stackc-{TX}.tmp")));
+    there.retain(|path, _| !path.contains(&format!(".stackc-{TX}-")));
     let is_new = there["current"] == scene.new["current"];
     assert_same(&there, if is_new { &scene.new } else { &scene.old });
     is_new

@@ -29,7 +29,7 @@ const TEARS: [(&str, &str, &str); 9] = [
         "/etc/ufw/user.rules is not what the ledger says",
     ),
     (
-        "touch /etc/systemd/system/tiny.service.stackc-0123456789abcdef.tmp",
+        "touch /etc/systemd/system/.stackc-0123456789abcdef-0123456789ab.tmp",
         "rm /etc/systemd/system/*.tmp",
         "holds half-placed files",
     ),

@@ -79,6 +79,7 @@ mod guest_bundle;
 mod guest_faults;
 mod guest_fixture;
 mod guest_gc;
+mod guest_hard;
 mod guest_hooks;
 mod guest_hostile;
 mod guest_kills;

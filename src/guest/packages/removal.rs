@@ -76,7 +76,7 @@ pub fn remove(guest: &mut Guest, packages: &BTreeMap<PackageName, u64>) -> Resul
     }
     let record = Record::read(guest.fs)?;
     let units = record.units().filter(|(_, package)| packages.contains_key(package));
-    for (unit, _) in units.filter(|(unit, _)| !services::is_template(unit)) {
+    for (unit, _) in units.filter(|(unit, _)| !unit.is_template()) {
         guest.system.job(UnitJob::Stop, unit)?;
     }
     held(guest, |guest| apt(guest, &words(&[], packages)).map(drop))?;

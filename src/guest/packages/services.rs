@@ -216,11 +216,6 @@ fn runs_by_itself(text: &str) -> bool {
     text.lines().any(|line| line == "[Install]") && !text.lines().any(others)
 }
 
-/// Whether it is nothing that could be asked about or stopped.
-pub fn is_template(unit: &UnitName) -> bool {
-    unit.as_str().contains("@.")
-}
-
 /// Every service of stackc's packages, and which generation needs it.
 pub fn observe(
     fs: &mut dyn GuestFs,
@@ -234,7 +229,7 @@ pub fn observe(
     let wanted = record.needed(&installed, wanted.iter().map(String::as_str), |_| false);
     let live = generation::live(fs)?;
     let mut services = BTreeMap::new();
-    for (unit, package) in record.units().filter(|(unit, _)| !is_template(unit)) {
+    for (unit, package) in record.units().filter(|(unit, _)| !unit.is_template()) {
         let live = match live {
             Some(number) => {
                 fs.stat(&format!("{}/packages/{package}", generation::path(number)))?.is_some()

@@ -8,6 +8,7 @@ use stackc::model::{Probe, TxId, UnitName};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -151,8 +152,8 @@ impl<T: System> System for Faulty<T> {
     fn daemon_reload(&mut self) -> Result<(), SystemError> {
         self.effect(system_error, T::daemon_reload)
     }
-    fn journal(&mut self, unit: &UnitName, past: Duration) -> Vec<String> {
-        self.inner.journal(unit, past)
+    fn journal(&mut self, unit: &UnitName, during: &Range<Duration>) -> Vec<String> {
+        self.inner.journal(unit, during)
     }
     fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError> {
         self.effect(system_error, |system| system.arm(tx, alarm, after))

@@ -6,6 +6,7 @@ use stackc::guest::{
 };
 use stackc::model::{Probe, TxId, UnitName, layout};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Service manager, kernel and clock of a guest in memory. Time passes only while something sleeps.
@@ -63,7 +64,7 @@ impl System for Memory {
         Ok(())
     }
 
-    fn journal(&mut self, _unit: &UnitName, _past: Duration) -> Vec<String> {
+    fn journal(&mut self, _unit: &UnitName, _during: &Range<Duration>) -> Vec<String> {
         Vec::new()
     }
 

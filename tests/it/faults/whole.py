@@ -83,7 +83,7 @@ def check_strangers(ledger):
             if path not in ledger and kind in ("link", "copy"):
                 check(not is_placed(path, placed), f"{path} is left of {other}")
     for folder in {os.path.dirname(path) for path in ledger}:
-        check(not glob.glob(f"{folder}/*.stackc-*.tmp"), f"{folder} holds half-placed files")
+        check(not glob.glob(f"{folder}/.stackc-*.tmp"), f"{folder} holds half-placed files")
 
 
 def units_of(ledger):

@@ -64,7 +64,7 @@ impl Unit {
 
     /// Whether only its instances can be started: systemd.unit(5).
     pub fn is_template(&self) -> bool {
-        self.name.as_str().contains("@.")
+        self.name.is_template()
     }
 
     pub fn is_a(&self, suffix: &str) -> bool {
