@@ -98,7 +98,7 @@ impl Switching<'_> {
             let limit = self.waits.confirm_try().min(deadline.saturating_sub(started.elapsed()));
             match connection.confirm(&request, limit) {
                 Ok(state) => return self.judge(state),
-                Err(error) if error.is_answer() && !error.is_busy() => {
+                Err(error) if error.is_answer() && !error.is_busy() && !error.is_failed() => {
                     return Err(self.unknown(error));
                 }
                 // The deadline is running: Proxmox is asked only when a second try has not come through either.

@@ -176,6 +176,15 @@ pub(super) fn check(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), Activate
     Err(ActivateError::Drift { target, what })
 }
 
+/// Refuses what a hand changed since the plan was shown: nobody has seen that it would be gone over.
+pub(super) fn refuse_edited(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), ActivateError> {
+    if guest.drift.is_empty() || job.overwrite_drift {
+        return Ok(());
+    }
+    let what = guest.drift.keys().map(|path| format!("`{path}`")).collect();
+    Err(ActivateError::Drift { target: job.bundle.manifest.target.clone(), what })
+}
+
 /// Refuses while a transaction is not over: what is live now may not stay.
 pub(super) fn check_pending(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), ActivateError> {
     let target = job.bundle.manifest.target.clone();

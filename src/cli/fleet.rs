@@ -8,6 +8,7 @@ use super::{
 use crate::{
     activate::{Failed, Fetch, Seams},
     model::{Bundle, GuestAccess, ReleaseDocument, SecretValue, Site, Target, Vmid},
+    plan::difference::visible,
     proxmox::{Proxmox as _, ProxmoxClient, ProxmoxError, address_answers},
     remote::{Connection, Door, SshConnection},
     store::{
@@ -168,8 +169,7 @@ fn failure_text(target: &Target, failed: &Failed) -> String {
     let next = failed.error.next().map(|next| format!("  next:  {next}\n")).unwrap_or_default();
     let what = named(target, &failed.error.to_string());
     let (because, state) = (output::because(&failed.error), failed.state());
-    format!("error: {what}\n{because}{evidence}  state: {state}\n{next}")
-        .replace(|c: char| c.is_control() && c != '\n', " ")
+    visible(&format!("error: {what}\n{because}{evidence}  state: {state}\n{next}")).into_owned()
 }
 
 /// A message with its guest's name, once: among several guests a reader has to know which one is meant.
@@ -248,7 +248,7 @@ mod tests {
         let from = GenerationId(1);
         let error = ActivateError::Undone { target: target.clone(), from, what, state };
         let text = failure_text(&target, &Failed { stage: Stage::Undone, error });
-        assert!(text.contains("    │ app:  ]52;c;cm0=  [2J text\n"), "{text}");
+        assert!(text.contains("    │ app: <U+001B>]52;c;cm0=<U+0007><U+001B>[2J\ttext\n"), "{text}");
     }
 
     #[test]

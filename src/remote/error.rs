@@ -75,6 +75,11 @@ impl RemoteError {
         self.refusal().is_some_and(|refusal| refusal.code == RefusalCode::Unknown)
     }
 
+    /// Whether the guest tried and could not, for a reason that may pass: no room, a program that did not answer.
+    pub fn is_failed(&self) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.code == RefusalCode::Failed)
+    }
+
     /// Whether another call still holds the guest, perhaps this one's own first try.
     pub fn is_busy(&self) -> bool {
         self.refusal().is_some_and(|refusal| refusal.code == RefusalCode::Busy)

@@ -4,7 +4,7 @@ use super::Run;
 use crate::activate::{
     ActivateError, Failed, Stage,
     confirm::Switching,
-    look::{door, root},
+    look::{door, refuse_edited, root},
     time,
     waits::Waits,
 };
@@ -23,6 +23,7 @@ impl Run<'_, '_> {
         let stage = self.stage;
         let mut observed = self.observe().map_err(|error| Failed { stage, error })?;
         self.refuse_stale(approved, &observed)?;
+        refuse_edited(self.job, &observed).map_err(|error| Failed { stage, error })?;
         // A live bundle that was sent again is whole by now; what read its files still has what a hand wrote into them.
         observed.drift.extend(approved.drift.clone());
         let (wanted, documents) = (self.job.wanted(), &self.job.documents);

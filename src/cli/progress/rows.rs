@@ -1,5 +1,6 @@
 //! The board's text: which lines are written when, and which are drawn over.
 
+use crate::plan::difference::visible;
 use anstyle::Style;
 use std::{
     collections::BTreeMap,
@@ -157,7 +158,7 @@ fn line(name: &str, step: &str, text: &str) -> String {
 
 /// What comes from elsewhere must not move the cursor.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    visible(text).replace(['\n', '\t'], " ")
 }
 
 fn time(time: Duration) -> String {
