@@ -216,6 +216,6 @@ mod tests {
     fn a_guest_cannot_move_the_cursor_of_the_operator() {
         let (mut rows, now) = (Rows::plain(), Instant::now());
         let text = rows.event("shop/dev", "packages", "a\x1b[2Jb\r\nc", now);
-        assert_eq!(text, "shop/dev  packages   a [2Jb  c\n");
+        assert_eq!(text, "shop/dev  packages   a<U+001B>[2Jb<U+000D> c\n");
     }
 }
