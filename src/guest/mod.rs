@@ -19,6 +19,7 @@ mod detach;
 mod door;
 mod down;
 mod drift;
+mod drop_ins;
 mod error;
 mod firewall;
 mod found;

@@ -110,6 +110,8 @@ pub(super) struct Differences<'a> {
     pub(super) files: &'a BTreeMap<GuestPath, FileChange>,
     /// Paths that somebody changed by hand, and that are put back.
     pub(super) drifted: &'a BTreeSet<GuestPath>,
+    /// Drop-ins of others, by the unit that they are for, which are taken away.
+    pub(super) drop_ins: &'a BTreeMap<GuestPath, UnitName>,
     /// Units of the live generation that do not run as it has them.
     pub(super) down: &'a BTreeMap<UnitName, Down>,
 }
@@ -251,6 +253,8 @@ impl Pair<'_> {
         let read = self.new.paths.iter().chain(self.new.inputs.restart.keys());
         restart.extend(read.filter(put_back).map(back));
         reload.extend(self.new.inputs.reload.keys().filter(put_back).map(back));
+        let drop_ins = differences.drop_ins.iter().filter(|(_, unit)| *unit == self.name);
+        restart.extend(drop_ins.map(|(path, _)| format!("{path} is taken away")));
         let secrets = self.new.inputs.secrets.intersection(differences.secrets);
         restart.extend(secrets.map(|name| format!("the secret {name} changed")));
         if self.new.inputs.release && differences.release {

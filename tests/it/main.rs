@@ -44,6 +44,8 @@ mod dice;
 mod difference;
 mod drift;
 mod drift_copies;
+mod drift_drop_ins;
+mod drift_real;
 mod drift_shown;
 mod env_real;
 mod example_apps;

@@ -16,7 +16,7 @@ use std::{
 };
 
 const VMID: u32 = 122;
-const GUEST: &str = "own-dev";
+pub const GUEST: &str = "own-dev";
 
 /// One of each sort that can leave.
 const OWNED: &str = r#"
@@ -68,16 +68,17 @@ const GONE: [(&str, &str); 5] = [
     ("pgrep -x sleep || echo none", "none"),
 ];
 
-struct Owned {
-    lab: RealLab,
+/// A lab, and a workspace with the project `own`.
+pub struct Owned {
+    pub lab: RealLab,
     address: Ipv4Addr,
     _folder: tempfile::TempDir,
     workspace: Utf8PathBuf,
 }
 
 impl Owned {
-    fn start() -> Option<Self> {
-        let lab = RealLab::start("own")?;
+    pub fn start(name: &str) -> Option<Self> {
+        let lab = RealLab::start(name)?;
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let IpAddr::V4(address) = lab.address(VMID) else { panic!("a lab's network is IPv4") };
         let wanted =
@@ -92,7 +93,7 @@ impl Owned {
         Some(Self { lab, address, _folder: folder, workspace })
     }
 
-    fn define(&self, more: &str) {
+    pub fn define(&self, more: &str) {
         let (address, path) = (self.address, self.workspace.join("stacks/own.toml"));
         let text = format!(
             "[project]\nkind = \"base\"\n[envs.dev]\nname = \"{GUEST}\"\nvmid = {VMID}\nip = \"{address}/24\"\n{more}"
@@ -101,7 +102,7 @@ impl Owned {
     }
 
     /// A verb that must end with this code; what it said.
-    fn stackc(&self, words: &[&str], code: i32) -> String {
+    pub fn stackc(&self, words: &[&str], code: i32) -> String {
         let (found, out, errors) = stackc(&self.workspace, words);
         eprintln!("{words:?}\n{out}{errors}");
         assert_eq!(found, Some(code), "{words:?}: {out}{errors}");
@@ -147,7 +148,7 @@ impl Owned {
 
 #[test]
 fn what_a_hand_changes_is_told_and_put_back_and_what_leaves_the_definitions_leaves_the_guest() {
-    let Some(guest) = Owned::start() else { return };
+    let Some(guest) = Owned::start("own") else { return };
     guest.define(OWNED);
     guest.stackc(&["build"], 0);
     guest.stackc(&["activate", "own/dev", "--yes"], 0);

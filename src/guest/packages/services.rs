@@ -22,7 +22,7 @@ const OF_PACKAGES: &str = "/usr/lib/systemd/system";
 const FILES: &str = "/var/lib/dpkg/info";
 /// Packages that the bundle being prepared needs, until the next boot at most: databases are ensured before the switch.
 const PREPARED: &str = "/run/stackc/packages";
-const DROP_IN: &str = "50-stackc-package.conf";
+pub const DROP_IN: &str = "50-stackc-package.conf";
 
 /// The packages of stackc's that a generation of this bundle needs.
 pub fn needed(
