@@ -292,6 +292,13 @@ pub struct BeginRequest {
     pub switch: Switch,
 }
 
+/// `abandon`: a preparation ends without a switch, and what it has started with it. Again: nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AbandonRequest {
+    pub caller: Caller,
+}
+
 /// `result`: waits until the transaction awaits the confirm or is over, at most this long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
