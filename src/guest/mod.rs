@@ -51,6 +51,7 @@ mod staging;
 mod store;
 mod sweep;
 mod switch;
+mod sysctl;
 mod system;
 mod sysusers;
 mod tree;

@@ -136,7 +136,7 @@ pub struct ObservedGuest {
 pub struct Recorded {
     pub manifest: Option<Manifest>,
     pub ledger: Ledger,
-    /// Text of every unit file and drop-in of the live tree.
+    /// Text of every unit file and drop-in of the live tree, and of what it has for sysctl.d and tmpfiles.d.
     pub unit_texts: BTreeMap<GuestPath, String>,
     /// The live tree's own documents, as text: `firewall/user.rules`, `release.json`, …
     pub documents: BTreeMap<String, String>,
@@ -151,6 +151,8 @@ pub struct FoundSystem {
     pub units: BTreeMap<UnitName, bool>,
     /// Whether the kernel's rules were written down, so that they can come back.
     pub firewall: bool,
+    /// Kernel parameters, as paths below `/proc/sys`, by the value that they had.
+    pub sysctls: BTreeMap<String, String>,
 }
 
 /// A unit as the service manager has it.

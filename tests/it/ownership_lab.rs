@@ -25,7 +25,7 @@ path = "/etc/own/note"
 text = "one\ntwo\n"
 [project.files.folders]
 path = "/etc/tmpfiles.d/own.conf"
-text = "d /run/own 0755 root root -\n"
+text = "d /run/own 0755 root root -\nd /srv/own.d 0755 root root -\n"
 [project.files.more]
 path = "/etc/own/more"
 text = "more\n"
@@ -49,7 +49,7 @@ sysctl = { "net.core.somaxconn" = 2048 }
 "#;
 
 /// What tells each of them on the guest, and what it says while it is there.
-const TOLD: [(&str, &str); 7] = [
+const TOLD: [(&str, &str); 8] = [
     ("cat /etc/own/note", "one\ntwo"),
     ("systemctl is-active own.service reader.service", "active\nactive"),
     ("cat /run/own.read", "more"),
@@ -57,15 +57,17 @@ const TOLD: [(&str, &str); 7] = [
     ("ufw status | grep -c 8123/tcp", "2"),
     ("runuser -u deploy -- sudo -n /usr/bin/id -u", "0"),
     ("cat /etc/sysctl.d/*stackc* | grep -c somaxconn", "1"),
+    ("cat /proc/sys/net/core/somaxconn", "2048"),
 ];
 
 /// The same without them.
-const GONE: [(&str, &str); 5] = [
+const GONE: [(&str, &str); 6] = [
     ("systemctl show -p LoadState -p ActiveState own", "LoadState=not-found\nActiveState=inactive"),
     ("iptables-save | grep -c 8123 || ip6tables-save | grep 8123", "0"),
     ("ufw status | grep 8123/tcp || cat /etc/ufw/*.rules | grep -c 8123", "0"),
     ("runuser -u deploy -- sudo -n /usr/bin/id -u 2>/dev/null || echo no", "no"),
     ("pgrep -x sleep || echo none", "none"),
+    ("cat /proc/sys/net/core/somaxconn", "4096"),
 ];
 
 /// A lab, and a workspace with the project `own`.
@@ -169,6 +171,9 @@ fn what_a_hand_changes_is_told_and_put_back_and_what_leaves_the_definitions_leav
     let plan = guest.stackc(&["activate", "own/dev", "--yes"], 0);
     assert!(plan.contains("! /etc/own.conf takes the place of what is there"), "{plan}");
     assert!(plan.contains("-foreign") && plan.contains("+ours"), "{plan}");
+    let told = "~ sysctl net.core.somaxconn is 4096 again, as it was found";
+    assert!(plan.contains(told), "{plan}");
+    assert!(plan.contains("what tmpfiles.d has made stays: /home/deploy, /srv/own.d"), "{plan}");
     for sort in ["own/note", "tmpfiles.d/own", "own.service", "cron.d/", "deploy", "sudoers.d/"] {
         assert!(left.iter().any(|path| path.contains(sort)), "{sort} does not leave: {left:?}");
     }
