@@ -168,7 +168,11 @@ pub(super) fn observe_request(job: &Job<'_>, container: &Container) -> ObserveRe
 pub(super) fn check(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), ActivateError> {
     check_pending(job, guest)?;
     let paths = guest.drift.keys().map(|path| format!("`{path}`"));
-    let what: Vec<String> = paths.chain(guest.runtime_drift.by_hand()).collect();
+    let mut runtime = guest.runtime_drift.clone();
+    // What the bundle takes the place of is kept, as every file of others.
+    let taken = taken_paths(job.bundle);
+    runtime.drop_ins.retain(|path, _| !taken.contains(path));
+    let what: Vec<String> = paths.chain(runtime.by_hand()).collect();
     if what.is_empty() || job.overwrite_drift {
         return Ok(());
     }

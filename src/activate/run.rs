@@ -37,7 +37,10 @@ pub fn activate(
     run.refuse_drift()?;
     match run.steps(approved) {
         Ok(()) => Ok(run.activated),
-        Err(failed) => Err(run.put_back(failed.because(&approved.units))),
+        Err(failed) => {
+            run.abandon(&failed);
+            Err(run.put_back(failed.because(&approved.units)))
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub struct DriftArgs {
     #[command(flatten)]
     targets: Targets,
     /// One JSON document: { "guests": [{ target, generation, digest, definition, wanted, mistake, state, paths, units,
-    /// firewall }], "failures": […] }
+    /// firewall, others }], "failures": […] }
     #[arg(long)]
     json: bool,
     /// Exit with 10 when there is drift
@@ -38,8 +38,11 @@ Three ways for each path: from what stackc placed to what is there now, and,
 where they differ, to what the definitions would place. When these do not
 compile it says so, and compares what was placed with what is there.
 
-Units that were stopped or masked are drift, and the kernel's rules where they
-are not the bundle's. A unit that failed is health: `stackc status` tells it.
+Units that were stopped or masked are drift, drop-ins of others for units that
+the bundle brings (`systemctl edit`, `systemctl set-property`), and the kernel's
+rules where they are not the bundle's, rule by rule in the chains of ufw that
+the bundle fills. A unit that failed is health: `stackc status` tells it. Drop-ins
+for packages' units, or for every unit of a sort, are only told.
 Files with secrets are told as changed, without their content; values of
 secrets are hidden wherever else they stand.
 
@@ -174,6 +177,7 @@ impl Row {
             "paths": drift.map(|drift| &drift.paths),
             "units": drift.map(|drift| &drift.runtime.units),
             "firewall": drift.map(|drift| &drift.runtime.firewall),
+            "others": drift.map(|drift| &drift.runtime.others),
         })
     }
 }

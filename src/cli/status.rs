@@ -146,6 +146,11 @@ fn guest_state(guest: &ObservedGuest) -> Vec<String> {
     if !guest.runtime_drift.firewall.is_empty() {
         state.push("firewall changed by hand".to_owned());
     }
+    match guest.runtime_drift.drop_ins.len() {
+        0 => {}
+        1 => state.push("1 drop-in of others".to_owned()),
+        files => state.push(format!("{files} drop-ins of others")),
+    }
     let failed = guest.units.iter().filter(|(_, unit)| unit.active == "failed");
     state.extend(failed.map(|(unit, _)| format!("{unit} failed")));
     state

@@ -2,6 +2,7 @@
 
 use super::error::GuestError;
 use super::fs::{GuestFs, Ids, Kind, split};
+use super::journal::is_volatile;
 use super::system::{Rules, UnitReport};
 use crate::model::layout::{CURRENT, STATE};
 use crate::model::{GenerationId, GuestPath, Placed, Probe, Switch, UnitName};
@@ -127,6 +128,7 @@ pub fn check_one_file_system(fs: &mut dyn GuestFs, switch: &Switch) -> Result<()
         .keys()
         .chain(&switch.placement.remove)
         .map(|path| split(path.as_str()).0)
+        .filter(|folder| !is_volatile(folder))
         .chain(["/etc"])
         .collect();
     for mut folder in folders {

@@ -9,9 +9,7 @@ use super::{
     undo,
 };
 use crate::model::protocol::{Caller, Done};
-use crate::model::{
-    Digest, GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document,
-};
+use crate::model::{GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether this very switch is at work or over, so that a repeated `begin` has nothing to do. Needs no lock: a switch
@@ -156,11 +154,7 @@ fn passing(
 
 /// How the live generation is judged; the guest as it was found has no probes.
 fn live_health(guest: &mut Guest, from: GenerationId) -> Result<HealthDocument, GuestError> {
-    let digest: Option<Digest> = match from {
-        GenerationId::FOUND => None,
-        number => generation::read(guest.fs, number)?.digest,
-    };
-    let health = match digest {
+    let health = match generation::digest(guest.fs, from)? {
         None => None,
         Some(digest) => store::document(guest.fs, &digest, document::HEALTH)?,
     };

@@ -28,7 +28,7 @@ pub fn look(guest: &mut Guest, request: &DriftRequest) -> Result<DriftReply, Gue
     let runtime = drift::runtime_now(guest, &live, &ledger)?;
     let tree = Tree::live(guest.fs, Some(&live));
     let drifted = drift::paths(guest.fs, &ledger, tree.as_ref())?;
-    if drifted.is_empty() {
+    if drifted.is_empty() && runtime.drop_ins.is_empty() {
         return Ok(DriftReply { live: Some(live), paths: BTreeMap::new(), runtime });
     }
     let mut looker = Looker {
@@ -37,19 +37,24 @@ pub fn look(guest: &mut Guest, request: &DriftRequest) -> Result<DriftReply, Gue
         secrets: redact::values(guest.fs)?,
         room: TEXTS_BYTES_MAX,
     };
-    let paths = looker.all(guest.fs, &ledger, drifted)?;
+    let mut paths = looker.all(guest.fs, &ledger, drifted)?;
+    for (path, unit) in &runtime.drop_ins {
+        let what = format!("a drop-in of others for {unit}");
+        let found = looker.of_others(guest.fs, path)?;
+        paths.insert(path.clone(), DriftedPath { what, placed: Sight::nothing(), found });
+    }
     Ok(DriftReply { live: Some(live), paths, runtime })
 }
 
-/// What others have at paths that a bundle is to take. Who keeps a file from others' eyes keeps it from ours.
+/// What others have at paths that a bundle is to take.
 pub fn foreign(
     fs: &mut dyn GuestFs,
     paths: &BTreeSet<GuestPath>,
     owned: &Ledger,
 ) -> Result<BTreeMap<GuestPath, Sight>, GuestError> {
-    let mut found = BTreeMap::new();
+    let mut found = Vec::new();
     for path in paths.iter().filter(|path| !owned.paths.contains_key(*path)) {
-        found.extend(fs.stat(path.as_str())?.map(|stat| (path, stat)));
+        found.extend(fs.stat(path.as_str())?.map(|_| path));
     }
     if found.is_empty() {
         return Ok(BTreeMap::new());
@@ -57,14 +62,8 @@ pub fn foreign(
     let (accounts, secrets) = (Accounts::read(fs)?, redact::values(fs)?);
     let mut looker = Looker { tree: None, accounts, secrets, room: TEXTS_BYTES_MAX };
     let mut seen = BTreeMap::new();
-    for (path, stat) in found {
-        let is_private = stat.kind == Kind::File && stat.ids.mode & 0o004 == 0;
-        let sight = if is_private {
-            Sight { access: Some(looker.accounts.words(stat.ids)), content: Sighted::Secret }
-        } else {
-            looker.there(fs, path, None)?
-        };
-        seen.insert(path.clone(), sight);
+    for path in found {
+        seen.insert(path.clone(), looker.of_others(fs, path)?);
     }
     Ok(seen)
 }
@@ -95,6 +94,16 @@ impl Looker {
             found.insert(path, DriftedPath { what, placed, found: there });
         }
         Ok(found)
+    }
+
+    /// What others have at a path. Who keeps a file from others' eyes keeps it from ours.
+    fn of_others(&mut self, fs: &mut dyn GuestFs, path: &GuestPath) -> Result<Sight, GuestError> {
+        match fs.stat(path.as_str())? {
+            Some(Stat { kind: Kind::File, ids, .. }) if ids.mode & 0o004 == 0 => {
+                Ok(Sight { access: Some(self.accounts.words(ids)), content: Sighted::Secret })
+            }
+            _ => self.there(fs, path, None),
+        }
     }
 
     /// What stackc placed: the file itself where a link goes into the store.

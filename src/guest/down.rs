@@ -10,6 +10,8 @@ use crate::model::{Down, Ledger, Manifest, UnitName};
 use std::collections::{BTreeMap, BTreeSet};
 
 const UNITS: &str = "/etc/systemd/system/";
+/// Where `systemctl mask --runtime` puts its link, which only counts where `UNITS` has no file.
+const UNITS_UNTIL_BOOT: &str = "/run/systemd/system/";
 
 /// Units that a ledger's own links want at boot.
 pub fn enabled(ledger: &Ledger) -> BTreeSet<UnitName> {
@@ -55,6 +57,9 @@ fn why(
     let is_owned = ledger.paths.keys().any(|path| path.as_str() == file);
     Ok(match report.load.as_str() {
         "masked" if !is_owned && is_mask(fs, &file)? => Some(Down::Masked),
+        "masked" if is_mask(fs, &format!("{UNITS_UNTIL_BOOT}{unit}"))? => {
+            Some(Down::MaskedUntilBoot)
+        }
         _ if report.active == "failed" => Some(Down::Failed),
         _ if report.active != "inactive" => None,
         // Its file went, and the service manager has forgotten when it ran.

@@ -2,10 +2,10 @@
 
 use super::account::Accounts;
 use super::error::GuestError;
-use super::fs::{GuestFs, Kind, Stat, mkdir_all, split};
+use super::fs::{GuestFs, Kind, Stat, Sync, mkdir_all, split};
 use super::generation::secrets_path;
 use super::system::{Rules, UnitReport};
-use super::{Guest, down, firewall, generation, journal, keys, release, store};
+use super::{Guest, down, drop_ins, firewall, generation, journal, keys, release, store};
 use crate::model::{
     Digest, Entry, EntryPath, FILE_BYTES_MAX, Generation, GenerationId, GuestPath, Ledger,
     Manifest, Placed, RuntimeDrift, Switch, TxId, TxState, UnitName,
@@ -115,7 +115,7 @@ pub fn keep(
     for path in placement.place.keys().chain(&placement.remove) {
         let changed = match owned.paths.get(path) {
             Some(placed) => instead(fs, &accounts, path, placed)?.is_some(),
-            // A link by which somebody masked a unit leaves, and is in no ledger.
+            // A link by which somebody masked a unit leaves, or a drop-in of others, and is in no ledger.
             None => placement.remove.contains(path),
         };
         if changed {
@@ -175,8 +175,24 @@ fn keep_one(
     let copy = format!("{COPIES}/{tx}{path}");
     mkdir_all(fs, COPIES, 0o700)?;
     mkdir_all(fs, split(&copy).0, 0o700)?;
-    fs.link(from, &copy)?;
+    if journal::is_volatile(from) {
+        copy_one(fs, from, &copy)?;
+    } else {
+        fs.link(from, &copy)?;
+    }
     Ok(fs.sync_dir(split(&copy).0)?)
+}
+
+/// No second name leads to another file system.
+fn copy_one(fs: &mut dyn GuestFs, from: &str, copy: &str) -> Result<(), GuestError> {
+    let Some(stat) = fs.stat(from)? else { return Ok(()) };
+    if stat.kind == Kind::Link {
+        let target = fs.read_link(from)?;
+        return Ok(fs.symlink(&target, copy)?);
+    }
+    let bytes = fs.read(from)?;
+    fs.write(copy, &mut &bytes[..], stat.ids.mode, Sync::Now)?;
+    Ok(fs.set_access(copy, stat.ids)?)
 }
 
 fn list_files(
@@ -226,8 +242,11 @@ pub fn runtime(
     if !journal::pending(guest.fs)?.is_empty() || release::is_migrating(guest.fs)? {
         return Ok(RuntimeDrift::default());
     }
+    let drop_ins = drop_ins::look(guest.fs, ledger, started)?;
     Ok(RuntimeDrift {
         units: down::down(guest.fs, ledger, started, reports)?,
+        drop_ins: drop_ins.own,
+        others: drop_ins.others,
         firewall: match live.digest {
             Some(digest) => firewall::drift(guest, &digest, kernel)?,
             None => Vec::new(),

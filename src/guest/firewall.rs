@@ -1,11 +1,14 @@
 //! The kernel's firewall: ufw's own files, loaded in one atomic commit per address family; never `ufw reload`,
 //! which leaves a hole, and a locked door when it dies half-way (reliability.md §0).
 
+mod kernel;
+
 use super::Guest;
 use super::error::GuestError;
 use super::system::{Load, Rules, SystemError};
 use super::{found, store};
 use crate::model::{Digest, FirewallAction, Switch, UfwDocument, document};
+use kernel::Wanted;
 use std::collections::BTreeSet;
 
 /// The line by which the kernel shows that ufw's frame is loaded. `ufw-user-input` alone proves nothing: a restore
@@ -107,91 +110,48 @@ fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
     } else {
         guest.system.set_ufw(true)?;
     }
-    verify(guest, &rules, ufw.ipv6)
-}
-
-/// One address family's rules, wanted and in the kernel, and the prefix of ufw's chains there.
-struct Family<'r> {
-    name: &'static str,
-    prefix: &'static str,
-    wanted: &'r str,
-    kernel: &'r str,
-}
-
-fn families<'r>(wanted: &'r Rules, kernel: &'r Rules, ipv6: bool) -> Vec<Family<'r>> {
-    let v4 = Family { name: "IPv4", prefix: "ufw", wanted: &wanted.v4, kernel: &kernel.v4 };
-    let v6 = Family { name: "IPv6", prefix: "ufw6", wanted: &wanted.v6, kernel: &kernel.v6 };
-    if ipv6 { vec![v4, v6] } else { vec![v4] }
-}
-
-impl Family<'_> {
-    /// How many rules a chain of ufw's has, and how many it should have.
-    fn counts(&self, chain: &str) -> (usize, usize) {
-        let start = format!("-A {}-user-{chain} ", self.prefix);
-        let count = |text: &str| text.lines().filter(|line| line.starts_with(&start)).count();
-        (count(self.kernel), count(self.wanted))
-    }
-
-    /// The policy of one of the kernel's own chains.
-    fn policy(&self, chain: &str) -> Option<&str> {
-        let filter = self.kernel.lines().skip_while(|line| *line != "*filter");
-        let mut filter = filter.take_while(|line| *line != "COMMIT");
-        let line = filter.find_map(|line| line.strip_prefix(&format!(":{chain} ")[..]))?;
-        line.split(' ').next()
-    }
+    verify(guest, digest)
 }
 
 /// Reads the kernel back: exit codes of ufw prove nothing.
-fn verify(guest: &mut Guest, wanted: &Rules, ipv6: bool) -> Result<(), GuestError> {
+fn verify(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
     let kernel = guest.system.save_firewall()?;
-    let step = |step: String| GuestError::Step { step, tail: Vec::new() };
-    if !has_frame(&kernel, ipv6) {
-        return Err(step("load ufw's frame into the kernel".to_owned()));
+    let wrong = drift(guest, digest, &kernel)?;
+    if wrong.is_empty() {
+        return Ok(());
     }
-    for family in families(wanted, &kernel, ipv6) {
-        let (has, wants) = family.counts("input");
-        if has != wants {
-            let family = family.name;
-            return Err(step(format!("load {wants} {family} rules: the kernel has {has}")));
-        }
-    }
-    Ok(())
+    let step = format!("load the rules of ufw: {}", wrong.join("; "));
+    Err(GuestError::Step { step, tail: Vec::new() })
 }
 
-/// What the kernel's rules differ in from a bundle's, in words. The kernel writes a rule in other words than ufw does, so
-/// they are counted, chain by chain: what is told is certain, and a rule in the place of another is not told.
+/// What the kernel's rules differ in from a bundle's, in words.
 pub fn drift(
     guest: &mut Guest,
     digest: &Digest,
     kernel: &Rules,
 ) -> Result<Vec<String>, GuestError> {
-    Ok(match wanted(guest, digest)? {
-        Some((ufw, rules)) => differences(&ufw, &rules, kernel),
-        None => Vec::new(),
-    })
+    let Some((ufw, rules)) = wanted(guest, digest)? else { return Ok(Vec::new()) };
+    match (ufw.enabled, has_frame(kernel, ufw.ipv6)) {
+        (false, _) if is_loaded(kernel) => Ok(vec!["the kernel has rules of ufw".to_owned()]),
+        (false, _) => Ok(Vec::new()),
+        (true, false) => Ok(vec!["the kernel does not have the rules of ufw".to_owned()]),
+        (true, true) => {
+            let kept = kernel::as_kept(guest.system, &with_policies(&rules, &ufw), ufw.ipv6);
+            let wanted = kept.map_or(Wanted::Counted(rules), Wanted::Kept);
+            let mut found = kernel::differences(&wanted, kernel, ufw.ipv6);
+            found.extend(policies(&ufw, kernel));
+            Ok(found)
+        }
+    }
 }
 
-fn differences(ufw: &UfwDocument, rules: &Rules, kernel: &Rules) -> Vec<String> {
-    match (ufw.enabled, has_frame(kernel, ufw.ipv6)) {
-        (false, _) if is_loaded(kernel) => return vec!["the kernel has rules of ufw".to_owned()],
-        (false, _) => return Vec::new(),
-        (true, false) => return vec!["the kernel does not have the rules of ufw".to_owned()],
-        (true, true) => {}
-    }
+/// Default policies that are not the bundle's. Of what passes through, programs such as Docker set the policy by themselves.
+fn policies(ufw: &UfwDocument, kernel: &Rules) -> Vec<String> {
     let mut found = Vec::new();
-    for family in families(rules, kernel, ufw.ipv6) {
-        for chain in ["input", "output", "forward"] {
-            let (has, wants) = family.counts(chain);
-            if has != wants {
-                let name = family.name;
-                found.push(format!("{name} has {has} rules for {chain}, and not {wants}"));
-            }
-        }
-        // Of what passes through, programs such as Docker set the policy by themselves.
+    for (name, text) in kernel::families(kernel, ufw.ipv6) {
         for (chain, policy) in [("INPUT", &ufw.incoming), ("OUTPUT", &ufw.outgoing)] {
             let wants = builtin_policy(policy);
-            if let Some(has) = family.policy(chain).filter(|has| *has != wants) {
-                let name = family.name;
+            if let Some(has) = kernel::policy(text, chain).filter(|has| *has != wants) {
                 found.push(format!("{name} has the policy {has} for {chain}, and not {wants}"));
             }
         }
@@ -295,34 +255,6 @@ mod tests {
             outgoing: "accept".to_owned(),
             routed: "drop".to_owned(),
         }
-    }
-
-    /// The kernel with these lines in its filter table, behind a table of others.
-    fn kernel(lines: &str) -> Rules {
-        let nat = "*nat\n:INPUT ACCEPT [1:2]\nCOMMIT\n";
-        let v4 = format!("{nat}*filter\n:INPUT DROP [7:8]\n:OUTPUT ACCEPT [0:0]\n{lines}COMMIT\n");
-        Rules { v4, v6: String::new() }
-    }
-
-    #[test]
-    fn rules_of_another_hand_are_told_and_their_other_spelling_is_not() {
-        let wanted = Rules { v4: RULES.to_owned(), v6: String::new() };
-        let found = |rules: &Rules| differences(&ufw(), &wanted, rules);
-        let rule = "-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT\n";
-        assert_eq!(found(&kernel(&format!("{UFW_HOOK}\n{rule}"))), [""; 0]);
-        assert_eq!(found(&kernel(rule)), ["the kernel does not have the rules of ufw"]);
-        let open = kernel(&format!("{UFW_HOOK}\n")).v4.replace(":INPUT DROP", ":INPUT ACCEPT");
-        assert_eq!(
-            found(&Rules { v4: open, v6: String::new() }),
-            [
-                "IPv4 has 0 rules for input, and not 1",
-                "IPv4 has the policy ACCEPT for INPUT, and not DROP"
-            ]
-        );
-        let off = UfwDocument { enabled: false, ..ufw() };
-        let loaded = kernel(&format!("{UFW_HOOK}\n"));
-        assert_eq!(differences(&off, &wanted, &loaded), ["the kernel has rules of ufw"]);
-        assert_eq!(differences(&off, &wanted, &kernel("")), [""; 0]);
     }
 
     #[test]

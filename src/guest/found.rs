@@ -6,7 +6,7 @@ use super::before::{Before, Found};
 use super::error::GuestError;
 use super::fs::{GuestFs, split};
 use super::system::{Rules, UnitReport};
-use super::{firewall, generation, kept, packages, place};
+use super::{firewall, generation, kept, packages, place, sysctl};
 use crate::model::{GenerationId, GuestPath, Placed, Switch, UnitName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,9 @@ pub struct AsFound {
     pub folders: BTreeMap<GuestPath, Found>,
     /// Folders that were made only to hold what is placed.
     pub made: BTreeSet<String>,
+    /// Kernel parameters, as paths below `/proc/sys`, before a switch last began to set them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
 }
 
 /// What is known by now; nothing on a guest that was first switched by a stackc that did not write it down.
@@ -60,6 +63,8 @@ pub fn note(fs: &mut dyn GuestFs, switch: &Switch, before: &Before) -> Result<()
             _ => drop(noted.folders.remove(path)),
         }
     }
+    let from = generation::digest(fs, switch.from)?;
+    noted.sysctls.extend(sysctl::look(fs, from, switch.generation.digest)?);
     noted.made.extend(before.created.iter().cloned());
     if noted != known {
         kept::put(fs, FILE, &noted, 0o600)?;

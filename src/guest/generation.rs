@@ -47,15 +47,20 @@ pub fn read(fs: &mut dyn GuestFs, number: GenerationId) -> Result<Generation, Gu
     kept::read(fs, &format!("{}/generation.json", path(number)))
 }
 
+/// The bundle of a generation; none of the guest as it was found.
+pub fn digest(fs: &mut dyn GuestFs, number: GenerationId) -> Result<Option<Digest>, GuestError> {
+    if number == GenerationId::FOUND {
+        return Ok(None);
+    }
+    Ok(read(fs, number)?.digest)
+}
+
 /// Re-hashes the tree of a generation; none when it is whole, or when there is none.
 pub fn tree_fault(
     fs: &mut dyn GuestFs,
     number: GenerationId,
 ) -> Result<Option<String>, GuestError> {
-    if number == GenerationId::FOUND {
-        return Ok(None);
-    }
-    let Some(digest) = read(fs, number)?.digest else { return Ok(None) };
+    let Some(digest) = digest(fs, number)? else { return Ok(None) };
     Ok(store::verify(fs, &digest).err().map(|error| error.refusal("").message))
 }
 

@@ -8,7 +8,7 @@ use super::kept;
 use super::redact;
 use crate::model::layout::STATE;
 use crate::model::protocol::TxRecord;
-use crate::model::{Digest, Failure, Phase, Switch, TxId, TxState, UnitName};
+use crate::model::{Digest, Failure, GuestPath, Phase, Switch, TxId, TxState, UnitName};
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -87,9 +87,22 @@ pub fn folder(tx: &TxId) -> String {
     format!("{TRANSACTIONS}/{tx}")
 }
 
-/// Where the name of a saved file or link is.
-pub fn saved_path(tx: &TxId, name: u64) -> String {
-    format!("{TRANSACTIONS}/{tx}/saved/{name}")
+/// Where the second name of a saved file or link is: on its own file system, so that what a boot takes is taken together.
+pub fn saved_path(tx: &TxId, path: &GuestPath, name: u64) -> String {
+    if is_volatile(path.as_str()) {
+        format!("{}/{name}", volatile_folder(tx))
+    } else {
+        format!("{TRANSACTIONS}/{tx}/saved/{name}")
+    }
+}
+
+/// Whether a boot takes it away.
+pub fn is_volatile(path: &str) -> bool {
+    path.starts_with("/run/")
+}
+
+fn volatile_folder(tx: &TxId) -> String {
+    format!("/run/stackc/saved-{tx}")
 }
 
 /// The prepared neighbour of a path, renamed over it in the switch. As long whatever the path's own name is, which may
@@ -122,7 +135,11 @@ pub fn publish(
     fs.mkdir(&staged, 0o700)?;
     fs.mkdir(&format!("{staged}/saved"), 0o700)?;
     for (path, found) in &before.paths {
-        if let Found::Saved { name } = found {
+        let Found::Saved { name } = found else { continue };
+        if is_volatile(path.as_str()) {
+            mkdir_all(fs, &volatile_folder(&switch.tx), 0o700)?;
+            fs.link(path.as_str(), &saved_path(&switch.tx, path, *name))?;
+        } else {
             fs.link(path.as_str(), &format!("{staged}/saved/{name}"))?;
         }
     }
@@ -314,6 +331,9 @@ pub fn close(fs: &mut dyn GuestFs, switch: &Switch, phase: Phase) -> Result<(), 
     fs.rename(&folder(tx), &gone)?;
     fs.sync_dir(TRANSACTIONS)?;
     fs.sync_dir(STATE)?;
+    if switch.placement.remove.iter().any(|path| is_volatile(path.as_str())) {
+        remove_tree(fs, &volatile_folder(tx))?;
+    }
     Ok(remove_tree(fs, &gone)?)
 }
 

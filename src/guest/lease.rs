@@ -4,6 +4,7 @@ use super::Guest;
 use super::error::GuestError;
 use super::fs::{Guard, GuestFs, mkdir_all};
 use super::kept;
+use crate::model::TxId;
 use crate::model::layout::STATE;
 use crate::model::protocol::{Caller, Identity, Lease};
 use std::time::Duration;
@@ -52,6 +53,14 @@ pub fn lock(guest: &mut Guest, patience: Duration) -> Result<Guard, GuestError> 
         }
         guest.system.sleep(LOCK_ROUND);
     }
+}
+
+/// Who had the last lease that was not given back, whether it counts or not.
+pub fn last(fs: &mut dyn GuestFs) -> Result<Option<TxId>, GuestError> {
+    if fs.stat(LEASE)?.is_none() {
+        return Ok(None);
+    }
+    kept::read(fs, LEASE).map(|lease: Lease| Some(lease.tx))
 }
 
 /// The lease that counts now.
@@ -111,7 +120,7 @@ pub fn end(guest: &mut Guest) -> Result<(), GuestError> {
 }
 
 /// Gives the lease back when the transaction that has it is over.
-pub fn leave(guest: &mut Guest, tx: &crate::model::TxId) -> Result<(), GuestError> {
+pub fn leave(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     match lease(guest)? {
         Some(lease) if lease.tx == *tx => Ok(guest.fs.remove(LEASE)?),
         _ => Ok(()),

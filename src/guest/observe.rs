@@ -8,7 +8,7 @@ use super::system::UnitReport;
 use super::{
     Guest, by_hand, drift, firewall, found, generation, journal, lease, pin, release, store,
 };
-use crate::model::layout::STATE;
+use crate::model::layout::{self, STATE};
 use crate::model::protocol::{
     FoundSystem, HistoryReply, ObserveRequest, ObservedGuest, PendingTx, Recorded, UnitState,
 };
@@ -152,7 +152,8 @@ fn pending(fs: &mut dyn GuestFs) -> Result<Option<PendingTx>, GuestError> {
 
 fn found_system(fs: &mut dyn GuestFs) -> Result<FoundSystem, GuestError> {
     let found = found::read(fs)?;
-    Ok(FoundSystem { units: found.units, firewall: found.rules.is_some() })
+    let firewall = found.rules.is_some();
+    Ok(FoundSystem { units: found.units, firewall, sysctls: found.sysctls })
 }
 
 fn recorded(
@@ -170,7 +171,7 @@ fn recorded(
     let Some(digest) = live.digest else { return Ok(recorded) };
     let tree = store::tree_path(&digest);
     let manifest = store::manifest(fs, &digest)?;
-    for path in unit_files(&manifest) {
+    for path in told_files(&manifest) {
         let bytes = fs.read(&format!("{tree}/{}", EntryPath::of_overlay(&path)))?;
         recorded.unit_texts.insert(path, String::from_utf8_lossy(&bytes).into_owned());
     }
@@ -185,13 +186,13 @@ fn recorded(
     Ok(recorded)
 }
 
-/// Unit files and drop-ins of a bundle.
-fn unit_files(manifest: &Manifest) -> Vec<GuestPath> {
+/// Files of a bundle whose text a plan needs.
+fn told_files(manifest: &Manifest) -> Vec<GuestPath> {
     let is_file = |entry: &Entry| matches!(entry, Entry::File { .. });
     let overlay = manifest.overlay().filter(|(_, entry)| is_file(entry));
     overlay
         .map(|(path, _)| path)
-        .filter(|path| path.as_str().starts_with("/etc/systemd/system/"))
+        .filter(|path| layout::TOLD.iter().any(|folder| path.as_str().starts_with(folder)))
         .collect()
 }
 

@@ -51,6 +51,7 @@ pub fn install(guest: &mut Guest, digest: &Digest) -> Result<Done, GuestError> {
         done?;
     }
     services::prepare(guest, digest)?;
+    services::start_allowed(guest, &apt)?;
     Ok(Done { already })
 }
 

@@ -5,7 +5,7 @@ use super::before::{Before, Found, current};
 use super::error::GuestError;
 use super::found;
 use super::fs::{GuestFs, Ids, Kind, split};
-use super::journal::{saved_path, temp_path};
+use super::journal::{is_volatile, saved_path, temp_path};
 use crate::model::layout::{CURRENT, STATE};
 use crate::model::{GuestPath, Placed, Switch, TxId};
 use std::collections::BTreeSet;
@@ -72,25 +72,36 @@ pub fn restore(
     path: &GuestPath,
     found: Found,
 ) -> Result<(), GuestError> {
-    let path = path.as_str();
+    let at = path.as_str();
     match found {
-        Found::Absent => remove_or_leave(fs, path),
+        Found::Absent => remove_or_leave(fs, at),
         Found::Directory { uid, gid, mode } => {
-            fs.mkdir(path, mode)?;
-            Ok(fs.set_access(path, Ids { uid, gid, mode })?)
+            fs.mkdir(at, mode)?;
+            Ok(fs.set_access(at, Ids { uid, gid, mode })?)
         }
         Found::Saved { name } => {
-            let saved = saved_path(tx, name);
-            if inode(fs, path)? == inode(fs, &saved)? {
+            if is_saved(fs, tx, path, name)? {
                 return Ok(());
             }
-            let temp = temp_path(path, tx);
+            let (saved, temp) = (saved_path(tx, path, name), temp_path(at, tx));
             fs.remove(&temp)?;
             fs.link(&saved, &temp)?;
-            fs.rename(&temp, path)?;
+            fs.rename(&temp, at)?;
             Ok(fs.remove(&temp)?)
         }
     }
+}
+
+/// Whether the very file that was saved is at its path. One that a boot has taken is nobody's to bring back.
+fn is_saved(
+    fs: &mut dyn GuestFs,
+    tx: &TxId,
+    path: &GuestPath,
+    name: u64,
+) -> Result<bool, GuestError> {
+    let saved = inode(fs, &saved_path(tx, path, name))?;
+    let is_gone = saved.is_none() && is_volatile(path.as_str());
+    Ok(is_gone || inode(fs, path.as_str())? == saved)
 }
 
 fn inode(fs: &mut dyn GuestFs, path: &str) -> Result<Option<(u64, u64)>, GuestError> {
@@ -107,9 +118,7 @@ pub fn differences(
     for (path, found) in &before.paths {
         let stat = fs.stat(path.as_str())?;
         let same = match found {
-            Found::Saved { name } => {
-                inode(fs, path.as_str())? == inode(fs, &saved_path(tx, *name))?
-            }
+            Found::Saved { name } => is_saved(fs, tx, path, *name)?,
             // A directory may have got things of others meanwhile, and stays then.
             Found::Absent => stat.is_none_or(|stat| stat.kind == Kind::Directory),
             Found::Directory { .. } => stat.is_some_and(|s| Found::directory(s.ids) == *found),

@@ -8,7 +8,7 @@ use super::error::GuestError;
 use super::journal::{self, Decision};
 use super::system::Alarm;
 use super::units::{self, Downtime};
-use super::{close, firewall, health, hooks, place, store, undo};
+use super::{close, firewall, generation, health, hooks, place, store, sysctl, undo};
 use crate::model::{Failure, Hook, Phase, Switch, TxId};
 use std::time::Duration;
 
@@ -78,6 +78,8 @@ fn change(
         guest.system.daemon_reload()?;
     }
     firewall::change(guest, plan)?;
+    let left = generation::digest(guest.fs, plan.from)?;
+    sysctl::put_back(guest, left, plan.generation.digest)?;
     units::bring_up(guest, &plan.units, downtime)
 }
 

@@ -7,7 +7,7 @@ use super::error::GuestError;
 use super::journal::{self, Decision, Reserve};
 use super::system::{Alarm, UnitReport, switch_unit};
 use super::units;
-use super::{close, door, generation, health, hooks, lease, packages, place, sweep};
+use super::{close, door, generation, health, hooks, lease, packages, place, sweep, sysctl};
 use crate::model::{Failure, Generation, Phase, Switch, TxId, TxState, UnitName};
 use std::time::Duration;
 
@@ -233,6 +233,7 @@ fn back_once(
         if switch.undo_units.daemon_reload {
             guest.system.daemon_reload()?;
         }
+        put_back_sysctls(guest, switch)?;
         units::bring_up_all(guest, &switch.undo_units)?;
     }
     door.and(stopped)?;
@@ -242,6 +243,14 @@ fn back_once(
     }
     door::verify(guest, &switch.tx, before)?;
     wait_for_old(guest, switch, before)
+}
+
+/// What the kernel does not take again is told, and keeps nothing else from going back.
+fn put_back_sysctls(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
+    let live = generation::digest(guest.fs, switch.from)?;
+    let Err(error) = sysctl::put_back(guest, switch.generation.digest, live) else { return Ok(()) };
+    let told = format!("kernel parameters are not as before: {}", error.refusal("").message);
+    journal::note_evidence(guest.fs, &switch.tx, vec![told])
 }
 
 /// Whether the old generation is back, whole: every path, and every unit that was active.

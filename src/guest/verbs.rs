@@ -1,14 +1,15 @@
 //! The verbs: each reads its request, takes the lock or the lease, and has the work done.
 
 use super::error::GuestError;
+use super::packages::services;
 use super::system::UnitJob;
 use super::{
     Guest, begin, by_hand, confirm, database, detach, drift, fs, gc, hooks, journal, lease,
     observe, packages, pin, recover, release, secrets, store, switch, sysusers, undo, validate,
 };
 use crate::model::protocol::{
-    BeginRequest, BundleRequest, Caller, ConfirmRequest, DatabasesRequest, DetachReply,
-    DetachRequest, Done, FetchReply, FetchRequest, Garbage, GcRequest, HistoryReply,
+    AbandonRequest, BeginRequest, BundleRequest, Caller, ConfirmRequest, DatabasesRequest,
+    DetachReply, DetachRequest, Done, FetchReply, FetchRequest, Garbage, GcRequest, HistoryReply,
     HistoryRequest, MigrateRequest, ObserveRequest, PinRequest, ReceiveRequest, ReleaseRequest,
     ResultRequest, SecretsRequest, UndoRequest,
 };
@@ -62,6 +63,7 @@ pub fn operators(guest: &mut Guest, verb: &str, input: &mut dyn BufRead) -> Opti
             validate::validate(guest, &r.caller.tx, &r.digest)
         })),
         "begin" => reply(begin_call(guest, input)),
+        "abandon" => reply(abandon_call(guest, input)),
         "result" => reply(request(input).and_then(|r: ResultRequest| result(guest, &r))),
         "confirm" => reply(confirm_call(guest, input)),
         "undo" => reply(undo_call(guest, input)),
@@ -147,6 +149,10 @@ fn leased<T>(
     for tx in journal::pending(guest.fs)?.iter().filter(|tx| **tx != caller.tx) {
         undo::refuse_beside(guest, tx)?;
     }
+    if lease::last(guest.fs)?.is_some_and(|tx| tx != caller.tx) {
+        // Whoever prepared something before is dead, or gave up.
+        services::rest(guest)?;
+    }
     lease::enter(guest, caller)?;
     release::end_migration(guest, UnitJob::Start)?;
     hooks::end_dead(guest)?;
@@ -217,6 +223,21 @@ fn begin_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestE
         return Ok(Done { already: true });
     }
     entered(guest, &request.caller, |guest| begin::begin(guest, &request.caller, &request.switch))
+}
+
+/// A preparation ends without a switch: what it has started rests, and the guest is free for the next operator.
+fn abandon_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestError> {
+    let request: AbandonRequest = request(input)?;
+    let tx = &request.caller.tx;
+    entered(guest, &request.caller, |guest| {
+        let already =
+            journal::is_pending(guest.fs, tx)? || journal::record(guest.fs, tx)?.is_some();
+        if !already {
+            services::rest(guest)?;
+            lease::leave(guest, tx)?;
+        }
+        Ok(Done { already })
+    })
 }
 
 /// Reads the state from disk, again and again, until it needs the operator or the time is up.

@@ -25,6 +25,15 @@ pub struct AptDocument {
     pub may_start: Vec<ServiceName>,
 }
 
+impl AptDocument {
+    /// Whether a package's unit starts by itself when it comes.
+    pub fn may_start(&self, unit: &UnitName) -> bool {
+        let unit = unit.as_str();
+        let stem = unit.strip_suffix(".service").unwrap_or(unit);
+        self.may_start.iter().any(|name| [unit, stem].contains(&name.as_str()))
+    }
+}
+
 /// `firewall/ufw.json`: the keys of `/etc/default/ufw` and `/etc/ufw/ufw.conf` that the bundle sets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

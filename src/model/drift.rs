@@ -2,7 +2,7 @@
 
 use super::{Access, Bytes, Digest, Generation, GuestPath, UnitName, protocol::Identity};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What runs otherwise than the live generation has it. Files that differ are not of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +12,10 @@ pub struct RuntimeDrift {
     pub units: BTreeMap<UnitName, Down>,
     /// What the kernel's rules differ in, in words.
     pub firewall: Vec<String>,
+    /// Drop-ins of others for units that the live generation brings, which run otherwise than their own files say.
+    pub drop_ins: BTreeMap<GuestPath, UnitName>,
+    /// Drop-ins of others for packages' units, and for every unit of a sort. Nothing of stackc's, so no drift: only told.
+    pub others: BTreeSet<GuestPath>,
 }
 
 /// Why a unit does not run, or would not after a boot.
@@ -25,6 +29,8 @@ pub enum Down {
     Stopped,
     /// By a link to /dev/null where the unit's file would be; it may still run, but for the last time.
     Masked,
+    /// The same until the next boot.
+    MaskedUntilBoot,
     Failed,
 }
 
@@ -38,6 +44,7 @@ impl Down {
         match self {
             Self::Stopped => "stopped by hand",
             Self::Masked => "masked by hand",
+            Self::MaskedUntilBoot => "masked by hand until the next boot",
             Self::Failed => "failed",
         }
     }
@@ -45,14 +52,18 @@ impl Down {
 
 impl RuntimeDrift {
     pub fn is_empty(&self) -> bool {
-        self.units.is_empty() && self.firewall.is_empty()
+        self.units.is_empty() && self.firewall.is_empty() && self.drop_ins.is_empty()
     }
 
     /// What somebody meant to be so, a sentence each.
     pub fn by_hand(&self) -> Vec<String> {
         let units = self.units.iter().filter(|(_, down)| down.by_hand());
         let units = units.map(|(unit, down)| format!("{unit}: {}", down.words()));
-        units.chain(self.firewall.iter().map(|words| format!("firewall: {words}"))).collect()
+        let firewall = self.firewall.iter().map(|words| format!("firewall: {words}"));
+        let drop_ins = self.drop_ins.iter();
+        let drop_ins =
+            drop_ins.map(|(path, unit)| format!("{path}: a drop-in of others for {unit}"));
+        units.chain(firewall).chain(drop_ins).collect()
     }
 
     /// Units that are down for nobody's wish.

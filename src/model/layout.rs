@@ -18,3 +18,5 @@ pub const USER6_RULES: &str = "/etc/ufw/user6.rules";
 /// ufw's configuration, in which only keys are set.
 pub const UFW_CONF: &str = "/etc/ufw/ufw.conf";
 pub const UFW_DEFAULTS: &str = "/etc/default/ufw";
+/// Folders whose files a plan reads, those of the live generation too: units, and what cannot be seen to leave otherwise.
+pub const TOLD: [&str; 3] = ["/etc/systemd/system/", "/etc/sysctl.d/", "/etc/tmpfiles.d/"];

@@ -22,6 +22,7 @@ mod proxmox;
 mod secret;
 #[cfg(feature = "operator")]
 mod site;
+mod sysctl;
 mod tmpfiles;
 mod transaction;
 mod unit_text;
@@ -66,6 +67,9 @@ pub use proxmox::{
 pub use secret::{SecretTag, SecretTags, SecretValue, SecretsVersion};
 #[cfg(feature = "operator")]
 pub use site::{GuestAccess, Site, Trust};
+pub use sysctl::sysctl_keys;
+#[cfg(feature = "operator")]
+pub use sysctl::sysctl_name;
 pub use tmpfiles::TmpfilesLine;
 pub use transaction::{
     Failure, FirewallAction, Nonce, ParseTxError, Phase, Switch, TxId, TxState, UnitActions,

@@ -136,7 +136,7 @@ pub struct ObservedGuest {
 pub struct Recorded {
     pub manifest: Option<Manifest>,
     pub ledger: Ledger,
-    /// Text of every unit file and drop-in of the live tree.
+    /// Text of every unit file and drop-in of the live tree, and of what it has for sysctl.d and tmpfiles.d.
     pub unit_texts: BTreeMap<GuestPath, String>,
     /// The live tree's own documents, as text: `firewall/user.rules`, `release.json`, …
     pub documents: BTreeMap<String, String>,
@@ -151,6 +151,8 @@ pub struct FoundSystem {
     pub units: BTreeMap<UnitName, bool>,
     /// Whether the kernel's rules were written down, so that they can come back.
     pub firewall: bool,
+    /// Kernel parameters, as paths below `/proc/sys`, by the value that they had.
+    pub sysctls: BTreeMap<String, String>,
 }
 
 /// A unit as the service manager has it.
@@ -290,6 +292,13 @@ pub struct MigrateRequest {
 pub struct BeginRequest {
     pub caller: Caller,
     pub switch: Switch,
+}
+
+/// `abandon`: a preparation ends without a switch, and what it has started with it. Again: nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AbandonRequest {
+    pub caller: Caller,
 }
 
 /// `result`: waits until the transaction awaits the confirm or is over, at most this long.

@@ -21,6 +21,11 @@ const TEXT_BYTES_MAX: u64 = 256 << 10;
 /// What is told instead of the content of a file that holds secrets.
 const UNTOLD: &str = "what is in it is not shown, since it holds secrets";
 
+/// How a drop-in of others is kept, or goes.
+const TAKE_OVER: &str = "to keep it declare it as a file; `stackc activate --overwrite-drift` takes it away, with a copy";
+const NOT_OURS: &str =
+    "a drop-in of others, not only for units of the bundle: no drift, and left alone";
+
 /// The name of what is compared with.
 const PLACED: &str = "placed by stackc";
 
@@ -191,6 +196,9 @@ pub fn lines(drift: &Drift) -> Vec<(Mark, String)> {
     for drifted in &drift.paths {
         let what = visible(&drifted.what);
         lines.push((Mark::Changed, format!("  {}: {what}", visible(drifted.path.as_str()))));
+        if drift.runtime.drop_ins.contains_key(&drifted.path) {
+            lines.push((Mark::Around, format!("    {TAKE_OVER}")));
+        }
         // Where nothing is any more, every line of what was there would be told as gone.
         if drifted.by_hand.change != FileChange::Removed {
             difference_lines(&drifted.by_hand, [PLACED, "on the guest"], &mut lines);
@@ -204,13 +212,18 @@ pub fn lines(drift: &Drift) -> Vec<(Mark, String)> {
             }
         }
     }
-    lines.extend(
-        drift.runtime.by_hand().into_iter().map(|words| (Mark::Changed, format!("  {words}"))),
-    );
+    // Drop-ins have been told with what is in them.
+    let runtime = RuntimeDrift { drop_ins: BTreeMap::new(), ..drift.runtime.clone() };
+    let by_hand = runtime.by_hand().into_iter();
+    lines.extend(by_hand.map(|words| (Mark::Changed, format!("  {words}"))));
     let failed = drift.runtime.failed();
     lines.extend(failed.map(|unit| {
         (Mark::Around, format!("  {unit}: failed; no drift, but `stackc activate` starts it"))
     }));
+    let others = drift.runtime.others.iter();
+    lines.extend(
+        others.map(|path| (Mark::Around, format!("  {}: {NOT_OURS}", visible(path.as_str())))),
+    );
     lines
 }
 

@@ -2,7 +2,7 @@
 //! leaves, and nothing has to be prepared for that.
 
 use super::{
-    Documents, Live, Plan, Step, Wanted, firewall,
+    Documents, Live, Plan, Step, Wanted, firewall, leaves,
     steps::{confirm, effect_on, guest_changes, step},
     switch::{file_changes, unit_changes},
 };
@@ -69,7 +69,12 @@ pub(super) fn plan(
     }
     plan.units = unit_changes(wanted, documents, live, live.release().is_some(), guest);
     let effect = effect_on(&plan.units);
-    plan.steps.push(step(Step::Switch, CAUSE.to_owned(), effect, Some(stays(live))));
+    let found = guest.recorded.as_ref().map(|recorded| &recorded.found);
+    plan.put_back = leaves::put_back(live, wanted.bundle, found);
+    let mut stay = stays(live);
+    let left = leaves::stays(&plan.files, live, wanted.bundle, found);
+    stay.extend(left.into_iter().filter(|words| words != leaves::USERS_STAY));
+    plan.steps.push(step(Step::Switch, CAUSE.to_owned(), effect, Some(stay.join("; "))));
     let mut confirm = confirm(documents);
     if takes_way_in(live) {
         confirm.cause.push_str(BY_ROOT);
@@ -84,7 +89,7 @@ fn takes_way_in(live: &Live) -> bool {
 }
 
 /// What generations have brought and none takes away.
-fn stays(live: &Live) -> String {
+fn stays(live: &Live) -> Vec<String> {
     let apt: AptDocument = read(live, document::APT).unwrap_or_default();
     let databases: DatabasesDocument = read(live, document::DATABASES).unwrap_or_default();
     let release: Option<ReleaseDocument> = read(live, document::RELEASE);
@@ -93,12 +98,12 @@ fn stays(live: &Live) -> String {
     };
     let told = [
         (!apt.packages.is_empty(), "packages stay installed"),
-        (live.manifest.as_ref().is_some_and(has_users), "users stay"),
+        (live.manifest.as_ref().is_some_and(has_users), leaves::USERS_STAY),
         (databases.all().next().is_some(), "databases stay"),
         (release.is_some_and(|release| !release.shared.is_empty()), "what releases share stays"),
         (true, "settings in Proxmox stay"),
     ];
-    told.into_iter().filter(|(is, _)| *is).map(|(_, text)| text).collect::<Vec<_>>().join("; ")
+    told.into_iter().filter(|(is, _)| *is).map(|(_, text)| text.to_owned()).collect()
 }
 
 /// What the live bundle says; none also when this version of stackc cannot read it.

@@ -2,7 +2,7 @@
 
 use super::{documents, placement::ledger};
 use crate::model::{
-    Bundle, Generation, GuestPath, Ledger, Manifest, ReleaseId, SecretTags, document,
+    Bundle, Generation, GuestPath, Ledger, Manifest, ReleaseId, SecretTags, document, layout,
     protocol::ObservedGuest,
 };
 use std::collections::BTreeMap;
@@ -77,11 +77,11 @@ impl Live {
     }
 }
 
-/// Unit files and drop-ins of a bundle, as text.
+/// Unit files and drop-ins of a bundle, and what it has for sysctl.d and tmpfiles.d, as text.
 pub(super) fn unit_texts(bundle: &Bundle) -> BTreeMap<GuestPath, String> {
     let on_guest = bundle.files.iter().filter_map(|(path, bytes)| Some((path.on_guest()?, bytes)));
     on_guest
-        .filter(|(path, _)| path.as_str().starts_with(UNITS))
+        .filter(|(path, _)| layout::TOLD.iter().any(|folder| path.as_str().starts_with(folder)))
         .map(|(path, bytes)| (path, String::from_utf8_lossy(bytes).into_owned()))
         .collect()
 }

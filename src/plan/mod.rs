@@ -9,6 +9,7 @@ pub mod firewall;
 mod foreign;
 mod found;
 mod hooks;
+mod leaves;
 mod live;
 mod packages;
 mod passwords;

@@ -22,7 +22,7 @@ pub(super) fn services(
     for (unit, service) in &observed.services {
         let active = is_active(&observed.units, unit);
         let decided = if needs(service, unit, &mentioned) {
-            let starts = !service.live && !active && may_start(apt, unit);
+            let starts = !service.live && !active && apt.may_start(unit);
             starts.then(|| decision(UnitDecision::Start, service, "is declared again"))
         } else {
             units.remove(unit);
@@ -40,12 +40,6 @@ fn decision(decision: UnitDecision, service: &PackageService, why: &str) -> Unit
 
 fn needs(service: &PackageService, unit: &UnitName, mentioned: &BTreeSet<UnitName>) -> bool {
     service.wanted || mentioned.contains(unit)
-}
-
-fn may_start(apt: &AptDocument, unit: &UnitName) -> bool {
-    let unit = unit.as_str();
-    let stem = unit.strip_suffix(".service").unwrap_or(unit);
-    apt.may_start.iter().any(|name| [unit, stem].contains(&name.as_str()))
 }
 
 /// Services that the new generation needs and the old one does not: going back stops them, whoever has started them.

@@ -3,8 +3,9 @@
 use super::{
     Documents, FileChange, Live, PlanError, SettingChange, UnitChange, UnitDecision, When,
     difference::FileDifference,
-    foreign, found, hooks, packages, passwords, recreation, release, setting_changes,
+    foreign, found, hooks, leaves, packages, passwords, recreation, release, setting_changes,
     switch::{file_changes, unit_changes},
+    units::unread,
 };
 use crate::model::{
     Bundle, Container, ContainerOptions, DatabaseName, DatabaseServer, Digest, GenerationId,
@@ -92,6 +93,10 @@ pub struct Plan {
     /// Rules and settings of the firewall that come and go.
     pub firewall: Vec<String>,
     pub units: BTreeMap<UnitName, UnitChange>,
+    /// Files that change, and packages' units that read them at their start alone, and run on.
+    pub unread: BTreeMap<GuestPath, UnitName>,
+    /// Kernel parameters that leave, and have their values of before again.
+    pub put_back: Vec<String>,
     /// What the switch runs when the units are up, a line each.
     pub hooks: Vec<String>,
     /// Paths that somebody changed by hand, with what is there.
@@ -131,6 +136,8 @@ pub fn plan(
         foreign_differences: BTreeMap::new(),
         firewall: Vec::new(),
         units: BTreeMap::new(),
+        unread: BTreeMap::new(),
+        put_back: Vec::new(),
         hooks: Vec::new(),
         drift: guest.map(|g| g.drift.clone()).unwrap_or_default(),
         runtime_drift: guest.map(|g| g.runtime_drift.clone()).unwrap_or_default(),
@@ -240,7 +247,7 @@ fn prepare(
         .manifest
         .overlay()
         .any(|(path, _)| path.as_str().starts_with("/etc/sysusers.d/"));
-    let stays = makes_users.then_some("users stay");
+    let stays = makes_users.then_some(leaves::USERS_STAY);
     add(Step::Accounts, "users, folders and owners of the new files", stays);
     if ensures_databases(wanted, documents, live) {
         add(Step::Databases, &databases_cause(documents), Some("databases stay"));
@@ -285,9 +292,20 @@ fn prepare(
     plan.firewall = super::firewall::changes(wanted.bundle, live);
     plan.units =
         guest.map_or_else(BTreeMap::new, |g| unit_changes(wanted, documents, live, release, g));
+    if let Some(guest) = guest {
+        let manifests = [live.manifest.as_ref(), Some(&wanted.bundle.manifest)];
+        let changed = plan.files.keys().chain(plan.drift.keys());
+        plan.unread = unread(changed, manifests, &plan.units, &guest.units);
+    }
     let effect = effect_on(&plan.units);
+    let found = guest.and_then(|guest| guest.recorded.as_ref()).map(|recorded| &recorded.found);
+    plan.put_back = leaves::put_back(live, wanted.bundle, found);
+    let mut stays = leaves::stays(&plan.files, live, wanted.bundle, found);
+    let said = |words: &String| plan.steps.iter().any(|s| s.stays.as_ref() == Some(words));
+    stays.retain(|words| !said(words));
     let told = documents.hooks.before_switch.is_empty() && !plan.hooks.is_empty();
-    let stays = told.then(|| HOOKS_STAY.to_owned());
+    stays.extend(told.then(|| HOOKS_STAY.to_owned()));
+    let stays = (!stays.is_empty()).then(|| stays.join("; "));
     plan.steps.push(step(Step::Switch, cause, effect, stays));
     plan.steps.push(confirm(documents));
 }
@@ -352,6 +370,7 @@ fn what_drifted(plan: &Plan) -> String {
         (runtime.units.values().any(|down| down.by_hand()), "units were stopped by hand"),
         (runtime.failed().next().is_some(), "units failed"),
         (!runtime.firewall.is_empty(), "the kernel's rules are not the bundle's"),
+        (!runtime.drop_ins.is_empty(), "drop-ins of others change units"),
     ];
     let reasons = reasons.iter().filter(|(is_so, _)| *is_so).map(|(_, words)| *words);
     reasons.collect::<Vec<_>>().join(", ")

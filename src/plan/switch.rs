@@ -1,7 +1,9 @@
 //! The switch as the guest carries it out: no choice left.
 
 use super::{
-    Documents, FileChange, Live, Wanted, changes, ledger, packages, placement,
+    Documents, FileChange, Live, Wanted, changes, ledger,
+    live::UNITS,
+    packages, placement,
     units::{Differences, UnitChange, UnitDecision, as_found, decide, is_a},
 };
 use crate::model::{
@@ -48,11 +50,12 @@ pub fn switch(
     let release_changes = new.release != live.release();
     let drifted: BTreeSet<GuestPath> = observed.drift.keys().cloned().collect();
     let units = unit_changes(wanted, documents, &live, release_changes, observed);
-    let masks = masks(observed, &new_ledger);
+    let overrides = overrides(observed, &new_ledger);
     let reload = reload_needed(&live, wanted)
-        || drifted.iter().chain(&masks).any(|path| path.as_str().starts_with(super::live::UNITS));
+        || !overrides.is_empty()
+        || drifted.iter().any(|path| path.as_str().starts_with(UNITS));
     let mut placement = placement(&live.ledger, &new_ledger, &drifted);
-    placement.remove.extend(masks);
+    placement.remove.extend(overrides);
     let parent = new.parent.unwrap_or_else(|| parent(&live, wanted));
     Switch {
         tx: new.tx,
@@ -100,11 +103,13 @@ pub(super) fn unit_changes(
     let changed = wanted.tags.iter().filter(|(name, tag)| old_tags.get(name) != Some(tag));
     let secrets = changed.map(|(name, _)| name.clone()).collect();
     let drifted = observed.drift.keys().cloned().collect();
+    let drop_ins = drop_ins(observed, &ledger(wanted.bundle));
     let differences = Differences {
         secrets: &secrets,
         release,
         files: &files,
         drifted: &drifted,
+        drop_ins: &drop_ins,
         down: &observed.runtime_drift.units,
     };
     let mut decided = decide(live, wanted.bundle, &differences, &observed.units);
@@ -115,20 +120,36 @@ pub(super) fn unit_changes(
     decided
 }
 
-/// Links by which somebody masked units that run in the live generation. They are nobody's in a ledger, and leave.
-fn masks(observed: &ObservedGuest, wanted: &Ledger) -> Vec<GuestPath> {
-    let masked = observed.runtime_drift.units.iter().filter(|(_, down)| **down == Down::Masked);
-    let paths = masked.filter_map(|(unit, _)| format!("{}{unit}", super::live::UNITS).parse().ok());
-    paths.filter(|path| !wanted.paths.contains_key(path)).collect()
+/// Links by which somebody masked units that run in the live generation, and drop-ins of others for units that the wanted
+/// one brings. They are nobody's in a ledger, and leave.
+fn overrides(observed: &ObservedGuest, wanted: &Ledger) -> Vec<GuestPath> {
+    let links = observed.runtime_drift.units.iter().filter_map(|(unit, down)| match down {
+        Down::Masked => format!("{UNITS}{unit}").parse().ok(),
+        Down::MaskedUntilBoot => format!("/run/systemd/system/{unit}").parse().ok(),
+        Down::Stopped | Down::Failed => None,
+    });
+    let links = links.filter(|path| !wanted.paths.contains_key(path));
+    links.chain(drop_ins(observed, wanted).into_keys()).collect()
+}
+
+/// Drop-ins of others that change units which the wanted generation brings, and are not its own from now on.
+pub(super) fn drop_ins(observed: &ObservedGuest, wanted: &Ledger) -> BTreeMap<GuestPath, UnitName> {
+    let is_own = |unit: &UnitName| {
+        format!("{UNITS}{unit}")
+            .parse()
+            .is_ok_and(|path: GuestPath| wanted.paths.contains_key(&path))
+    };
+    let mut found = observed.runtime_drift.drop_ins.clone();
+    found.retain(|path, unit| is_own(unit) && !wanted.paths.contains_key(path));
+    found
 }
 
 /// Whether the service manager must read again. Another tree has other times of change, by which it would say for ever
 /// that its units changed on disk; so it reads again also where no unit's text is another.
 fn reload_needed(live: &Live, wanted: &Wanted<'_>) -> bool {
     let new = &wanted.bundle.manifest;
-    let has_units = |manifest: &Manifest| {
-        manifest.overlay().any(|(path, _)| path.as_str().starts_with(super::live::UNITS))
-    };
+    let has_units =
+        |manifest: &Manifest| manifest.overlay().any(|(path, _)| path.as_str().starts_with(UNITS));
     live.manifest.as_ref() != Some(new)
         && (has_units(new) || live.manifest.as_ref().is_some_and(has_units))
 }

@@ -4,6 +4,9 @@ use super::{Effect, FileChange, Plan, PlannedStep, Step, foreign};
 use crate::model::{Phase, protocol::PendingTx};
 use serde_json::{Value, json};
 
+/// How a file's author says who reads it.
+const UNREAD: &str = "say `reload` or `restart` beside the file if it should";
+
 /// A plan as plain text: used by `plan`, by `activate` before it asks, and by snapshots.
 pub fn text(plan: &Plan) -> String {
     let mut out = String::new();
@@ -104,9 +107,15 @@ fn switch_details(out: &mut String, plan: &Plan) {
     if !plan.runtime_drift.firewall.is_empty() {
         line(out, "             ~ firewall is loaded into the kernel again");
     }
+    for words in &plan.put_back {
+        line(out, &format!("             ~ {words}"));
+    }
     for (unit, change) in &plan.units {
         let causes = change.causes.join(", ");
         line(out, &format!("             {:<10} {unit}: {causes}", change.decision.word()));
+    }
+    for (path, unit) in &plan.unread {
+        line(out, &format!("             ! {unit} runs on without reading {path}: {UNREAD}"));
     }
     for hook in &plan.hooks {
         line(out, &format!("             {:<10} {hook}; a failure undoes the switch", "hook"));
@@ -189,6 +198,8 @@ impl Plan {
             "foreign": self.foreign_differences,
             "firewall": self.firewall,
             "units": self.units,
+            "unread": self.unread,
+            "put_back": self.put_back,
             "hooks": self.hooks,
             "drift": self.drift,
             "runtime_drift": self.runtime_drift,

@@ -1,16 +1,20 @@
 //! What a switch does to each unit: the decision table of NixOS's `switch-to-configuration`, for Debian.
 //!
-//! Three rows differ. On Debian a unit's text does not change when its files do, so hashes, tags and the release count
-//! too. Files of Debian's own services count for these. And a service is stopped before the flip only when its old
-//! text says how to stop it (`ExecStop`) or asks for it (`X-StopIfChanged`): otherwise a restart afterwards has less downtime.
+//! Four rows differ. Targets are not started again: what is newly enabled is started by its name. On Debian a unit's text
+//! does not change when its files do, so hashes, tags and the release count too. Files of Debian's own services count for
+//! these. And a service is stopped before the flip only when its old text says how to stop it (`ExecStop`) or asks for it
+//! (`X-StopIfChanged`): otherwise a restart afterwards has less downtime.
 
 mod defined;
 mod found;
+mod readers;
+mod sockets;
 
 use super::{FileChange, Live, live::unit_texts, unit_file::UnitFile};
 use crate::model::{Bundle, Down, GuestPath, Manifest, SecretName, UnitName, protocol::UnitState};
 use defined::{Unit, of_manifest};
 pub(super) use found::as_found;
+pub(super) use readers::unread;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,20 +68,11 @@ const COSMETIC: [&str; 12] = [
     "SourcePath",
 ];
 
-/// Debian's services that read files below a folder: what a change there takes.
-const READERS: [(&str, &str, UnitDecision); 5] = [
-    // cron compares modification times, which stackc's files all share.
-    ("/etc/cron.d/", "cron.service", UnitDecision::Restart),
-    ("/etc/ssh/", "ssh.service", UnitDecision::Reload),
-    ("/etc/sysctl.d/", "systemd-sysctl.service", UnitDecision::Restart),
-    ("/etc/systemd/journald.conf.d/", "systemd-journald.service", UnitDecision::Restart),
-    ("/etc/rsyslog.d/", "rsyslog.service", UnitDecision::Restart),
-];
-
 /// Units that a plan for this bundle has to know the state of.
 pub fn watched_units(manifest: &Manifest) -> BTreeSet<UnitName> {
     let mut watched = mentioned(manifest);
-    watched.extend(READERS.iter().filter_map(|(_, unit, _)| unit.parse().ok()));
+    watched.extend(readers::of_debian());
+    watched.extend(manifest.overlay().filter_map(|(path, _)| readers::of_package(&path)));
     watched
 }
 
@@ -86,12 +81,18 @@ pub(super) fn mentioned(manifest: &Manifest) -> BTreeSet<UnitName> {
     of_manifest(manifest).into_keys().collect()
 }
 
+/// Files that units of a bundle with this manifest are known to read.
+fn mentioned_inputs(manifest: &Manifest) -> impl Iterator<Item = GuestPath> {
+    let inputs = of_manifest(manifest).into_values().map(|unit| unit.inputs);
+    inputs.flat_map(|inputs| inputs.restart.into_keys().chain(inputs.reload.into_keys()))
+}
+
 /// Units that run where a bundle with this manifest is live: those that it enables, and Debian's own.
 pub(super) fn expected_active(manifest: &Manifest) -> BTreeSet<UnitName> {
     let runs = |unit: &Unit| !unit.masked && (unit.enabled || !unit.own());
     let units = of_manifest(manifest).into_iter().filter(|(_, unit)| runs(unit));
     let mut active: BTreeSet<UnitName> = units.map(|(name, _)| name).collect();
-    active.extend(READERS.iter().filter_map(|(_, unit, _)| unit.parse().ok()));
+    active.extend(readers::of_debian());
     active
 }
 
@@ -110,6 +111,8 @@ pub(super) struct Differences<'a> {
     pub(super) files: &'a BTreeMap<GuestPath, FileChange>,
     /// Paths that somebody changed by hand, and that are put back.
     pub(super) drifted: &'a BTreeSet<GuestPath>,
+    /// Drop-ins of others, by the unit that they are for, which are taken away.
+    pub(super) drop_ins: &'a BTreeMap<GuestPath, UnitName>,
     /// Units of the live generation that do not run as it has them.
     pub(super) down: &'a BTreeMap<UnitName, Down>,
 }
@@ -155,8 +158,8 @@ pub(super) fn decide(
         let pair = Pair { name, old, new, old_text: &old_text, new_text: &new_text };
         decided.extend(pair.decide(differences, states).map(|c| (name.clone(), c)));
     }
-    with_sockets(&mut decided, &new_units, &new_texts, states);
-    for (name, change) in readers(differences, states) {
+    sockets::together(&mut decided, &new_units, &new_texts, states);
+    for (name, change) in readers::changes(differences, states) {
         decided.entry(name).or_insert(change);
     }
     decided
@@ -251,6 +254,8 @@ impl Pair<'_> {
         let read = self.new.paths.iter().chain(self.new.inputs.restart.keys());
         restart.extend(read.filter(put_back).map(back));
         reload.extend(self.new.inputs.reload.keys().filter(put_back).map(back));
+        let drop_ins = differences.drop_ins.iter().filter(|(_, unit)| *unit == self.name);
+        restart.extend(drop_ins.map(|(path, _)| format!("{path} is taken away")));
         let secrets = self.new.inputs.secrets.intersection(differences.secrets);
         restart.extend(secrets.map(|name| format!("the secret {name} changed")));
         if self.new.inputs.release && differences.release {
@@ -286,59 +291,11 @@ fn restart_kind(name: &UnitName, text: &UnitFile) -> Option<UnitDecision> {
         || text.flag("Unit", "X-OnlyManualStart") == Some(true);
     Some(match (fixed, name.as_str()) {
         (true, _) => UnitDecision::LeftAlone,
-        // The login that carries stackc: its sessions live on either way, and a reload never closes the door.
-        (false, "ssh.service") => UnitDecision::Reload,
+        // The login that carries stackc: its sessions live on either way, and a reload never closes the door. And nobody
+        // can leave the root.
+        (false, "ssh.service" | "-.mount") => UnitDecision::Reload,
         (false, _) => UnitDecision::Restart,
     })
-}
-
-/// A changed socket is bound anew only while its service is down; both stop, and the socket starts.
-fn with_sockets(
-    decided: &mut BTreeMap<UnitName, UnitChange>,
-    units: &BTreeMap<UnitName, Unit>,
-    texts: &BTreeMap<GuestPath, String>,
-    states: &BTreeMap<UnitName, UnitState>,
-) {
-    for (name, unit) in units.iter().filter(|(name, _)| is_a(name, "socket")) {
-        let own = || name.as_str().trim_end_matches("socket").to_owned() + "service";
-        let text = unit.text(texts);
-        let service = text.value("Socket", "Service").map_or_else(own, str::to_owned);
-        let Ok(service) = service.parse::<UnitName>() else { continue };
-        let restarts = |name| {
-            decided.get(name).is_some_and(|c| {
-                matches!(c.decision, UnitDecision::Restart | UnitDecision::StopThenStart)
-            })
-        };
-        if !is_active(states, name) || !(restarts(name) || restarts(&service)) {
-            continue;
-        }
-        let cause = format!("it belongs to {service}");
-        decided.insert(name.clone(), change(UnitDecision::StopThenStart, &cause));
-        if is_active(states, &service) {
-            let causes = decided.get(&service).map_or_else(Vec::new, |c| c.causes.clone());
-            let causes = if causes.is_empty() { vec![format!("{name} changed")] } else { causes };
-            decided.insert(service, UnitChange { decision: UnitDecision::StopThenStart, causes });
-        }
-    }
-}
-
-/// Debian's own services whose files change.
-fn readers(
-    differences: &Differences<'_>,
-    states: &BTreeMap<UnitName, UnitState>,
-) -> BTreeMap<UnitName, UnitChange> {
-    let mut found: BTreeMap<UnitName, UnitChange> = BTreeMap::new();
-    for (folder, unit, decision) in READERS {
-        let Ok(unit) = unit.parse::<UnitName>() else { continue };
-        let files = differences.files.keys().chain(differences.drifted);
-        let read: BTreeSet<_> = files.filter(|path| path.as_str().starts_with(folder)).collect();
-        // A one-shot such as systemd-sysctl is active once it has run.
-        let causes: Vec<String> = read.iter().map(|path| format!("{path} changes")).collect();
-        if !causes.is_empty() && is_active(states, &unit) {
-            found.insert(unit, UnitChange { decision, causes });
-        }
-    }
-    found
 }
 
 fn differing(

@@ -17,10 +17,10 @@ pub use session::{Door, require_ssh};
 pub use ssh::{Progress, SshConnection};
 
 use crate::model::protocol::{
-    BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply, DetachRequest,
-    Done, FetchReply, FetchRequest, Garbage, GcRequest, HistoryReply, HistoryRequest,
-    MigrateRequest, ObserveRequest, ObservedGuest, PinRequest, ReceiveRequest, ReleaseRequest,
-    ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
+    AbandonRequest, BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply,
+    DetachRequest, Done, FetchReply, FetchRequest, Garbage, GcRequest, HistoryReply,
+    HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, PinRequest, ReceiveRequest,
+    ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
 };
 use crate::model::{DriftReply, DriftRequest, TxState};
 use std::time::Duration;
@@ -43,6 +43,8 @@ pub trait Connection: Send {
     fn hooks(&mut self, request: &BundleRequest, limit: Duration) -> Result<Done, RemoteError>;
     /// Starts the switch on the guest, which then needs nobody.
     fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError>;
+    /// Ends a preparation without a switch.
+    fn abandon(&mut self, request: &AbandonRequest) -> Result<Done, RemoteError>;
     /// Where a transaction stands. Tried once: whoever asks has Proxmox to ask too when the guest is silent.
     fn result(&mut self, request: &ResultRequest) -> Result<TxState, RemoteError>;
     /// Keeps the switch. Comes over a connection of its own, so that it proves that operators still get in. Tried once,

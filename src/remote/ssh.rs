@@ -9,10 +9,10 @@ use super::{
 use crate::model::{
     DriftReply, DriftRequest, TxState,
     protocol::{
-        BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply, DetachRequest,
-        Done, FetchReply, FetchRequest, Garbage, GcRequest, HistoryReply, HistoryRequest,
-        MigrateRequest, News, ObserveRequest, ObservedGuest, PinRequest, ReceiveRequest,
-        ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
+        AbandonRequest, BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply,
+        DetachRequest, Done, FetchReply, FetchRequest, Garbage, GcRequest, HistoryReply,
+        HistoryRequest, MigrateRequest, News, ObserveRequest, ObservedGuest, PinRequest,
+        ReceiveRequest, ReleaseRequest, ResultRequest, SecretsRequest, ToolsReply, UndoRequest,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(45);
 const SHORT: Terms = Terms { limit: Duration::from_secs(60), patience: PATIENCE };
 /// Installing packages and building a release; their own steps have their own, shorter limits on the guest.
 const LONG: Terms = Terms { limit: Duration::from_secs(3600), patience: PATIENCE };
+/// Stopping a few services; whoever waits for it has failed already.
+const ABANDON: Duration = Duration::from_secs(30);
 /// Going back stops and starts units, and waits for a switch at work to notice.
 const UNDO: Terms = Terms { limit: Duration::from_secs(300), patience: PATIENCE };
 /// Whoever begins a switch tries again too, and asks Proxmox in between whether the guest still runs.
@@ -208,6 +210,10 @@ impl Connection for SshConnection {
         // A guest that went back may have root alone again.
         self.who = As::Whoever;
         answer
+    }
+
+    fn abandon(&mut self, request: &AbandonRequest) -> Result<Done, RemoteError> {
+        self.ask_once("abandon", request, ABANDON)
     }
 
     fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError> {

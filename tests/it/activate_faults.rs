@@ -244,6 +244,7 @@ fn a_begin_that_never_arrives_has_changed_nothing_and_says_so() {
     assert_eq!((failed.stage, failed.exit_code()), (Stage::BeforeSwitch, 4));
     assert!(matches!(failed.error, ActivateError::NeverBegan { .. }), "{:?}", failed.error);
     assert_eq!(world.live_digest(), Some(one.digest));
+    assert_eq!(world.inside().abandoned.len(), 1, "what was prepared in vain ends");
     insta::assert_snapshot!(format!("{}\nstate: {}", failed.error, failed.state()));
 }
 

@@ -53,7 +53,7 @@ fn guest_tells_rules_that_are_not_the_bundles() {
     assert_eq!(found(), [""; 0]);
     let more = "-A ufw-user-input -p tcp --dport 9 -j ACCEPT\n";
     folder.change_system(|state| state.rules.v4.push_str(more));
-    assert_eq!(found(), ["IPv4 has 3 rules for input, and not 2"]);
+    assert_eq!(found(), ["IPv4 has 3 rules in `ufw-user-input`, and not 2"]);
     folder.change_system(|state| state.rules = stackc::guest::Rules::default());
     assert_eq!(found(), ["the kernel does not have the rules of ufw"]);
 }
@@ -156,7 +156,8 @@ fn what_a_hand_did_is_told_in_sentences() {
         (name("b.service"), Down::Failed),
         (name("c.timer"), Down::Masked),
     ]);
-    let drift = RuntimeDrift { units, firewall: vec!["it is open".to_owned()] };
+    let firewall = vec!["it is open".to_owned()];
+    let drift = RuntimeDrift { units, firewall, ..RuntimeDrift::default() };
     assert_eq!(
         drift.by_hand(),
         ["a.service: stopped by hand", "c.timer: masked by hand", "firewall: it is open"]

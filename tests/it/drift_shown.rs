@@ -170,6 +170,7 @@ fn reply(bundle: &Bundle) -> DriftReply {
                 (name("web.service"), Down::Masked),
             ]),
             firewall: vec!["the kernel does not have the rules of ufw".to_owned()],
+            ..RuntimeDrift::default()
         },
     }
 }
@@ -204,7 +205,7 @@ fn a_file_that_left_the_definitions_is_told_so_and_two_ways_where_nothing_compil
 fn a_guest_whose_unit_failed_has_no_drift() {
     let bundle = bundle(&Stack::default());
     let units = BTreeMap::from([(name("web.service"), Down::Failed)]);
-    let runtime = RuntimeDrift { units, firewall: Vec::new() };
+    let runtime = RuntimeDrift { units, ..RuntimeDrift::default() };
     let reply = DriftReply { live: Some(live(&bundle)), paths: BTreeMap::new(), runtime };
     let drift = drift(reply, None, None);
     assert!(drift.is_empty());

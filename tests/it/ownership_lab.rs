@@ -16,7 +16,7 @@ use std::{
 };
 
 const VMID: u32 = 122;
-const GUEST: &str = "own-dev";
+pub const GUEST: &str = "own-dev";
 
 /// One of each sort that can leave.
 const OWNED: &str = r#"
@@ -25,7 +25,7 @@ path = "/etc/own/note"
 text = "one\ntwo\n"
 [project.files.folders]
 path = "/etc/tmpfiles.d/own.conf"
-text = "d /run/own 0755 root root -\n"
+text = "d /run/own 0755 root root -\nd /srv/own.d 0755 root root -\n"
 [project.files.more]
 path = "/etc/own/more"
 text = "more\n"
@@ -49,7 +49,7 @@ sysctl = { "net.core.somaxconn" = 2048 }
 "#;
 
 /// What tells each of them on the guest, and what it says while it is there.
-const TOLD: [(&str, &str); 7] = [
+const TOLD: [(&str, &str); 8] = [
     ("cat /etc/own/note", "one\ntwo"),
     ("systemctl is-active own.service reader.service", "active\nactive"),
     ("cat /run/own.read", "more"),
@@ -57,27 +57,30 @@ const TOLD: [(&str, &str); 7] = [
     ("ufw status | grep -c 8123/tcp", "2"),
     ("runuser -u deploy -- sudo -n /usr/bin/id -u", "0"),
     ("cat /etc/sysctl.d/*stackc* | grep -c somaxconn", "1"),
+    ("cat /proc/sys/net/core/somaxconn", "2048"),
 ];
 
 /// The same without them.
-const GONE: [(&str, &str); 5] = [
+const GONE: [(&str, &str); 6] = [
     ("systemctl show -p LoadState -p ActiveState own", "LoadState=not-found\nActiveState=inactive"),
     ("iptables-save | grep -c 8123 || ip6tables-save | grep 8123", "0"),
     ("ufw status | grep 8123/tcp || cat /etc/ufw/*.rules | grep -c 8123", "0"),
     ("runuser -u deploy -- sudo -n /usr/bin/id -u 2>/dev/null || echo no", "no"),
     ("pgrep -x sleep || echo none", "none"),
+    ("cat /proc/sys/net/core/somaxconn", "4096"),
 ];
 
-struct Owned {
-    lab: RealLab,
+/// A lab, and a workspace with the project `own`.
+pub struct Owned {
+    pub lab: RealLab,
     address: Ipv4Addr,
     _folder: tempfile::TempDir,
     workspace: Utf8PathBuf,
 }
 
 impl Owned {
-    fn start() -> Option<Self> {
-        let lab = RealLab::start("own")?;
+    pub fn start(name: &str) -> Option<Self> {
+        let lab = RealLab::start(name)?;
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let IpAddr::V4(address) = lab.address(VMID) else { panic!("a lab's network is IPv4") };
         let wanted =
@@ -92,7 +95,7 @@ impl Owned {
         Some(Self { lab, address, _folder: folder, workspace })
     }
 
-    fn define(&self, more: &str) {
+    pub fn define(&self, more: &str) {
         let (address, path) = (self.address, self.workspace.join("stacks/own.toml"));
         let text = format!(
             "[project]\nkind = \"base\"\n[envs.dev]\nname = \"{GUEST}\"\nvmid = {VMID}\nip = \"{address}/24\"\n{more}"
@@ -101,7 +104,7 @@ impl Owned {
     }
 
     /// A verb that must end with this code; what it said.
-    fn stackc(&self, words: &[&str], code: i32) -> String {
+    pub fn stackc(&self, words: &[&str], code: i32) -> String {
         let (found, out, errors) = stackc(&self.workspace, words);
         eprintln!("{words:?}\n{out}{errors}");
         assert_eq!(found, Some(code), "{words:?}: {out}{errors}");
@@ -147,7 +150,7 @@ impl Owned {
 
 #[test]
 fn what_a_hand_changes_is_told_and_put_back_and_what_leaves_the_definitions_leaves_the_guest() {
-    let Some(guest) = Owned::start() else { return };
+    let Some(guest) = Owned::start("own") else { return };
     guest.define(OWNED);
     guest.stackc(&["build"], 0);
     guest.stackc(&["activate", "own/dev", "--yes"], 0);
@@ -168,6 +171,9 @@ fn what_a_hand_changes_is_told_and_put_back_and_what_leaves_the_definitions_leav
     let plan = guest.stackc(&["activate", "own/dev", "--yes"], 0);
     assert!(plan.contains("! /etc/own.conf takes the place of what is there"), "{plan}");
     assert!(plan.contains("-foreign") && plan.contains("+ours"), "{plan}");
+    let told = "~ sysctl net.core.somaxconn is 4096 again, as it was found";
+    assert!(plan.contains(told), "{plan}");
+    assert!(plan.contains("what tmpfiles.d has made stays: /home/deploy, /srv/own.d"), "{plan}");
     for sort in ["own/note", "tmpfiles.d/own", "own.service", "cron.d/", "deploy", "sudoers.d/"] {
         assert!(left.iter().any(|path| path.contains(sort)), "{sort} does not leave: {left:?}");
     }

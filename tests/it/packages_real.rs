@@ -5,7 +5,7 @@ use crate::fixture_lab::RealLab;
 use crate::guest_bundle::{Made, make};
 use crate::guest_fixture::{caller, feed, input, messages, name};
 use crate::guest_real::{PROGRAM, RealGuest};
-use stackc::model::protocol::{BundleRequest, Done, Refusal};
+use stackc::model::protocol::{AbandonRequest, BundleRequest, Done, Refusal};
 use stackc::model::{AptDocument, canonical, document};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -85,6 +85,7 @@ fn what_apt_and_dpkg_do_on_a_real_guest_is_explained_held_back_and_finished() {
     a_script_that_failed_goes_on_when_it_is_mended(&apt);
     somebody_elses_installation_is_waited_for(&apt);
     services_are_held_back(&apt);
+    what_a_preparation_without_a_switch_has_started_rests(&apt);
     killed_installations_are_finished(&apt, &lab);
 }
 
@@ -174,6 +175,29 @@ fn services_are_held_back(apt: &Apt) {
     let ((held, may), (held_after, may_after)) = (before.expect("two"), after.expect("two"));
     assert!(held == held_after && held != "0", "{held} {held_after}");
     assert_ne!(may, may_after);
+}
+
+/// What may start runs for the preparation that asked for it, and no longer.
+fn what_a_preparation_without_a_switch_has_started_rests(apt: &Apt) {
+    let made = apt.wants(&[("may", "")], &["may"]);
+    let install = || apt.install(&made).expect("it is there");
+    install();
+    assert_eq!(apt.says("systemctl is-active may"), "active");
+    let abandon = || {
+        let request = AbandonRequest { caller: caller(TX) };
+        apt.guest.call::<Done>("abandon", &request).expect("it is ours")
+    };
+    abandon();
+    assert_eq!(apt.says("systemctl is-active may"), "inactive");
+    assert_eq!(apt.says("systemctl start may; systemctl is-active may"), "inactive", "it rests");
+    assert_eq!(apt.says("ls /var/lib/stackc/lease 2>&1 | grep -c 'No such'"), "1", "it is free");
+    install();
+    assert_eq!(apt.says("systemctl is-active may"), "active", "the next one needs it as well");
+    // That operator dies; what the next one calls first is not about packages.
+    let request = BundleRequest { caller: caller("00000000000000f2"), ..Apt::request(&made) };
+    apt.guest.call::<Done>("accounts", &request).expect("the same person's next try");
+    assert_eq!(apt.says("systemctl is-active may"), "inactive");
+    assert_eq!(apt.says("systemctl is-active ssh cron"), "active\nactive", "they are not stackc's");
 }
 
 /// The whole of an installation is killed at ever later moments: apt, dpkg, scripts, and the guest's own program.

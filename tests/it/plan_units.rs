@@ -456,3 +456,38 @@ fn what_a_unit_reads_counts_like_its_text() {
         ("the same file", vec![same().reads(restart("1"), restart("1"))], ""),
     ]);
 }
+
+#[test]
+fn a_socket_counts_for_every_service_that_names_it_and_not_for_one_that_listens_for_itself() {
+    let socket = |new| unit("b.socket", "[Socket]\nListenStream=1\n", new);
+    let same = || socket("[Socket]\nListenStream=1\n");
+    let both = "stop a.service b.socket, start b.socket a.service";
+    let named = "Sockets=b.socket\n";
+    let own = |unit: Unit| Unit { name: "b.service", ..unit };
+    let apart = "X-NotSocketActivated=true\n";
+    expect(&[
+        ("a service that names it changes", vec![changed_with(named), same()], both),
+        ("it changes", vec![service(named, "", ""), socket("[Socket]\nListenStream=2\n")], both),
+        (
+            "a service of no socket's changes",
+            vec![changed_with("Sockets=c.socket\n"), same()],
+            "restart a.service",
+        ),
+        (
+            "its own service listens for itself",
+            vec![own(changed_with(apart)), same()],
+            "restart b.service",
+        ),
+        (
+            "it changes, and its own service listens for itself",
+            vec![own(service(apart, "", "")), socket("[Socket]\nListenStream=2\n")],
+            "stop b.service b.socket, start b.socket b.service",
+        ),
+    ]);
+}
+
+#[test]
+fn the_mount_of_the_root_is_only_mounted_anew() {
+    let changed = unit("-.mount", "[Mount]\nWhat=/a\n", "[Mount]\nWhat=/b\n");
+    expect(&[("it changes", vec![changed], "reload -.mount")]);
+}

@@ -1,11 +1,11 @@
 //! What is prepared on the guest beside what runs there.
 
 use super::Run;
-use crate::activate::{ActivateError, look::identity, release_id};
+use crate::activate::{ActivateError, Failed, Stage, look::identity, release_id};
 use crate::model::Hook;
 use crate::model::protocol::{
-    BundleRequest, Caller, DatabasesRequest, MigrateRequest, ReceiveRequest, ReleaseRequest,
-    SecretsRequest,
+    AbandonRequest, BundleRequest, Caller, DatabasesRequest, MigrateRequest, ReceiveRequest,
+    ReleaseRequest, SecretsRequest,
 };
 use crate::plan::Live;
 use crate::remote::{Connection, RemoteError};
@@ -98,6 +98,17 @@ impl Run<'_, '_> {
         };
         self.connection().migrate(&request)?;
         Ok(())
+    }
+
+    /// Ends what was prepared in vain. Of no consequence when it fails, or when the guest cannot be reached: the next
+    /// call of any operator does the same.
+    pub(super) fn abandon(&mut self, failed: &Failed) {
+        let lost = matches!(&failed.error, ActivateError::Remote(error) if !error.is_answer());
+        if failed.stage != Stage::BeforeSwitch || lost || self.connection.is_none() {
+            return;
+        }
+        let request = AbandonRequest { caller: self.caller() };
+        drop(self.connection().abandon(&request));
     }
 
     pub(super) fn hooks(&mut self) -> Result<(), ActivateError> {

@@ -9,7 +9,8 @@ use super::status::Installed;
 use crate::guest::Guest;
 use crate::guest::error::GuestError;
 use crate::guest::fs::{GuestFs, Kind, Sync, mkdir_all, replace, split};
-use crate::guest::{generation, store};
+use crate::guest::system::UnitJob;
+use crate::guest::{generation, journal, store};
 use crate::model::layout::CURRENT;
 use crate::model::protocol::PackageService;
 use crate::model::{AptDocument, Digest, GuestPath, Ledger, PackageName, UnitName, document};
@@ -22,7 +23,7 @@ const OF_PACKAGES: &str = "/usr/lib/systemd/system";
 const FILES: &str = "/var/lib/dpkg/info";
 /// Packages that the bundle being prepared needs, until the next boot at most: databases are ensured before the switch.
 const PREPARED: &str = "/run/stackc/packages";
-const DROP_IN: &str = "50-stackc-package.conf";
+pub const DROP_IN: &str = "50-stackc-package.conf";
 
 /// The packages of stackc's that a generation of this bundle needs.
 pub fn needed(
@@ -87,6 +88,42 @@ pub fn prepare(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
 /// No switch is being prepared any more.
 pub fn forget_prepared(fs: &mut dyn GuestFs) -> Result<(), GuestError> {
     Ok(fs.remove_tree(PREPARED)?)
+}
+
+/// Starts what may start as soon as its package is there, where an installation did not: it rested, or was stopped since.
+pub fn start_allowed(guest: &mut Guest, apt: &AptDocument) -> Result<(), GuestError> {
+    let record = Record::read(guest.fs)?;
+    let prepared: BTreeSet<String> = guest.fs.list(PREPARED)?.into_iter().collect();
+    let starts = |(unit, package): &(&UnitName, &PackageName)| {
+        prepared.contains(package.as_str()) && apt.may_start(unit) && !is_template(unit)
+    };
+    for (unit, _) in record.units().filter(starts) {
+        if !is_active(guest, unit)? {
+            guest.system.job(UnitJob::Start, unit)?;
+        }
+    }
+    Ok(())
+}
+
+/// Stops what a preparation has started that no switch came after, which no live generation needs. Whatever a call that
+/// died has installed is known by then.
+pub fn rest(guest: &mut Guest) -> Result<(), GuestError> {
+    if Record::read(guest.fs)?.packages.is_empty() || !journal::pending(guest.fs)?.is_empty() {
+        return Ok(());
+    }
+    bind(guest)?;
+    forget_prepared(guest.fs)?;
+    for (unit, service) in observe(guest.fs, &BTreeSet::new())? {
+        if !service.live && !service.wanted && is_active(guest, &unit)? {
+            guest.system.job(UnitJob::Stop, &unit)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_active(guest: &mut Guest, unit: &UnitName) -> Result<bool, GuestError> {
+    let reports = guest.system.units(std::slice::from_ref(unit))?;
+    Ok(reports.get(unit).is_some_and(|report| report.is_active() || report.active == "activating"))
 }
 
 /// Gives every unit of stackc's packages its condition, and takes it from those whose package is gone.

@@ -19,6 +19,7 @@ pub fn compare(old: Option<&Bundle>, new: &Bundle) -> BTreeMap<UnitName, UnitCha
         release: is_built_anew(old, new),
         files: &files,
         drifted: &BTreeSet::new(),
+        drop_ins: &BTreeMap::new(),
         down: &BTreeMap::new(),
     };
     let live = old.map_or_else(Live::nothing, |bundle| Live::with(None, bundle));

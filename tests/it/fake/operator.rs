@@ -7,11 +7,11 @@ use stackc::{
         Mark, NodeName, Outcome, Phase, ProxmoxDocument, RuntimeDrift, SecretsVersion, Setting,
         Switch, TxId, TxState, Vmid,
         protocol::{
-            BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply,
-            DetachRequest, Done, FetchReply, FetchRequest, Garbage, GcRequest, HistoryReply,
-            HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, PendingTx, PinRequest,
-            ReceiveRequest, Refusal, RefusalCode, ReleaseRequest, ResultRequest, SecretsRequest,
-            ToolsReply, UndoRequest, UnitState,
+            AbandonRequest, BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest,
+            DetachReply, DetachRequest, Done, FetchReply, FetchRequest, Garbage, GcRequest,
+            HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, PendingTx,
+            PinRequest, ReceiveRequest, Refusal, RefusalCode, ReleaseRequest, ResultRequest,
+            SecretsRequest, ToolsReply, UndoRequest, UnitState,
         },
     },
     proxmox::{Neighbour, Proxmox, ProxmoxError},
@@ -49,6 +49,8 @@ pub struct Inside {
     secrets: BTreeSet<SecretsVersion>,
     generations: Vec<Generation>,
     switches: BTreeMap<TxId, (Switch, Phase)>,
+    /// Preparations that were given up.
+    pub abandoned: Vec<TxId>,
 }
 
 impl World {
@@ -299,6 +301,11 @@ impl Connection for World {
     }
     fn begin(&mut self, request: &BeginRequest) -> Result<Done, RemoteError> {
         self.inside().begin(&request.switch)
+    }
+    fn abandon(&mut self, request: &AbandonRequest) -> Result<Done, RemoteError> {
+        let mut inside = self.inside();
+        inside.abandoned.push(request.caller.tx.clone());
+        Ok(Done { already: false })
     }
     fn result(&mut self, request: &ResultRequest) -> Result<TxState, RemoteError> {
         self.inside().state(&request.tx)
@@ -555,6 +562,9 @@ impl<T: Connection> Connection for Faulty<T> {
         limit: Duration,
     ) -> Result<TxState, RemoteError> {
         self.guest("confirm", |inner| inner.confirm(request, limit))
+    }
+    fn abandon(&mut self, request: &AbandonRequest) -> Result<Done, RemoteError> {
+        self.guest("abandon", |inner| inner.abandon(request))
     }
     fn undo(&mut self, request: &UndoRequest) -> Result<TxState, RemoteError> {
         self.guest("undo", |inner| inner.undo(request))

@@ -1,0 +1,67 @@
+//! Sockets and the services that they hand connections to.
+
+use super::{Unit, UnitChange, UnitDecision, change, is_a, is_active};
+use crate::{
+    model::{GuestPath, UnitName, protocol::UnitState},
+    plan::unit_file::UnitFile,
+};
+use std::collections::BTreeMap;
+
+/// A changed socket is bound anew only while its services are down; all stop, and the socket starts.
+pub fn together(
+    decided: &mut BTreeMap<UnitName, UnitChange>,
+    units: &BTreeMap<UnitName, Unit>,
+    texts: &BTreeMap<GuestPath, String>,
+    states: &BTreeMap<UnitName, UnitState>,
+) {
+    for (name, unit) in units.iter().filter(|(name, _)| is_a(name, "socket")) {
+        let services = services_of(name, &unit.text(texts), units, texts);
+        let services = services.into_iter().filter(|(service, apart)| {
+            // One that listens for itself as well may restart beside its socket.
+            !apart || restarts(decided, name) || !restarts(decided, service)
+        });
+        let services: Vec<UnitName> = services.map(|(service, _)| service).collect();
+        let restarting = services.iter().find(|service| restarts(decided, service)).cloned();
+        if !is_active(states, name) || !(restarts(decided, name) || restarting.is_some()) {
+            continue;
+        }
+        let service = restarting.as_ref().or(services.first());
+        let cause = service.map_or_else(String::new, |service| format!("it belongs to {service}"));
+        decided.insert(name.clone(), change(UnitDecision::StopThenStart, &cause));
+        for service in services.into_iter().filter(|service| is_active(states, service)) {
+            let causes = decided.get(&service).map_or_else(Vec::new, |c| c.causes.clone());
+            let causes = if causes.is_empty() { vec![format!("{name} changed")] } else { causes };
+            decided.insert(service, UnitChange { decision: UnitDecision::StopThenStart, causes });
+        }
+    }
+}
+
+fn restarts(decided: &BTreeMap<UnitName, UnitChange>, name: &UnitName) -> bool {
+    decided.get(name).is_some_and(|change| {
+        matches!(change.decision, UnitDecision::Restart | UnitDecision::StopThenStart)
+    })
+}
+
+/// The services that a socket hands connections to, its own first, each with whether it says `X-NotSocketActivated`.
+fn services_of(
+    socket: &UnitName,
+    text: &UnitFile,
+    units: &BTreeMap<UnitName, Unit>,
+    texts: &BTreeMap<GuestPath, String>,
+) -> Vec<(UnitName, bool)> {
+    let own = || socket.as_str().trim_end_matches("socket").to_owned() + "service";
+    let own = text.value("Socket", "Service").map_or_else(own, str::to_owned);
+    let mut services: Vec<(UnitName, bool)> =
+        own.parse().map(|own| (own, false)).into_iter().collect();
+    for (name, unit) in units.iter().filter(|(name, _)| is_a(name, "service")) {
+        let text = unit.text(texts);
+        let apart = text.flag("Service", "X-NotSocketActivated") == Some(true);
+        let sockets = text.value("Service", "Sockets").unwrap_or_default();
+        if let Some(own) = services.iter_mut().find(|(service, _)| service == name) {
+            own.1 = apart;
+        } else if sockets.split_whitespace().any(|word| word == socket.as_str()) {
+            services.push((name.clone(), apart));
+        }
+    }
+    services
+}
