@@ -1,6 +1,6 @@
 //! What one more of a thing costs in a guest that has many of them.
 
-use crate::{figures::median, remove, run, stackc, tree::copy_site};
+use crate::{remove, run, runs::median, stackc, tree::copy_site};
 use std::{fmt::Write as _, fs, path::Path};
 
 /// Twice as many in each step, from the first; eight times as many in the last.

@@ -9,10 +9,12 @@ mod figures;
 mod guest;
 mod memory;
 mod nix;
+mod runs;
 mod tree;
 
-use figures::{Figure, median};
+use figures::Figure;
 use nix::Nix;
+use runs::median;
 use std::{
     env, fs,
     path::{Path, PathBuf},

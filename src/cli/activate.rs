@@ -164,7 +164,8 @@ pub fn run_jobs(
         return ExitCode::from(code);
     }
     // A guest that does not exist yet was planned without ssh.
-    if let Err(missing) = require_ssh() {
+    let unmet = to_run.iter().any(|planned: &Planned<'_>| planned.found.connection.is_none());
+    if let Err(missing) = if unmet { require_ssh() } else { Ok(()) } {
         return fleet::refuse(&missing);
     }
     if before.is_none() && !approved(options.yes, to_run.len()) {

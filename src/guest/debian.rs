@@ -1,7 +1,7 @@
 //! The running side of a real Debian guest: systemctl, iptables, ufw, journalctl.
 
 use super::system::{
-    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport, run, switch_unit,
+    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, Units, run, switch_unit,
 };
 use super::{child, probe, unit_report};
 use crate::model::{Probe, TxId, UnitName};
@@ -45,6 +45,15 @@ impl Debian {
         let show = self.systemctl(&["show", "--property=ActiveState", "--", unit], ASK_LIMIT)?;
         Ok(["=active", "=activating"].iter().any(|state| show.text.trim().ends_with(state)))
     }
+
+    /// Runs `systemd-run`, which refuses a name that is taken: a unit that was started before is as good. Asking first
+    /// would cost a process each time, for what hardly ever is.
+    fn start_once(&mut self, unit: &str, start: &Command) -> Result<(), SystemError> {
+        match run(self, start) {
+            Err(error) if !self.is_loaded(unit)? => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl System for Debian {
@@ -70,7 +79,7 @@ impl System for Debian {
             .map_or(true, |output| matches!(output.text.trim(), "stopping" | "offline" | "unknown"))
     }
 
-    fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError> {
+    fn units(&mut self, names: &[UnitName]) -> Result<Units, SystemError> {
         // Of a template nothing runs, and systemctl takes its name for a mistake.
         let names: Vec<&UnitName> = names.iter().filter(|name| !name.is_template()).collect();
         if names.is_empty() {
@@ -147,9 +156,6 @@ impl System for Debian {
             other => format!("stackc-undo-{tx}-{}", other.name()),
         };
         let timer = format!("{name}.timer");
-        if self.is_loaded(&timer)? {
-            return Ok(());
-        }
         // At early boot a timer starts after the very unit that arms it: that job cannot be waited for.
         let waits = alarm != Alarm::Retry;
         let program = own_program()?;
@@ -166,7 +172,7 @@ impl System for Debian {
             tx.as_str(),
             "0",
         ];
-        run(self, &Command::new(&words, ASK_LIMIT))?;
+        self.start_once(&timer, &Command::new(&words, ASK_LIMIT))?;
         if !waits || self.is_loaded(&timer)? {
             Ok(())
         } else {
@@ -185,9 +191,6 @@ impl System for Debian {
 
     fn start_switch(&mut self, tx: &TxId) -> Result<(), SystemError> {
         let unit = switch_unit(tx);
-        if self.is_loaded(unit.as_str())? {
-            return Ok(());
-        }
         let program = own_program()?;
         // However the switch ends, by the kernel's hand too: what it did not finish is undone at once. That waits for the
         // lock, and then for units.
@@ -204,7 +207,7 @@ impl System for Debian {
             "switch",
             tx.as_str(),
         ];
-        run(self, &Command::new(&words, ASK_LIMIT)).map(drop)
+        self.start_once(unit.as_str(), &Command::new(&words, ASK_LIMIT))
     }
 
     fn end_switch(&mut self, tx: &TxId) -> Result<(), SystemError> {
@@ -223,6 +226,15 @@ impl System for Debian {
             saved => saved.map(|saved| rules_only(&saved.text)),
         };
         Ok(Rules { v4: save("iptables-save")?, v6: save("ip6tables-save")? })
+    }
+
+    fn look(&mut self, names: &[UnitName]) -> Result<(Rules, Units), SystemError> {
+        std::thread::scope(|scope| {
+            let rules = scope.spawn(|| Self.save_firewall());
+            let units = self.units(names);
+            let rules = rules.join().expect("what runs two programs does not panic");
+            Ok((rules?, units?))
+        })
     }
 
     fn load_firewall(&mut self, rules: &Rules, load: Load) -> Result<(), SystemError> {

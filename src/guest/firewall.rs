@@ -20,7 +20,16 @@ const UFW6_HOOK: &str = "-A INPUT -j ufw6-before-input";
 
 /// Whether ufw's frame is hooked into the kernel's INPUT of every address family that it is wanted in.
 fn has_frame(rules: &Rules, ipv6: bool) -> bool {
-    is_loaded(rules) && (!ipv6 || rules.v6.lines().any(|line| line.trim() == UFW6_HOOK))
+    let v6 =
+        || rules.v6.lines().any(|line| line.trim() == UFW6_HOOK) && !is_empty(&rules.v6, "ufw6");
+    is_loaded(rules) && !is_empty(&rules.v4, "ufw") && (!ipv6 || v6())
+}
+
+/// Whether somebody's `ufw disable` has emptied the frame: its chains stay, hooked in, and none leads to the rules.
+fn is_empty(rules: &str, prefix: &str) -> bool {
+    let (chain, rule) = (format!(":{prefix}-before-input "), format!("-A {prefix}-before-input "));
+    let some = |start: &str| rules.lines().any(|line| line.starts_with(start));
+    some(&chain) && !some(&rule)
 }
 
 /// Whether ufw's frame is hooked into the kernel's INPUT.
@@ -255,6 +264,17 @@ mod tests {
             outgoing: "accept".to_owned(),
             routed: "drop".to_owned(),
         }
+    }
+
+    #[test]
+    fn a_frame_that_ufw_disable_has_emptied_is_none() {
+        let emptied = format!(":ufw-before-input - [0:0]\n{UFW_HOOK}\n");
+        let whole = format!("{emptied}-A ufw-before-input -j ufw-user-input\n");
+        assert!(has_frame(&kernel(&whole), false));
+        assert!(!has_frame(&kernel(&emptied), false));
+        let [v4, v6] = [&whole, &emptied].map(|text| kernel(text).v4);
+        let v6 = v6.replace("ufw-", "ufw6-");
+        assert!(!has_frame(&Rules { v4, v6 }, true));
     }
 
     #[test]

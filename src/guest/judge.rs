@@ -180,7 +180,7 @@ fn complaints<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
         "Assignment outside",
         "has fatal error",
     ];
-    let line_of_text = format!("{file}:");
+    let line_of_text = format!("/{file}:");
     let has_number = |line: &str| {
         let rest = line.split_once(&line_of_text).map(|(_, rest)| rest);
         rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
@@ -188,9 +188,15 @@ fn complaints<'a>(said: &'a str, path: &str) -> Vec<&'a str> {
     let about_text = |line: &&str| {
         !REMARKS.iter().any(|remark| line.contains(remark))
             && (has_number(line)
-                || line.contains(file) && words.iter().any(|word| line.contains(word)))
+                || names(line, file) && words.iter().any(|word| line.contains(word)))
     };
     said.lines().filter(about_text).collect()
+}
+
+/// Whether a line names this unit, and not one whose name only ends like it.
+fn names(line: &str, file: &str) -> bool {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.@:\\".contains(c);
+    line.match_indices(file).any(|(at, _)| !line[..at].ends_with(is_of_name))
 }
 
 /// What `systemd-analyze verify` says when it does not load a unit for what its lines are together. An instance of a template
@@ -254,6 +260,14 @@ mod tests {
         ];
         let said = of_text.iter().chain(&of_others).copied().collect::<Vec<_>>().join("\n");
         assert_eq!(complaints(&said, "/etc/systemd/system/d.service"), of_text);
+    }
+
+    #[test]
+    fn what_systemd_says_of_a_unit_whose_name_ends_like_another_counts_for_the_one() {
+        let said = "/tmp/x/my-d.service:4: WorkingDirectory= path is not absolute: rel\n\
+                    my-d.service: Unit configuration has fatal error, unit will not be started.";
+        assert_eq!(complaints(said, "/etc/systemd/system/d.service"), [""; 0]);
+        assert_eq!(complaints(said, "/etc/systemd/system/my-d.service").len(), 2);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::drift::Tree;
 use super::error::GuestError;
 use super::fs::GuestFs;
 use super::packages::{Installed, services};
-use super::system::UnitReport;
+use super::system::{UnitReport, Units};
 use super::{
     Guest, by_hand, drift, firewall, found, generation, journal, lease, pin, release, store,
 };
@@ -50,14 +50,14 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         }
         _ => None,
     };
-    let rules = guest.system.save_firewall()?;
     let started = Tree::started(tree.as_ref(), &ledger);
     let services = match wanted {
         Some(_) => services::observe(guest.fs, &request.packages)?,
         None => BTreeMap::new(),
     };
     let watched = request.units.iter().chain(services.keys()).cloned().collect();
-    let reports = reports(guest, &watched, &started, &ledger, recorded.as_ref())?;
+    let names = watched_names(&watched, &started, &ledger, recorded.as_ref());
+    let (rules, reports) = guest.system.look(&names)?;
     let runtime_drift = match &live {
         Some(live) => drift::runtime(guest, live, (&ledger, &started), &reports, &rules)?,
         None => RuntimeDrift::default(),
@@ -197,14 +197,13 @@ fn told_files(manifest: &Manifest) -> Vec<GuestPath> {
 }
 
 /// Units asked for, those that the live generation starts, those whose files it placed, and for a plan those that some
-/// generation has touched, in one call to the service manager.
-fn reports(
-    guest: &mut Guest,
+/// generation has touched.
+fn watched_names(
     wanted: &BTreeSet<UnitName>,
     started: &BTreeSet<UnitName>,
     ledger: &Ledger,
     recorded: Option<&Recorded>,
-) -> Result<BTreeMap<UnitName, UnitReport>, GuestError> {
+) -> Vec<UnitName> {
     let placed = ledger.paths.keys().filter_map(|path| {
         let name = path.as_str().strip_prefix("/etc/systemd/system/")?;
         name.parse::<UnitName>().ok()
@@ -212,11 +211,10 @@ fn reports(
     let mut names: BTreeSet<UnitName> = wanted.union(started).cloned().collect();
     names.extend(recorded.iter().flat_map(|recorded| recorded.found.units.keys().cloned()));
     names.extend(placed);
-    let names: Vec<UnitName> = names.into_iter().collect();
-    Ok(guest.system.units(&names)?)
+    names.into_iter().collect()
 }
 
-fn states(reports: BTreeMap<UnitName, UnitReport>) -> BTreeMap<UnitName, UnitState> {
+fn states(reports: Units) -> BTreeMap<UnitName, UnitState> {
     let state = |(name, report): (UnitName, UnitReport)| {
         (name, UnitState { load: report.load, active: report.active })
     };

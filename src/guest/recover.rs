@@ -49,7 +49,8 @@ WantedBy=sysinit.target
     )
 }
 
-/// Installs the unit, a regular file that is part of no generation. Installed already: nothing.
+/// Installs the unit, a regular file that is part of no generation. Installed already: nothing. It is for the next boot,
+/// which reads it from the disk: what runs now need not load it.
 pub fn install(guest: &mut Guest) -> Result<(), GuestError> {
     let text = unit_text(&guest.system.program()?);
     if unit_text_there(guest.fs)? == text && guest.fs.stat(WANTED)?.is_some() {
@@ -60,8 +61,7 @@ pub fn install(guest: &mut Guest) -> Result<(), GuestError> {
     }
     replace(guest.fs, UNIT, text.as_bytes(), 0o644)?;
     guest.fs.symlink("../stackc-recover.service", WANTED)?;
-    guest.fs.sync_dir(split(WANTED).0)?;
-    Ok(guest.system.daemon_reload()?)
+    Ok(guest.fs.sync_dir(split(WANTED).0)?)
 }
 
 /// Takes the unit away again. Gone already: nothing.

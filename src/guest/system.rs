@@ -18,7 +18,7 @@ pub trait System {
     fn is_going_down(&mut self) -> bool;
 
     /// What the service manager says of these units, in one call.
-    fn units(&mut self, names: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemError>;
+    fn units(&mut self, names: &[UnitName]) -> Result<Units, SystemError>;
     /// Runs one job and waits for its result.
     fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError>;
     fn daemon_reload(&mut self) -> Result<(), SystemError>;
@@ -35,6 +35,10 @@ pub trait System {
 
     /// The kernel's rules, as `iptables-save` and `ip6tables-save` write them.
     fn save_firewall(&mut self) -> Result<Rules, SystemError>;
+    /// The kernel's rules and what the service manager says, which need not wait for each other.
+    fn look(&mut self, names: &[UnitName]) -> Result<(Rules, Units), SystemError> {
+        Ok((self.save_firewall()?, self.units(names)?))
+    }
     fn load_firewall(&mut self, rules: &Rules, load: Load) -> Result<(), SystemError>;
     /// Loads ufw's whole frame for the first time, or takes it out of the kernel.
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError>;
@@ -61,6 +65,9 @@ pub trait System {
 pub fn switch_unit(tx: &TxId) -> UnitName {
     format!("stackc-tx-{tx}.service").parse().expect("a transaction's name is fit for a unit's")
 }
+
+/// Units by name, as the service manager reports them.
+pub type Units = BTreeMap<UnitName, UnitReport>;
 
 /// A unit as the service manager reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

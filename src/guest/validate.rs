@@ -13,6 +13,9 @@ use crate::model::{Digest, Entry, GuestPath, Manifest, TxId};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
+/// Units that one call of systemd-analyze reads: a process for each would take most of the time of a validation, and of
+/// what a process says only so much is kept.
+const UNITS_AT_ONCE: usize = 20;
 /// What a unit's directives need of the guest: one credential needs one mount, which a container may be refused.
 const NEEDS_MOUNTS: [&str; 2] = ["LoadCredential", "SetCredential"];
 
@@ -22,17 +25,24 @@ pub fn validate(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<Done, G
     let mut faults = firewall::validate(guest, digest)?;
     let drop_ins = DropIns::among(manifest.overlay().map(|(path, _)| path));
     faults.extend(conffiles(guest, &manifest)?);
+    let mut units = Vec::new();
     for (path, entry) in manifest.overlay() {
         if matches!(entry, Entry::File { .. }) {
             let staged = store::copy_source(digest, &path);
             let bytes = guest.fs.read(&staged)?;
-            if let Some(judge) = Judge::of(&path, &bytes, &drop_ins) {
-                faults.extend(fault(guest, tx, (&path, &staged, &bytes), &judge)?);
-            }
             for (shell, job) in judge::jobs(&path, &bytes) {
                 faults.extend(ask(guest, &path, &[shell.program(), "-n", "-c", &job])?);
             }
+            let Some(judge) = Judge::of(&path, &bytes, &drop_ins) else { continue };
+            let found = fault(guest, tx, (&path, &staged, &bytes), &judge)?;
+            if found.is_none() && matches!(judge, Judge::Unit | Judge::UnitWithDropIns) {
+                units.push((path, staged, judge));
+            }
+            faults.extend(found);
         }
+    }
+    for units in units.chunks(UNITS_AT_ONCE) {
+        faults.extend(of_units(guest, units)?);
     }
     if faults.is_empty() {
         Ok(Done { already: false })
@@ -76,15 +86,26 @@ fn fault(
         Judge::Sshd => sshd(guest, tx, path, staged),
         Judge::Logrotate => logrotate(guest, tx, judge, (path, bytes)),
         Judge::Shell(shell) => ask(guest, path, &[shell.program(), "-n", staged]),
-        Judge::Unit | Judge::UnitWithDropIns => {
-            let said = verify(guest, staged)?;
-            Ok(told(path, staged, &judge.faults(&said, path.as_str())))
-        }
+        // All of them are judged together.
+        Judge::Unit | Judge::UnitWithDropIns => Ok(None),
         Judge::DropIn { folder, unit } => {
             let (said, file) = drop_in(guest, tx, path, (folder, unit, bytes))?;
             Ok(told(path, &file, &judge.faults(&said, path.as_str())))
         }
     }
+}
+
+/// What systemd has against some units, each by its own lines.
+fn of_units(
+    guest: &mut Guest,
+    units: &[(GuestPath, String, Judge)],
+) -> Result<Vec<String>, GuestError> {
+    let staged: Vec<&str> = units.iter().map(|(_, staged, _)| staged.as_str()).collect();
+    let said = verify(guest, &staged)?;
+    let fault = |(path, staged, judge): &(GuestPath, String, Judge)| {
+        told(path, staged, &judge.faults(&said, path.as_str()))
+    };
+    Ok(units.iter().filter_map(fault).collect())
 }
 
 /// A fault unless the command succeeds.
@@ -156,14 +177,14 @@ fn drop_in(
     let (stub, file) = (format!("{own}/{unit}"), format!("{own}/{folder}/{}", path.file_name()));
     guest.fs.write(&stub, &mut judge::STUB.as_bytes(), 0o600, Sync::Later)?;
     guest.fs.write(&file, &mut &bytes[..], 0o600, Sync::Later)?;
-    let said = verify(guest, &stub);
+    let said = verify(guest, &[&stub]);
     fs::remove_tree(guest.fs, &own)?;
     Ok((said?, file))
 }
 
-/// What systemd says when it reads this unit.
-fn verify(guest: &mut Guest, unit: &str) -> Result<String, GuestError> {
-    let argv = [&["systemd-analyze"][..], &judge::VERIFY, &[unit]].concat();
+/// What systemd says when it reads these units.
+fn verify(guest: &mut Guest, units: &[&str]) -> Result<String, GuestError> {
+    let argv = [&["systemd-analyze"][..], &judge::VERIFY, units].concat();
     Ok(guest.system.run(&Command::new(&argv, LIMIT))?.text)
 }
 

@@ -113,7 +113,7 @@ impl Container {
         run("lay the guest over its base", 30, &argv).map(drop)
     }
 
-    /// Whether it runs; asks LXC, since a guest can also power itself off.
+    /// Whether it runs, or has powered itself off.
     pub(super) fn power(&self) -> Power {
         self.lxc.power()
     }

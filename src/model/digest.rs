@@ -1,5 +1,6 @@
 //! SHA-256, the one hash.
 
+use super::content::from_hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{fmt, str::FromStr};
@@ -48,7 +49,8 @@ impl fmt::Debug for Digest {
 impl FromStr for Digest {
     type Err = ParseDigestError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        from_hex(text).map(Self).ok_or_else(|| ParseDigestError { text: text.to_owned() })
+        let bytes = from_hex(text).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(|| ParseDigestError { text: text.to_owned() })
     }
 }
 
@@ -63,18 +65,4 @@ impl From<Digest> for String {
     fn from(digest: Digest) -> Self {
         digest.to_string()
     }
-}
-
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let nibble = |c: u8| match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        _ => None,
-    };
-    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
-    Some(bytes)
 }

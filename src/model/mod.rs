@@ -1,6 +1,7 @@
 //! The nouns that cross a border between folders. No I/O, no clock, no network.
 
 pub mod canonical;
+mod content;
 mod crontab;
 mod databases;
 mod digest;

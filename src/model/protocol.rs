@@ -347,6 +347,7 @@ pub struct FetchRequest {
 #[serde(deny_unknown_fields)]
 pub struct FetchReply {
     pub manifest: Manifest,
+    #[serde(with = "super::content")]
     pub files: BTreeMap<EntryPath, Vec<u8>>,
 }
 

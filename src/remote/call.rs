@@ -11,9 +11,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 
-/// The most that a guest may say in one call: `fetch` writes the 64 MiB of the largest bundle as numbers, of four
-/// characters each with their comma.
-const STDOUT_BYTES_MAX: u64 = 288 << 20;
+/// The most that a guest may say in one call: `fetch` writes the 64 MiB of the largest bundle in hex, beside its manifest.
+const STDOUT_BYTES_MAX: u64 = 160 << 20;
 /// sudo's own words for a password that nobody gave it. Source: sudo 1.9, `check_user_interactive`.
 const SUDO_ASKS: &str = "a password is required";
 /// What is kept of a complaint.

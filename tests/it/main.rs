@@ -78,6 +78,7 @@ mod found_lab;
 mod found_operator;
 mod fuzzed;
 mod guest_bundle;
+mod guest_cost;
 mod guest_faults;
 mod guest_fixture;
 mod guest_gc;
