@@ -42,8 +42,8 @@ pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done
         generation::write_found(guest.fs, switch)?;
         let before = look(guest, switch)?;
         found::note(guest.fs, switch, &before)?;
-        let door = door::look(guest, &before)?;
-        journal::publish(guest.fs, switch, &before, &door)?;
+        let (door, texts) = door::look(guest, &before)?;
+        journal::publish(guest.fs, switch, &before, (&door, &texts))?;
     } else if journal::switch(guest.fs, tx)? != *switch {
         return Err(GuestError::Unfit(format!("transaction `{tx}` is another switch")));
     }

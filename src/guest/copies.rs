@@ -9,6 +9,8 @@ use super::{drift, journal, store};
 use crate::model::{FILE_BYTES_MAX, Generation, GenerationId, Ledger, Switch, TxId};
 
 const COPIES: &str = "/var/lib/stackc/drift";
+/// Where the rules lie that the kernel had.
+const RULES: [&str; 2] = ["iptables-save", "ip6tables-save"];
 
 pub fn folder(tx: &TxId) -> String {
     format!("{COPIES}/{tx}")
@@ -115,6 +117,33 @@ fn is_same(fs: &mut dyn GuestFs, left: &str, right: &str) -> Result<bool, GuestE
             fs.read(left)? == fs.read(right)?
         }
         _ => false,
+    })
+}
+
+/// Keeps what an undo is about to take back and is no part of the bundle. What cannot be kept is said, and no reason not to
+/// go back.
+pub fn keep_taken_back(fs: &mut dyn GuestFs, tx: &TxId, paths: &[String]) -> Option<String> {
+    let changed: Vec<_> = paths.iter().map(|path| (path.clone(), path.clone())).collect();
+    let kept = keep_all(fs, tx, &changed).and_then(|()| note(fs, tx));
+    kept.err().map(|error| format!("not all of it could be copied: {}", error.refusal("").message))
+}
+
+/// The same of the kernel's rules; those that the first try found.
+pub fn keep_rules(fs: &mut dyn GuestFs, tx: &TxId, rules: [&str; 2]) -> Option<String> {
+    let mut keep = |name: &str, text: &str| {
+        let copy = format!("{}/{name}", folder(tx));
+        if fs.stat(&copy)?.is_some() {
+            return Ok(());
+        }
+        begin::check_room(fs, text.len() as u64)?;
+        let fresh = fresh(fs, tx)?;
+        fs.write(&fresh, &mut text.as_bytes(), 0o600, super::fs::Sync::Now)?;
+        put(fs, &fresh, &copy)
+    };
+    let kept = RULES.into_iter().zip(rules).try_for_each(|(name, text)| keep(name, text));
+    let kept = kept.and_then(|()| note(fs, tx));
+    kept.err().map(|error: GuestError| {
+        format!("the rules could not be copied: {}", error.refusal("").message)
     })
 }
 

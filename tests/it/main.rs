@@ -42,6 +42,7 @@ mod demo;
 mod detach;
 mod dice;
 mod difference;
+mod door_kept;
 mod drift;
 mod drift_copies;
 mod drift_shown;
