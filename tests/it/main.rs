@@ -9,6 +9,7 @@ mod activate_lab;
 mod apt_sources;
 mod build_again;
 mod bundle_page;
+mod compared;
 mod compile;
 mod compile_apt;
 mod compile_cli;
