@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
+mod access_life;
 mod access_real;
 mod activate_cli;
 mod activate_faults;
