@@ -81,7 +81,7 @@ fn host_keys_and_password_hashes_lie_in_one_private_file_while_a_switch_is_open_
     let (folder, second, switch) = waiting();
     let state = folder.at(STATE);
     let kept = folder.at(&format!("{STATE}/tx/{TX}/way-in-texts.json"));
-    assert_eq!(holders(&state), [kept.clone()]);
+    assert_eq!(holders(&state), std::slice::from_ref(&kept));
     assert_eq!([mode(&kept), mode(kept.parent().expect("it has one"))], [0o600, 0o700]);
     folder.confirm(&switch).expect("the confirm is heard");
     assert_eq!(holders(&state), [""; 0].map(PathBuf::from));

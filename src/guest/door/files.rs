@@ -118,7 +118,8 @@ impl Files {
 
     /// Whether a copy of it may stay when it is taken back: not of what logs somebody in by itself.
     pub fn may_be_copied(&self, path: &str) -> bool {
-        let is_host_key = path.starts_with(HOST_KEYS) && !path.ends_with(".pub");
+        let is_public = path.rsplit('.').next() == Some("pub");
+        let is_host_key = path.starts_with(HOST_KEYS) && !is_public;
         !is_host_key && !self.rows.has(path)
     }
 

@@ -53,9 +53,9 @@ fn merge(saved: &Tables, now: &Tables, ways: &Ways, own: bool) -> (Tables, Vec<S
     for (name, now) in now {
         // A table that nobody had given rules is not saved; restoring nothing would leave what is in it since.
         let table = back.entry(name.clone()).or_insert_with(|| opened(now));
-        let was = table.clone();
-        let reached = reached(name, &was, now);
-        let merge = Merge { name, was: &was, now, ways, own, reached };
+        let before = table.clone();
+        let reached = reached(name, &before, now);
+        let merge = Merge { name, was: &before, now, ways, own, reached };
         let spoiled = merge.spoiled();
         for chain in now.keys() {
             merge.chain(chain, &spoiled, table, &mut lost);
@@ -97,14 +97,14 @@ impl Merge<'_> {
         let (was, now) = (self.was.get(name), &self.now[name]);
         let was_rules = &was.unwrap_or(&none).rules;
         let is_new = |rule: &&String| !was_rules.contains(*rule);
-        let mut lose = |rule: &String| lost.push(format!("{}: -A {name} {rule}", self.name));
+        let mut take_out = |rule: &String| lost.push(format!("{}: -A {name} {rule}", self.name));
         if is_ufw(name) {
             // As it was, or gone: the switch's own.
         } else if now.policy.is_some() {
             let stays = |rule: &&String| self.stays_in_own(name, rule, spoiled);
             // What leads to ufw is the switch's own.
             let others = now.rules.iter().filter(is_new).filter(|rule| !leads_to_ufw(rule));
-            others.filter(|rule| !stays(rule)).for_each(&mut lose);
+            others.filter(|rule| !stays(rule)).for_each(&mut take_out);
             let rules = self.own_chain(name, was_rules, now, spoiled);
             let passes = self.is_passed(name) && !self.own;
             let policy = was.filter(|_| !passes).unwrap_or(now).policy.clone();
@@ -112,11 +112,11 @@ impl Merge<'_> {
                 back.insert(name.to_owned(), Chain { policy, rules });
             }
         } else if spoiled.contains(name) {
-            now.rules.iter().for_each(lose);
+            now.rules.iter().for_each(take_out);
         } else if was.is_none() || !now.rules.is_empty() {
             let stays =
                 |rule: &&String| !is_new(rule) || self.fate(name, rule, spoiled) == Fate::Stays;
-            now.rules.iter().filter(|rule| !stays(rule)).for_each(lose);
+            now.rules.iter().filter(|rule| !stays(rule)).for_each(take_out);
             let rules = now.rules.iter().filter(stays).cloned().collect();
             back.insert(name.to_owned(), Chain { policy: None, rules });
         }
@@ -206,8 +206,8 @@ fn is_passed(table: &str, chain: &str) -> bool {
 fn reached<'m>(table: &str, was: &Table, now: &'m Table) -> BTreeSet<&'m str> {
     let is_way =
         |(name, chain): &(&String, &Chain)| chain.policy.is_some() && !is_passed(table, name);
-    let ways = now.iter().filter(is_way).map(|(name, _)| name.as_str());
-    let (mut reached, mut left) = (BTreeSet::new(), ways.collect::<Vec<_>>());
+    let first = now.iter().filter(is_way).map(|(name, _)| name.as_str());
+    let (mut reached, mut left) = (BTreeSet::new(), first.collect::<Vec<_>>());
     while let Some(name) = left.pop() {
         if reached.insert(name) {
             let both = [was.get(name), now.get(name)];
