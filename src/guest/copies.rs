@@ -135,7 +135,7 @@ pub fn keep_rules(fs: &mut dyn GuestFs, tx: &TxId, rules: [&str; 2]) -> Option<S
         if fs.stat(&copy)?.is_some() {
             return Ok(());
         }
-        begin::check_room(fs, text.len() as u64)?;
+        store::check_room(fs, text.len() as u64)?;
         let fresh = fresh(fs, tx)?;
         fs.write(&fresh, &mut text.as_bytes(), 0o600, super::fs::Sync::Now)?;
         put(fs, &fresh, &copy)
