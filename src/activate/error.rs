@@ -95,6 +95,8 @@ pub enum ActivateError {
     NetworkPutBack { target: Target, address: IpAddr },
     #[error("{target} has no generation {number}; it can go back to {}", numbers(known))]
     NoGeneration { target: Target, number: GenerationId, known: Vec<GenerationId> },
+    #[error("{target} has no generation {number}; its history has {}", numbers(known))]
+    NoRecord { target: Target, number: GenerationId, known: Vec<GenerationId> },
     #[error(
         "generation {number} of {target} was never confirmed, so nothing says that it works; it can go back to {}",
         numbers(known)
@@ -105,7 +107,7 @@ pub enum ActivateError {
     )]
     FoundBefore { target: Target, live: GenerationId },
     #[error(
-        "generation {number} of {target} cannot come back: its bundle {} is neither in `out/` nor on the guest any more", digest.short()
+        "generation {number} of {target} is only a record: its bundle {} is neither in `out/` nor on the guest any more", digest.short()
     )]
     Collected {
         target: Target,
@@ -244,9 +246,9 @@ impl ActivateError {
             Self::FoundBefore { target, .. } => Some(format!(
                 "stackc rollback {target} --to 0   # back to the guest as it was found"
             )),
-            Self::NoGeneration { target, .. } | Self::NotConfirmed { target, .. } => {
-                Some(format!("stackc history {target}"))
-            }
+            Self::NoGeneration { target, .. }
+            | Self::NoRecord { target, .. }
+            | Self::NotConfirmed { target, .. } => Some(format!("stackc history {target}")),
             Self::Collected { target, .. } => Some(format!(
                 "stackc build {target}   # with the definitions of that time, then the same again"
             )),

@@ -5,6 +5,7 @@
     reason = "activation draws names, waits, and reads the clock"
 )]
 
+mod compare;
 mod confirm;
 mod detach;
 mod error;
@@ -18,6 +19,7 @@ mod run;
 mod time;
 mod waits;
 
+pub use compare::{Compared, compare};
 pub use detach::{Detached, detach, way_off};
 pub use error::{ActivateError, Failed, Stage};
 pub use job::{Job, SecretsOfJob, secret_names, who};

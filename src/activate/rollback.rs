@@ -75,13 +75,24 @@ fn bundle(
     number: GenerationId,
     digest: &Digest,
 ) -> Result<Bundle, Failed> {
-    if let Some(bundle) = (back.kept)(digest) {
+    bundle_of(back.target, back.kept, found, number, digest)
+}
+
+/// The bundle of a generation.
+pub(super) fn bundle_of(
+    target: &Target,
+    kept: &dyn Fn(&Digest) -> Option<Bundle>,
+    found: &mut Found,
+    number: GenerationId,
+    digest: &Digest,
+) -> Result<Bundle, Failed> {
+    if let Some(bundle) = kept(digest) {
         return Ok(bundle);
     }
-    fetch_bundle(back.target, found, digest).map_err(|error| {
+    fetch_bundle(target, found, digest).map_err(|error| {
         Failed::refused(match error {
             ActivateError::Remote(cause) if cause.is_answer() => {
-                let (target, digest) = (back.target.clone(), *digest);
+                let (target, digest) = (target.clone(), *digest);
                 ActivateError::Collected { target, number, digest, cause }
             }
             other => other,

@@ -87,7 +87,7 @@ fn activate_saved(
 ) -> Result<ExitCode, ExitCode> {
     let saved = saved_plan::read(path)?;
     let fleet = Fleet::open(workspace, &workspace.site(Format::Text)?)?;
-    let bundles = saved.bundles(&fleet).map_err(|error| fleet::refuse(&error))?;
+    let bundles = saved.bundles(&fleet, path).map_err(|error| fleet::refuse(&error))?;
     let jobs = jobs_of(&fleet, bundles.iter().collect(), &args.options)?;
     Ok(run_jobs(&fleet, jobs, &args.options, Some(&saved.by_target())))
 }

@@ -130,7 +130,7 @@ fn side(side: &Side) -> Value {
     json!({ "target": side.target.to_string(), "digest": side.digest })
 }
 
-fn document(found: &Difference) -> Value {
+pub(super) fn document(found: &Difference) -> Value {
     json!({
         "from": found.from.as_ref().map(side),
         "to": side(&found.to),

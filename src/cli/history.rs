@@ -1,6 +1,7 @@
 //! `stackc history`: every generation of a guest, how its switch ended, and what that cost.
 
 use super::{
+    compared,
     fleet::{Fleet, JOBS, failure_json, parallel, show_failure, table},
     output::{self, Format},
     reach::{Sought, seek},
@@ -20,7 +21,12 @@ from running. With --json, `live` is a number or null, `pinned` a list of
 numbers, and `transactions` are the switches that are over: each unit's time in
 `downtime_ms`, and the evidence of one that was undone; `kept` names, by the
 generation whose activation put back what was changed by hand, the copies of it
-that the guest keeps.";
+that the guest keeps.
+
+--diff compares what two generations were made of, undone ones too: options,
+packages, rules, units, files line by line, and which secrets had other values.
+The bundles come from out/ or from the guest; one that `gc` has collected and
+out/ has not is refused by its number.";
 
 /// Show the generations of guests, as the guests themselves tell them; definitions need not compile
 #[derive(Debug, clap::Args)]
@@ -29,6 +35,9 @@ pub struct HistoryArgs {
     /// project/env, a project, a pattern such as '*/dev', or @tag
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<String>,
+    /// Compare two generations of one target
+    #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
+    diff: Option<Vec<u64>>,
     /// One JSON document: { "guests": [{ target, live, pinned, generations, transactions, kept }], "failures": […] }
     #[arg(long)]
     json: bool,
@@ -41,6 +50,9 @@ pub fn run(args: &HistoryArgs, workspace: &Workspace) -> ExitCode {
 fn show(args: &HistoryArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let fleet = Fleet::open(workspace, &workspace.site(Format::of(args.json))?)?;
     let sought = seek(&fleet, workspace, &args.targets)?;
+    if let Some([from, to]) = args.diff.as_deref() {
+        return compared::show(&fleet, &sought, [*from, *to], args.json);
+    }
     let told = parallel(sought, JOBS, |sought| {
         let reply = ask(&fleet, &sought);
         (sought, reply)
@@ -114,12 +126,17 @@ fn cells(generation: &Generation, reply: &HistoryReply) -> [String; 8] {
         generation.digest.map_or_else(|| "-".to_owned(), |digest| digest.short()),
         generation.at.clone(),
         generation.by.clone(),
-        match generation.cause {
-            GenerationCause::Found => "as found".to_owned(),
-            GenerationCause::Activate => "activate".to_owned(),
-            GenerationCause::Rollback { to } => format!("rollback to {to}"),
-        },
+        why(generation),
         down.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
         result,
     ]
+}
+
+/// Why a generation was made.
+pub(super) fn why(generation: &Generation) -> String {
+    match generation.cause {
+        GenerationCause::Found => "as found".to_owned(),
+        GenerationCause::Activate => "activate".to_owned(),
+        GenerationCause::Rollback { to } => format!("rollback to {to}"),
+    }
 }

@@ -7,7 +7,7 @@
 pub mod activate;
 pub mod build;
 pub mod check;
-
+pub mod compared;
 pub mod completions;
 pub mod demo;
 pub mod detach;

@@ -4,15 +4,18 @@ use super::{
     activate::keep,
     fleet::{Fleet, JOBS, Targets, failure_json, parallel, refuse, show_failure},
     output::{self, Format},
-    saved_plan::SavedPlans,
+    saved_plan::{SavedPlans, ToSave},
     workspace::{self, Workspace},
 };
 use crate::{
     activate::{ActivateError, Failed, Job, look, who},
-    plan::{Plan, text},
+    plan::text,
 };
 use serde_json::json;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Show what activate would do, changing nothing
 #[derive(Debug, clap::Args)]
@@ -51,7 +54,7 @@ fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let jobs = jobs.map_err(|error| refuse(&error))?;
     let results = parallel(jobs, args.jobs, |job| {
         let target = job.bundle.manifest.target.clone();
-        (target, plan_of(&fleet, &job).map(|plan| (job.secrets.version, plan)))
+        (target, plan_of(&fleet, &job))
     });
     let (mut code, mut plans, mut failures) = (0, Vec::new(), Vec::new());
     for (target, result) in results {
@@ -64,25 +67,35 @@ fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
         }
     }
     if args.json {
-        let documents: Vec<_> = plans.iter().map(|(_, plan)| plan.json()).collect();
+        let documents: Vec<_> = plans.iter().map(|saved| saved.plan.json()).collect();
         output::print_json(&json!({ "plans": documents, "failures": failures }));
     } else {
-        for (_, plan) in &plans {
+        for ToSave { plan, .. } in &plans {
             output::print_coloured(&text(plan));
         }
     }
-    match &args.out {
-        Some(path) if code == 0 => SavedPlans::of(&plans).write(path)?,
-        Some(path) => output::tell(&format!("nothing is saved in {}\n", path.display())),
-        None => {}
+    if let Some(path) = &args.out {
+        save(&plans, path, code)?;
     }
-    if code == 0 && args.exit_code && plans.iter().any(|(_, plan)| !plan.is_empty()) {
+    if code == 0 && args.exit_code && plans.iter().any(|saved| !saved.plan.is_empty()) {
         code = output::CHANGES;
     }
     Ok(ExitCode::from(code))
 }
 
-fn plan_of(fleet: &Fleet, job: &Job<'_>) -> Result<Plan, Failed> {
+/// Writes plans for later, when all of them could be made.
+pub(super) fn save(plans: &[ToSave], path: &Path, code: u8) -> Result<(), ExitCode> {
+    if code == 0 {
+        return SavedPlans::of(plans).write(path);
+    }
+    output::tell(&format!("nothing is saved in {}\n", path.display()));
+    Ok(())
+}
+
+pub(super) fn plan_of(fleet: &Fleet, job: &Job<'_>) -> Result<ToSave, Failed> {
     let progress = fleet.progress(&job.bundle.manifest.target);
-    fleet.with_seams(&progress, |seams| look(seams, job)?.plan(job).map_err(Failed::refused))
+    let plan = fleet
+        .with_seams(&progress, |seams| look(seams, job)?.plan(job).map_err(Failed::refused))?;
+    let back_to = job.back_to.as_ref().map(|generation| generation.number);
+    Ok(ToSave { secrets: job.secrets.version, back_to, plan })
 }

@@ -3,16 +3,22 @@
 
 use super::{
     activate::{RunOptions, run_jobs},
-    fleet::{Fleet, Targets, refuse, show_failure},
+    fleet::{Fleet, Targets, parallel, refuse, show_failure},
     output::{self, Format},
+    plan::{plan_of, save},
     reach::{Sought, seek},
+    saved_plan::{self, Approved},
     workspace::Workspace,
 };
 use crate::{
     activate::{ActivateError, Back, Failed, Job, Seams, Way, way_back, who},
     model::{Digest, GenerationId},
+    plan::text,
 };
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 const WHAT_IT_NEEDS: &str = "\
 Going back works whatever the definitions say now: only `proxmox` and `access`
@@ -28,7 +34,11 @@ Proxmox stay. Nobody comes there without `--to 0`.
 
 An undone generation cannot be gone back to. One whose bundle, release or
 secrets the guest has lost is made again from out/, its pin, and the secrets of
-today; without its bundle it is refused.";
+today; without its bundle it is refused.
+
+--out saves what would be done and does nothing, but for an open switch of your
+own, which is seen to its end first. --plan does exactly that, once: a guest on
+which something else is live by then is refused.";
 
 /// Make an earlier generation live again, whole: files, secrets, firewall, release, Proxmox options
 #[derive(Debug, clap::Args)]
@@ -40,39 +50,114 @@ pub struct RollbackArgs {
     /// bundle first came
     #[arg(long, value_name = "GENERATION")]
     to: Option<u64>,
+    /// Save the plans instead, for `rollback --plan` to carry out exactly them
+    #[arg(long, value_name = "FILE", conflicts_with = "plan")]
+    out: Option<PathBuf>,
+    /// Carry out exactly the plans that `rollback --out` saved: that is their approval. One that no longer fits is
+    /// refused, and none is begun
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["targets", "to"])]
+    plan: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
 }
 
 pub fn run(args: &RollbackArgs, workspace: &Workspace) -> ExitCode {
-    if args.targets.targets.is_empty() {
-        output::tell("error: name the guests to roll back\n");
-        return ExitCode::from(output::USAGE);
-    }
-    roll_back(args, workspace).unwrap_or_else(|code| code)
+    let done = match &args.plan {
+        Some(path) => back_as_saved(path, args, workspace),
+        None if args.targets.targets.is_empty() => {
+            output::tell("error: name the guests to roll back\n");
+            return ExitCode::from(output::USAGE);
+        }
+        None => roll_back(args, workspace),
+    };
+    done.unwrap_or_else(|code| code)
 }
 
 fn roll_back(args: &RollbackArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let fleet = Fleet::open(workspace, &workspace.site(Format::Text)?)?;
+    let to = args.to.map(GenerationId);
+    let sought = seek(&fleet, workspace, &args.targets.targets)?;
+    let ways = find_ways(&fleet, sought.iter().map(|sought| (sought, to)))?;
+    let jobs = jobs_of(&fleet, &ways, &args.options)?;
+    match &args.out {
+        Some(path) => plan_only(&fleet, jobs, path, args.options.jobs),
+        None => Ok(run_jobs(&fleet, jobs, &args.options, None)),
+    }
+}
+
+/// Carries out saved plans: to the generations that they name, whatever is live by now.
+fn back_as_saved(
+    path: &Path,
+    args: &RollbackArgs,
+    workspace: &Workspace,
+) -> Result<ExitCode, ExitCode> {
+    let saved = saved_plan::read(path)?;
+    let fleet = Fleet::open(workspace, &workspace.site(Format::Text)?)?;
+    let planned = saved.ways(path).map_err(|error| refuse(&error))?;
+    let mut sought = Vec::new();
+    for (target, number) in planned {
+        let found = seek(&fleet, workspace, &[target.to_string()])?;
+        sought.extend(found.into_iter().map(|sought| (sought, number)));
+    }
+    let ways = find_ways(&fleet, sought.iter().map(|(sought, number)| (sought, Some(*number))))?;
+    let jobs = jobs_of(&fleet, &ways, &args.options)?;
+    let approved: Approved = saved.by_target();
+    Ok(run_jobs(&fleet, jobs, &args.options, Some(&approved)))
+}
+
+fn find_ways<'s>(
+    fleet: &Fleet,
+    sought: impl Iterator<Item = (&'s Sought, Option<GenerationId>)>,
+) -> Result<Vec<Way>, ExitCode> {
     let mut ways = Vec::new();
-    for sought in seek(&fleet, workspace, &args.targets.targets)? {
-        let way = find_way(&fleet, &sought, args.to.map(GenerationId))
+    for (sought, to) in sought {
+        let way = find_way(fleet, sought, to)
             .map_err(|failed| ExitCode::from(show_failure(&sought.target, &failed)))?;
         if !way.bundle.is_found() {
             fleet.put(&way.bundle).map_err(|error| refuse(&error))?;
         }
         ways.push(way);
     }
+    Ok(ways)
+}
+
+fn jobs_of<'w>(
+    fleet: &Fleet,
+    ways: &'w [Way],
+    options: &RunOptions,
+) -> Result<Vec<Job<'w>>, ExitCode> {
     let secrets = || fleet.secrets();
     let jobs = ways.iter().map(|way| {
         let mut job = Job::rollback(way, &secrets, who())?;
-        job.allow_ip_conflicts = args.options.allow_ip_conflicts;
-        job.overwrite_drift = args.options.overwrite_drift;
+        job.allow_ip_conflicts = options.allow_ip_conflicts;
+        job.overwrite_drift = options.overwrite_drift;
         Ok(job)
     });
     let jobs: Result<Vec<_>, ActivateError> = jobs.collect();
-    let jobs = jobs.map_err(|error| refuse(&error))?;
-    Ok(run_jobs(&fleet, jobs, &args.options, None))
+    jobs.map_err(|error| refuse(&error))
+}
+
+/// Shows what going back would do, and saves it.
+fn plan_only(
+    fleet: &Fleet,
+    jobs: Vec<Job<'_>>,
+    path: &Path,
+    workers: usize,
+) -> Result<ExitCode, ExitCode> {
+    let results =
+        parallel(jobs, workers, |job| (job.bundle.manifest.target.clone(), plan_of(fleet, &job)));
+    let (mut code, mut plans) = (0, Vec::new());
+    for (target, result) in results {
+        match result {
+            Ok(saved) => {
+                output::print_coloured(&text(&saved.plan));
+                plans.push(saved);
+            }
+            Err(failed) => code = code.max(show_failure(&target, &failed)),
+        }
+    }
+    save(&plans, path, code)?;
+    Ok(ExitCode::from(code))
 }
 
 fn find_way(fleet: &Fleet, sought: &Sought, to: Option<GenerationId>) -> Result<Way, Failed> {

@@ -1,4 +1,5 @@
-//! Plans in a file: `plan --out` writes them, `activate --plan` carries out exactly them, or refuses.
+//! Plans in a file: `plan --out` and `rollback --out` write them, `activate --plan` and `rollback --plan` carry out exactly
+//! them, or refuse.
 
 use super::{
     fleet::{Fleet, refuse},
@@ -6,7 +7,7 @@ use super::{
 };
 use crate::{
     activate::{ActivateError, Failed, Job},
-    model::{Bundle, Digest, SecretsVersion, Target},
+    model::{Bundle, Digest, GenerationId, SecretsVersion, Target},
     plan::Plan,
     store,
 };
@@ -18,7 +19,7 @@ const FORMAT: u32 = 1;
 /// A plan of a hundred guests, each with all its files new, is far below.
 const BYTES_MAX: u64 = 64 << 20;
 
-/// What `plan --out` writes: no secret, and nothing of the machine that wrote it.
+/// What `--out` writes: no secret, and nothing of the machine that wrote it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedPlans {
@@ -31,7 +32,11 @@ pub struct SavedPlans {
 #[serde(deny_unknown_fields)]
 struct SavedPlan {
     target: Target,
-    digest: Digest,
+    /// None: the guest as it was found.
+    digest: Option<Digest>,
+    /// The generation that it goes back to; none of a plan for what definitions say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    back_to: Option<GenerationId>,
     /// Of which values of the secrets; it tells nothing about them.
     secrets: SecretsVersion,
     /// As `plan --json` prints it.
@@ -55,6 +60,14 @@ pub enum SavedError {
     },
     #[error("the plan `{path}` has format {found}, and this stackc reads format {FORMAT}")]
     Format { path: String, found: u64 },
+    #[error(
+        "`{path}` holds a plan to go back with {target}; `stackc rollback --plan {path}` carries it out"
+    )]
+    GoesBack { path: String, target: Target },
+    #[error(
+        "`{path}` holds a plan for what is defined of {target}; `stackc activate --plan {path}` carries it out"
+    )]
+    GoesForward { path: String, target: Target },
     #[error("the plan of {target} is for bundle {}, which is not in out/; plan again here", digest.short())]
     Bundle {
         target: Target,
@@ -64,16 +77,21 @@ pub enum SavedError {
     },
 }
 
+/// A plan as it was made, and what it was made of.
+pub struct ToSave {
+    pub secrets: SecretsVersion,
+    pub back_to: Option<GenerationId>,
+    pub plan: Plan,
+}
+
 impl SavedPlans {
-    pub fn of(plans: &[(SecretsVersion, Plan)]) -> Self {
-        // No `activate` leads to the guest as it was found, which has no bundle.
-        let saved = plans.iter().filter_map(|(secrets, plan)| {
-            Some(SavedPlan {
-                target: plan.target.clone(),
-                digest: plan.digest?,
-                secrets: *secrets,
-                plan: plan.json(),
-            })
+    pub fn of(plans: &[ToSave]) -> Self {
+        let saved = plans.iter().map(|ToSave { secrets, back_to, plan }| SavedPlan {
+            target: plan.target.clone(),
+            digest: plan.digest,
+            back_to: *back_to,
+            secrets: *secrets,
+            plan: plan.json(),
         });
         Self { format: FORMAT, plans: saved.collect() }
     }
@@ -102,13 +120,29 @@ impl SavedPlans {
     }
 
     /// The bundles that were planned, as `out/` kept them.
-    pub fn bundles(&self, fleet: &Fleet) -> Result<Vec<Bundle>, SavedError> {
-        let get = |SavedPlan { target, digest, .. }: &SavedPlan| {
+    pub fn bundles(&self, fleet: &Fleet, path: &Path) -> Result<Vec<Bundle>, SavedError> {
+        let get = |SavedPlan { target, digest, back_to, .. }: &SavedPlan| {
+            let (Some(digest), None) = (digest, back_to) else {
+                let (path, target) = (path.display().to_string(), target.clone());
+                return Err(SavedError::GoesBack { path, target });
+            };
             let missing =
                 |cause| SavedError::Bundle { target: target.clone(), digest: *digest, cause };
             fleet.store.get(digest).map_err(missing)
         };
         self.plans.iter().map(get).collect()
+    }
+
+    /// Which guests go back, and where to.
+    pub fn ways(&self, path: &Path) -> Result<Vec<(Target, GenerationId)>, SavedError> {
+        let way = |SavedPlan { target, back_to, .. }: &SavedPlan| {
+            let (path, target) = (path.display().to_string(), target.clone());
+            match back_to {
+                Some(number) => Ok((target, *number)),
+                None => Err(SavedError::GoesForward { path, target }),
+            }
+        };
+        self.plans.iter().map(way).collect()
     }
 
     /// What is to be carried out, by guest.

@@ -5,7 +5,7 @@ use super::before::{self, Before};
 use super::error::GuestError;
 use super::fs::GuestFs;
 use super::{
-    door, drift, firewall, found, generation, health, journal, recover, release, staging, store,
+    copies, door, firewall, found, generation, health, journal, recover, release, staging, store,
     undo,
 };
 use crate::model::protocol::{Caller, Done};
@@ -40,8 +40,8 @@ pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done
         generation::write_found(guest.fs, switch)?;
         let before = look(guest, switch)?;
         found::note(guest.fs, switch, &before)?;
-        let door = door::look(guest, &before)?;
-        journal::publish(guest.fs, switch, &before, &door)?;
+        let (door, texts) = door::look(guest, &before)?;
+        journal::publish(guest.fs, switch, &before, (&door, &texts))?;
     } else if journal::switch(guest.fs, tx)? != *switch {
         return Err(GuestError::Unfit(format!("transaction `{tx}` is another switch")));
     }
@@ -58,10 +58,8 @@ pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done
 fn prepare(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
     let prepared = journal::before(guest.fs, &switch.tx).and_then(|before| {
         let owned = generation::ledger(guest.fs, switch.from)?;
-        let copies = drift::keep(guest.fs, switch, &owned)?;
-        if !copies.is_empty() {
-            journal::note_copies(guest.fs, &switch.tx, copies)?;
-        }
+        copies::keep(guest.fs, switch, &owned)?;
+        copies::note(guest.fs, &switch.tx)?;
         staging::prepare(guest.fs, switch, &before, &owned)?;
         generation::write(guest.fs, switch)
     });

@@ -2,13 +2,13 @@
 
 use super::account::Accounts;
 use super::error::GuestError;
-use super::fs::{GuestFs, Kind, Stat, Sync, mkdir_all, split};
+use super::fs::{GuestFs, Kind, Stat};
 use super::generation::secrets_path;
 use super::system::{Rules, UnitReport};
 use super::{Guest, down, drop_ins, firewall, generation, journal, keys, release, store};
 use crate::model::{
-    Digest, Entry, EntryPath, FILE_BYTES_MAX, Generation, GenerationId, GuestPath, Ledger,
-    Manifest, Placed, RuntimeDrift, Switch, TxId, TxState, UnitName,
+    Digest, Entry, EntryPath, FILE_BYTES_MAX, Generation, GuestPath, Ledger, Manifest, Placed,
+    RuntimeDrift, Switch, UnitName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,123 +100,43 @@ fn is_file_of(
     Ok(may_be && Digest::of(&fs.read(at)?) == hash)
 }
 
-/// Copies of what activations went over, by transaction, and there under their own paths. Nobody but root gets in.
-const COPIES: &str = "/var/lib/stackc/drift";
-
-/// Keeps what somebody changed by hand at the paths that a switch touches, before it does; returns where. Each copy is a
-/// second name: whole, however big, durable at once, and with the owner and the mode that it had.
-pub fn keep(
+/// What somebody changed by hand of what a switch goes over: the paths, each twice, as what is kept goes by one and is at the
+/// other.
+pub fn at_paths_of(
     fs: &mut dyn GuestFs,
     switch: &Switch,
     owned: &Ledger,
-) -> Result<Vec<String>, GuestError> {
+) -> Result<Vec<(String, String)>, GuestError> {
     let placement = &switch.placement;
     let accounts = Accounts::read(fs)?;
+    let mut changed = Vec::new();
     for path in placement.place.keys().chain(&placement.remove) {
-        let changed = match owned.paths.get(path) {
+        let is_changed = match owned.paths.get(path) {
             Some(placed) => instead(fs, &accounts, path, placed)?.is_some(),
             // A link by which somebody masked a unit leaves, or a drop-in of others, and is in no ledger.
             None => placement.remove.contains(path),
         };
-        if changed {
-            keep_one(fs, &switch.tx, path, path.as_str())?;
+        if is_changed {
+            changed.push((path.to_string(), path.to_string()));
         }
     }
-    let live = match switch.from {
-        GenerationId::FOUND => None,
-        number => Some(generation::read(fs, number)?),
-    };
-    keep_written(fs, &switch.tx, live.as_ref(), owned)?;
-    let mut kept = Vec::new();
-    list_files(fs, &format!("{COPIES}/{}", switch.tx), &mut kept)?;
-    Ok(kept)
+    Ok(changed)
 }
 
-/// The same before the live bundle, or its secrets, are sent again, which takes away what was written through links.
-pub fn keep_before(
+/// What somebody wrote through links into the store: the paths of the links, and where the bytes are.
+pub fn written(
     fs: &mut dyn GuestFs,
-    tx: &TxId,
-    sent: impl FnOnce(&Generation) -> bool,
-) -> Result<(), GuestError> {
-    let Some(number) = generation::live(fs)? else { return Ok(()) };
-    let (live, owned) = (generation::read(fs, number)?, generation::ledger(fs, number)?);
-    if sent(&live) {
-        keep_written(fs, tx, Some(&live), &owned)?;
-    }
-    Ok(())
-}
-
-fn keep_written(
-    fs: &mut dyn GuestFs,
-    tx: &TxId,
     live: Option<&Generation>,
     owned: &Ledger,
-) -> Result<(), GuestError> {
-    let Some(tree) = Tree::live(fs, live) else { return Ok(()) };
+) -> Result<Vec<(String, String)>, GuestError> {
+    let Some(tree) = Tree::live(fs, live) else { return Ok(Vec::new()) };
     let accounts = Accounts::read(fs)?;
+    let mut written = Vec::new();
     for (path, placed) in &owned.paths {
-        if let Some((_, at)) = tree.written(fs, &accounts, path, placed)? {
-            keep_one(fs, tx, path, &at)?;
-        }
+        let found = tree.written(fs, &accounts, path, placed)?;
+        written.extend(found.map(|(_, at)| (path.to_string(), at)));
     }
-    Ok(())
-}
-
-/// A second name, for a file or a link: a folder's mode is all that was changed of it.
-fn keep_one(
-    fs: &mut dyn GuestFs,
-    tx: &TxId,
-    path: &GuestPath,
-    from: &str,
-) -> Result<(), GuestError> {
-    if !fs.stat(from)?.is_some_and(|stat| matches!(stat.kind, Kind::File | Kind::Link)) {
-        return Ok(());
-    }
-    let copy = format!("{COPIES}/{tx}{path}");
-    mkdir_all(fs, COPIES, 0o700)?;
-    mkdir_all(fs, split(&copy).0, 0o700)?;
-    if journal::is_volatile(from) {
-        copy_one(fs, from, &copy)?;
-    } else {
-        fs.link(from, &copy)?;
-    }
-    Ok(fs.sync_dir(split(&copy).0)?)
-}
-
-/// No second name leads to another file system.
-fn copy_one(fs: &mut dyn GuestFs, from: &str, copy: &str) -> Result<(), GuestError> {
-    let Some(stat) = fs.stat(from)? else { return Ok(()) };
-    if stat.kind == Kind::Link {
-        let target = fs.read_link(from)?;
-        return Ok(fs.symlink(&target, copy)?);
-    }
-    let bytes = fs.read(from)?;
-    fs.write(copy, &mut &bytes[..], stat.ids.mode, Sync::Now)?;
-    Ok(fs.set_access(copy, stat.ids)?)
-}
-
-fn list_files(
-    fs: &mut dyn GuestFs,
-    folder: &str,
-    found: &mut Vec<String>,
-) -> Result<(), GuestError> {
-    for name in fs.list(folder)? {
-        let path = format!("{folder}/{name}");
-        match fs.stat(&path)?.map(|stat| stat.kind) {
-            Some(Kind::Directory) => list_files(fs, &path, found)?,
-            _ => found.push(path),
-        }
-    }
-    Ok(())
-}
-
-/// Copies that a transaction left and that are still there.
-pub fn copies(fs: &mut dyn GuestFs, state: &TxState) -> Result<Vec<String>, GuestError> {
-    let mut there = Vec::new();
-    for copy in &state.drift_copies {
-        there.extend(fs.stat(copy)?.map(|_| copy.clone()));
-    }
-    Ok(there)
+    Ok(written)
 }
 
 /// What runs otherwise than the live generation has it, as it is now.

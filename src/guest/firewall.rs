@@ -1,7 +1,9 @@
 //! The kernel's firewall: ufw's own files, loaded in one atomic commit per address family; never `ufw reload`,
 //! which leaves a hole, and a locked door when it dies half-way (reliability.md §0).
 
+mod back;
 mod kernel;
+mod tables;
 
 use super::Guest;
 use super::error::GuestError;
@@ -9,7 +11,8 @@ use super::system::{Load, Rules, SystemError};
 use super::{found, store};
 use crate::model::{Digest, FirewallAction, Switch, UfwDocument, document};
 use kernel::Wanted;
-use std::collections::BTreeSet;
+
+pub use back::{Restored, restore};
 
 /// The line by which the kernel shows that ufw's frame is loaded. `ufw-user-input` alone proves nothing: a restore
 /// without the frame makes that chain, too, and nothing jumps to it.
@@ -197,45 +200,6 @@ fn add_policies(rules: &str, ufw: &UfwDocument, prefix: &str) -> String {
     }
 }
 
-/// Puts the kernel's tables back as they were saved; whether they were others.
-pub fn restore(guest: &mut Guest, saved: &Rules) -> Result<bool, GuestError> {
-    let kernel = guest.system.save_firewall()?;
-    let saved = Rules { v4: or_open(&saved.v4, &kernel.v4), v6: or_open(&saved.v6, &kernel.v6) };
-    if is_same(&saved.v4, &kernel.v4) && is_same(&saved.v6, &kernel.v6) {
-        return Ok(false);
-    }
-    guest.system.load_firewall(&saved, Load::Tables)?;
-    Ok(true)
-}
-
-/// A table that nobody had given rules is not saved; restoring nothing would leave in force what the kernel has in it since.
-fn or_open(saved: &str, kernel: &str) -> String {
-    let mut text = saved.to_owned();
-    for table in kernel.split_inclusive("COMMIT\n") {
-        let Some(name) = table.lines().find(|line| line.starts_with('*')) else { continue };
-        if saved.lines().any(|line| line == name) {
-            continue;
-        }
-        let chains = table.lines().filter_map(|line| line.strip_prefix(':'));
-        // Chains of somebody's own have no policy, and go with their rules.
-        let built_in = chains.filter(|chain| chain.split(' ').nth(1) != Some("-"));
-        let open = built_in.map(|chain| chain.split(' ').next().unwrap_or_default());
-        let lines = open.flat_map(|chain| [":", chain, " ACCEPT [0:0]\n"]);
-        text.extend([name, "\n"].into_iter().chain(lines).chain(["COMMIT\n"]));
-    }
-    text
-}
-
-/// Whether two texts are the same rules: counters and the order of tables are no difference.
-fn is_same(left: &str, right: &str) -> bool {
-    let tables = |text: &str| {
-        let tables = text.split_inclusive("COMMIT\n");
-        let plain = |line: &str| line.split(" [").next().unwrap_or_default().to_owned();
-        tables.map(|table| table.lines().map(plain).collect()).collect::<BTreeSet<Vec<String>>>()
-    };
-    tables(left) == tables(right)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,10 +234,10 @@ mod tests {
     fn a_frame_that_ufw_disable_has_emptied_is_none() {
         let emptied = format!(":ufw-before-input - [0:0]\n{UFW_HOOK}\n");
         let whole = format!("{emptied}-A ufw-before-input -j ufw-user-input\n");
-        assert!(has_frame(&kernel(&whole), false));
-        assert!(!has_frame(&kernel(&emptied), false));
-        let [v4, v6] = [&whole, &emptied].map(|text| kernel(text).v4);
-        let v6 = v6.replace("ufw-", "ufw6-");
+        let v4_only = |text: &str| Rules { v4: text.to_owned(), v6: String::new() };
+        assert!(has_frame(&v4_only(&whole), false));
+        assert!(!has_frame(&v4_only(&emptied), false));
+        let (v4, v6) = (whole, emptied.replace("ufw-", "ufw6-"));
         assert!(!has_frame(&Rules { v4, v6 }, true));
     }
 
@@ -285,23 +249,5 @@ mod tests {
         assert!(text.contains("-A ufw-skip-to-policy-input -j REJECT\n"), "{text}");
         assert!(text.contains(":OUTPUT ACCEPT [0:0]\n"), "{text}");
         assert!(text.ends_with("-A ufw-skip-to-policy-forward -j DROP\nCOMMIT\n"), "{text}");
-    }
-
-    #[test]
-    fn a_table_that_had_no_rules_is_restored_to_open() {
-        let raw = "*raw\n:PREROUTING DROP [1:2]\n:own - [0:0]\n-A PREROUTING -j own\nCOMMIT\n";
-        assert_eq!(or_open("", raw), "*raw\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n");
-        assert_eq!(or_open(RULES, RULES), RULES);
-        assert_eq!(or_open(RULES, ""), RULES);
-    }
-
-    #[test]
-    fn what_was_counted_is_no_difference_and_a_rule_is_one() {
-        let chain = |count: &str, rule: &str| {
-            format!("*filter\n:INPUT DROP [{count}]\n-A INPUT -s {rule} -j DROP\nCOMMIT\n")
-        };
-        assert!(is_same(&chain("0:0", "a"), &chain("7:420", "a")));
-        assert!(!is_same(&chain("0:0", "a"), &chain("0:0", "b")));
-        assert!(is_same(&format!("{RULES}*raw\nCOMMIT\n"), &format!("*raw\nCOMMIT\n{RULES}")));
     }
 }

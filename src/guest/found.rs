@@ -3,6 +3,7 @@
 
 use super::Guest;
 use super::before::{Before, Found};
+use super::door::Ways;
 use super::error::GuestError;
 use super::fs::{GuestFs, split};
 use super::system::{Rules, UnitReport};
@@ -74,7 +75,9 @@ pub fn note(fs: &mut dyn GuestFs, switch: &Switch, before: &Before) -> Result<()
 
 /// Puts the kernel's rules back, when a switch ever changed them.
 pub fn restore_rules(guest: &mut Guest) -> Result<(), GuestError> {
-    read(guest.fs)?.rules.map_or(Ok(()), |rules| firewall::restore(guest, &rules).map(drop))
+    let Some(rules) = read(guest.fs)?.rules else { return Ok(()) };
+    let ways = Ways::look(guest.system)?;
+    firewall::restore(guest, &rules, &ways, true).map(drop)
 }
 
 /// Takes away what an undo would still have needed: where packages came from, and folders that hold nothing any more.

@@ -47,6 +47,12 @@ pub trait GuestFs {
     /// Holds the lock file until the guard is dropped; none when somebody else has it.
     fn lock(&mut self, path: &str) -> Result<Option<Guard>, FsError>;
 
+    /// The bytes of a regular file once more, however many, in place of a leftover file, root's alone and durable at once.
+    fn copy(&mut self, from: &str, to: &str) -> Result<(), FsError> {
+        let bytes = self.read(from)?;
+        self.write(to, &mut &bytes[..], 0o600, Sync::Now)
+    }
+
     /// Removes a path with everything below it; it may be gone already.
     fn remove_tree(&mut self, path: &str) -> Result<(), FsError> {
         if self.stat(path)?.is_some_and(|stat| stat.kind == Kind::Directory) {

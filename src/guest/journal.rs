@@ -1,7 +1,7 @@
 //! A transaction on disk: `tx/<id>/`, published whole, decided once, moved to `history/` when it is over.
 
 use super::before::{Before, Found};
-use super::door::Door;
+use super::door::{Door, Texts};
 use super::error::GuestError;
 use super::fs::{GuestFs, Sync, mkdir_all, remove_tree, split};
 use super::kept;
@@ -127,7 +127,7 @@ pub fn publish(
     fs: &mut dyn GuestFs,
     switch: &Switch,
     before: &Before,
-    door: &Door,
+    (door, texts): (&Door, &Texts),
 ) -> Result<(), GuestError> {
     let staged = format!("{TRANSACTIONS}/.tmp-{}", switch.tx);
     mkdir_all(fs, TRANSACTIONS, 0o700)?;
@@ -148,7 +148,8 @@ pub fn publish(
         write_reserve(fs, &format!("{staged}/{}", reserve.folder()))?;
     }
     kept::write(fs, &format!("{staged}/before.json"), before, 0o600)?;
-    kept::write(fs, &format!("{staged}/door.json"), door, 0o600)?;
+    kept::write(fs, &format!("{staged}/way-in.json"), door, 0o600)?;
+    kept::write(fs, &format!("{staged}/way-in-texts.json"), texts, 0o600)?;
     kept::write(fs, &format!("{staged}/switch.json"), switch, 0o600)?;
     kept::write(fs, &format!("{staged}/phase"), &Phase::Begun, 0o600)?;
     fs.sync_dir(&staged)?;
@@ -175,11 +176,16 @@ pub fn before(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Before, GuestError> {
 
 /// None in a transaction that an older version began.
 pub fn door(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Option<Door>, GuestError> {
-    let path = format!("{}/door.json", folder(tx));
+    let path = format!("{}/way-in.json", folder(tx));
     if fs.stat(&path)?.is_none() {
         return Ok(None);
     }
     kept::read(fs, &path).map(Some)
+}
+
+/// What the files of the door held, secrets among it: gone when the transaction is over.
+pub fn door_texts(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Texts, GuestError> {
+    kept::read(fs, &format!("{}/way-in-texts.json", folder(tx)))
 }
 
 pub fn phase(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Phase, GuestError> {

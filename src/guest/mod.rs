@@ -13,6 +13,7 @@ mod cause;
 mod child;
 mod close;
 mod confirm;
+mod copies;
 mod database;
 mod debian;
 mod detach;

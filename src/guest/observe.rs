@@ -6,7 +6,7 @@ use super::fs::GuestFs;
 use super::packages::{Installed, services};
 use super::system::{UnitReport, Units};
 use super::{
-    Guest, by_hand, drift, firewall, found, generation, journal, lease, pin, release, store,
+    Guest, by_hand, copies, drift, firewall, found, generation, journal, lease, pin, release, store,
 };
 use crate::model::layout::{self, STATE};
 use crate::model::protocol::{
@@ -229,14 +229,15 @@ pub fn history(fs: &mut dyn GuestFs) -> Result<HistoryReply, GuestError> {
     }
     let mut transactions = journal::records(fs)?;
     let mut drift_copies = BTreeMap::new();
-    for record in &transactions {
-        let copies = drift::copies(fs, &record.state)?;
-        if !copies.is_empty() {
+    let (pinned, live) = (pin::pinned(fs)?, generation::live(fs)?);
+    for tx in copies::transactions(fs)? {
+        // Who died between sending the live bundle again and the switch left them to the live generation.
+        let record = transactions.iter().find(|record| record.state.tx == tx);
+        if let Some(number) = record.map(|record| record.to).or(live) {
             // A number whose switch never came about is given again.
-            drift_copies.entry(record.to).or_insert_with(Vec::new).extend(copies);
+            drift_copies.entry(number).or_insert_with(Vec::new).extend(copies::of(fs, &tx)?);
         }
     }
     transactions.sort_by(|left, right| (left.to, &left.at).cmp(&(right.to, &right.at)));
-    let (pinned, live) = (pin::pinned(fs)?, generation::live(fs)?);
     Ok(HistoryReply { generations, pinned, transactions, live, drift_copies })
 }

@@ -19,8 +19,8 @@ use std::time::Duration;
 const FOLDER: &str = "/run/stackc";
 const STATE: &str = "/run/stackc/system.json";
 /// What stands here for the rules of ufw's own that hook its chains.
-const FRAME: &str = "-A INPUT -j ufw-before-input\n";
-const FRAME6: &str = "-A INPUT -j ufw6-before-input\n";
+const FRAME: &str = "*filter\n:INPUT DROP [0:0]\n-A INPUT -j ufw-before-input\nCOMMIT\n";
+const FRAME6: &str = "*filter\n:INPUT DROP [0:0]\n-A INPUT -j ufw6-before-input\nCOMMIT\n";
 
 /// What the folder's service manager and kernel remember.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ impl State {
     /// Loads rules into the kernel: chains are added to the frame, tables replace it.
     pub fn load_firewall(&mut self, rules: &Rules, load: Load) {
         let whole = |frame: &str, text: &str| match load {
-            Load::Chains => format!("{frame}{text}"),
+            Load::Chains => format!("{text}{frame}"),
             _ => text.to_owned(),
         };
         self.rules = Rules { v4: whole(FRAME, &rules.v4), v6: whole(FRAME6, &rules.v6) };
@@ -111,8 +111,8 @@ impl State {
     pub fn set_ufw(&mut self, files: Option<Rules>) {
         self.ufw_loaded = files.is_some();
         self.rules = files.map_or_else(Rules::default, |rules| Rules {
-            v4: FRAME.to_owned() + &rules.v4,
-            v6: FRAME6.to_owned() + &rules.v6,
+            v4: rules.v4 + FRAME,
+            v6: rules.v6 + FRAME6,
         });
     }
 }

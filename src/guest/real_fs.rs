@@ -49,7 +49,13 @@ impl RealFs {
         if file.metadata()?.is_file() { Ok(file) } else { Err(Errno::INVAL.into()) }
     }
 
-    fn write_new(&self, path: &str, bytes: &mut dyn Read, mode: u32, sync: Sync) -> io::Result<()> {
+    fn write_new<R: Read + ?Sized>(
+        &self,
+        path: &str,
+        bytes: &mut R,
+        mode: u32,
+        sync: Sync,
+    ) -> io::Result<()> {
         let (folder, name) = self.parent(path)?;
         absent_is_fine(sys::unlinkat(&folder, name, AtFlags::empty()))?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -236,6 +242,14 @@ impl GuestFs for RealFs {
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(cause) => Err(failed("lock", path, cause)),
         }
+    }
+
+    /// From file to file `io::copy` has the kernel do it, which shares the blocks where the file system can.
+    fn copy(&mut self, from: &str, to: &str) -> Result<(), FsError> {
+        let copied = self
+            .open_file(from)
+            .and_then(|mut file| self.write_new(to, &mut file, 0o600, Sync::Now));
+        copied.map_err(|cause| failed("copy", from, cause))
     }
 
     fn remove_tree(&mut self, path: &str) -> Result<(), FsError> {

@@ -5,6 +5,8 @@ use super::fs::{GuestFs, remove_tree};
 use super::{Guest, packages};
 use crate::model::layout::{BINARIES, STATE};
 
+/// What is not whole yet.
+pub const HALF_MADE: &str = ".tmp-";
 /// What `gc` has renamed away and not removed yet.
 pub const GONE: &str = ".tmp-gone-";
 
@@ -12,9 +14,9 @@ pub const GONE: &str = ".tmp-gone-";
 pub fn sweep(guest: &mut Guest) -> Result<(), GuestError> {
     packages::release_services(guest.fs)?;
     for folder in ["store", "releases", "secrets", "generations", "tx", "drift"] {
-        sweep_folder(guest.fs, &format!("{STATE}/{folder}"), ".tmp-")?;
+        sweep_folder(guest.fs, &format!("{STATE}/{folder}"), HALF_MADE)?;
     }
-    for prefix in [".tmp-", ".gone-"] {
+    for prefix in [HALF_MADE, ".gone-"] {
         sweep_folder(guest.fs, STATE, prefix)?;
     }
     sweep_folder(guest.fs, BINARIES, GONE)

@@ -4,7 +4,7 @@ use super::error::GuestError;
 use super::packages::services;
 use super::system::UnitJob;
 use super::{
-    Guest, begin, by_hand, confirm, database, detach, drift, fs, gc, hooks, journal, lease,
+    Guest, begin, by_hand, confirm, copies, database, detach, fs, gc, hooks, journal, lease,
     observe, packages, pin, recover, release, secrets, store, switch, sysusers, undo, validate,
 };
 use crate::model::protocol::{
@@ -178,7 +178,7 @@ fn receive(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, GuestErro
         store::check_room(guest.fs, request.bytes)?;
         let archive = &mut input.take(request.bytes);
         let tx = &request.caller.tx;
-        drift::keep_before(guest.fs, tx, |live| live.digest == Some(request.digest))?;
+        copies::keep_before(guest.fs, tx, |live| live.digest == Some(request.digest))?;
         let already = store::receive(guest.fs, tx, &request.digest, archive)?;
         Ok(Done { already })
     })
@@ -188,7 +188,7 @@ fn secrets_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, Gues
     let request: SecretsRequest = request(input)?;
     entered(guest, &request.caller, |guest| {
         let (tx, version) = (&request.caller.tx, request.version);
-        drift::keep_before(guest.fs, tx, |live| live.secrets == version)?;
+        copies::keep_before(guest.fs, tx, |live| live.secrets == version)?;
         secrets::write(guest.fs, tx, version, &request.files)
     })
 }

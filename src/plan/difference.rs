@@ -57,6 +57,13 @@ pub struct Subject {
 }
 
 impl Difference {
+    /// Nothing against nothing.
+    pub fn none(target: &Target) -> Self {
+        let to = Side { target: target.clone(), digest: Digest::of(b"") };
+        let (subjects, units, files) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self { from: None, to, subjects, units, files }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.subjects.is_empty() && self.units.is_empty() && self.files.is_empty()
     }

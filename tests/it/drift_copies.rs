@@ -65,6 +65,38 @@ fn guest_keeps_what_was_changed_by_hand_before_it_is_overwritten_and_says_where(
     assert_eq!(history(&folder).drift_copies[&GenerationId(2)], copies);
 }
 
+fn mode(folder: &Folder, path: &str) -> u32 {
+    fs::metadata(folder.at(path)).expect("it is there").permissions().mode() & 0o7777
+}
+
+#[test]
+fn a_copy_is_not_changed_by_a_later_write_through_another_name_of_what_was_kept() {
+    let (folder, second, switch) = changed();
+    fs::create_dir_all(folder.at("/root")).expect("it can be made");
+    fs::hard_link(folder.at(SSHD), folder.at("/root/mine")).expect("it is ours");
+    folder.switch_over(&second, &switch);
+    folder.put("/root/mine", "# written later\n");
+    assert_eq!(folder.text(&copy_of(SSHD)), BY_HAND);
+    for (path, wanted) in [(SSHD, 0o600), (ENV, 0o600), ("", 0o700)] {
+        assert_eq!(mode(&folder, &copy_of(path)), wanted, "{path}");
+    }
+    folder.confirm(&switch).expect("the confirm is heard");
+    assert_eq!(folder.text(&copy_of(SSHD)), BY_HAND);
+}
+
+#[test]
+fn what_a_hand_put_there_and_there_is_no_room_to_keep_is_not_overwritten() {
+    let (folder, second, switch) = changed();
+    let long = fs::File::create(folder.at(SSHD)).expect("it can be made");
+    long.set_len(1 << 50).expect("it is all holes");
+    folder.prepare(TX, &second);
+    let refusal = folder.begin(&switch).expect_err("no copy of that fits");
+    assert!(refusal.message.contains("not enough room"), "{refusal:?}");
+    assert_eq!(fs::metadata(folder.at(SSHD)).expect("it is there").len(), 1 << 50);
+    assert_eq!(folder.result(TX).phase, Phase::Undone);
+    assert_eq!(history(&folder).drift_copies.len(), 0, "not even half of one is there");
+}
+
 #[test]
 fn guest_without_a_hand_on_it_keeps_no_copies() {
     let (folder, first, _) = Folder::on_first();
@@ -104,6 +136,47 @@ fn guest_tells_what_was_written_through_a_link_and_keeps_it_when_the_bundle_is_s
     assert_eq!(history(&folder).drift_copies[&GenerationId(2)], [copy_of(APP)]);
     let observed = folder.observe(first.bundle.digest);
     assert!(observed.has_tree && observed.drift.is_empty(), "{:?}", observed.drift);
+}
+
+#[test]
+fn an_undo_ends_with_the_stores_true_bytes_where_the_same_bundle_was_sent_again() {
+    let (folder, first, _) = Folder::on_first();
+    let app = folder.text(&format!("/var/lib/stackc/store/{}/rootfs{APP}", first.bundle.digest));
+    write_through(&folder, &first, APP, BY_HAND);
+    let mut switch = first.switch(TX, 1, 2, &first.ledger());
+    over(&mut switch, &[APP]);
+    folder.switch_over(&first, &switch);
+    assert_eq!(folder.undo(TX).phase, Phase::Undone);
+    let observed = folder.observe(first.bundle.digest);
+    assert!(observed.has_tree && observed.drift.is_empty(), "{:?}", observed.drift);
+    let live = fs::read_to_string(folder.at(&format!("/var/lib/stackc/current/tree/rootfs{APP}")));
+    assert_eq!(live.expect("it is there"), app);
+    assert_eq!(history(&folder).drift_copies[&GenerationId(2)], [copy_of(APP)], "and it is told");
+    assert_eq!(folder.text(&copy_of(APP)), BY_HAND);
+}
+
+#[test]
+fn two_hands_at_one_path_leave_two_copies() {
+    let (folder, first, _) = Folder::on_first();
+    write_through(&folder, &first, APP, BY_HAND);
+    fs::remove_file(folder.at(APP)).expect("it is there");
+    folder.put(APP, "# in the place of the link\n");
+    let mut switch = first.switch(TX, 1, 2, &first.ledger());
+    over(&mut switch, &[APP]);
+    folder.activate(&first, &switch);
+    let copies = [copy_of(APP), copy_of(&format!("{APP}.2"))];
+    assert_eq!(history(&folder).drift_copies[&GenerationId(2)], copies);
+    assert_eq!(copies.map(|copy| folder.text(&copy)), [BY_HAND, "# in the place of the link\n"]);
+}
+
+#[test]
+fn a_copy_whose_operator_died_before_the_switch_is_told_with_the_live_generation() {
+    let (folder, first, _) = Folder::on_first();
+    write_through(&folder, &first, APP, BY_HAND);
+    folder.prepare(TX, &first);
+    assert!(folder.observe(first.bundle.digest).drift.is_empty(), "the tree was sent again");
+    assert_eq!(history(&folder).drift_copies[&GenerationId(1)], [copy_of(APP)]);
+    assert_eq!(folder.text(&copy_of(APP)), BY_HAND);
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub const TX: &str = "00000000000000a1";
 pub const ZERO: &str = "00000000000000f0";
 const SSHD: &str = "/etc/ssh/sshd_config.d/10-stackc.conf";
 /// No rule is left. What stands for the kernel here has no chains of its own, which would be open.
-const OPEN: &str = "*filter\nCOMMIT\n";
+const OPEN: &str = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n";
 
 /// The way to the guest as it was found, as an operator plans it from what the guest reports.
 pub fn to_found(folder: &Folder, tx: &str) -> Switch {

@@ -47,7 +47,7 @@ pub fn job(way: &Way) -> Job<'_> {
 }
 
 /// Goes to generation 0.
-fn go(operator: &Operator, world: &World, target: &Target) -> Activated {
+pub fn go_to_found(operator: &Operator, world: &World, target: &Target) -> Activated {
     let way = way(operator, world, target, Some(0)).expect("there is a way");
     operator.run_job(world, &job(&way), &never()).expect("nothing is in its way")
 }
@@ -77,7 +77,7 @@ fn the_way_to_generation_0_survives_a_fault_at_every_call() {
                 Err(Stage::Unknown) => {}
                 Err(_) => assert_eq!(live, Some(two.digest), "{run:?}"),
             }
-            go(&operator, &world, &target);
+            go_to_found(&operator, &world, &target);
             assert_eq!(world.live_digest(), None);
             let again = way(&operator, &world, &target, Some(0)).expect("there is a way");
             assert!(planned(&operator, &world, &again).is_empty(), "it is there");
@@ -94,7 +94,7 @@ fn the_way_to_generation_0_survives_a_fault_at_every_call() {
 fn from_generation_0_a_rollback_leads_to_what_was_live_and_then_further_back() {
     let (operator, world, one, two) = on_two();
     let target = &one.manifest.target;
-    assert_eq!(go(&operator, &world, target).generation, Some(GenerationId(3)));
+    assert_eq!(go_to_found(&operator, &world, target).generation, Some(GenerationId(3)));
     for expected in [&two, &one] {
         let back = way(&operator, &world, target, None).expect("there is a way");
         assert_eq!(&back.bundle, expected);
@@ -111,7 +111,7 @@ fn nobody_comes_to_generation_0_but_by_its_number() {
     let target = &one.manifest.target;
     let first = way(&operator, &world, target, None).expect_err("it takes the app away");
     assert_eq!(first.exit_code(), 3);
-    go(&operator, &world, target);
+    go_to_found(&operator, &world, target);
     operator.run_well(&world, &two);
     assert_eq!(world.live_digest(), Some(two.digest), "an activation from there");
     let second = way(&operator, &world, target, None).expect_err("it takes the app away");

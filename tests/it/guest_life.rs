@@ -65,7 +65,7 @@ fn guest_found_as_it_was_gets_its_own_files_back() {
     assert_eq!(folder.text(sshd), FOREIGN);
     assert_eq!(folder.picture(), before);
     // The folder's kernel had no table; of the one that it has now, only the frame is left.
-    assert_eq!(folder.system().rules.v4, "*filter\nCOMMIT\n");
+    assert_eq!(folder.system().rules.v4, "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::{
     fixture_lab::RealLab,
     guest_bundle::{Made, hooks, seal},
     guest_fixture::{caller, name},
-    guest_real::{RealGuest, open_ports},
+    guest_real::{RealGuest, open_ports, wait_until},
 };
 use stackc::model::{
     FileClass, FirewallAction, HealthDocument, HooksDocument, Ledger, Phase, Probe, Switch,
@@ -168,6 +168,45 @@ fn finish(guest: &RealGuest, switch: &Switch, old: &str) -> Result<(), String> {
     let gone: Vec<_> = old.iter().filter(|line| !now.contains(line)).collect();
     let come: Vec<_> = now.iter().filter(|line| !old.contains(line)).collect();
     if old == now { Ok(()) } else { Err(format!("reachable, but gone: {gone:?}, come: {come:?}")) }
+}
+
+/// What fail2ban does at a ban, and Docker when it starts and publishes a port, as they do it.
+const OTHERS: &str = "iptables -N f2b-sshd; iptables -A f2b-sshd -j RETURN; \
+    iptables -I INPUT -p tcp -m multiport --dports 22 -j f2b-sshd; \
+    iptables -I f2b-sshd 1 -s 203.0.113.9 -j REJECT --reject-with icmp-port-unreachable; \
+    iptables -N DOCKER; iptables -I FORWARD -o docker0 -j DOCKER; \
+    iptables -A DOCKER -d 172.17.0.2/32 -o docker0 -p tcp --dport 80 -j ACCEPT; \
+    iptables -t nat -N DOCKER; iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER; \
+    iptables -t nat -A DOCKER -p tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80; \
+    echo '# by hand' >/etc/ssh/sshd_config.d/99-hand.conf";
+
+/// The rules that are theirs.
+const THEIRS: &str = "iptables-save | grep -E 'f2b-sshd|DOCKER' | sed 's/ \\[.*//'";
+
+#[test]
+fn bans_and_published_ports_that_came_while_a_switch_was_open_are_there_when_it_is_undone() {
+    let Some(lab) = RealLab::start("others") else { return };
+    let (guest, first) = on_first(&lab, 101);
+    let made = bundle(&guest, 2, Some("iptables -I INPUT -s 198.51.100.0/24 -j DROP"));
+    let mut switch = made.switch(&tx(2), 1, 2, &first.ledger());
+    switch.firewall = FirewallAction::Keep;
+    guest.prepare(&tx(2), &made);
+    assert_eq!(guest.begin(&switch).phase, Phase::AwaitingConfirm);
+    let theirs = guest.says(&format!("{OTHERS}; {THEIRS}"));
+    assert_eq!(theirs.lines().count(), 10, "{theirs}");
+    wait_until(REACHABLE, "the undo", || guest.result(&switch).phase == Phase::Undone);
+    let state = guest.result(&switch);
+    assert_eq!(guest.says(THEIRS), theirs);
+    assert_eq!(guest.says("iptables-save | grep -c 198.51.100.0"), "0");
+    let evidence = state.failure.expect("it is told").evidence;
+    let hooks = "firewall, without IPv4 filter: -A INPUT -s 198.51.100.0/24 -j DROP";
+    assert!(evidence.iter().any(|line| line.ends_with(hooks)), "{evidence:?}");
+    let copies =
+        format!("cd /var/lib/stackc/drift/{}; find . -type f | sort; cat ./etc/ssh/*/*", tx(2));
+    assert_eq!(
+        guest.says(&copies),
+        "./etc/ssh/sshd_config.d/99-hand.conf\n./ip6tables-save\n./iptables-save\n# by hand"
+    );
 }
 
 #[test]

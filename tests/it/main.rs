@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests make and read real files and processes")]
 #![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 
+mod access_life;
 mod access_real;
 mod activate_cli;
 mod activate_faults;
@@ -9,6 +10,7 @@ mod activate_lab;
 mod apt_sources;
 mod build_again;
 mod bundle_page;
+mod compared;
 mod compile;
 mod compile_apt;
 mod compile_cli;
@@ -42,6 +44,7 @@ mod demo;
 mod detach;
 mod dice;
 mod difference;
+mod door_kept;
 mod drift;
 mod drift_copies;
 mod drift_drop_ins;

@@ -5,7 +5,9 @@ use crate::fixture_lab::RealLab;
 use crate::guest_bundle::{Made, make};
 use crate::guest_fixture::{caller, feed, input, messages, name};
 use crate::guest_real::{PROGRAM, RealGuest};
-use stackc::model::protocol::{AbandonRequest, BundleRequest, Done, Refusal};
+use stackc::model::protocol::{
+    AbandonRequest, BundleRequest, Done, Garbage, GcRequest, Refusal,
+};
 use stackc::model::{AptDocument, canonical, document};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -237,4 +239,45 @@ fn killed_installations_are_finished(apt: &Apt, lab: &RealLab) {
         }
     }
     assert!(cut > 2, "only {cut} of the installations were cut off");
+}
+
+/// How far a removal is when it is killed, in moments from dpkg's start.
+const MOMENTS: u32 = 6;
+
+#[test]
+fn removals_that_were_killed_at_any_moment_are_finished_by_the_same_call() {
+    let Some(lab) = RealLab::start("aptgc") else { return };
+    lab.boot(105, "apt2");
+    let apt = Apt { guest: RealGuest::new(&lab, "apt2") };
+    // Scripts that take their time, so that there is something to be killed in.
+    apt.says("mkdir -p /srv/repo; for n in slow late; do mkdir -p /srv/src/$n/DEBIAN; for s in prerm postrm; do printf '#!/bin/sh\\nsleep 0.2\\n' >/srv/src/$n/DEBIAN/$s; chmod 755 /srv/src/$n/DEBIAN/$s; done; mkdir -p /srv/src/$n/usr/share/$n; seq 2000 >/srv/src/$n/usr/share/$n/list; done; service serves; deb slow 1 'Depends: late'; deb late 1; deb serves 1; deb own 1; index; dpkg -i own.deb");
+    let made = apt.wants(&[("slow", "1"), ("serves", "1"), ("jq", "")], &["serves"]);
+    let collect = |approved| apt.guest.call::<Garbage>("gc", &collection(approved));
+    let mut cut = 0;
+    for moment in 0..MOMENTS {
+        apt.wants(&[("slow", "1"), ("serves", "1"), ("jq", "")], &["serves"]);
+        apt.install(&made).unwrap_or_else(|refusal| panic!("moment {moment}: {refusal:?}"));
+        let seen = collect(None).unwrap_or_else(|no| panic!("moment {moment}: {no:?}"));
+        let names: Vec<_> = seen.packages.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["jq", "late", "libjq1", "libonig5", "serves", "slow"], "{moment}");
+        let line = input(&collection(Some(seen.clone())), &[]);
+        let line = String::from_utf8(line).expect("it is JSON");
+        apt.says(&format!("printf '%s' '{line}' >/root/request"));
+        let pause = f64::from(moment) * 0.3;
+        apt.says(&format!("systemd-run -q --unit=rm --property=StandardInput=file:/root/request {PROGRAM} gc; until pgrep -x dpkg >/dev/null || ! systemctl is-active -q rm; do sleep 0.02; done; sleep {pause}; systemctl kill --signal=KILL rm; sleep 0.1; systemctl reset-failed rm"));
+        cut += usize::from(
+            apt.says("dpkg-query -Wf '${db:Status-Status} ' slow late serves jq")
+                .contains("installed"),
+        );
+        collect(Some(seen)).unwrap_or_else(|no| panic!("moment {moment}: {no:#?}"));
+        let left = "dpkg --audit; dpkg-query -Wf '${Package} ${db:Status-Status}\n' | grep -E '^(slow|late|serves|jq|libjq1|own) installed'; apt-get check 2>&1 | grep -i err; systemctl is-active serves";
+        assert_eq!(apt.says(left), "own installed\ninactive", "moment {moment}");
+        assert_eq!(apt.says(NO_POLICY), "1", "moment {moment}");
+    }
+    assert!(cut > 2, "only {cut} of the removals were cut off");
+}
+
+/// A call that looks for what can go, or removes what was seen.
+fn collection(approved: Option<Garbage>) -> GcRequest {
+    GcRequest { caller: caller(TX), keep: 0, packages: true, approved }
 }

@@ -54,4 +54,47 @@ fn a_guest_goes_back_while_its_definition_is_broken_short_of_a_secret_or_gone() 
     assert_eq!((&guest["definition"], &guest["vmid"]), (&"absent".into(), &100.into()));
     let (_, history, _) = stackc(workspace, &["history", &tiny.target()]);
     assert!(history.contains(&format!("rollback to {}", generations[0])), "{history}");
+    let [from, to] = generations.map(|number| number.to_string());
+    let arguments = ["history", &tiny.target(), "--diff", &from, &to];
+    let (code, told, errors) = stackc(workspace, &arguments);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(told.contains("~ secret tiny/word: another value"), "{told}");
+    assert!(told.lines().count() > 5, "from the guest alone, which has both: {told}");
+}
+
+#[test]
+fn a_way_back_that_was_reviewed_is_gone_exactly_and_once() {
+    let Some(lab) = RealLab::start("plans") else { return };
+    let mut tiny = Tiny::new(&lab, 100);
+    let generations = [1, 2].map(|version| {
+        tiny.activate(version).finish(&tiny).expect_done();
+        tiny.look().generation.expect("it was just activated")
+    });
+    let workspace = tiny.workspace(2);
+    let workspace = Utf8Path::from_path(&workspace).expect("UTF-8");
+    let (target, file) = (tiny.target(), workspace.join("back.json"));
+    let run = |arguments: &[&str]| {
+        let (code, told, errors) = stackc(workspace, arguments);
+        (code, told + &errors)
+    };
+    let (code, told) = run(&["rollback", &target, "--out", file.as_str()]);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(tiny.settle(), State::Live(2), "nothing has changed");
+    let saved: Value =
+        serde_json::from_slice(&fs::read(&file).expect("it is saved")).expect("JSON");
+    assert_eq!(saved["plans"][0]["back_to"], generations[0], "{saved}");
+    let (code, told) = run(&["activate", "--plan", file.as_str()]);
+    assert!(code == Some(3) && told.contains("stackc rollback --plan"), "{told}");
+
+    let (code, told) = run(&["rollback", "--plan", file.as_str()]);
+    assert_eq!(code, Some(0), "unasked: {told}");
+    assert_eq!(tiny.settle(), State::Live(1));
+    let live = tiny.look().generation;
+    let (code, told) = run(&["rollback", "--plan", file.as_str()]);
+    assert!(code == Some(3) && told.contains("plan"), "it was for another guest: {told}");
+    assert_eq!(tiny.look().generation, live, "and nothing has changed");
+    let (code, told) = run(&["plan", &target, "--out", file.as_str()]);
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = run(&["rollback", "--plan", file.as_str()]);
+    assert!(code == Some(3) && told.contains("stackc activate --plan"), "{told}");
 }

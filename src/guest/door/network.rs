@@ -144,9 +144,14 @@ fn after<'l>(line: &'l str, key: &str) -> Option<&'l str> {
     line.split(' ').skip_while(|word| *word != key).nth(1)
 }
 
-/// The lines of an answer, without what changes by itself. What the kernel does not have, such as IPv6, has none.
+/// What ip(8) answers.
 fn ask(system: &mut dyn System, question: &str) -> Result<Vec<String>, GuestError> {
-    let argv: Vec<&str> = ["ip"].into_iter().chain(question.split(' ')).collect();
+    lines_of(system, &format!("ip {question}"))
+}
+
+/// The lines of an answer, without what changes by itself. What the kernel does not have, such as IPv6, has none.
+pub fn lines_of(system: &mut dyn System, command: &str) -> Result<Vec<String>, GuestError> {
+    let argv: Vec<&str> = command.split(' ').collect();
     match run(system, &Command::new(&argv, LIMIT)) {
         Ok(output) => Ok(output.text.lines().map(lasting).collect()),
         Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => Ok(Vec::new()),

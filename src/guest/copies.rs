@@ -1,0 +1,181 @@
+//! Copies of what somebody changed, kept before it is overwritten: true ones, which no later write through another name
+//! changes. They lie by transaction, and there under their own paths, and nobody but root gets in.
+
+use super::error::GuestError;
+use super::fs::{GuestFs, Kind, mkdir_all, split};
+use super::generation;
+use super::sweep::HALF_MADE;
+use super::{drift, journal, store};
+use crate::model::{FILE_BYTES_MAX, Generation, GenerationId, Ledger, Switch, TxId};
+
+const COPIES: &str = "/var/lib/stackc/drift";
+/// Where the rules lie that the kernel had.
+const RULES: [&str; 2] = ["iptables-save", "ip6tables-save"];
+
+pub fn folder(tx: &TxId) -> String {
+    format!("{COPIES}/{tx}")
+}
+
+/// Keeps what somebody changed by hand at the paths that a switch touches, before it does.
+pub fn keep(fs: &mut dyn GuestFs, switch: &Switch, owned: &Ledger) -> Result<(), GuestError> {
+    let live = match switch.from {
+        GenerationId::FOUND => None,
+        number => Some(generation::read(fs, number)?),
+    };
+    let mut changed = drift::at_paths_of(fs, switch, owned)?;
+    changed.extend(drift::written(fs, live.as_ref(), owned)?);
+    keep_all(fs, &switch.tx, &changed)
+}
+
+/// The same before the live bundle, or its secrets, are sent again, which takes away what was written through links.
+pub fn keep_before(
+    fs: &mut dyn GuestFs,
+    tx: &TxId,
+    sent: impl FnOnce(&Generation) -> bool,
+) -> Result<(), GuestError> {
+    let Some(number) = generation::live(fs)? else { return Ok(()) };
+    let (live, owned) = (generation::read(fs, number)?, generation::ledger(fs, number)?);
+    if !sent(&live) {
+        return Ok(());
+    }
+    let changed = drift::written(fs, Some(&live), &owned)?;
+    keep_all(fs, tx, &changed)
+}
+
+/// Keeps files and links, each given by the path that it goes by and the one where it is.
+fn keep_all(
+    fs: &mut dyn GuestFs,
+    tx: &TxId,
+    changed: &[(String, String)],
+) -> Result<(), GuestError> {
+    check_room(fs, changed)?;
+    changed.iter().try_for_each(|(path, from)| keep_one(fs, tx, path, from))
+}
+
+/// A guest that copies would fill up is left as it is.
+fn check_room(fs: &mut dyn GuestFs, changed: &[(String, String)]) -> Result<(), GuestError> {
+    let mut bytes = 0;
+    for (_, from) in changed {
+        bytes += fs.stat(from)?.map_or(0, |stat| stat.size);
+    }
+    if changed.is_empty() { Ok(()) } else { store::check_room(fs, bytes) }
+}
+
+/// A folder's mode is all that was changed of it.
+fn keep_one(fs: &mut dyn GuestFs, tx: &TxId, path: &str, from: &str) -> Result<(), GuestError> {
+    let Some(kind @ (Kind::File | Kind::Link)) = fs.stat(from)?.map(|stat| stat.kind) else {
+        return Ok(());
+    };
+    let Some(copy) = free_name(fs, from, &format!("{}{path}", folder(tx)))? else { return Ok(()) };
+    let fresh = fresh(fs, tx)?;
+    if kind == Kind::Link {
+        let target = fs.read_link(from)?;
+        fs.symlink(&target, &fresh)?;
+    } else {
+        fs.copy(from, &fresh)?;
+    }
+    put(fs, &fresh, &copy)
+}
+
+/// Where a copy grows: what dies in the middle of it leaves nothing that looks like one.
+fn fresh(fs: &mut dyn GuestFs, tx: &TxId) -> Result<String, GuestError> {
+    mkdir_all(fs, COPIES, 0o700)?;
+    mkdir_all(fs, &folder(tx), 0o700)?;
+    Ok(format!("{COPIES}/{HALF_MADE}{tx}"))
+}
+
+fn put(fs: &mut dyn GuestFs, fresh: &str, copy: &str) -> Result<(), GuestError> {
+    let folder = split(copy).0;
+    mkdir_all(fs, folder, 0o700)?;
+    fs.rename(fresh, copy)?;
+    Ok(fs.sync_dir(folder)?)
+}
+
+/// A name that no other copy has; none when this very copy is there, of a call that died.
+fn free_name(fs: &mut dyn GuestFs, from: &str, copy: &str) -> Result<Option<String>, GuestError> {
+    let mut name = copy.to_owned();
+    for number in 2_u32.. {
+        if fs.stat(&name)?.is_none() {
+            return Ok(Some(name));
+        }
+        if is_same(fs, from, &name)? {
+            return Ok(None);
+        }
+        name = format!("{copy}.{number}");
+    }
+    Ok(None)
+}
+
+/// What is long is never the same, rather than read.
+fn is_same(fs: &mut dyn GuestFs, left: &str, right: &str) -> Result<bool, GuestError> {
+    let (Some(of_left), Some(of_right)) = (fs.stat(left)?, fs.stat(right)?) else {
+        return Ok(false);
+    };
+    Ok(match (of_left.kind, of_right.kind) {
+        (Kind::Link, Kind::Link) => fs.read_link(left)? == fs.read_link(right)?,
+        (Kind::File, Kind::File) if of_left.size.max(of_right.size) <= FILE_BYTES_MAX => {
+            fs.read(left)? == fs.read(right)?
+        }
+        _ => false,
+    })
+}
+
+/// Keeps what an undo is about to take back and is no part of the bundle. What cannot be kept is said, and no reason not to
+/// go back.
+pub fn keep_taken_back(fs: &mut dyn GuestFs, tx: &TxId, paths: &[String]) -> Option<String> {
+    let changed: Vec<_> = paths.iter().map(|path| (path.clone(), path.clone())).collect();
+    let kept = keep_all(fs, tx, &changed).and_then(|()| note(fs, tx));
+    kept.err().map(|error| format!("not all of it could be copied: {}", error.refusal("").message))
+}
+
+/// The same of the kernel's rules; those that the first try found.
+pub fn keep_rules(fs: &mut dyn GuestFs, tx: &TxId, rules: [&str; 2]) -> Option<String> {
+    let mut keep = |name: &str, text: &str| {
+        let copy = format!("{}/{name}", folder(tx));
+        if fs.stat(&copy)?.is_some() {
+            return Ok(());
+        }
+        store::check_room(fs, text.len() as u64)?;
+        let fresh = fresh(fs, tx)?;
+        fs.write(&fresh, &mut text.as_bytes(), 0o600, super::fs::Sync::Now)?;
+        put(fs, &fresh, &copy)
+    };
+    let kept = RULES.into_iter().zip(rules).try_for_each(|(name, text)| keep(name, text));
+    let kept = kept.and_then(|()| note(fs, tx));
+    kept.err().map(|error: GuestError| {
+        format!("the rules could not be copied: {}", error.refusal("").message)
+    })
+}
+
+/// Notes where all copies of a transaction are.
+pub fn note(fs: &mut dyn GuestFs, tx: &TxId) -> Result<(), GuestError> {
+    let copies = of(fs, tx)?;
+    if copies.is_empty() { Ok(()) } else { journal::note_copies(fs, tx, copies) }
+}
+
+/// Copies that a transaction left and that are still there.
+pub fn of(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Vec<String>, GuestError> {
+    let mut found = Vec::new();
+    list_files(fs, &folder(tx), &mut found)?;
+    Ok(found)
+}
+
+/// Transactions that left copies.
+pub fn transactions(fs: &mut dyn GuestFs) -> Result<Vec<TxId>, GuestError> {
+    Ok(fs.list(COPIES)?.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+fn list_files(
+    fs: &mut dyn GuestFs,
+    folder: &str,
+    found: &mut Vec<String>,
+) -> Result<(), GuestError> {
+    for name in fs.list(folder)? {
+        let path = format!("{folder}/{name}");
+        match fs.stat(&path)?.map(|stat| stat.kind) {
+            Some(Kind::Directory) => list_files(fs, &path, found)?,
+            _ => found.push(path),
+        }
+    }
+    Ok(())
+}
