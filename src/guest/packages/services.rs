@@ -95,7 +95,7 @@ pub fn start_allowed(guest: &mut Guest, apt: &AptDocument) -> Result<(), GuestEr
     let record = Record::read(guest.fs)?;
     let prepared: BTreeSet<String> = guest.fs.list(PREPARED)?.into_iter().collect();
     let starts = |(unit, package): &(&UnitName, &PackageName)| {
-        prepared.contains(package.as_str()) && apt.may_start(unit) && !is_template(unit)
+        prepared.contains(package.as_str()) && apt.may_start(unit) && !unit.is_template()
     };
     for (unit, _) in record.units().filter(starts) {
         if !is_active(guest, unit)? {
