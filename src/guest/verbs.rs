@@ -149,11 +149,12 @@ fn leased<T>(
     for tx in journal::pending(guest.fs)?.iter().filter(|tx| **tx != caller.tx) {
         undo::refuse_beside(guest, tx)?;
     }
-    if lease::last(guest.fs)?.is_some_and(|tx| tx != caller.tx) {
+    let last = lease::last(guest.fs)?;
+    lease::enter(guest, caller)?;
+    if last.is_some_and(|tx| tx != caller.tx) {
         // Whoever prepared something before is dead, or gave up.
         services::rest(guest)?;
     }
-    lease::enter(guest, caller)?;
     release::end_migration(guest, UnitJob::Start)?;
     hooks::end_dead(guest)?;
     work(guest)

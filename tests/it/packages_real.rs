@@ -6,7 +6,7 @@ use crate::guest_bundle::{Made, make};
 use crate::guest_fixture::{caller, feed, input, messages, name};
 use crate::guest_real::{PROGRAM, RealGuest};
 use stackc::model::protocol::{
-    AbandonRequest, BundleRequest, Done, Garbage, GcRequest, Refusal,
+    AbandonRequest, BundleRequest, Caller, Done, Garbage, GcRequest, Refusal,
 };
 use stackc::model::{AptDocument, canonical, document};
 use std::collections::BTreeMap;
@@ -195,8 +195,14 @@ fn what_a_preparation_without_a_switch_has_started_rests(apt: &Apt) {
     assert_eq!(apt.says("ls /var/lib/stackc/lease 2>&1 | grep -c 'No such'"), "1", "it is free");
     install();
     assert_eq!(apt.says("systemctl is-active may"), "active", "the next one needs it as well");
-    // That operator dies; what the next one calls first is not about packages.
+    // Somebody else is sent away, and stops nothing.
     let request = BundleRequest { caller: caller("00000000000000f2"), ..Apt::request(&made) };
+    let others = Caller { who: "other@desk".to_owned(), ..request.caller.clone() };
+    let refused =
+        apt.guest.call::<Done>("accounts", &BundleRequest { caller: others, ..request.clone() });
+    refused.expect_err("the lease is held");
+    assert_eq!(apt.says("systemctl is-active may"), "active");
+    // That operator dies; what the next one calls first is not about packages.
     apt.guest.call::<Done>("accounts", &request).expect("the same person's next try");
     assert_eq!(apt.says("systemctl is-active may"), "inactive");
     assert_eq!(apt.says("systemctl is-active ssh cron"), "active\nactive", "they are not stackc's");
