@@ -127,6 +127,10 @@ impl Scene {
         scene
     }
 
+    pub fn size(&self) -> String {
+        format!("{} file{}", self.files, if self.files == 1 { "" } else { "s" })
+    }
+
     /// A file of what the call reads.
     pub fn input(&self) -> PathBuf {
         self.folder.path().join("input")

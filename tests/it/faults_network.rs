@@ -28,7 +28,7 @@ pub fn confirm_places(measured: &Measured) -> Vec<Place> {
     near_the_end(ssh, last)
 }
 
-fn cut_a_sample(lab: &RealLab, wire: Wire) {
+fn cut_a_sample(test: &str, lab: &RealLab, wire: Wire) {
     let mut sweep = Sweep::new(lab, GUESTS);
     let mut trials = Vec::new();
     for (verb, count) in SAMPLES {
@@ -36,11 +36,11 @@ fn cut_a_sample(lab: &RealLab, wire: Wire) {
         let places = around_messages(measured.on(wire), usize::MAX);
         trials.extend(cuts(verb, wire, sample(places, count)));
     }
-    finish(&mut sweep, &format!("a sample of cuts of the {}", wire.name()), trials);
+    finish(&mut sweep, test, trials);
 }
 
-fn finish(sweep: &mut Sweep<'_>, what: &str, trials: Vec<Trial>) {
-    let mut report = Report::new(Heading::new(what, GUESTS, trials.len()));
+fn finish(sweep: &mut Sweep<'_>, test: &str, trials: Vec<Trial>) {
+    let mut report = Report::new(&Heading::short(test, "Some cuts", trials.len()));
     sweep.run(trials, &mut report);
     report.finish();
 }
@@ -48,13 +48,13 @@ fn finish(sweep: &mut Sweep<'_>, what: &str, trials: Vec<Trial>) {
 #[test]
 fn ssh_cut_anywhere_leaves_the_guest_whole() {
     let Some(lab) = RealLab::start("fssh") else { return };
-    cut_a_sample(&lab, Wire::Ssh);
+    cut_a_sample("ssh_cut_anywhere", &lab, Wire::Ssh);
 }
 
 #[test]
 fn api_cut_anywhere_leaves_the_guest_whole() {
     let Some(lab) = RealLab::start("fapi") else { return };
-    cut_a_sample(&lab, Wire::Api);
+    cut_a_sample("api_cut_anywhere", &lab, Wire::Api);
 }
 
 #[test]
@@ -63,5 +63,5 @@ fn confirm_cut_near_its_reply_has_one_outcome() {
     let mut sweep = Sweep::new(&lab, GUESTS);
     let measured = sweep.measure(Verb::Change);
     let places = sample(confirm_places(&measured), CONFIRMS);
-    finish(&mut sweep, "a sample of cuts of the confirm", cuts(Verb::Change, Wire::Ssh, places));
+    finish(&mut sweep, "confirm_cut_near", cuts(Verb::Change, Wire::Ssh, places));
 }

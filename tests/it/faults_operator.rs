@@ -50,7 +50,8 @@ fn operator_killed_in_a_change_or_a_rollback_leaves_the_guest_whole() {
         let moments = in_the_last_steps(sweep.measure(verb).steps);
         trials.extend(moments.into_iter().map(|moment| kill(verb, moment)));
     }
-    let mut report = Report::new(Heading::new("killed operators", GUESTS, trials.len()));
+    let test = "operator_killed_in_a_change_or_a_rollback";
+    let mut report = Report::new(&Heading::short(test, "Some killed operators", trials.len()));
     sweep.run(trials, &mut report);
     report.finish();
 }
