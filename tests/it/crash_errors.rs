@@ -109,31 +109,28 @@ fn fail_each(scene: &Scene, trouble: &Trouble, stride: usize, results: &Mutex<Re
             return;
         }
         let folder = scene.start.copy();
-        let is_sync = SYNCS.contains(&clean.calls[at - 1]);
-        let verdict = caught(|| fail_one(scene, &folder, trouble, at, is_sync));
+        let verdict = caught(|| fail_one(scene, &folder, trouble, &clean.calls[..at]));
         let place = (trouble.fault.to_owned(), at.to_string());
         put(results, &Record::new(scene, "memory", place, verdict));
     }
 }
 
-fn fail_one(
-    scene: &Scene,
-    folder: &Folder,
-    trouble: &Trouble,
-    at: usize,
-    is_sync: bool,
-) -> Verdict {
-    let strike = (trouble.strike)(at);
+/// The last of these calls is struck.
+fn fail_one(scene: &Scene, folder: &Folder, trouble: &Trouble, calls: &[libc::c_long]) -> Verdict {
+    let strike = (trouble.strike)(calls.len());
     let traced = trace(scene, folder, strike, &mut || {});
     assert!(!traced.is_killed());
     let answer = answer(&traced.said);
     let done = matches!(answer, Some(Ok(_)));
+    let is_sync = calls.last().is_some_and(|call| SYNCS.contains(call));
     let is_lost = done && is_sync && matches!(strike, Strike::Fail { .. });
     assert!(!(is_lost && is_beside(scene.verb)), "it said that it was done, and is lost");
     if let Some(Err(refusal)) = &answer {
         assert_told(refusal, &[trouble.cause]);
         let goes_back = matches!(scene.verb, Verb::Undo | Verb::Recover);
-        let needs_room = matches!(strike, Strike::NoRoom { .. });
+        // The room that it has made itself may be taken by somebody else.
+        let has_reserve = !calls.contains(&libc::SYS_unlinkat);
+        let needs_room = matches!(strike, Strike::NoRoom { .. }) && has_reserve;
         assert!(!(goes_back && needs_room), "it cannot go back: {refusal:?}");
     }
     if is_beside(scene.verb) {

@@ -187,11 +187,11 @@ impl Trial<'_> {
     }
 }
 
-/// How many times as long as on an idle machine a login takes now.
+/// How many times as long as on an idle machine a login takes now; no more than four are made up for.
 fn busyness(guest: &RealGuest) -> f64 {
     let begun = Instant::now();
     wait_until(NEVER, "a login to a guest that nothing was done to", || guest.lets_in());
-    (begun.elapsed().as_secs_f64() / IDLE_LOGIN.as_secs_f64()).max(1.0)
+    (begun.elapsed().as_secs_f64() / IDLE_LOGIN.as_secs_f64()).clamp(1.0, 4.0)
 }
 
 /// Whether a login before the deadline was kept out, and when the first one that began after it was over.
