@@ -1,7 +1,7 @@
 //! Lock-outs that no compiler sees, made by a hook on a real guest: it is reachable again by itself, soon after its deadline.
 
 use crate::{
-    fault_page::LET_IN,
+    fault_asks::LET_IN,
     fault_results::{Results, stops},
     fault_summary::{Sort, Summary, Verdict},
     fixture_lab::RealLab,

@@ -49,6 +49,7 @@ mod env_real;
 mod example_apps;
 mod explain;
 mod fake;
+mod fault_asks;
 mod fault_page;
 mod fault_results;
 mod fault_summary;

@@ -2,7 +2,7 @@
 //! to the firewall.
 
 use crate::{
-    fault_page::SERVES,
+    fault_asks::SERVES,
     fault_results::Results,
     fault_summary::{Sort, Summary, Verdict},
     faults_all::asked,
