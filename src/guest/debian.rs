@@ -165,7 +165,7 @@ impl System for Debian {
             "--collect",
             &format!("--unit={name}"),
             &format!("--on-active={}ms", after.as_millis()),
-            "--timer-property=AccuracySec=1s",
+            "--timer-property=AccuracySec=100ms",
             "--property=TimeoutStartSec=infinity",
             &program,
             "timer-undo",

@@ -4,11 +4,12 @@
 use crate::{
     crash_disk::{Disk, FileSystem, Image},
     crash_judge::{Left, assert_whole},
-    crash_kills::{run, stride},
-    crash_results::{Record, Results, caught},
+    crash_kills::{Taken, run, stride},
+    crash_record::{Record, put},
     crash_scene::{Scene, Verb},
     crash_sweep::side_by_side,
     crash_tracer::{self, Strike, Traced},
+    fault_results::{Results, caught, stops},
     fault_summary::Verdict,
     guest_fixture::{Folder, reply},
 };
@@ -77,28 +78,60 @@ fn judge(scene: &Scene, folder: &Folder, rebooted: bool, done: bool) -> Verdict 
     Verdict::Old
 }
 
-/// The call fails once, at one changing system call after the other.
-fn fail_each(scene: &Scene, stride: usize, results: &Mutex<Results>) {
+/// What system calls fail with, and in which way.
+struct Trouble {
+    fault: &'static str,
+    /// How the message names it.
+    cause: &'static str,
+    strike: fn(usize) -> Strike,
+}
+
+/// The call fails once.
+const FAILS: Trouble = Trouble {
+    fault: "input/output error",
+    cause: "Input/output error",
+    strike: |at| Strike::Fail { at, errno: libc::EIO },
+};
+/// What takes room fails from there on, until the guest makes room. A quota itself needs a kernel that counts.
+const QUOTA: Trouble = Trouble {
+    fault: "quota used up",
+    cause: "quota exceeded",
+    strike: |from| Strike::NoRoom { from, errno: libc::EDQUOT },
+};
+
+/// System calls fail, at or from one changing system call after the other.
+fn fail_each(scene: &Scene, trouble: &Trouble, stride: usize, results: &Mutex<Results>) {
     let clean = trace(scene, &scene.start.copy(), Strike::None, &mut || {});
     let points =
         clean.changing().into_iter().filter(|at| clean.calls[at - 1] != libc::SYS_exit_group);
     for at in points.skip(clean.calls.len() % stride).step_by(stride) {
+        if stops(results) {
+            return;
+        }
         let folder = scene.start.copy();
-        let verdict = caught(|| fail_one(scene, &folder, at, SYNCS.contains(&clean.calls[at - 1])));
-        let place = ("input/output error".to_owned(), at.to_string());
-        let record = Record::new(scene, "memory", place, verdict);
-        results.lock().expect("no worker panics with it").add(record);
+        let verdict = caught(|| fail_one(scene, &folder, trouble, &clean.calls[..at]));
+        let place = (trouble.fault.to_owned(), at.to_string());
+        put(results, &Record::new(scene, "memory", place, verdict));
     }
 }
 
-fn fail_one(scene: &Scene, folder: &Folder, at: usize, is_sync: bool) -> Verdict {
-    let traced = trace(scene, folder, Strike::Fail { at, errno: libc::EIO }, &mut || {});
+/// The last of these calls is struck.
+fn fail_one(scene: &Scene, folder: &Folder, trouble: &Trouble, calls: &[libc::c_long]) -> Verdict {
+    let strike = (trouble.strike)(calls.len());
+    let traced = trace(scene, folder, strike, &mut || {});
     assert!(!traced.is_killed());
     let answer = answer(&traced.said);
     let done = matches!(answer, Some(Ok(_)));
-    assert!(!(done && is_sync && is_beside(scene.verb)), "it said that it was done, and is lost");
+    let is_sync = calls.last().is_some_and(|call| SYNCS.contains(call));
+    let is_lost = done && is_sync && matches!(strike, Strike::Fail { .. });
+    assert!(!(is_lost && is_beside(scene.verb)), "it said that it was done, and is lost");
     if let Some(Err(refusal)) = &answer {
-        assert_told(refusal, &["Input/output error"]);
+        assert_told(refusal, &[trouble.cause]);
+        let goes_back = matches!(scene.verb, Verb::Undo | Verb::Recover);
+        // The room that it has made itself may be taken by somebody else.
+        let has_reserve = !calls.contains(&libc::SYS_unlinkat);
+        let needs_room = matches!(strike, Strike::NoRoom { .. }) && has_reserve;
+        assert!(!(goes_back && needs_room), "it cannot go back: {refusal:?}");
     }
     if is_beside(scene.verb) {
         assert_whole(scene, folder);
@@ -113,11 +146,13 @@ fn read_only_each(disk: &mut Disk, scene: &Scene, stride: usize, results: &Mutex
     let clean = trace(scene, &disk.folder, Strike::None, &mut || {});
     let points = clean.changing();
     for at in points.into_iter().skip(clean.calls.len() % stride).step_by(stride) {
+        if stops(results) {
+            return;
+        }
         disk.load(&image);
         let verdict = caught(|| read_only_one(disk, scene, at));
         let place = ("read-only half-way".to_owned(), at.to_string());
-        let record = Record::new(scene, disk.file_system.name(), place, verdict);
-        results.lock().expect("no worker panics with it").add(record);
+        put(results, &Record::new(scene, disk.file_system.name(), place, verdict));
     }
 }
 
@@ -190,8 +225,7 @@ fn starve(scene: &Scene, step: usize, results: &Mutex<Results>) {
         let place = ("out of memory".to_owned(), bytes.to_string());
         if is_killed {
             let verdict = caught(|| judge(scene, &folder, false, false));
-            let record = Record::new(scene, "memory", place, verdict);
-            results.lock().expect("no worker panics with it").add(record);
+            put(results, &Record::new(scene, "memory", place, verdict));
         } else if output.status.success() {
             break;
         }
@@ -204,7 +238,14 @@ fn scenes() -> [Scene; 8] {
 
 fn all_errors(stride: usize, results: &Mutex<Results>) {
     let scenes = scenes();
-    side_by_side(&scenes, || (), |(), scene| fail_each(scene, stride, results));
+    let troubles: Vec<_> = scenes.iter().flat_map(|s| [(s, &FAILS), (s, &QUOTA)]).collect();
+    side_by_side(
+        &troubles,
+        || (),
+        |(), (scene, trouble)| {
+            fail_each(scene, trouble, stride, results);
+        },
+    );
     let disk = || Disk::new(FileSystem::Ext4, &scenes[0].start);
     side_by_side(&scenes, disk, |disk, scene| read_only_each(disk, scene, stride, results));
 }
@@ -217,7 +258,7 @@ fn all_memory(step: usize, results: &Mutex<Results>) {
 
 #[test]
 fn guest_whose_disk_fails_or_turns_read_only_is_whole_and_says_why() {
-    run("crash-short-errors", "A disk that fails, at some calls", 50, |results| {
+    run("crash-short-errors", "A disk that fails, at some calls", Taken::Some(50), |results| {
         all_errors(SHORT_STRIDE, results);
     });
 }
@@ -227,7 +268,7 @@ fn guest_whose_call_is_killed_for_want_of_memory_is_whole() {
     if MemoryGroup::new().is_none() {
         return;
     }
-    run("crash-short-memory", "Too little memory, at some levels", 5, |results| {
+    run("crash-short-memory", "Too little memory, at some levels", Taken::Some(5), |results| {
         all_memory(MEMORY_STEP, results);
     });
 }
@@ -235,8 +276,8 @@ fn guest_whose_call_is_killed_for_want_of_memory_is_whole() {
 #[test]
 #[ignore = "takes minutes"]
 fn crash_long_errors() {
-    let what = "A disk that fails or turns read-only at each call that changes something; too little memory";
-    run("crash-long-errors", what, 100, |results| {
+    let what = "A disk that fails, turns read-only or has no quota left at each call that changes something; too little memory";
+    run("crash-long-errors", what, Taken::by(stride(), 100), |results| {
         all_errors(stride(), results);
         all_memory(MEMORY_STEP / 8, results);
     });

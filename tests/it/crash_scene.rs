@@ -1,13 +1,13 @@
 //! What is disturbed: one call of the guest's binary, in the state in which it is made, with bundles of one size.
 
 use crate::{
-    guest_bundle::{Made, health, rules, seal},
+    guest_bundle::{Made, health, hooks, rules, seal},
     guest_fixture::{Folder, SENT, caller, feed, identity, in_memory, input, messages, reply},
     guest_gc::approved,
 };
 use serde::de::DeserializeOwned;
 use stackc::model::{
-    FileClass, Ledger, Switch,
+    FileClass, HooksDocument, Ledger, Switch,
     protocol::{BeginRequest, ConfirmRequest, Refusal, UndoRequest},
 };
 use std::{
@@ -19,6 +19,8 @@ use std::{
 pub const TX: &str = "00000000000000a2";
 pub const NEXT_TX: &str = "00000000000000a3";
 const UNUSED_TX: &str = "00000000000000a9";
+/// Runs before the switch and after it, of the new version both times.
+const HOOK: &str = "/usr/local/bin/app";
 
 /// Every managed path with what is there, and what a reader finds behind links.
 pub type Picture = BTreeMap<String, String>;
@@ -78,11 +80,15 @@ pub struct Scene {
     folder: tempfile::TempDir,
 }
 
-/// A bundle with so many files in its overlay: most are links, a tenth are copies, and a tenth are of this version only.
+/// A bundle with so many files in its overlay, beside its hook: most are links, a tenth are copies, and a tenth are of this
+/// version only.
 fn sized(version: u32, files: usize) -> Made {
     let unit = format!("[Service]\nExecStart=/usr/bin/env true\n# {version}\n");
-    let mut overlay =
-        vec![("/etc/systemd/system/app.service".to_owned(), FileClass::Linked, "0644", unit)];
+    let script = format!("#!/bin/sh\necho {version}\n");
+    let mut overlay = vec![
+        ("/etc/systemd/system/app.service".to_owned(), FileClass::Linked, "0644", unit),
+        (HOOK.to_owned(), FileClass::Linked, "0755", script),
+    ];
     for number in 1..files {
         let (path, class, mode) = match number % 10 {
             1 => (format!("/etc/ssh/sshd_config.d/{number:03}.conf"), FileClass::Copied, "0600"),
@@ -95,7 +101,11 @@ fn sized(version: u32, files: usize) -> Made {
         .iter()
         .map(|(path, class, mode, text)| (path.as_str(), *class, *mode, text.clone()))
         .collect();
-    seal(version, &overlay, [rules("ufw", version), rules("ufw6", version)], health(60))
+    let mut made =
+        seal(version, &overlay, [rules("ufw", version), rules("ufw6", version)], health(60));
+    let say = hooks(&[("say", &[HOOK])]);
+    made.set_hooks(HooksDocument { before_switch: say.clone(), after_switch: say });
+    made
 }
 
 impl Scene {
@@ -125,6 +135,10 @@ impl Scene {
         scene.request = scene.request();
         fs::write(scene.input(), &scene.request).expect("there is room");
         scene
+    }
+
+    pub fn size(&self) -> String {
+        format!("{} file{}", self.files, if self.files == 1 { "" } else { "s" })
     }
 
     /// A file of what the call reads.

@@ -4,10 +4,11 @@
 use crate::{
     crash_disk::{Disk, FileSystem, Image},
     crash_judge::{Left, assert_whole},
-    crash_kills::run,
-    crash_results::{Record, Results, caught},
+    crash_kills::{Taken, run},
+    crash_record::{Record, put},
     crash_scene::{Scene, TX, Verb},
     crash_sweep::side_by_side,
+    fault_results::{Results, caught, stops},
     fault_summary::Verdict,
     guest_fixture::{Folder, feed, reply},
 };
@@ -135,7 +136,7 @@ fn full(disk: &mut Disk, scene: &Scene, scarce: Scarce) -> Image {
 fn sweep(disk: &mut Disk, scene: &Scene, scarce: Scarce, steps: Steps, results: &Mutex<Results>) {
     let full = full(disk, scene, scarce);
     let (mut level, mut done) = (0, 0);
-    while done < DONE {
+    while done < DONE && !stops(results) {
         disk.load(&full);
         scarce.give(&disk.folder, level);
         let at = (scarce.fault().to_owned(), level.to_string());
@@ -152,12 +153,7 @@ fn sweep(disk: &mut Disk, scene: &Scene, scarce: Scarce, steps: Steps, results: 
             left.converges();
             Verdict::Old
         });
-        results.lock().expect("no worker panics with it").add(Record::new(
-            scene,
-            disk.file_system.name(),
-            at,
-            verdict,
-        ));
+        put(results, &Record::new(scene, disk.file_system.name(), at, verdict));
         done = if succeeded { done + 1 } else { 0 };
         assert!(level < ENOUGH, "{:?} never succeeds for want of {scarce:?}", scene.verb);
         level = steps.next(level);
@@ -207,7 +203,7 @@ fn all_verbs(steps: Steps, results: &Mutex<Results>) {
 
 #[test]
 fn guest_with_no_block_or_no_inode_left_is_whole_says_why_and_goes_back() {
-    run("crash-short-space", "Too little room, at some levels", 50, |results| {
+    run("crash-short-space", "Too little room, at some levels", Taken::Some(50), |results| {
         all_verbs(Steps::Wide, results);
     });
 }
@@ -215,7 +211,12 @@ fn guest_with_no_block_or_no_inode_left_is_whole_says_why_and_goes_back() {
 #[test]
 #[ignore = "takes minutes"]
 fn crash_long_space() {
-    run("crash-long-space", "Too little room, at every level to enough", 100, |results| {
-        all_verbs(Steps::Close, results);
-    });
+    run(
+        "crash-long-space",
+        "Too little room, at every level to enough",
+        Taken::All(100),
+        |results| {
+            all_verbs(Steps::Close, results);
+        },
+    );
 }

@@ -3,9 +3,10 @@
 use crate::{
     crash_disk::{Disk, FileSystem, Image, own_mounts},
     crash_judge::Left,
-    crash_results::{Record, Results, caught},
+    crash_record::{Record, put},
     crash_scene::{Scene, fingerprint},
     crash_tracer::{self, Strike, Traced},
+    fault_results::{Results, caught, stops},
     fault_summary::Verdict,
     guest_fixture::{Folder, reply},
 };
@@ -21,8 +22,8 @@ use std::{
 /// As many as the machine that this is measured on has processors.
 const WORKERS: usize = 2;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
     /// The call dies, and the guest runs on.
     Kill,
     /// The call dies, and the guest boots: all that was written is there.
@@ -32,9 +33,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 3] = [Self::Kill, Self::KillThenBoot, Self::PowerCut];
-
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
             Self::KillThenBoot => "kill, then boot",
@@ -77,7 +76,7 @@ impl Points {
     }
 }
 
-/// Verdicts by what was left, to the byte: the same state is judged once.
+/// Verdicts by what was left, to the byte: the same state is judged once, whichever file system it was left on.
 type Judged = Mutex<BTreeMap<(Digest, bool, bool), Result<Verdict, String>>>;
 
 /// How a recovery is crashed, too.
@@ -90,49 +89,44 @@ pub struct Again {
 }
 
 /// One scene on one file system.
-pub struct Stage<'s> {
+struct Stage<'s> {
     scene: &'s Scene,
     image: Image,
     clean: Traced,
-    judged: Judged,
+    judged: &'s Judged,
 }
 
-/// Crashes a scene's call at its points, in the ways given.
-pub fn sweep(
-    scene: &Scene,
-    file_system: FileSystem,
-    faults: &[Fault],
-    points: Points,
-    results: &Mutex<Results>,
-) {
-    let stage = Stage::new(scene, file_system);
-    let trials = stage.trials(faults, points);
-    stage.on_each(&trials, |disk, (point, fault)| {
-        let record = stage.trial(disk, *point, *fault);
-        results.lock().expect("no worker panics with it").add(record);
-    });
+/// Crashes a scene's call at its points, in all ways and on all file systems.
+pub fn sweep(scene: &Scene, points: Points, results: &Mutex<Results>) {
+    let judged = Judged::default();
+    for file_system in FileSystem::ALL {
+        let stage = Stage::new(scene, file_system, &judged);
+        stage.on_each(&points.of(&stage.clean), results, |disk, point| {
+            stage.trial(disk, *point).iter().for_each(|record| put(results, record));
+        });
+    }
 }
 
 /// Crashes the recovery from crashes of a scene's call, too.
-pub fn sweep_recoveries(
-    scene: &Scene,
-    file_system: FileSystem,
-    faults: &[Fault],
-    (points, again): (Points, Again),
-    results: &Mutex<Results>,
-) {
-    let stage = Stage::new(scene, file_system);
-    let trials = stage.trials(faults, points);
-    stage.on_each(&trials, |disk, (point, fault)| {
-        stage.strike(disk, *point, *fault);
-        disk.folder.boot();
-        let left = disk.save();
-        for second in (1..).step_by(again.stride) {
-            let at = (*point, second, *fault);
-            let Some(record) = stage.second_trial(disk, &left, at, again.thrice) else { break };
-            results.lock().expect("no worker panics with it").add(record);
-        }
-    });
+pub fn sweep_recoveries(scene: &Scene, (points, again): (Points, Again), results: &Mutex<Results>) {
+    let judged = Judged::default();
+    for file_system in FileSystem::ALL {
+        let stage = Stage::new(scene, file_system, &judged);
+        let points = points.of(&stage.clean).into_iter();
+        let booted = [Fault::KillThenBoot, Fault::PowerCut];
+        let trials: Vec<_> = points.flat_map(|at| booted.map(|fault| (at, fault))).collect();
+        stage.on_each(&trials, results, |disk, (point, fault)| {
+            stage.strike(disk, *point);
+            fault.strike(disk);
+            disk.folder.boot();
+            let left = disk.save();
+            for second in (1..).step_by(again.stride).take_while(|_| !stops(results)) {
+                let at = (*point, second, *fault);
+                let Some(record) = stage.second_trial(disk, &left, at, again.thrice) else { break };
+                put(results, &record);
+            }
+        });
+    }
 }
 
 /// Does the work for each trial, on workers that have mounts of their own, and what they begin with.
@@ -156,7 +150,7 @@ pub fn side_by_side<T: Sync, W>(
 }
 
 impl<'s> Stage<'s> {
-    fn new(scene: &'s Scene, file_system: FileSystem) -> Self {
+    fn new(scene: &'s Scene, file_system: FileSystem, judged: &'s Judged) -> Self {
         let (image, clean) = std::thread::scope(|scope| {
             let made = scope.spawn(|| {
                 own_mounts();
@@ -168,31 +162,41 @@ impl<'s> Stage<'s> {
             });
             made.join().expect("a file system can be made and mounted")
         });
-        Self { scene, image, clean, judged: Mutex::default() }
+        Self { scene, image, clean, judged }
     }
 
-    fn trials(&self, faults: &[Fault], points: Points) -> Vec<(usize, Fault)> {
-        let points = points.of(&self.clean).into_iter();
-        points.flat_map(|point| faults.iter().map(move |fault| (point, *fault))).collect()
-    }
-
-    fn on_each(&self, trials: &[(usize, Fault)], work: impl Fn(&mut Disk, &(usize, Fault)) + Sync) {
+    /// Does the work for each trial, until the results' time is up.
+    fn on_each<T: Sync>(
+        &self,
+        trials: &[T],
+        results: &Mutex<Results>,
+        work: impl Fn(&mut Disk, &T) + Sync,
+    ) {
         let disk = || Disk::new(self.image.file_system(), &self.scene.start);
-        side_by_side(trials, disk, work);
+        side_by_side(trials, disk, |disk, trial| {
+            if !stops(results) {
+                work(disk, trial);
+            }
+        });
     }
 
-    /// Whether the call had answered before it died there.
-    fn strike(&self, disk: &mut Disk, point: usize, fault: Fault) -> bool {
+    /// Kills the call there. Whether it had answered before.
+    fn strike(&self, disk: &mut Disk, point: usize) -> bool {
         disk.load(&self.image);
-        let traced = trace(self.scene, &disk.folder, Strike::Kill(point));
-        fault.strike(disk);
-        answered(&traced)
+        answered(&trace(self.scene, &disk.folder, Strike::Kill(point)))
     }
 
-    fn trial(&self, disk: &mut Disk, point: usize, fault: Fault) -> Record {
-        let answered = self.strike(disk, point, fault);
-        let verdict = self.judge(disk, fault != Fault::Kill, answered);
-        self.record(fault.name().to_owned(), point.to_string(), verdict)
+    /// What a kill leaves is looked at first, as it is and as the next boot finds it; then the power goes.
+    fn trial(&self, disk: &mut Disk, point: usize) -> [Record; 3] {
+        let answered = self.strike(disk, point);
+        let there = fingerprint(&disk.folder);
+        let killed = self.judge(&disk.folder, there, false, answered);
+        let booted = self.judge(&disk.folder, there, true, answered);
+        Fault::PowerCut.strike(disk);
+        let cut = self.judge(&disk.folder, fingerprint(&disk.folder), true, answered);
+        [(Fault::Kill, killed), (Fault::KillThenBoot, booted), (Fault::PowerCut, cut)].map(
+            |(fault, verdict)| self.record(fault.name().to_owned(), point.to_string(), verdict),
+        )
     }
 
     /// None when the recovery was over before that.
@@ -213,26 +217,34 @@ impl<'s> Stage<'s> {
             crash_recovery(&disk.folder, second);
             fault.strike(disk);
         }
-        let verdict = self.judge(disk, true, false);
+        let verdict = self.judge(&disk.folder, fingerprint(&disk.folder), true, false);
         let often = if thrice { "three times" } else { "twice" };
         Some(self.record(
-            format!("{}, {often}", fault.name()),
+            format!("crashed again: {}, {often}", fault.name()),
             format!("{point}+{second}"),
             verdict,
         ))
     }
 
-    fn judge(&self, disk: &Disk, rebooted: bool, answered: bool) -> Result<Verdict, String> {
-        let key = (fingerprint(&disk.folder), rebooted, answered);
+    /// Judges a copy, which needs no disk. What is there has this fingerprint.
+    fn judge(
+        &self,
+        there: &Folder,
+        fingerprint: Digest,
+        rebooted: bool,
+        answered: bool,
+    ) -> Result<Verdict, String> {
+        let key = (fingerprint, rebooted, answered);
         let known =
             |judged: &Judged| judged.lock().expect("nobody panics with it").get(&key).cloned();
-        if let Some(verdict) = known(&self.judged) {
+        if let Some(verdict) = known(self.judged) {
             return verdict;
         }
+        let folder = there.copy();
         if rebooted {
-            disk.folder.boot();
+            folder.boot();
         }
-        let left = Left { scene: self.scene, folder: &disk.folder, rebooted, answered };
+        let left = Left { scene: self.scene, folder: &folder, rebooted, answered };
         let verdict = caught(|| left.judge());
         self.judged.lock().expect("nobody panics with it").insert(key, verdict.clone());
         verdict

@@ -48,6 +48,9 @@ pub enum Strike {
     Kill(usize),
     /// This system call has no effect, and fails with the error.
     Fail { at: usize, errno: i32 },
+    /// From this system call on, those that take room on the disk have no effect and fail with the error, until something
+    /// is removed.
+    NoRoom { from: usize, errno: i32 },
     /// Something happens as it enters this system call.
     Meanwhile(usize),
 }
@@ -95,6 +98,8 @@ pub fn run_meanwhile(
 struct Tracee {
     child: Child,
     pid: Pid,
+    /// Something was removed since there was no room.
+    has_room: bool,
 }
 
 impl Tracee {
@@ -123,7 +128,7 @@ impl Tracee {
             }
             .expect("it is stopped");
         }
-        Self { child, pid }
+        Self { child, pid, has_room: false }
     }
 
     fn go_on(
@@ -158,13 +163,17 @@ impl Tracee {
         }
     }
 
+    fn registers(&self) -> libc::user_regs_struct {
+        ptrace::getregs(self.pid).expect("it is stopped")
+    }
+
     fn call(&self) -> libc::c_long {
-        let registers = ptrace::getregs(self.pid).expect("it is stopped");
-        libc::c_long::try_from(registers.orig_rax).expect("numbers of system calls are small")
+        let number = self.registers().orig_rax;
+        libc::c_long::try_from(number).expect("numbers of system calls are small")
     }
 
     /// The error that the call is to end with.
-    fn enter(&self, at: usize, strike: Strike, meanwhile: &mut dyn FnMut()) -> Option<i32> {
+    fn enter(&mut self, at: usize, strike: Strike, meanwhile: &mut dyn FnMut()) -> Option<i32> {
         match strike {
             Strike::Kill(there) if there == at => {
                 kill(self.pid, Signal::SIGKILL).expect("it is our child");
@@ -174,21 +183,46 @@ impl Tracee {
                 self.skip();
                 return Some(errno);
             }
+            Strike::NoRoom { from, errno } if from <= at && !self.has_room => {
+                self.has_room = self.call() == libc::SYS_unlinkat;
+                if self.takes_room() {
+                    self.skip();
+                    return Some(errno);
+                }
+            }
             _ => {}
         }
         None
     }
 
+    /// A file is made with `O_EXCL` here, never without.
+    fn takes_room(&self) -> bool {
+        let registers = self.registers();
+        match self.call() {
+            libc::SYS_openat => registers.rdx & u64::from(libc::O_EXCL.cast_unsigned()) != 0,
+            libc::SYS_write => self.writes_to_disk(registers.rdi),
+            call => {
+                [libc::SYS_mkdirat, libc::SYS_symlinkat, libc::SYS_copy_file_range].contains(&call)
+            }
+        }
+    }
+
+    /// Not to a pipe, nor to `/run`, which is in memory.
+    fn writes_to_disk(&self, fd: u64) -> bool {
+        let path = std::fs::read_link(format!("/proc/{}/fd/{fd}", self.pid));
+        path.is_ok_and(|path| path.is_absolute() && !path.to_string_lossy().contains("/run/"))
+    }
+
     /// No system call has this number, so the kernel does nothing.
     fn skip(&self) {
-        let registers = ptrace::getregs(self.pid).expect("it is stopped");
+        let registers = self.registers();
         let skipped = libc::user_regs_struct { orig_rax: u64::MAX, ..registers };
         ptrace::setregs(self.pid, skipped).expect("it is stopped");
     }
 
     fn leave(&self, failing: Option<i32>) {
         let Some(errno) = failing else { return };
-        let registers = ptrace::getregs(self.pid).expect("it is stopped");
+        let registers = self.registers();
         let failed = libc::user_regs_struct { rax: i64::from(-errno).cast_unsigned(), ..registers };
         ptrace::setregs(self.pid, failed).expect("it is stopped");
     }
@@ -226,4 +260,22 @@ fn the_tracer_makes_a_call_fail_without_its_effect() {
     let failed = run(&argv, null, strike);
     assert!(matches!(failed.status, WaitStatus::Exited(_, 1)), "{:?}", failed.status);
     assert!(!folder.path().join("made").exists());
+}
+
+#[test]
+fn the_tracer_leaves_no_room_until_something_is_removed() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (from, to) = (at("from"), at("to"));
+    std::fs::write(&from, "text").expect("there is room");
+    let null = Path::new("/dev/null");
+    let strike = Strike::NoRoom { from: 1, errno: libc::EDQUOT };
+    let full = run(&["/bin/cp", &from, &to], null, strike);
+    assert!(matches!(full.status, WaitStatus::Exited(_, 1)), "{:?}", full.status);
+    assert_eq!(std::fs::read(&to).unwrap_or_default(), b"");
+    // It removes what is in its way first.
+    std::fs::write(&to, "before").expect("there is room");
+    let freed = run(&["/bin/cp", "--remove-destination", &from, &to], null, strike);
+    assert!(matches!(freed.status, WaitStatus::Exited(_, 0)), "{:?}", freed.status);
+    assert_eq!(std::fs::read(&to).expect("it is there"), b"text");
 }

@@ -1,7 +1,8 @@
 //! The whole failure matrix: cuts all over both wires, and the operator killed in every step, of a first activation, a
-//! change and a rollback. Its command, and what it writes, stand in README.md.
+//! change and a rollback. `tests/long` runs it.
 
 use crate::{
+    fault_results,
     faults_cuts::{around_messages, near_the_end, sample},
     faults_disturbed::Measured,
     faults_moment::{in_all_steps, in_the_last_steps},
@@ -11,7 +12,7 @@ use crate::{
     faults_trial::{Fault, Trial, Verb, Wire},
     fixture_lab::RealLab,
 };
-use std::{env, path::PathBuf};
+use stackc::lab::Debian;
 
 /// Guests side by side when nothing else is asked for: two processors are busy with them, and 16 GiB hold them.
 const GUESTS: u32 = 16;
@@ -63,17 +64,12 @@ fn mixed(trials: &[Trial]) -> Vec<Trial> {
 
 /// `STACKC_FAULTS_GUESTS` and `STACKC_FAULTS_TRIALS`: how many guests, and at most how many trials.
 pub fn asked(name: &str) -> Option<u32> {
-    let text = env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|error| panic!("{name}=\"{text}\": {error}")))
-}
-
-pub fn result_file() -> PathBuf {
-    let asked = env::var_os("STACKC_FAULTS_REPORT").map(PathBuf::from);
-    asked.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("faults.jsonl"))
+    let number = fault_results::asked(name)?;
+    Some(u32::try_from(number).unwrap_or_else(|_| panic!("{name} is less than {}", u32::MAX)))
 }
 
 #[test]
-#[ignore = "takes half an hour: cargo test --test it faults_all -- --ignored --nocapture"]
+#[ignore = "takes half an hour"]
 fn every_fault_leaves_the_guest_whole() {
     let Some(lab) = RealLab::start("fall") else { return };
     let guests = asked("STACKC_FAULTS_GUESTS").unwrap_or(GUESTS);
@@ -85,10 +81,17 @@ fn every_fault_leaves_the_guest_whole() {
         trials.extend(wires.flat_map(|wire| cuts_of(&measured, wire)));
         trials.extend(kills(&measured));
     }
-    let most = asked("STACKC_FAULTS_TRIALS").unwrap_or(u32::MAX);
-    let trials = mixed(&sample(trials, usize::try_from(most).expect("64 bits")));
-    let mut report = Report::new(Heading::new("every fault", guests, trials.len()));
-    report.write_to(result_file());
+    let most = asked("STACKC_FAULTS_TRIALS");
+    let trials = mixed(&sample(trials, most.map_or(usize::MAX, |most| most as usize)));
+    let mut report = Report::new(&Heading {
+        name: "faults-cuts",
+        what: "Cuts all over both wires, and the operator killed in every step, on real guests",
+        test: "every_fault_leaves_the_guest_whole",
+        debian: Debian::Twelve,
+        trials: trials.len(),
+        sample: most.is_some(),
+        seed: None,
+    });
     sweep.run(trials, &mut report);
     report.finish();
 }

@@ -4,13 +4,13 @@ use crate::{
     cut_proxy::CutProxy,
     cut_redirect::Redirect,
     cut_traffic::Traffic,
+    fault_results::text_of,
     faults_moment::count_steps,
     faults_tiny::{Run, State, Tiny},
     faults_trial::{Fault, Record, Trial, Verb, Wire, judge},
     fixture_lab::RealLab,
 };
 use std::{
-    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, PoisonError},
     time::Instant,
@@ -170,9 +170,4 @@ impl<'lab> Disturbed<'lab> {
         let before = self.lives.len().saturating_sub(2);
         self.lives.drain(..before);
     }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without text").to_owned()
 }

@@ -1,16 +1,11 @@
-//! The operator killed with SIGKILL at each step of an activation: the guest is whole, and the same command converges.
+//! The operator killed with SIGKILL at each step of a first activation: the guest is whole, and the same command converges.
 
 use crate::{
-    faults_moment::{Moment, in_the_last_steps},
-    faults_report::{Heading, Report},
-    faults_sweep::Sweep,
     faults_tiny::{RUN_LIMIT, State, Tiny},
-    faults_trial::{Fault, Outcome, Trial, Verb, judge},
+    faults_trial::{Outcome, judge},
     fixture_lab::RealLab,
 };
 use std::{collections::BTreeSet, time::Duration};
-
-const GUESTS: u32 = 2;
 
 /// One guest, each try killed as it begins a sort of step in which none was killed before: what a try has prepared the
 /// next one need not do again.
@@ -39,22 +34,4 @@ fn operator_killed_in_a_first_activation_again_and_again_leaves_the_guest_whole(
     assert_eq!(last, ["switch", "confirm"], "every step met a dying operator: {killed_in:?}");
     run.finish(&tiny).expect_done();
     assert_eq!(tiny.settle(), State::Live(1));
-}
-
-#[test]
-fn operator_killed_in_a_change_or_a_rollback_leaves_the_guest_whole() {
-    let Some(lab) = RealLab::start("fchg") else { return };
-    let mut sweep = Sweep::new(&lab, GUESTS);
-    let mut trials = Vec::new();
-    for verb in [Verb::Change, Verb::Rollback] {
-        let moments = in_the_last_steps(sweep.measure(verb).steps);
-        trials.extend(moments.into_iter().map(|moment| kill(verb, moment)));
-    }
-    let mut report = Report::new(Heading::new("killed operators", GUESTS, trials.len()));
-    sweep.run(trials, &mut report);
-    report.finish();
-}
-
-fn kill(verb: Verb, moment: Moment) -> Trial {
-    Trial { verb, fault: Fault::Kill(moment) }
 }

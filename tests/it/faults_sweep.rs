@@ -44,11 +44,16 @@ impl<'lab> Sweep<'lab> {
                     if n % (OTHERS_TO_A_FIRST + 1) == 0 { &queues[..] } else { &queues[1..] };
                 let (report, making) = (&report, &making);
                 scope.spawn(move || {
+                    let is_over =
+                        || report.lock().expect("no thread panics with it").results.stops();
                     while let Some((number, trial)) = queues.iter().find_map(next) {
+                        if is_over() {
+                            break;
+                        }
                         let record = guest.attempt(number, &trial, making);
                         let evidence = record.problem.is_some().then(|| guest.evidence());
                         let mut report = report.lock().expect("no thread panics with it");
-                        report.add(record, evidence.as_deref());
+                        report.add(&record, evidence.as_deref());
                     }
                 });
             }

@@ -71,6 +71,8 @@ pub struct Record {
     /// None: not a cut.
     pub wire: Option<Wire>,
     pub direction: Option<Direction>,
+    /// The sort of fault, and in which way.
+    pub fault: &'static str,
     pub way: &'static str,
     pub connection: Option<usize>,
     pub part: Option<Part>,
@@ -96,6 +98,7 @@ impl Trial {
             command: self.verb,
             wire: None,
             direction: None,
+            fault: "operator killed",
             way: "kill -9",
             connection: None,
             part: None,
@@ -112,22 +115,25 @@ impl Trial {
             Fault::Cut { wire, place, way } => Record {
                 wire: Some(wire),
                 direction: Some(place.direction),
+                fault: wire.cut(),
                 way: way.name,
                 connection: Some(place.connection),
                 part: Some(place.part),
                 after: place.after,
                 ..blank
             },
-            Fault::Kill(moment) => at(moment, "kill -9", blank),
-            Fault::Accident(Accident { what, moment }) => at(moment, what.name(), blank),
-            Fault::Flaw(flaw) => Record { way: flaw.name(), ..blank },
+            Fault::Kill(moment) => at(moment, blank),
+            Fault::Accident(Accident { what, moment }) => {
+                at(moment, Record { fault: "accident", way: what.name(), ..blank })
+            }
+            Fault::Flaw(flaw) => Record { fault: "flaw", way: flaw.name(), ..blank },
         }
     }
 }
 
-fn at(Moment { step, delay }: Moment, way: &'static str, blank: Record) -> Record {
+fn at(Moment { step, delay }: Moment, blank: Record) -> Record {
     let after = u64::try_from(delay.as_millis()).expect("it is short");
-    Record { way, step: Some(step), after, ..blank }
+    Record { step: Some(step), after, ..blank }
 }
 
 impl Fault {
@@ -163,6 +169,13 @@ impl Wire {
         match self {
             Self::Ssh => "SSH",
             Self::Api => "API",
+        }
+    }
+
+    fn cut(self) -> &'static str {
+        match self {
+            Self::Ssh => "SSH cut",
+            Self::Api => "API cut",
         }
     }
 

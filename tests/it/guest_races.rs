@@ -1,7 +1,8 @@
 //! Two who want the guest at the same moment: one gets it, and the other is told by whom, and has changed nothing.
 
 use crate::dice::Dice;
-use crate::faults_all::asked;
+use crate::fault_results::{Results, asked, caught};
+use crate::fault_summary::{Counts, Sort, Summary, Verdict};
 use crate::guest_bundle::{Made, make};
 use crate::guest_fixture::{Folder, caller, feed, identity, input, messages, reply};
 use stackc::model::protocol::{BeginRequest, ConfirmRequest, Done, Refusal, RefusalCode};
@@ -11,13 +12,42 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-/// The long form asks for more: `STACKC_FAULTS_TRIALS=1000 cargo test --test it guest_races`.
-const ROUNDS: u32 = 100;
+/// `STACKC_FAULTS_TRIALS` asks for more.
+const ROUNDS: u64 = 100;
 const TX: [&str; 2] = ["00000000000000a2", "00000000000000b2"];
 const WHO: [&str; 2] = ["ops@desk", "dev@train"];
 
-fn rounds() -> u32 {
-    asked("STACKC_FAULTS_TRIALS").unwrap_or(ROUNDS)
+/// Rounds of a race, each judged.
+fn race(
+    name: &str,
+    fault: &str,
+    test: &str,
+    mut round: impl FnMut(&mut Dice) -> Verdict,
+) -> Counts {
+    let rounds = asked("STACKC_FAULTS_TRIALS").unwrap_or(ROUNDS);
+    let mut dice = Dice::seeded();
+    let seed = dice.0;
+    let again =
+        format!("STACKC_SEED={seed} STACKC_FAULTS_TRIALS={rounds} cargo test --test it {test}");
+    let what = format!("Races, with the binary itself: {fault}");
+    let mut results = Results::new(name, Summary::new(&what, &again, Some(seed)));
+    let sort = Sort {
+        fault: fault.to_owned(),
+        verb: "switch".to_owned(),
+        on: "a folder in memory".to_owned(),
+        size: String::new(),
+    };
+    for number in 0..rounds {
+        if results.stops() {
+            break;
+        }
+        let verdict = caught(|| round(&mut dice));
+        let problem = verdict.as_ref().err().map(String::as_str);
+        results.add(&sort, verdict.as_ref().copied().unwrap_or(Verdict::Failed), problem, &number);
+    }
+    let counts = results.summary.counts.get(&sort).cloned().unwrap_or_default();
+    results.finish(0);
+    counts
 }
 
 /// A whole activation up to its switch, by this operator.
@@ -48,9 +78,8 @@ fn of_two_operators_in_a_race_one_wins_and_the_other_is_told_who_and_changes_not
         folder.activate(&versions[n], &switches[n]);
         folder.picture()
     });
-    let mut dice = Dice::seeded();
     let mut wins = [0, 0];
-    for round in 0..rounds() {
+    let counts = race("races-operators", "two operators", "of_two_operators", |dice| {
         let folder = start.copy();
         let (gate, late) = (Barrier::new(2), dice.roll(2));
         let by = Duration::from_micros(u64::try_from(dice.roll(4_000)).expect("it is short"));
@@ -66,20 +95,21 @@ fn of_two_operators_in_a_race_one_wins_and_the_other_is_told_who_and_changes_not
             operators.map(|operator| operator.join().expect("a call answers"))
         });
         let won: Vec<usize> = (0..2).filter(|n| ended[*n].is_ok()).collect();
-        assert_eq!(won.len(), 1, "round {round}: {ended:?}");
+        assert_eq!(won.len(), 1, "{ended:?}");
         let (winner, loser) = (won[0], 1 - won[0]);
         wins[winner] += 1;
         let refusal = ended[loser].as_ref().expect_err("it lost");
-        assert_eq!(refusal.code, RefusalCode::Busy, "round {round}: {refusal:?}");
-        assert!(refusal.message.contains(WHO[winner]), "round {round}: {refusal:?}");
+        assert_eq!(refusal.code, RefusalCode::Busy, "{refusal:?}");
+        assert!(refusal.message.contains(WHO[winner]), "{refusal:?}");
         folder.run_switch(TX[winner]);
         let state = folder.confirm(&switches[winner]).expect("the confirm is heard");
-        assert_eq!(state.phase, Phase::Confirmed, "round {round}: {state:?}");
-        assert_eq!(folder.picture(), clean[winner], "round {round}: the loser left something");
+        assert_eq!(state.phase, Phase::Confirmed, "{state:?}");
+        assert_eq!(folder.picture(), clean[winner], "the loser left something");
         let trees = std::fs::read_dir(folder.at("/var/lib/stackc/store")).expect("it is there");
-        assert_eq!(trees.count(), 2, "round {round}: the loser's bundle is there");
-    }
-    eprintln!("{} rounds, won by {wins:?}", rounds());
+        assert_eq!(trees.count(), 2, "the loser's bundle is there");
+        Verdict::OneWon
+    });
+    eprintln!("{counts:?}, won by {wins:?}");
 }
 
 #[test]
@@ -91,9 +121,8 @@ fn confirm_and_deadline_at_the_same_moment_have_one_decision() {
     let new = start.picture();
     let confirm =
         ConfirmRequest { identity: identity(), tx: switch.tx.clone(), nonce: switch.nonce.clone() };
-    let mut dice = Dice::seeded();
-    let mut decided = [0, 0];
-    for round in 0..rounds() {
+    let fault = "confirm at the deadline";
+    let counts = race("races-confirm", fault, "confirm_and_deadline", |dice| {
         let folder = start.copy();
         let (early, late) = (dice.roll(2) == 0, dice.roll(3_000));
         let by = Duration::from_micros(u64::try_from(late).expect("it is short"));
@@ -109,17 +138,17 @@ fn confirm_and_deadline_at_the_same_moment_have_one_decision() {
             ringing.join().expect("it ends");
             reply(&said).expect("a confirm is answered")
         });
-        let told = said.unwrap_or_else(|refusal| panic!("round {round}: {refusal:?}"));
+        let told = said.unwrap_or_else(|refusal| panic!("{refusal:?}"));
         let state = folder.result(TX[0]);
-        let (picture, number) = match state.phase {
-            Phase::Confirmed => (&new, 0),
-            Phase::Undone => (&old, 1),
-            _ => panic!("round {round}: {state:?}"),
+        let (picture, verdict) = match state.phase {
+            Phase::Confirmed => (&new, Verdict::New),
+            Phase::Undone => (&old, Verdict::Old),
+            _ => panic!("{state:?}"),
         };
-        assert_eq!(told.phase, state.phase, "round {round}: what was told is what is");
-        assert_eq!(folder.picture(), *picture, "round {round}: {state:?}");
-        decided[number] += 1;
-    }
-    eprintln!("{} rounds, confirmed and undone {decided:?}", rounds());
-    assert!(decided.iter().all(|count| *count > 0), "both may come first: {decided:?}");
+        assert_eq!(told.phase, state.phase, "what was told is what is");
+        assert_eq!(folder.picture(), *picture, "{state:?}");
+        verdict
+    });
+    eprintln!("{counts:?}");
+    assert_eq!(counts.len(), 2, "both may come first: {counts:?}");
 }

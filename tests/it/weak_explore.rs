@@ -4,7 +4,7 @@ use crate::dice::Dice;
 use crate::fake::{Disk, Fate, Site};
 use crate::weak_guest::WeakGuest;
 use crate::weak_judge::{Before, converges, ends, judge};
-use crate::weak_story::{Allowed, Step, Story};
+use crate::weak_story::{Allowed, Step, Story, TX};
 use stackc::guest::{Answer, GuestFs as _};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -243,7 +243,8 @@ impl<'s> Explorer<'s> {
         let every = self.depth.kills.max(1);
         for (number, disk) in kills.into_iter().enumerate().step_by(every).skip(1) {
             let mut guest = before.with_disk(disk);
-            guest.memory = after.memory.over(&guest.fs);
+            let ran = if is_at_work(step, &guest, before) { after } else { before };
+            guest.memory = ran.memory.over(&guest.fs);
             self.tally.kills += 1;
             self.go_on(step, &mut guest).map_err(|fault| {
                 format!("{} killed after effect {number}: {fault}", step.verb())
@@ -275,6 +276,12 @@ impl<'s> Explorer<'s> {
         }
         Ok(())
     }
+}
+
+/// A switch changes nothing that runs before it has written that it is at it.
+fn is_at_work(step: &Step, guest: &WeakGuest, before: &WeakGuest) -> bool {
+    let phase = |guest: &WeakGuest| guest.fork().fs.read(&format!("/var/lib/stackc/tx/{TX}/phase"));
+    step.verb() != "switch" || phase(guest).ok() != phase(before).ok()
 }
 
 /// Whoever looks at a path while the guest is at work finds the old or the new.
