@@ -248,7 +248,10 @@ mod tests {
         let from = GenerationId(1);
         let error = ActivateError::Undone { target: target.clone(), from, what, state };
         let text = failure_text(&target, &Failed { stage: Stage::Undone, error });
-        assert!(text.contains("    │ app: <U+001B>]52;c;cm0=<U+0007><U+001B>[2J\ttext\n"), "{text}");
+        assert!(
+            text.contains("    │ app: <U+001B>]52;c;cm0=<U+0007><U+001B>[2J\ttext\n"),
+            "{text}"
+        );
     }
 
     #[test]

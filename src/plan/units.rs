@@ -129,7 +129,9 @@ pub(super) fn decide(
         let goes = old.own() && !new_units.get(name).is_some_and(Unit::own);
         let stops = || old.text(&live.unit_texts).flag("Unit", "X-StopOnRemoval") != Some(false);
         if goes && is_active(states, name) && stops() {
-            decided.insert(name.clone(), change(UnitDecision::Stop, "its file goes"));
+            // An instance is of its template's file, which may stay.
+            let cause = if name.template().is_some() { "it goes" } else { "its file goes" };
+            decided.insert(name.clone(), change(UnitDecision::Stop, cause));
         }
         let is_left = !old.own() && !new_units.contains_key(name) && is_active(states, name);
         if is_left && (old.named() || !old.paths.is_empty()) {

@@ -456,3 +456,33 @@ fn what_a_unit_reads_counts_like_its_text() {
         ("the same file", vec![same().reads(restart("1"), restart("1"))], ""),
     ]);
 }
+
+#[test]
+fn an_instance_follows_its_template_which_is_no_unit_that_could_be_asked_to() {
+    let template = |old: &str, new: &str| Unit { name: "a@.service", ..service("", old, new) };
+    let with_instance = |template: Unit, old: bool, new: bool| {
+        let link = |made: &mut Bundle, is_there| {
+            let path = name(&format!("{UNITS}multi-user.target.wants/a@1.service"));
+            let link = Entry::Link { target: "../a@.service".to_owned() };
+            if is_there {
+                made.manifest.entries.insert(path, link);
+            }
+            made.digest = Digest::of(&canonical::to_bytes(&made.manifest));
+        };
+        let units = [template.state("inactive")];
+        let (mut live, mut wanted) = (with_units(&units, false), with_units(&units, true));
+        link(&mut live, old);
+        link(&mut wanted, new);
+        let mut observed = guest(&live, &wanted, &tags("a"));
+        let active = if old { "active" } else { "inactive" }.to_owned();
+        let state = UnitState { load: "loaded".to_owned(), active };
+        observed.units = [(name::<UnitName>("a@1.service"), state)].into();
+        words(&switched(&wanted, &observed, &tags("a")).units)
+    };
+    let (same, other) = (|| template("", ""), || template("Nice=1\n", "Nice=2\n"));
+    assert_eq!(with_instance(same(), true, true), "");
+    assert_eq!(with_instance(other(), true, true), "restart a@1.service");
+    assert_eq!(with_instance(same().comes(), false, true), "start a@1.service");
+    assert_eq!(with_instance(other(), true, false), "stop a@1.service");
+    assert_eq!(with_instance(same().goes(), true, false), "stop a@1.service");
+}
