@@ -5,11 +5,13 @@
 //! text says how to stop it (`ExecStop`) or asks for it (`X-StopIfChanged`): otherwise a restart afterwards has less downtime.
 
 mod defined;
+mod dependents;
 mod found;
 
 use super::{FileChange, Live, live::unit_texts, unit_file::UnitFile};
 use crate::model::{Bundle, Down, GuestPath, Manifest, SecretName, UnitName, protocol::UnitState};
 use defined::{Unit, of_manifest};
+use dependents::with_dependents;
 pub(super) use found::as_found;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -161,6 +163,7 @@ pub(super) fn decide(
     for (name, change) in readers(differences, states) {
         decided.entry(name).or_insert(change);
     }
+    with_dependents(&mut decided, &new_units, &new_texts, states);
     decided
 }
 

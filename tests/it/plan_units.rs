@@ -458,6 +458,48 @@ fn what_a_unit_reads_counts_like_its_text() {
 }
 
 #[test]
+fn what_is_tied_to_a_unit_that_goes_down_is_stopped_and_started_with_it_once() {
+    let changed = || service("", "Nice=1\n", "Nice=2\n");
+    let tied = |name, how: &str| Unit { name, ..service(&format!("[Unit]\n{how}\n"), "", "") };
+    let with_stop = || service("ExecStop=/bin/s\n", "Nice=1\n", "Nice=2\n");
+    for how in [
+        "Requires=a.service",
+        "Requisite=x.service a.service",
+        "BindsTo=a.service",
+        "PartOf=a.service",
+    ] {
+        let both = "stop b.service, restart a.service, start b.service";
+        assert_eq!(decided(&[changed(), tied("b.service", how)]), both, "{how}");
+    }
+    let b = || tied("b.service", "Requires=a.service");
+    expect(&[
+        ("only wanted", vec![changed(), tied("b.service", "Wants=a.service")], "restart a.service"),
+        ("it is down", vec![changed(), b().state("inactive")], "restart a.service"),
+        (
+            "else it would stay down",
+            vec![with_stop(), b()],
+            "stop b.service a.service, start a.service b.service",
+        ),
+        (
+            "it changes as well",
+            vec![
+                changed(),
+                Unit {
+                    name: "b.service",
+                    ..service("[Unit]\nRequires=a.service\n", "Nice=1\n", "Nice=2\n")
+                },
+            ],
+            "stop b.service, restart a.service, start b.service",
+        ),
+        (
+            "and what is tied to that",
+            vec![changed(), b(), tied("c.service", "BindsTo=b.service")],
+            "stop c.service b.service, restart a.service, start b.service c.service",
+        ),
+    ]);
+}
+
+#[test]
 fn an_instance_follows_its_template_which_is_no_unit_that_could_be_asked_to() {
     let template = |old: &str, new: &str| Unit { name: "a@.service", ..service("", old, new) };
     let with_instance = |template: Unit, old: bool, new: bool| {
