@@ -25,6 +25,16 @@ pub struct AptDocument {
     pub may_start: Vec<ServiceName>,
 }
 
+impl AptDocument {
+    /// The files of apt that it asks for, with their texts.
+    pub fn files(&self) -> BTreeMap<String, &str> {
+        let source = |name: &str| format!("/etc/apt/sources.list.d/stackc-{name}.sources");
+        let sources = self.sources.iter().map(|(name, text)| (source(name), text.as_str()));
+        let pin = |name: &str| format!("/etc/apt/preferences.d/stackc-{name}");
+        sources.chain(self.pins.iter().map(|(name, text)| (pin(name), text.as_str()))).collect()
+    }
+}
+
 /// `firewall/ufw.json`: the keys of `/etc/default/ufw` and `/etc/ufw/ufw.conf` that the bundle sets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
