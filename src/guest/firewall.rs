@@ -17,7 +17,11 @@ const UFW6_HOOK: &str = "-A INPUT -j ufw6-before-input";
 
 /// Whether ufw's frame is hooked into the kernel's INPUT of every address family that it is wanted in.
 fn has_frame(rules: &Rules, ipv6: bool) -> bool {
-    is_loaded(rules) && (!ipv6 || rules.v6.lines().any(|line| line.trim() == UFW6_HOOK))
+    is_loaded(rules) && (!ipv6 || is_loaded_6(rules))
+}
+
+fn is_loaded_6(rules: &Rules) -> bool {
+    rules.v6.lines().any(|line| line.trim() == UFW6_HOOK)
 }
 
 /// Whether ufw's frame is hooked into the kernel's INPUT.
@@ -100,8 +104,12 @@ fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
     if let Some(fault) = fault_in_form(&rules.v4).or_else(|| fault_in_form(&rules.v6)) {
         return Err(GuestError::Unfit(format!("the firewall's rules: {fault}")));
     }
-    let rules = with_policies(&rules, &ufw);
-    if has_frame(&kernel, ufw.ipv6) {
+    let mut rules = with_policies(&rules, &ufw);
+    if !ufw.ipv6 {
+        rules.v6.clear();
+    }
+    // Where IPv6 is not filtered ufw shuts it as a whole, and only its own start does that.
+    if is_loaded(&kernel) && is_loaded_6(&kernel) == ufw.ipv6 {
         guest.system.load_firewall(&rules, Load::Test)?;
         guest.system.load_firewall(&rules, Load::Chains)?;
     } else {

@@ -28,25 +28,25 @@ pub struct Rule {
 
 /// Rules and settings that come (`+`), go (`-`), and differ in their comment only (`~`), in words.
 pub(super) fn changes(bundle: &Bundle, live: &Live) -> Vec<String> {
-    let live = |name: &str| live.documents.get(name).map(|text| text.as_bytes());
+    let old_document = |name: &str| live.documents.get(name).map(String::as_bytes);
     let (mut gone, mut come) = (BTreeSet::new(), BTreeSet::new());
-    let ufw = [live(document::UFW), documents::bytes(bundle, document::UFW)];
+    let ufw = [old_document(document::UFW), documents::bytes(bundle, document::UFW)];
     let [old, new] = ufw.map(settings);
     gone.extend(old.difference(&new).cloned());
     come.extend(new.difference(&old).cloned());
     let mut commented = Vec::new();
     for name in [document::USER_RULES, document::USER6_RULES] {
-        let (before, after) = (live(name), documents::bytes(bundle, name));
+        let (before, after) = (old_document(name), documents::bytes(bundle, name));
         for change in rule_changes(before, after) {
             gone.extend(change.from);
             come.extend(change.to);
         }
         commented.extend(other_comments(before, after));
     }
-    let line = |sign: char| move |words: String| format!("{sign} firewall {words}");
-    let gone = gone.into_iter().map(line('-'));
-    gone.chain(come.into_iter().map(line('+')))
-        .chain(commented.into_iter().map(line('~')))
+    let signed = |sign: char| move |words: String| format!("{sign} firewall {words}");
+    let gone = gone.into_iter().map(signed('-'));
+    gone.chain(come.into_iter().map(signed('+')))
+        .chain(commented.into_iter().map(signed('~')))
         .collect()
 }
 

@@ -41,7 +41,7 @@ fn next_down(
 }
 
 fn join(decided: &mut BTreeMap<UnitName, UnitChange>, name: &UnitName, down: &UnitName) {
-    let cause = format!("{down} goes down, and it is tied to it");
+    let cause = format!("it goes down with {down}");
     let joined = decided.entry(name.clone()).or_insert_with(|| UnitChange {
         decision: UnitDecision::StopThenStart,
         causes: Vec::new(),
