@@ -189,7 +189,8 @@ commit that was tested and the command that does it again. A *state* is what one
 what a guest does by itself at its next boot and an operator by the same call again, and then judged: every managed path,
 `current`, the secrets, the firewall's rules and the units are all of the *old* generation, or all of the *new* one; nothing
 half-made is left; and the same activation ends on the new generation. A state that is neither, or does not converge, has
-*failed*.
+*failed*. Where the fault is *none*, the whole guest was compared with what the plan said (`docs/volatile.md`): *new* is one
+that differs from before in that and in nothing else.
 ";
 
 /// The page of all result files.
