@@ -61,7 +61,7 @@ impl Eye {
             let text = fs::read_to_string(self.root.join(&path[1..])).ok()?;
             Some(((*path).to_owned(), text))
         };
-        let is_list = |path: &&str| path.starts_with(LISTS) && path.ends_with(".list");
+        let is_list = |path: &&str| path.starts_with(LISTS) && path.strip_suffix(".list").is_some();
         let lists = picture.paths.keys().map(String::as_str).filter(is_list);
         picture.texts = lists.chain(READ).filter_map(|path| text(&path)).collect();
         picture

@@ -166,7 +166,10 @@ mod tests {
             let found = judged(|said, _| cut(said));
             assert!(found.contains(told), "{told}: {found}");
         }
-        assert!(judged(|said, _| said.steps.clear()).contains("was generations/1"), "no plan");
+        assert!(
+            judged(|said, _| said.steps.clear()).contains("current was link to generations/1"),
+            "no plan"
+        );
     }
 
     #[test]

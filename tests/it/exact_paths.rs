@@ -149,12 +149,13 @@ fn firewall(lines: &mut Lines, wanted: &Wanted<'_>, before: &Picture, after: &Pi
             continue;
         };
         let bytes = bundle.files.iter().find(|(name, _)| name.as_str() == document);
-        let (_, bytes) = bytes.expect("every bundle of a kind with a firewall has them");
-        lines.insert(path.to_owned(), format!("0640 0:0 file {}", Digest::of(bytes)));
+        let line = bytes.map(|(_, bytes)| format!("0640 0:0 file {}", Digest::of(bytes)));
+        lines.extend(line.map(|line| (path.to_owned(), line)));
     }
     // Keys are judged with the rules; here only that nothing but their content is another.
     for path in [layout::UFW_CONF, layout::UFW_DEFAULTS] {
-        let sha256 = Digest::of(after.text(path).as_bytes());
+        let Some(text) = after.texts.get(path) else { continue };
+        let sha256 = Digest::of(text.as_bytes());
         lines.insert(path.to_owned(), format!("0644 0:0 file {sha256}"));
     }
 }

@@ -11,7 +11,8 @@ use std::{env, path::Path};
 /// So many transitions the short form has.
 const SHORT: u32 = 8;
 const LONG: u32 = 200;
-const AGAIN: &str = "STACKC_EXACT_RESULT=exact.jsonl STACKC_SEED=… cargo test --test it two_hundred_transitions -- --ignored --nocapture";
+const AGAIN: &str =
+    "STACKC_EXACT_RESULT=exact.jsonl cargo test --test it two_hundred_transitions -- --ignored";
 
 /// Goes through so many; every line that no plan said.
 fn go(name: &str, count: u32) -> Option<(Summary, Vec<String>)> {

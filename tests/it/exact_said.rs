@@ -33,8 +33,8 @@ impl Said {
         let mut step = String::new();
         let head = lines.next().expect("a plan has a first line");
         let to = head.rsplit(" → ").next().expect("a split text has an end");
-        let mut said = Self::default();
-        said.digest = (to != "as found").then(|| to.to_owned());
+        let digest = (to != "as found").then(|| to.to_owned());
+        let mut said = Self { digest, ..Self::default() };
         for line in lines {
             match line.strip_prefix(DETAIL) {
                 Some(detail) if step == "packages" => said.detail(detail.trim_start(), line),

@@ -32,13 +32,14 @@ const PATHS: Reasons<9> = [
 ];
 
 /// Units that come and go without anybody's plan.
-const UNITS: Reasons<9> = [
+const UNITS: Reasons<10> = [
     ("session-*.scope", "a login"),
     ("user@*.service", "a login's own service manager"),
     ("user-runtime-dir@*.service", "a login's folder in /run"),
     ("user-*.slice", "the logins of one user"),
     ("run-user-*.mount", "a login's folder in /run"),
     ("user.slice", "all logins"),
+    ("run-credentials-*.mount", "the credentials of a service, mounted anew whenever it starts"),
     ("system-*.slice", "what holds a template's instances, there while one of them is known"),
     ("stackc-*", "stackc's own switch, alarm and recovery"),
     (
