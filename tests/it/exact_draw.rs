@@ -213,7 +213,6 @@ const ITEMS: &[Item] = &[
             "[project.firewall]\nlogging = \"medium\"\n",
             "[project.firewall]\nincoming = \"reject\"\nrouted = \"reject\"\n",
             "[project.firewall]\nipv6 = false\n",
-            "[project.firewall]\nenabled = false\n",
             "[project.firewall]\nlogging = \"off\"\noutgoing = \"reject\"\n[project.firewall.rules.out]\ndirection = \"out\"\n",
         ],
     ),
