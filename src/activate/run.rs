@@ -147,7 +147,7 @@ impl Run<'_, '_> {
                 provision::move_network(self.seams, self.job, &container, change)?;
             }
             Step::Receive => self.receive()?,
-            Step::Packages => drop(self.on_bundle(|c, request| c.packages(request))?),
+            Step::Packages(_) => drop(self.on_bundle(|c, request| c.packages(request))?),
             Step::Accounts => drop(self.on_bundle(|c, request| c.accounts(request))?),
             Step::Validate => drop(self.on_bundle(|c, request| c.validate(request))?),
             Step::Databases => self.databases()?,

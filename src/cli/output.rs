@@ -112,6 +112,11 @@ fn but_colours(text: &str) -> String {
     shown
 }
 
+/// Whether stderr shows colours: a terminal, and nobody asked for none (no-color.org).
+pub fn stderr_has_colour() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,9 +129,4 @@ mod tests {
         assert_eq!(but_colours(quoted), shown);
         assert!(!visible(quoted).contains('\u{1b}'));
     }
-}
-
-/// Whether stderr shows colours: a terminal, and nobody asked for none (no-color.org).
-pub fn stderr_has_colour() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -23,21 +23,24 @@ const UFW6_HOOK: &str = "-A INPUT -j ufw6-before-input";
 
 /// Whether ufw's frame is hooked into the kernel's INPUT of every address family that it is wanted in.
 fn has_frame(rules: &Rules, ipv6: bool) -> bool {
-    let v6 =
-        || rules.v6.lines().any(|line| line.trim() == UFW6_HOOK) && !is_empty(&rules.v6, "ufw6");
-    is_loaded(rules) && !is_empty(&rules.v4, "ufw") && (!ipv6 || v6())
-}
-
-/// Whether somebody's `ufw disable` has emptied the frame: its chains stay, hooked in, and none leads to the rules.
-fn is_empty(rules: &str, prefix: &str) -> bool {
-    let (chain, rule) = (format!(":{prefix}-before-input "), format!("-A {prefix}-before-input "));
-    let some = |start: &str| rules.lines().any(|line| line.starts_with(start));
-    some(&chain) && !some(&rule)
+    is_loaded(rules) && (!ipv6 || is_loaded_6(rules))
 }
 
 /// Whether ufw's frame is hooked into the kernel's INPUT.
 pub fn is_loaded(rules: &Rules) -> bool {
-    rules.v4.lines().any(|line| line.trim() == UFW_HOOK)
+    rules.v4.lines().any(|line| line.trim() == UFW_HOOK) && !is_empty(&rules.v4, "ufw")
+}
+
+fn is_loaded_6(rules: &Rules) -> bool {
+    rules.v6.lines().any(|line| line.trim() == UFW6_HOOK) && !is_empty(&rules.v6, "ufw6")
+}
+
+/// Whether a stop of ufw, or somebody's `ufw disable`, has emptied the frame: its chains stay, hooked in, and none leads to
+/// the rules.
+fn is_empty(rules: &str, prefix: &str) -> bool {
+    let (chain, rule) = (format!(":{prefix}-before-input "), format!("-A {prefix}-before-input "));
+    let some = |start: &str| rules.lines().any(|line| line.starts_with(start));
+    some(&chain) && !some(&rule)
 }
 
 /// Whether this switch loads the firewall.
@@ -115,8 +118,12 @@ fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
     if let Some(fault) = fault_in_form(&rules.v4).or_else(|| fault_in_form(&rules.v6)) {
         return Err(GuestError::Unfit(format!("the firewall's rules: {fault}")));
     }
-    let rules = with_policies(&rules, &ufw);
-    if has_frame(&kernel, ufw.ipv6) {
+    let mut rules = with_policies(&rules, &ufw);
+    if !ufw.ipv6 {
+        rules.v6.clear();
+    }
+    // Where IPv6 is not filtered ufw shuts it as a whole, and only its own start does that.
+    if is_loaded(&kernel) && is_loaded_6(&kernel) == ufw.ipv6 {
         guest.system.load_firewall(&rules, Load::Test)?;
         guest.system.load_firewall(&rules, Load::Chains)?;
     } else {
@@ -176,8 +183,9 @@ fn builtin_policy(policy: &str) -> &'static str {
     if policy == "accept" { "ACCEPT" } else { "DROP" }
 }
 
-/// The rules with the default policies in the same commit. ufw's frame sets them only when it is loaded, in the
-/// built-in chain and, for REJECT's sake, in a chain of its own. Source: `ufw-init-functions`, Debian 12 and 13.
+/// The rules with the default policies in the same commit. ufw's frame sets them only when it is loaded: in the built-in
+/// chain, where packets jump past it, and in a chain that refuses for REJECT or follows connections for ACCEPT.
+/// Source: `ufw_start` of `ufw-init-functions`, Debian 12 and 13.
 fn with_policies(rules: &Rules, ufw: &UfwDocument) -> Rules {
     Rules { v4: add_policies(&rules.v4, ufw, "ufw"), v6: add_policies(&rules.v6, ufw, "ufw6") }
 }
@@ -186,11 +194,17 @@ fn add_policies(rules: &str, ufw: &UfwDocument, prefix: &str) -> String {
     let chains = [("INPUT", &ufw.incoming), ("OUTPUT", &ufw.outgoing), ("FORWARD", &ufw.routed)];
     let (mut chain_lines, mut rule_lines) = (Vec::new(), Vec::new());
     for (chain, policy) in chains {
+        let (name, builtin) = (chain.to_lowercase(), builtin_policy(policy));
+        chain_lines.push(format!(":{chain} {builtin} [0:0]\n"));
+        let own = ["skip-to-policy", "reject", "track"];
+        chain_lines.extend(own.map(|own| format!(":{prefix}-{own}-{name} - [0:0]\n")));
         let target = policy.to_uppercase();
-        let builtin = builtin_policy(policy);
-        let own = format!("{prefix}-skip-to-policy-{}", chain.to_lowercase());
-        chain_lines.push(format!(":{chain} {builtin} [0:0]\n:{own} - [0:0]\n"));
-        rule_lines.push(format!("-A {own} -j {target}\n"));
+        rule_lines.push(format!("-A {prefix}-skip-to-policy-{name} -j {target}\n"));
+        rule_lines.extend(match policy.as_str() {
+            "reject" => vec![format!("-A {prefix}-reject-{name} -j REJECT\n")],
+            "accept" => ["tcp", "udp"].map(|p| follow(prefix, &name, p)).to_vec(),
+            _ => Vec::new(),
+        });
     }
     let (chain_lines, rule_lines) = (chain_lines.concat(), rule_lines.concat());
     let rules = rules.replacen("*filter\n", &format!("*filter\n{chain_lines}"), 1);
@@ -198,6 +212,11 @@ fn add_policies(rules: &str, ufw: &UfwDocument, prefix: &str) -> String {
         Some((head, tail)) => format!("{head}{rule_lines}COMMIT{tail}"),
         None => rules,
     }
+}
+
+/// The rule by which ufw's frame follows the connections of a protocol that a policy lets through.
+fn follow(prefix: &str, chain: &str, protocol: &str) -> String {
+    format!("-A {prefix}-track-{chain} -p {protocol} -m conntrack --ctstate NEW -j ACCEPT\n")
 }
 
 #[cfg(test)]
@@ -237,6 +256,7 @@ mod tests {
         let v4_only = |text: &str| Rules { v4: text.to_owned(), v6: String::new() };
         assert!(has_frame(&v4_only(&whole), false));
         assert!(!has_frame(&v4_only(&emptied), false));
+        assert!(!is_loaded(&v4_only(&emptied)), "it counts as off");
         let (v4, v6) = (whole, emptied.replace("ufw-", "ufw6-"));
         assert!(!has_frame(&Rules { v4, v6 }, true));
     }
@@ -249,5 +269,19 @@ mod tests {
         assert!(text.contains("-A ufw-skip-to-policy-input -j REJECT\n"), "{text}");
         assert!(text.contains(":OUTPUT ACCEPT [0:0]\n"), "{text}");
         assert!(text.ends_with("-A ufw-skip-to-policy-forward -j DROP\nCOMMIT\n"), "{text}");
+    }
+
+    #[test]
+    fn a_policy_that_refuses_or_accepts_does_so_without_a_reload_of_the_frame() {
+        let text = add_policies(RULES, &ufw(), "ufw");
+        for chain in ["reject-input", "track-input", "reject-output", "track-forward"] {
+            let emptied = text.matches(&format!(":ufw-{chain} - [0:0]\n")).count();
+            assert_eq!(emptied, 1, "{chain} keeps what another policy had in it: {text}");
+        }
+        assert!(text.contains("-A ufw-reject-input -j REJECT\n"), "{text}");
+        assert!(!text.contains("-A ufw-track-input "), "{text}");
+        let tracks = text.lines().filter(|line| line.starts_with("-A ufw-track-output -p "));
+        assert_eq!(tracks.count(), 2, "{text}");
+        assert!(!text.contains("-A ufw-reject-forward "), "{text}");
     }
 }

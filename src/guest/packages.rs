@@ -13,10 +13,11 @@ pub use sources::restore as restore_sources;
 pub use status::{Installed, conffiles};
 
 use super::error::GuestError;
+use super::fs::GuestFs;
 use super::system::{Command, Output};
-use super::{Guest, store, watch};
+use super::{Guest, generation, journal, store, watch};
 use crate::model::protocol::{Done, News};
-use crate::model::{AptDocument, Digest, PackageName, document};
+use crate::model::{AptDocument, Digest, GenerationId, PackageName, document};
 use record::Record;
 use std::time::Duration;
 use trouble::Trouble;
@@ -26,6 +27,26 @@ const APT_LIMIT: Duration = Duration::from_secs(1800);
 /// How long somebody else's installation is waited for.
 const LOCK_LIMIT: Duration = Duration::from_secs(60);
 const LOCK_ROUND: Duration = Duration::from_secs(1);
+
+/// Ends a preparation that no switch came after: services that it started rest, and apt reads what it read before. Again:
+/// nothing.
+pub fn end_preparation(guest: &mut Guest) -> Result<(), GuestError> {
+    services::rest(guest)?;
+    forget_sources(guest.fs)
+}
+
+/// Puts back what apt reads for what is live, unless a switch to something else is not over. A damaged tree does not tell
+/// what that is, and must not keep its own next activation out.
+pub fn forget_sources(fs: &mut dyn GuestFs) -> Result<(), GuestError> {
+    if !journal::pending(fs)?.is_empty() {
+        return Ok(());
+    }
+    let live = generation::live(fs)?.unwrap_or(GenerationId::FOUND);
+    match sources::restore(fs, live) {
+        Err(GuestError::Document { .. }) => Ok(()),
+        restored => restored,
+    }
+}
 
 /// Installs what the bundle's `apt.json` names and the guest lacks.
 pub fn install(guest: &mut Guest, digest: &Digest) -> Result<Done, GuestError> {

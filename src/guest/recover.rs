@@ -97,14 +97,12 @@ pub fn recover(guest: &mut Guest) -> Result<(), GuestError> {
     end_preparation(guest)
 }
 
-/// What was prepared when the guest went down has no owner any more. Only its packages' sources are not where nobody looks.
+/// What was prepared when the guest went down has no owner any more. Only its packages' sources are where others look.
 fn end_preparation(guest: &mut Guest) -> Result<(), GuestError> {
-    if !journal::pending(guest.fs)?.is_empty() {
+    if lease::lease(guest)?.is_some() {
         return Ok(());
     }
-    if let Some(live) = generation::live(guest.fs)? {
-        packages::restore_sources(guest.fs, live)?;
-    }
+    packages::forget_sources(guest.fs)?;
     lease::end(guest)
 }
 

@@ -1,7 +1,6 @@
 //! The verbs: each reads its request, takes the lock or the lease, and has the work done.
 
 use super::error::GuestError;
-use super::packages::services;
 use super::system::UnitJob;
 use super::{
     Guest, begin, by_hand, confirm, copies, database, detach, fs, gc, hooks, journal, lease,
@@ -153,7 +152,7 @@ fn leased<T>(
     lease::enter(guest, caller)?;
     if last.is_some_and(|tx| tx != caller.tx) {
         // Whoever prepared something before is dead, or gave up.
-        services::rest(guest)?;
+        packages::end_preparation(guest)?;
     }
     release::end_migration(guest, UnitJob::Start)?;
     hooks::end_dead(guest)?;
@@ -234,7 +233,7 @@ fn abandon_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, Gues
         let already =
             journal::is_pending(guest.fs, tx)? || journal::record(guest.fs, tx)?.is_some();
         if !already {
-            services::rest(guest)?;
+            packages::end_preparation(guest)?;
             lease::leave(guest, tx)?;
         }
         Ok(Done { already })

@@ -32,6 +32,14 @@ impl AptDocument {
         let stem = unit.strip_suffix(".service").unwrap_or(unit);
         self.may_start.iter().any(|name| [unit, stem].contains(&name.as_str()))
     }
+
+    /// The files of apt that it asks for, with their texts.
+    pub fn files(&self) -> BTreeMap<String, &str> {
+        let source = |name: &str| format!("/etc/apt/sources.list.d/stackc-{name}.sources");
+        let sources = self.sources.iter().map(|(name, text)| (source(name), text.as_str()));
+        let pin = |name: &str| format!("/etc/apt/preferences.d/stackc-{name}");
+        sources.chain(self.pins.iter().map(|(name, text)| (pin(name), text.as_str()))).collect()
+    }
 }
 
 /// `firewall/ufw.json`: the keys of `/etc/default/ufw` and `/etc/ufw/ufw.conf` that the bundle sets.

@@ -257,16 +257,23 @@ fn slot(text: &str, low: u8, high: u8) -> bool {
     text.parse::<u8>().is_ok_and(|n| (low..=high).contains(&n) && n.to_string() == text)
 }
 
-impl From<StartableUnit> for UnitName {
-    fn from(unit: StartableUnit) -> Self {
-        Self(unit.0)
-    }
-}
-
 impl UnitName {
     /// Whether it is a template, of which nothing runs and nothing can be asked.
     pub fn is_template(&self) -> bool {
         self.0.contains("@.")
+    }
+
+    /// The template of an instance. Source: systemd.unit(5).
+    pub fn template(&self) -> Option<Self> {
+        let (stem, sort) = self.0.rsplit_once('.')?;
+        let (name, instance) = stem.split_once('@')?;
+        (!instance.is_empty()).then(|| Self(format!("{name}@.{sort}")))
+    }
+}
+
+impl From<StartableUnit> for UnitName {
+    fn from(unit: StartableUnit) -> Self {
+        Self(unit.0)
     }
 }
 

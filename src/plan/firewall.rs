@@ -4,7 +4,7 @@ use super::{difference::ValueChange, documents, live::Live};
 use crate::model::{Bundle, document};
 use serde_json::Value;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
-use std::{collections::BTreeSet, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 /// ufw writes each rule twice: for iptables, and as this comment for itself. Source: ufw 0.36.2, `backend_iptables.py`.
 const TUPLE: &str = "### tuple ### ";
@@ -26,25 +26,42 @@ pub struct Rule {
     pub comment: Option<String>,
 }
 
-/// Rules and settings that come (`+`) and go (`-`), in words.
+/// Rules and settings that come (`+`), go (`-`), and differ in their comment only (`~`), in words.
 pub(super) fn changes(bundle: &Bundle, live: &Live) -> Vec<String> {
-    let names = [document::UFW, document::USER_RULES, document::USER6_RULES];
-    let old: BTreeSet<String> =
-        names.iter().filter_map(|name| live.documents.get(*name)).flat_map(|d| lines(d)).collect();
-    let wanted = names.iter().filter_map(|name| documents::bytes(bundle, name));
-    let new: BTreeSet<String> =
-        wanted.flat_map(|bytes| lines(&String::from_utf8_lossy(bytes))).collect();
-    let gone = old.difference(&new).map(|line| format!("- firewall {line}"));
-    let come = new.difference(&old).map(|line| format!("+ firewall {line}"));
-    gone.chain(come).collect()
+    let old_document = |name: &str| live.documents.get(name).map(String::as_bytes);
+    let (mut gone, mut come) = (BTreeSet::new(), BTreeSet::new());
+    let ufw = [old_document(document::UFW), documents::bytes(bundle, document::UFW)];
+    let [old, new] = ufw.map(settings);
+    gone.extend(old.difference(&new).cloned());
+    come.extend(new.difference(&old).cloned());
+    let mut commented = Vec::new();
+    for name in [document::USER_RULES, document::USER6_RULES] {
+        let (before, after) = (old_document(name), documents::bytes(bundle, name));
+        for change in rule_changes(before, after) {
+            gone.extend(change.from);
+            come.extend(change.to);
+        }
+        commented.extend(other_comments(before, after));
+    }
+    let signed = |sign: char| move |words: String| format!("{sign} firewall {words}");
+    let gone = gone.into_iter().map(signed('-'));
+    gone.chain(come.into_iter().map(signed('+')))
+        .chain(commented.into_iter().map(signed('~')))
+        .collect()
+}
+
+/// Rules that stay and get another comment.
+fn other_comments(before: Option<&[u8]>, after: Option<&[u8]>) -> Vec<String> {
+    let [before, after] = [before, after].map(|bytes| text(bytes).into_owned());
+    let old: BTreeSet<&str> = tuples(&before).collect();
+    let words: BTreeSet<String> = old.iter().map(|tuple| words_of(tuple)).collect();
+    let is_other = |tuple: &&str| !old.contains(tuple) && words.contains(&words_of(tuple));
+    tuples(&after).filter(is_other).map(|tuple| words_of(tuple) + ": another comment").collect()
 }
 
 /// Rules that come and go between two rules files. The first rule that fits counts, so one that moves goes and comes.
 pub(super) fn rule_changes(before: Option<&[u8]>, after: Option<&[u8]>) -> Vec<ValueChange> {
-    let words = |bytes: Option<&[u8]>| -> Vec<String> {
-        let text = String::from_utf8_lossy(bytes.unwrap_or_default());
-        tuples(&text).map(words_of).collect()
-    };
+    let words = |bytes| tuples(&text(bytes)).map(words_of).collect::<Vec<String>>();
     let (old, new) = (words(before), words(after));
     let mut found = Vec::new();
     for op in capture_diff_slices(Algorithm::Myers, &old, &new) {
@@ -64,14 +81,18 @@ pub fn rules(bundle: &Bundle) -> Vec<Rule> {
     texts.iter().flat_map(|text| tuples(text).filter_map(Rule::read)).collect()
 }
 
-/// The rules of a rules file, or the settings of `ufw.json`.
-fn lines(document: &str) -> Vec<String> {
-    match serde_json::from_str::<Value>(document) {
+/// The settings of `ufw.json`.
+fn settings(document: Option<&[u8]>) -> BTreeSet<String> {
+    match serde_json::from_slice(document.unwrap_or_default()) {
         Ok(Value::Object(settings)) => {
             settings.iter().map(|(key, value)| format!("{key} = {value}")).collect()
         }
-        _ => tuples(document).map(words_of).collect(),
+        _ => BTreeSet::new(),
     }
+}
+
+fn text(document: Option<&[u8]>) -> Cow<'_, str> {
+    String::from_utf8_lossy(document.unwrap_or_default())
 }
 
 fn tuples(rules: &str) -> impl Iterator<Item = &str> {
@@ -154,7 +175,7 @@ fn unhex(hex: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::lines;
+    use super::{other_comments, rule_changes, settings, tuples, words_of};
 
     #[test]
     fn rules_and_settings_are_told_in_words() {
@@ -162,13 +183,27 @@ mod tests {
                      -A ufw-user-input -p tcp --dport 22 -j x\n### tuple ### allow any 8000 ::/0 any ::/0 in\n\
                      ### tuple ### deny udp 53 10.0.0.2 any 0.0.0.0/0 in_eth0_1\n";
         assert_eq!(
-            lines(rules),
+            tuples(rules).map(words_of).collect::<Vec<_>>(),
             [
                 "limit in tcp to port 22 from 10.0.0.0/8",
                 "allow in to port 8000 (v6)",
                 "deny in on eth0_1 udp to 10.0.0.2 to port 53"
             ]
         );
-        assert_eq!(lines("{\"enabled\":true}\n"), ["enabled = true"]);
+        assert!(settings(Some(b"{\"enabled\":true}\n")).iter().eq(["enabled = true"]));
+        assert!(settings(None).is_empty());
+    }
+
+    #[test]
+    fn a_rule_that_moves_or_gets_another_comment_is_told() {
+        let rule = |port: u16| format!("### tuple ### allow tcp {port} 0.0.0.0/0 any 0.0.0.0/0 in");
+        let (one, two) = (rule(1), rule(2));
+        let (old, new) = (format!("{one}\n{two}\n"), format!("{two}\n{one} comment=6f70\n"));
+        let changes = rule_changes(Some(old.as_bytes()), Some(new.as_bytes()));
+        let gone: Vec<_> = changes.iter().filter_map(|change| change.from.clone()).collect();
+        let come: Vec<_> = changes.iter().filter_map(|change| change.to.clone()).collect();
+        assert_eq!((gone.len(), &gone), (1, &come));
+        let told = other_comments(Some(old.as_bytes()), Some(new.as_bytes()));
+        assert_eq!(told, ["allow in tcp to port 1: another comment"]);
     }
 }

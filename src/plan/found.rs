@@ -2,7 +2,7 @@
 //! leaves, and nothing has to be prepared for that.
 
 use super::{
-    Documents, Live, Plan, Step, Wanted, firewall, leaves,
+    Documents, Live, Plan, Step, Wanted, firewall, leaves, packages,
     steps::{confirm, effect_on, guest_changes, step},
     switch::{file_changes, unit_changes},
 };
@@ -63,6 +63,8 @@ pub(super) fn plan(
 ) {
     let Some(guest) = guest.filter(|_| guest_changes(wanted, live, plan)) else { return };
     plan.files = file_changes(wanted, live);
+    let of_apt = packages::files(live, &documents.apt).into_iter();
+    plan.files.extend(of_apt.filter_map(|(path, change)| Some((path.parse().ok()?, change))));
     plan.firewall = firewall::changes(wanted.bundle, live);
     if guest.recorded.as_ref().is_some_and(|recorded| recorded.found.firewall) {
         plan.firewall.push("+ firewall the kernel's rules as they were found".to_owned());

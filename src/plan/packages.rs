@@ -1,7 +1,7 @@
 //! Packages and where they come from: when a plan goes to apt, and why; and what runs because of them.
 
 use super::{
-    Documents, Live, UnitChange, UnitDecision, Wanted,
+    Documents, FileChange, Live, UnitChange, UnitDecision, Wanted,
     units::{is_active, mentioned},
 };
 use crate::model::{
@@ -69,6 +69,16 @@ pub(super) fn touch(
 /// What the live bundle says of packages; none also when this version of stackc cannot read it.
 fn live_apt(live: &Live) -> Option<AptDocument> {
     serde_json::from_str(live.documents.get(document::APT)?).ok()
+}
+
+/// Files of apt that come, change or go, before anything is installed; to the guest as it was found, when it is confirmed.
+pub(super) fn files(live: &Live, wanted: &AptDocument) -> BTreeMap<String, FileChange> {
+    let live = live_apt(live).unwrap_or_default();
+    let (old, new) = (live.files(), wanted.files());
+    let paths: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differs = paths.into_iter().filter(|path| old.get(*path) != new.get(*path));
+    let change = |path: &String| FileChange::between(old.get(path), new.get(path));
+    differs.map(|path| (path.clone(), change(path))).collect()
 }
 
 /// What the plan says of them.

@@ -41,7 +41,8 @@ pub enum Step {
     },
     Start,
     Receive,
-    Packages,
+    /// A line for each file of apt that differs.
+    Packages(Vec<String>),
     Accounts,
     Databases,
     Secrets,
@@ -240,7 +241,9 @@ fn prepare(
     }
     if packages::touch(wanted, documents, live, guest) {
         let cause = packages::cause(documents, live, guest);
-        add(Step::Packages, &cause, Some("packages stay installed"));
+        let files = packages::files(live, &documents.apt).into_iter();
+        let files = files.map(|(path, change)| format!("{} {path}", change.sign())).collect();
+        add(Step::Packages(files), &cause, Some("packages stay installed"));
     }
     let makes_users = wanted
         .bundle

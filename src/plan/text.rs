@@ -136,7 +136,7 @@ fn details(step: &Step) -> Vec<String> {
             changes.iter().map(|c| format!("{}: {} → {}", c.name(), c.from, c.to)).collect()
         }
         Step::Grow { from_gib, to_gib } => vec![format!("{from_gib} GiB → {to_gib} GiB")],
-        Step::Hooks(lines) => lines.clone(),
+        Step::Hooks(lines) | Step::Packages(lines) => lines.clone(),
         Step::Network(change) => vec![format!("{} → {}", change.from, change.to)],
         _ => Vec::new(),
     }
@@ -150,7 +150,7 @@ pub(super) fn name(step: &Step) -> &'static str {
         Step::Grow { .. } => "grow",
         Step::Start => "start",
         Step::Receive => "send",
-        Step::Packages => "packages",
+        Step::Packages(_) => "packages",
         Step::Accounts => "accounts",
         Step::Databases => "databases",
         Step::Secrets => "secrets",

@@ -39,6 +39,16 @@ impl UnitFile {
         self.sections.get(section).and_then(|keys| keys.get(key)).map_or(&[], Vec::as_slice)
     }
 
+    /// The words of all values of these keys: names of units, mostly.
+    pub(super) fn names<'t>(
+        &'t self,
+        section: &'t str,
+        keys: &'t [&str],
+    ) -> impl Iterator<Item = &'t str> {
+        let values = keys.iter().flat_map(move |key| self.values(section, key));
+        values.flat_map(|value| value.split_whitespace())
+    }
+
     /// The last value of a key that has one.
     pub(super) fn value(&self, section: &str, key: &str) -> Option<&str> {
         self.values(section, key).last().map(String::as_str)

@@ -6,6 +6,7 @@
 //! (`X-StopIfChanged`): otherwise a restart afterwards has less downtime.
 
 mod defined;
+mod dependents;
 mod found;
 mod readers;
 mod sockets;
@@ -13,6 +14,7 @@ mod sockets;
 use super::{FileChange, Live, live::unit_texts, unit_file::UnitFile};
 use crate::model::{Bundle, Down, GuestPath, Manifest, SecretName, UnitName, protocol::UnitState};
 use defined::{Unit, of_manifest};
+use dependents::with_dependents;
 pub(super) use found::as_found;
 pub(super) use readers::unread;
 use serde::Serialize;
@@ -132,7 +134,9 @@ pub(super) fn decide(
         let goes = old.own() && !new_units.get(name).is_some_and(Unit::own);
         let stops = || old.text(&live.unit_texts).flag("Unit", "X-StopOnRemoval") != Some(false);
         if goes && is_active(states, name) && stops() {
-            decided.insert(name.clone(), change(UnitDecision::Stop, "its file goes"));
+            // An instance is of its template's file, which may stay.
+            let cause = if name.template().is_some() { "it goes" } else { "its file goes" };
+            decided.insert(name.clone(), change(UnitDecision::Stop, cause));
         }
         let is_left = !old.own() && !new_units.contains_key(name) && is_active(states, name);
         if is_left && (old.named() || !old.paths.is_empty()) {
@@ -162,6 +166,7 @@ pub(super) fn decide(
     for (name, change) in readers::changes(differences, states) {
         decided.entry(name).or_insert(change);
     }
+    with_dependents(&mut decided, &new_units, &new_texts, states);
     decided
 }
 

@@ -11,7 +11,7 @@ use stackc::model::{
     AptDocument, Bundle, Bytes, Digest, Entry, Ledger, Phase, SecretsVersion, Switch, TxState,
     canonical, document,
 };
-use stackc::plan::{Documents, Step, Wanted};
+use stackc::plan::{Documents, PlannedStep, Step, Wanted};
 
 const TX: &str = "00000000000000a2";
 const SOURCES: &str = "/etc/apt/sources.list.d";
@@ -43,6 +43,10 @@ fn bundle(version: &'static str, apt: &AptDocument) -> Bundle {
 
 /// Why a plan from one to the other goes to apt; none when it does not.
 fn cause(live: &AptDocument, wanted: &AptDocument) -> Option<String> {
+    step(live, wanted).map(|planned| planned.cause)
+}
+
+fn step(live: &AptDocument, wanted: &AptDocument) -> Option<PlannedStep> {
     let (live, wanted) = (bundle("one", live), bundle("two", wanted));
     let documents = Documents::of(&wanted).expect("the bundle is whole");
     let tags = plan::tags("a");
@@ -52,8 +56,23 @@ fn cause(live: &AptDocument, wanted: &AptDocument) -> Option<String> {
     let wanted = Wanted { bundle: &wanted, tags: &tags, secrets, release: None, goes_back: false };
     let plan = stackc::plan::plan(&wanted, &documents, Some(&there), Some(&guest));
     let steps = plan.expect("it can be planned").steps;
-    let step = steps.into_iter().find(|planned| planned.step == Step::Packages)?;
-    Some(step.cause)
+    steps.into_iter().find(|planned| matches!(planned.step, Step::Packages(_)))
+}
+
+#[test]
+fn every_source_and_pin_that_comes_changes_or_goes_is_a_line_of_the_plan() {
+    let (live, wanted) = (apt(1, &["gone", "kept"], &["p"]), apt(2, &["come", "kept"], &["p"]));
+    let planned = step(&live, &wanted).expect("it goes to apt");
+    let Step::Packages(lines) = planned.step else { panic!("it is that step") };
+    assert_eq!(
+        lines,
+        [
+            "~ /etc/apt/preferences.d/stackc-p",
+            "+ /etc/apt/sources.list.d/stackc-come.sources",
+            "- /etc/apt/sources.list.d/stackc-gone.sources",
+            "~ /etc/apt/sources.list.d/stackc-kept.sources",
+        ]
+    );
 }
 
 #[test]

@@ -28,7 +28,7 @@ enum Enough {
 const DISKS: &[&str] = &["ext4", "xfs"];
 const ACCIDENTS: &[&str] = &["accident", "flaw"];
 
-pub const ASKS: [Ask; 16] = [
+pub const ASKS: [Ask; 17] = [
     Ask {
         what: "The guest's binary is killed at every system call that changes something",
         faults: &["kill", "kill, then boot"],
@@ -104,6 +104,11 @@ pub const ASKS: [Ask; 16] = [
         what: "Real guests: a failure that is seen is undone within 3 s (median) and 10 s (longest)",
         faults: &[],
         enough: Enough::Milliseconds { what: SERVES, median: 3_000, longest: 10_000 },
+    },
+    Ask {
+        what: "Real guest, random changes: files, units and rules differ in what the plan said, line by line (`docs/volatile.md`)",
+        faults: &["no fault, against its plan"],
+        enough: Enough::States { least: 200, on: "" },
     },
     Ask {
         what: "Real guests: new connections while the firewall changes, none lost",

@@ -12,7 +12,8 @@ use stackc::{
     },
     model::{
         Bundle, Bytes, Digest, Entry, FileClass, Generation, GenerationId, GuestAccess,
-        HealthDocument, Mode, SecretTags, Target, canonical, protocol::UnitState,
+        HealthDocument, Mode, SecretTags, Target, UnitName, canonical,
+        protocol::{PackageService, UnitState},
     },
     plan::{Documents, Plan, UnitDecision, Wanted, plan, text},
     remote::Door,
@@ -201,6 +202,14 @@ fn an_operator_whose_way_in_leaves_confirms_as_root() {
 
 /// The plan to generation 0 of a guest whose units were found and are now like this.
 fn plan_of_units(found: &[(&str, bool)], now: &[&str]) -> Plan {
+    plan_with_services(found, now, BTreeMap::new())
+}
+
+fn plan_with_services(
+    found: &[(&str, bool)],
+    now: &[&str],
+    services: BTreeMap<UnitName, PackageService>,
+) -> Plan {
     let live = stacks().0;
     let documents = Documents::of(&live).expect("it is whole");
     let health = HealthDocument { probes: BTreeMap::new(), ..documents.health };
@@ -211,6 +220,7 @@ fn plan_of_units(found: &[(&str, bool)], now: &[&str]) -> Plan {
     recorded.found.firewall = true;
     let state = UnitState { load: "loaded".to_owned(), active: "active".to_owned() };
     guest.units = now.iter().map(|unit| (name(unit), state.clone())).collect();
+    guest.services = services;
     let none = SecretTags::new();
     let secrets = Generation::found(String::new(), String::new()).secrets;
     let wanted = Wanted { bundle: &bundle, tags: &none, secrets, release: None, goes_back: true };
@@ -242,4 +252,18 @@ fn units_run_as_they_did_when_the_guest_was_found_and_the_login_always() {
         [("nginx.service", UnitDecision::Stop), ("web.service", stop_then_start)],
         "a unit that a person stopped is not ours to start"
     );
+}
+
+/// Its condition names no generation that is live there, so that a start would be skipped.
+#[test]
+fn a_service_that_came_with_a_package_of_stackcs_rests_in_generation_0_also_where_it_ran_before() {
+    let service = |wanted| PackageService { package: name("nginx"), wanted, live: true };
+    let decided = |wanted| {
+        let services = BTreeMap::from([(name("nginx.service"), service(wanted))]);
+        let found = [("nginx.service", true)];
+        let plan = plan_with_services(&found, &["nginx.service"], services);
+        plan.units.get(&name::<UnitName>("nginx.service")).map(|change| change.decision)
+    };
+    assert_eq!(decided(false), Some(UnitDecision::Stop));
+    assert_eq!(decided(true), None, "somebody else's package needs it");
 }

@@ -487,7 +487,79 @@ fn a_socket_counts_for_every_service_that_names_it_and_not_for_one_that_listens_
 }
 
 #[test]
+fn what_is_tied_to_a_unit_that_goes_down_is_stopped_and_started_with_it_once() {
+    let changed = || service("", "Nice=1\n", "Nice=2\n");
+    let tied = |name, how: &str| Unit { name, ..service(&format!("[Unit]\n{how}\n"), "", "") };
+    let with_stop = || service("ExecStop=/bin/s\n", "Nice=1\n", "Nice=2\n");
+    for how in [
+        "Requires=a.service",
+        "Requisite=x.service a.service",
+        "BindsTo=a.service",
+        "PartOf=a.service",
+    ] {
+        let both = "stop b.service, restart a.service, start b.service";
+        assert_eq!(decided(&[changed(), tied("b.service", how)]), both, "{how}");
+    }
+    let b = || tied("b.service", "Requires=a.service");
+    expect(&[
+        ("only wanted", vec![changed(), tied("b.service", "Wants=a.service")], "restart a.service"),
+        ("it is down", vec![changed(), b().state("inactive")], "restart a.service"),
+        (
+            "else it would stay down",
+            vec![with_stop(), b()],
+            "stop b.service a.service, start a.service b.service",
+        ),
+        (
+            "it changes as well",
+            vec![
+                changed(),
+                Unit {
+                    name: "b.service",
+                    ..service("[Unit]\nRequires=a.service\n", "Nice=1\n", "Nice=2\n")
+                },
+            ],
+            "stop b.service, restart a.service, start b.service",
+        ),
+        (
+            "and what is tied to that",
+            vec![changed(), b(), tied("c.service", "BindsTo=b.service")],
+            "stop c.service b.service, restart a.service, start b.service c.service",
+        ),
+    ]);
+}
+
+#[test]
 fn the_mount_of_the_root_is_only_mounted_anew() {
     let changed = unit("-.mount", "[Mount]\nWhat=/a\n", "[Mount]\nWhat=/b\n");
     expect(&[("it changes", vec![changed], "reload -.mount")]);
+}
+
+#[test]
+fn an_instance_follows_its_template_which_is_no_unit_that_could_be_asked_to() {
+    let template = |old: &str, new: &str| Unit { name: "a@.service", ..service("", old, new) };
+    let with_instance = |template: Unit, old: bool, new: bool| {
+        let link = |made: &mut Bundle, is_there| {
+            let path = name(&format!("{UNITS}multi-user.target.wants/a@1.service"));
+            let link = Entry::Link { target: "../a@.service".to_owned() };
+            if is_there {
+                made.manifest.entries.insert(path, link);
+            }
+            made.digest = Digest::of(&canonical::to_bytes(&made.manifest));
+        };
+        let units = [template.state("inactive")];
+        let (mut live, mut wanted) = (with_units(&units, false), with_units(&units, true));
+        link(&mut live, old);
+        link(&mut wanted, new);
+        let mut observed = guest(&live, &wanted, &tags("a"));
+        let active = if old { "active" } else { "inactive" }.to_owned();
+        let state = UnitState { load: "loaded".to_owned(), active };
+        observed.units = [(name::<UnitName>("a@1.service"), state)].into();
+        words(&switched(&wanted, &observed, &tags("a")).units)
+    };
+    let (same, other) = (|| template("", ""), || template("Nice=1\n", "Nice=2\n"));
+    assert_eq!(with_instance(same(), true, true), "");
+    assert_eq!(with_instance(other(), true, true), "restart a@1.service");
+    assert_eq!(with_instance(same().comes(), false, true), "start a@1.service");
+    assert_eq!(with_instance(other(), true, false), "stop a@1.service");
+    assert_eq!(with_instance(same().goes(), true, false), "stop a@1.service");
 }

@@ -8,7 +8,7 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// A unit as one generation defines it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Unit {
     /// The file first, then the drop-ins in order.
     pub paths: Vec<GuestPath>,
@@ -68,7 +68,20 @@ pub fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
         unit.brings = unit.brings.max(Brings::Files);
         unit.add(Some(inputs));
     }
+    with_templates(&mut units);
     units
+}
+
+/// An instance is what its template says, and is the generation's own where that is.
+fn with_templates(units: &mut BTreeMap<UnitName, Unit>) {
+    let template = |name: &UnitName| Some((name.clone(), units.get(&name.template()?)?.clone()));
+    let instances: Vec<_> = units.keys().filter_map(template).collect();
+    for (name, template) in instances {
+        let unit = units.entry(name).or_default();
+        unit.paths.splice(0..0, template.paths);
+        unit.brings = unit.brings.max(template.brings);
+        unit.add(Some(&template.inputs));
+    }
 }
 
 impl Unit {

@@ -18,7 +18,10 @@ pub fn as_found(
 ) {
     let old = live.manifest.as_ref().map(of_manifest).unwrap_or_default();
     let found = observed.recorded.iter().flat_map(|recorded| &recorded.found.units);
-    for (name, &ran) in found {
+    // What came with a package of stackc's may have run before the first switch, and rests now, whatever it did.
+    let rests =
+        |name: &UnitName| observed.services.get(name).is_some_and(|service| !service.wanted);
+    for (name, &ran) in found.filter(|(name, _)| !rests(name)) {
         let unit = old.get(name);
         let stops = decided.get(name).is_some_and(|change| change.decision == UnitDecision::Stop);
         let change = match (ran, is_active(&observed.units, name)) {

@@ -1,0 +1,141 @@
+//! The kernel's rules after a transition, against what a plan says and what ufw's files have.
+
+use crate::{exact_paths::Wanted, exact_picture::Picture};
+use stackc::model::layout;
+use std::collections::BTreeSet;
+
+/// How ufw marks each rule for itself.
+const TUPLE: &str = "### tuple ### ";
+/// Settings as a plan names them, where ufw has them.
+const SETTINGS: [(&str, &str, &str); 6] = [
+    ("enabled", layout::UFW_CONF, "ENABLED"),
+    ("logging", layout::UFW_CONF, "LOGLEVEL"),
+    ("ipv6", layout::UFW_DEFAULTS, "IPV6"),
+    ("incoming", layout::UFW_DEFAULTS, "DEFAULT_INPUT_POLICY"),
+    ("outgoing", layout::UFW_DEFAULTS, "DEFAULT_OUTPUT_POLICY"),
+    ("routed", layout::UFW_DEFAULTS, "DEFAULT_FORWARD_POLICY"),
+];
+
+pub fn faults(wanted: &Wanted<'_>, before: &Picture, after: &Picture) -> Vec<String> {
+    let mut faults = Vec::new();
+    let changed = before.rules.kernel != after.rules.kernel;
+    let said = &wanted.said.firewall;
+    if changed && said.is_empty() {
+        faults.push("the kernel has other rules, and the plan says nothing of it".to_owned());
+        faults.extend(other_lines(&before.rules.kernel, &after.rules.kernel));
+    }
+    if wanted.bundle.is_some() && after.rules.kernel != after.rules.files {
+        faults.push("the kernel's rules are not what ufw's files say".to_owned());
+        faults.extend(other_lines(&after.rules.files, &after.rules.kernel));
+    }
+    if wanted.bundle.is_some() {
+        faults.extend(settings_faults(said, before, after));
+        for path in [layout::USER_RULES, layout::USER6_RULES] {
+            // What was found is nobody's: the plan says all that comes.
+            let old = if before.is_as_found() { "" } else { before.text(path) };
+            faults.extend(rules_faults(said, old, after.text(path)));
+        }
+        let has = |line: &&String| told(line, before, after);
+        faults.extend(
+            said.iter().filter(|line| !has(line)).map(|l| format!("it did not happen: {l}")),
+        );
+    }
+    faults
+}
+
+/// Whether what a line is about was or is there.
+fn told(line: &str, before: &Picture, after: &Picture) -> bool {
+    let (sign, words) = line.split_once(" firewall ").expect("it is a line of the firewall");
+    match sign {
+        "-" => words_of(before).contains(words),
+        "+" => words_of(after).contains(words),
+        _ => words.ends_with(": another comment"),
+    }
+}
+
+fn words_of(picture: &Picture) -> BTreeSet<String> {
+    let rules = [layout::USER_RULES, layout::USER6_RULES].map(|path| picture.text(path));
+    let rules = rules.iter().flat_map(|text| tuples(text)).map(|(words, _)| words);
+    rules.chain(settings(picture)).collect()
+}
+
+/// Keys that differ and that no line tells.
+fn settings_faults(said: &BTreeSet<String>, before: &Picture, after: &Picture) -> Vec<String> {
+    let (old, new) = (settings(before), settings(after));
+    let untold = |sign: char, words: &String| {
+        let line = format!("{sign} firewall {words}");
+        (!said.contains(&line)).then(|| format!("nobody planned: {line}"))
+    };
+    let gone = old.difference(&new).filter(|_| !before.is_as_found());
+    let gone = gone.filter_map(|words| untold('-', words));
+    gone.chain(new.difference(&old).filter_map(|words| untold('+', words))).collect()
+}
+
+/// Where the rules that no line tells are not the same ones, in the same order, with the same comments.
+fn rules_faults(said: &BTreeSet<String>, before: &str, after: &str) -> Option<String> {
+    let is_told = |sign: char, words: &str| said.contains(&format!("{sign} firewall {words}"));
+    let commented = |words: &str| said.contains(&format!("~ firewall {words}: another comment"));
+    let kept = |text: &str, sign: char| {
+        let rules = tuples(text).filter(|(words, _)| !is_told(sign, words));
+        let rules = rules.map(|(words, comment)| {
+            let comment = if commented(&words) { String::new() } else { comment };
+            (words, comment)
+        });
+        rules.collect::<Vec<_>>()
+    };
+    let (old, new) = (kept(before, '-'), kept(after, '+'));
+    (old != new).then(|| {
+        format!("the plan says of the rules {said:?}, and they were {old:?} and are {new:?}")
+    })
+}
+
+/// Each rule in a plan's words, with its comment.
+fn tuples(text: &str) -> impl Iterator<Item = (String, String)> {
+    let tuples = text.lines().filter_map(|line| line.strip_prefix(TUPLE));
+    tuples.map(|tuple| {
+        let (tuple, comment) = tuple.split_once(" comment=").unwrap_or((tuple, ""));
+        (rule(tuple), comment.to_owned())
+    })
+}
+
+fn other_lines(wanted: &[String], found: &[String]) -> Vec<String> {
+    let (wanted, found): (BTreeSet<_>, BTreeSet<_>) =
+        (wanted.iter().collect(), found.iter().collect());
+    let gone = wanted.difference(&found).map(|line| format!("  - {line}"));
+    gone.chain(found.difference(&wanted).map(|line| format!("  + {line}"))).collect()
+}
+
+/// The keys that stackc sets, as a plan names them.
+fn settings(picture: &Picture) -> BTreeSet<String> {
+    let setting = |(name, path, key): &(&str, &str, &str)| {
+        let start = format!("{key}=");
+        let value = picture.text(path).lines().find_map(|line| line.strip_prefix(&start))?;
+        Some(format!("{name} = {}", as_in_documents(value)))
+    };
+    SETTINGS.iter().filter_map(setting).collect()
+}
+
+/// A setting's value as the bundle's document has it.
+fn as_in_documents(value: &str) -> String {
+    match value.trim_matches('"') {
+        "yes" => "true".to_owned(),
+        "no" => "false".to_owned(),
+        text => format!("\"{}\"", text.to_lowercase()),
+    }
+}
+
+/// `allow tcp 22 0.0.0.0/0 any 10.0.0.0/8 in comment=…` in a plan's words.
+fn rule(tuple: &str) -> String {
+    let words: Vec<&str> = tuple.split(' ').collect();
+    let [action, protocol, port, to, _, from, direction, ..] = words[..] else {
+        panic!("no rule of ufw's: {tuple}")
+    };
+    let is_six = to.contains(':') || from.contains(':');
+    let mut text = format!("{action} {direction}");
+    for (word, value) in [("", protocol), ("to ", to), ("to port ", port), ("from ", from)] {
+        if !["any", "0.0.0.0/0", "::/0"].contains(&value) {
+            text.extend([" ", word, value]);
+        }
+    }
+    text + if is_six { " (v6)" } else { "" }
+}
