@@ -26,14 +26,15 @@ impl From<Failure> for Cause {
 }
 
 impl Cause {
-    /// A failure that these units may tell more of, by what they logged from then to now.
-    pub fn of_units(
-        guest: &mut Guest,
-        failure: Failure,
-        suspects: Vec<UnitName>,
-        since: Duration,
-    ) -> Self {
-        Self { failure, suspects, during: since..guest.system.uptime() }
+    /// A failure that these units may tell more of, by what they have logged up to now.
+    pub fn of_units(guest: &mut Guest, failure: Failure, suspects: Vec<UnitName>) -> Self {
+        Self { failure, suspects, during: Duration::ZERO..guest.system.uptime() }
+    }
+
+    /// The same, without what was logged before then.
+    #[must_use]
+    pub fn since(self, start: Duration) -> Self {
+        Self { during: start..self.during.end, ..self }
     }
 
     /// Adds what the suspects logged to the evidence.

@@ -68,7 +68,7 @@ pub fn verify(
     let first = guest.system.units(&watched)?;
     let start_limit = seconds(switch.health.start_seconds);
     loop {
-        if let Some(cause) = broken_unit(guest, &watched, &first, before, started)? {
+        if let Some(cause) = broken_unit(guest, &watched, &first, before)? {
             return Ok(Some(cause));
         }
         let failing = new_failures(guest, &switch.health, before)?;
@@ -77,7 +77,7 @@ pub fn verify(
         }
         if guest.system.uptime().saturating_sub(started) >= start_limit {
             let within = format!("within {} s", switch.health.start_seconds);
-            return Ok(Some(silent(guest, switch, &failing, &within, started)));
+            return Ok(Some(silent(guest, switch, &failing, &within)));
         }
         guest.system.sleep(ROUND);
     }
@@ -94,13 +94,13 @@ fn hold(
     let passed = guest.system.uptime();
     let window = seconds(switch.health.window_seconds);
     loop {
-        if let Some(cause) = broken_unit(guest, watched, first, before, passed)? {
+        if let Some(cause) = broken_unit(guest, watched, first, before)? {
             return Ok(Some(cause));
         }
         let failing = new_failures(guest, &switch.health, before)?;
         if !failing.is_empty() {
             let within = format!("all through {} s", switch.health.window_seconds);
-            return Ok(Some(silent(guest, switch, &failing, &within, passed)));
+            return Ok(Some(silent(guest, switch, &failing, &within)));
         }
         let held = guest.system.uptime().saturating_sub(passed);
         if held >= window {
@@ -133,7 +133,6 @@ fn broken_unit(
     watched: &[UnitName],
     first: &BTreeMap<UnitName, UnitReport>,
     before: &Before,
-    since: Duration,
 ) -> Result<Option<Cause>, GuestError> {
     let now = guest.system.units(watched)?;
     for (unit, report) in &now {
@@ -151,7 +150,7 @@ fn broken_unit(
             continue;
         };
         let failure = Failure { what, evidence: Vec::new() };
-        return Ok(Some(Cause::of_units(guest, failure, vec![unit.clone()], since)));
+        return Ok(Some(Cause::of_units(guest, failure, vec![unit.clone()])));
     }
     Ok(None)
 }
@@ -178,14 +177,13 @@ fn silent(
     switch: &Switch,
     failing: &BTreeMap<String, String>,
     within: &str,
-    since: Duration,
 ) -> Cause {
     let names: Vec<String> = failing.keys().map(|name| format!("`{name}`")).collect();
     let verb = if names.len() == 1 { "does" } else { "do" };
     let what = format!("probe {} {verb} not pass {within}", names.join(", "));
     let evidence = failing.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
     let units = switch.units.restart.iter().chain(&switch.units.start).cloned().collect();
-    Cause::of_units(guest, Failure { what, evidence }, units, since.saturating_sub(ROUND))
+    Cause::of_units(guest, Failure { what, evidence }, units)
 }
 
 #[cfg(test)]

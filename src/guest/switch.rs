@@ -25,10 +25,10 @@ pub fn switch(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     let started = guest.system.uptime();
     let cause = match try_switch(guest, &plan, &before) {
         Ok(cause) => cause,
-        Err(error) => Some(explain(guest, &plan, &error, started)),
+        Err(error) => Some(explain(guest, &plan, &error)),
     };
     match cause {
-        Some(cause) => undo::undo(guest, tx, cause).map(drop),
+        Some(cause) => undo::undo(guest, tx, cause.since(started)).map(drop),
         None => await_confirm(guest, &plan),
     }
 }
@@ -84,14 +84,14 @@ fn change(
 }
 
 /// An error of the switch as what is shown of it, with the unit whose job it was.
-fn explain(guest: &mut Guest, plan: &Switch, error: &GuestError, since: Duration) -> Cause {
+fn explain(guest: &mut Guest, plan: &Switch, error: &GuestError) -> Cause {
     let refusal = error.refusal("");
     let mut failure = Failure { what: refusal.message, evidence: refusal.details };
     let unit = units::failed_unit(error, &plan.units);
     if let Some(unit) = unit {
         failure.what = format!("`{unit}` did not start: {}", failure.what);
     }
-    Cause::of_units(guest, failure, unit.into_iter().cloned().collect(), since)
+    Cause::of_units(guest, failure, unit.into_iter().cloned().collect())
 }
 
 /// Arms the deadline, then says that the confirm may come.

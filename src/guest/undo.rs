@@ -107,7 +107,7 @@ fn ended_early(guest: &mut Guest, tx: &TxId) -> Cause {
     let what = "the switch ended before it was done".to_owned();
     let failure = Failure { what, evidence: Vec::new() };
     let since = guest.system.uptime().saturating_sub(LAST_WORDS);
-    Cause::of_units(guest, failure, vec![switch_unit(tx)], since)
+    Cause::of_units(guest, failure, vec![switch_unit(tx)]).since(since)
 }
 
 /// Takes back a transaction whose preparation failed: nothing but prepared files is there.

@@ -140,7 +140,10 @@ fn faults(told: &Difference, old: &Bundle, new: &Bundle) -> Vec<String> {
     faults.extend(files.iter().filter(|f| !has_changed(f)).map(|f| format!("{f} is as it was")));
     let same = subjects.iter().filter(|name| !subject_has_changed(name));
     faults.extend(same.map(|name| format!("nothing of `{name}` differs")));
-    let same = told.units.keys().filter(|unit| !unit_has_changed(unit));
+    // What is tied to another unit goes down with that one.
+    let is_tied = |causes: &[String]| causes.iter().any(|c| c.starts_with("it goes down with "));
+    let same = told.units.iter().filter(|(_, change)| !is_tied(&change.causes));
+    let same = same.map(|(unit, _)| unit).filter(|unit| !unit_has_changed(unit));
     faults.extend(same.map(|unit| format!("nothing of `{unit}` differs")));
     faults.extend(changed.iter().filter(|p| !is_told(p)).map(|p| format!("{p} is not told")));
     if told.is_empty() != (old.digest == new.digest) {

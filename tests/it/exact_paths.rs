@@ -33,7 +33,7 @@ pub fn expected(wanted: &Wanted<'_>, before: &Picture, after: &Picture) -> Lines
         make_folders(&mut lines, wanted, &accounts);
     }
     leave(&mut lines, wanted, before);
-    come(&mut lines, wanted, &accounts);
+    come(&mut lines, wanted, &accounts, before);
     firewall(&mut lines, wanted, before, after);
     if wanted.bundle.is_none() {
         leave_folders(&mut lines, before);
@@ -76,10 +76,14 @@ fn give_back(lines: &mut Lines, path: &str, before: &Picture) {
 }
 
 /// Paths with a `+` or a `~`: what the bundle has there, in folders that are made to hold it.
-fn come(lines: &mut Lines, wanted: &Wanted<'_>, accounts: &Accounts) {
+fn come(lines: &mut Lines, wanted: &Wanted<'_>, accounts: &Accounts, before: &Picture) {
     let come = wanted.said.files.iter().filter(|(_, sign)| **sign != '-');
     for (path, _) in come.filter(|(path, _)| !exact_packages::is_of_apt(path)) {
-        let bundle = wanted.bundle.expect("what comes is in a bundle");
+        // The guest as it was found is in no bundle: what it had there comes back.
+        let Some(bundle) = wanted.bundle else {
+            give_back(lines, path, before);
+            continue;
+        };
         let path: GuestPath = path.parse().expect("a plan names paths of guests");
         let entries = bundle.manifest.overlay();
         let entry = entries.filter(|(at, _)| *at == path).map(|(_, entry)| entry).next();

@@ -30,7 +30,7 @@ const TEARS: [(&str, &str, &str); 9] = [
     ),
     (
         "touch /etc/systemd/system/.stackc-0123456789abcdef-0123456789ab.tmp",
-        "rm /etc/systemd/system/*.tmp",
+        "rm /etc/systemd/system/.stackc-*.tmp",
         "holds half-placed files",
     ),
     ("mkdir /var/lib/stackc/tx/x", "rmdir /var/lib/stackc/tx/x", "a transaction is not over"),
