@@ -25,6 +25,8 @@ const FILLER: &str = "/filler";
 const FILES: usize = 30;
 /// No call needs more: a switch begins with 16 MiB free, which are 4096 blocks.
 const ENOUGH: u64 = 12_000;
+/// Files at most that there is room for when all that counts as free is taken.
+const MORE: u32 = 1000;
 /// How many levels in a row must be enough.
 const DONE: u32 = 2;
 
@@ -125,10 +127,11 @@ fn filler(folder: &Folder, number: u64) -> std::path::PathBuf {
 fn full(disk: &mut Disk, scene: &Scene, scarce: Scarce) -> Image {
     disk.load(&Image::of(&scene.start, disk.file_system));
     scarce.fill(&disk.folder);
-    // Root too may not have what ext4 keeps for itself, though it counts as free.
-    let more = disk.folder.at(FILLER).join("more");
-    fs::write(&more, "text").expect_err("nothing is left");
-    let _gone = fs::remove_file(more);
+    // Root too may not have what ext4 keeps for itself, though it counts as free; and what was removed before may have
+    // become free only now.
+    let more = |number: u32| disk.folder.at(FILLER).join(format!("more-{number}"));
+    let last = (0..MORE).find(|number| fs::write(more(*number), "text").is_err());
+    let _gone = fs::remove_file(more(last.expect("nothing is left in the end")));
     disk.save()
 }
 
