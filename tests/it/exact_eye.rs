@@ -167,8 +167,18 @@ fn attributes(at: &Path) -> io::Result<BTreeMap<String, Digest>> {
     names.map(value).collect()
 }
 
-/// Rules as they were saved, but for what the kernel has counted, and when.
+/// Rules as they were saved, but for what the kernel has counted, and when; and for tables that somebody has looked into,
+/// which have no rule and let everything through.
 fn without_counters(saved: &str) -> Vec<String> {
-    let rules = saved.lines().filter(|line| !line.starts_with('#'));
-    rules.map(|line| line.split(" [").next().unwrap_or_default().to_owned()).collect()
+    let mut rules = Vec::new();
+    for table in saved.split_inclusive("COMMIT\n") {
+        let lines = table.lines().filter(|line| !line.starts_with('#'));
+        let lines = lines.map(|line| line.split(" [").next().unwrap_or_default().to_owned());
+        let lines: Vec<String> = lines.collect();
+        let is_open = |line: &String| line.ends_with(" ACCEPT") && line.starts_with(':');
+        if !lines.iter().all(|line| line.starts_with('*') || line == "COMMIT" || is_open(line)) {
+            rules.extend(lines);
+        }
+    }
+    rules
 }
