@@ -8,8 +8,7 @@ use crate::kill_points::{Kills, Left};
 use crate::plan;
 use stackc::model::protocol::{BundleRequest, Done, Refusal, UndoRequest};
 use stackc::model::{
-    AptDocument, Bundle, Bytes, Digest, Entry, Ledger, Phase, SecretsVersion, Switch, TxState,
-    canonical, document,
+    AptDocument, Bundle, Entry, Ledger, Phase, SecretsVersion, Switch, TxState, canonical, document,
 };
 use stackc::plan::{Documents, PlannedStep, Step, Wanted};
 
@@ -34,10 +33,7 @@ fn apt(version: u32, sources: &[&str], pins: &[&str]) -> AptDocument {
 /// A stack's bundle that says this of packages.
 fn bundle(version: &'static str, apt: &AptDocument) -> Bundle {
     let mut bundle = handmade::bundle(&Stack::default().version(version));
-    let bytes = canonical::to_bytes(apt);
-    bundle.manifest.entries.insert(name(document::APT), Entry::Document(Bytes::of(&bytes)));
-    bundle.files.insert(name(document::APT), bytes);
-    bundle.digest = Digest::of(&canonical::to_bytes(&bundle.manifest));
+    handmade::put(&mut bundle, document::APT, &canonical::to_bytes(apt), Entry::Document);
     bundle
 }
 

@@ -1,9 +1,12 @@
 //! What differs between two bundles: exactly that, and in the words of those who review.
 
-use crate::compile::{cases, compiled, snapshot, sources};
+use crate::{
+    compile::{cases, compiled, snapshot, sources},
+    handmade::put,
+};
 use serde_json::json;
 use stackc::{
-    model::{Access, Bundle, Bytes, Digest, Entry, FileClass, canonical, document},
+    model::{Access, Bundle, Bytes, Entry, FileClass, canonical, document},
     plan::{
         FileChange,
         difference::{Content, Difference, difference, lines},
@@ -37,10 +40,7 @@ fn with(
     entry: impl FnOnce(Bytes) -> Entry,
     bytes: &[u8],
 ) -> Bundle {
-    let path: stackc::model::EntryPath = path.parse().expect("a path");
-    bundle.manifest.entries.insert(path.clone(), entry(Bytes::of(bytes)));
-    bundle.files.insert(path, bytes.to_vec());
-    bundle.digest = Digest::of(&canonical::to_bytes(&bundle.manifest));
+    put(&mut bundle, path, bytes, entry);
     bundle
 }
 

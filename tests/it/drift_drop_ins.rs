@@ -3,15 +3,14 @@
 use crate::{
     guest_bundle::make,
     guest_fixture::{Folder, identity, name},
-    handmade::{Stack, access, bundle},
+    handmade::{Stack, bundle, put_file, seal},
     plan::{container, guest, planned, recorded, switched, tags},
 };
 use stackc::{
     guest::UnitReport,
     model::{
-        Bundle, Bytes, Digest, Down, DriftReply, DriftRequest, Entry, EntryPath, FileClass,
-        GuestPath, Mode, Phase, RuntimeDrift, Sighted, Switch, UnitName, canonical,
-        protocol::ObservedGuest,
+        Bundle, Digest, Down, DriftReply, DriftRequest, FileClass, GuestPath, Phase, RuntimeDrift,
+        Sighted, Switch, UnitName, protocol::ObservedGuest,
     },
     plan::{drift, drift_lines, text},
 };
@@ -153,16 +152,7 @@ fn a_drop_in_of_others_is_told_taken_away_and_its_unit_restarted() {
 fn a_drop_in_that_the_definitions_take_over_is_not_taken_away() {
     let live = bundle(&Stack::default());
     let mut wanted = live.clone();
-    let path: EntryPath = name(&format!("rootfs{WEB}"));
-    let entry = Entry::File {
-        class: FileClass::Linked,
-        access: access(Mode::FILE),
-        bytes: Bytes::of(NICE.as_bytes()),
-        unit: None,
-    };
-    wanted.manifest.entries.insert(path.clone(), entry);
-    wanted.files.insert(path, NICE.as_bytes().to_vec());
-    wanted.digest = Digest::of(&canonical::to_bytes(&wanted.manifest));
+    put_file(&mut wanted, WEB, FileClass::Linked, NICE);
     let switch = switched(&wanted, &with_drop_in(&live, &wanted), &tags("a"));
     assert_eq!(switch.placement.remove, []);
     assert!(switch.placement.place.contains_key(&name::<GuestPath>(WEB)));
@@ -175,7 +165,7 @@ fn a_drop_in_for_a_unit_that_leaves_is_left_to_its_owner() {
     let mut wanted = live.clone();
     wanted.manifest.entries.retain(|path, _| !path.as_str().contains("web.service"));
     wanted.files.retain(|path, _| !path.as_str().contains("web.service"));
-    wanted.digest = Digest::of(&canonical::to_bytes(&wanted.manifest));
+    seal(&mut wanted);
     let switch = switched(&wanted, &with_drop_in(&live, &wanted), &tags("a"));
     assert!(!switch.placement.remove.contains(&name::<GuestPath>(WEB)));
     assert_eq!(switch.units.stop, [name("web.service")]);

@@ -2,12 +2,12 @@
 
 use crate::{
     guest_fixture::{Folder, identity, name},
-    handmade::{Stack, access, bundle},
+    handmade::{Stack, bundle, put_file},
 };
 use stackc::{
     model::{
-        Bundle, Bytes, Digest, Down, DriftReply, DriftRequest, DriftedPath, Entry, EntryPath,
-        FileClass, Generation, GuestPath, Mode, RuntimeDrift, Sight, Sighted, canonical, layout,
+        Bundle, Bytes, Down, DriftReply, DriftRequest, DriftedPath, EntryPath, FileClass,
+        Generation, GuestPath, RuntimeDrift, Sight, Sighted, layout,
     },
     plan::{drift, drift_lines},
 };
@@ -106,16 +106,7 @@ const CONF: &str = "/etc/web.conf";
 /// A bundle with one more file.
 fn with_file(text: &str) -> Bundle {
     let mut made = bundle(&Stack::default());
-    let path = EntryPath::of_overlay(&name(CONF));
-    let entry = Entry::File {
-        class: FileClass::Copied,
-        access: access(Mode::FILE),
-        bytes: Bytes::of(text.as_bytes()),
-        unit: None,
-    };
-    made.manifest.entries.insert(path.clone(), entry);
-    made.files.insert(path, text.as_bytes().to_vec());
-    made.digest = Digest::of(&canonical::to_bytes(&made.manifest));
+    put_file(&mut made, CONF, FileClass::Copied, text);
     made
 }
 

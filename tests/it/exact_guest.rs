@@ -9,7 +9,7 @@ use crate::{
     exact_paths::Wanted,
     exact_picture::{KEPT, Picture},
     exact_said::Said,
-    faults_workspace,
+    faults_workspace::without_project,
     fixture_lab::RealLab,
 };
 use camino::{Utf8Path, Utf8PathBuf};
@@ -18,7 +18,6 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{IpAddr, Ipv4Addr},
-    process::Command,
 };
 
 const VMID: u32 = 150;
@@ -55,9 +54,8 @@ impl Guest {
     /// A guest with the least that definitions can say.
     pub fn start(name: &str) -> Option<Self> {
         let lab = RealLab::start(name)?;
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let IpAddr::V4(address) = lab.address(VMID) else { panic!("a lab's network is IPv4") };
-        let workspace = workspace(&lab, &folder, address);
+        let (folder, workspace) = without_project(&lab.info, VMID, address);
         let drawn = Drawn::default();
         define(&workspace, &lab, address, &drawn);
         run(&workspace, &["activate", TARGET, "--yes"], 0);
@@ -189,25 +187,6 @@ impl Guest {
         // Nobody comes to the guest as it was found but by its number.
         if self.secrets_of(parent).is_some() { parent } else { 0 }
     }
-}
-
-fn workspace(lab: &RealLab, folder: &tempfile::TempDir, address: Ipv4Addr) -> Utf8PathBuf {
-    let wanted = faults_workspace::Wanted {
-        lab: &lab.info,
-        env: "dev",
-        vmid: VMID,
-        address,
-        version: 1,
-        flaw: None,
-    };
-    wanted.write(folder.path());
-    fs::remove_file(folder.path().join("stacks/tiny.toml")).expect("it was written");
-    let workspace = Utf8Path::from_path(folder.path()).expect("UTF-8").to_owned();
-    let key = workspace.join("keys/deploy");
-    let keygen = ["-q", "-t", "ed25519", "-N", "", "-C", "deploy", "-f", key.as_str()];
-    let made = Command::new("ssh-keygen").args(keygen).status().expect("ssh-keygen runs");
-    assert!(made.success());
-    workspace
 }
 
 fn define(workspace: &Utf8Path, lab: &RealLab, address: Ipv4Addr, drawn: &Drawn) {

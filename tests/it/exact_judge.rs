@@ -26,10 +26,10 @@ mod tests {
         exact_picture::{KEPT, Seen, What},
         exact_said::Said,
         exact_units::Unit,
-        handmade::{access, name},
+        handmade::{access, name, sealed},
     };
     use stackc::model::{
-        Bundle, Bytes, Digest, Entry, EntryPath, FileClass, Manifest, Mode, Target, canonical,
+        Bundle, Bytes, Digest, Entry, EntryPath, FileClass, Manifest, Mode, Target,
     };
     use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ mod tests {
         let target = Target { project: name("exact"), env: name("dev") };
         let (payload, units) = (Digest::of(b"exact"), BTreeMap::new());
         let manifest = Manifest { target, payload, entries, units };
-        Bundle { digest: Digest::of(&canonical::to_bytes(&manifest)), manifest, files }
+        sealed(manifest, files)
     }
 
     fn seen(what: What, mode: u32) -> Seen {

@@ -3,7 +3,7 @@
 //! `docs/faults.md` is made of them.
 
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Instant};
+use std::{collections::BTreeMap, env, fs, path::Path, process::Command, time::Instant};
 
 /// One run: what was done, to which tree, and how it is done again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -227,11 +227,17 @@ pub fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("it is JSON")
 }
 
-/// What is tested: the last commit that changed anything but pages, so that results may be checked in and stay true.
+/// What is tested: the last commit that changed any of it, so that results may be checked in and stay true. All but pages,
+/// where `STACKC_TESTED` does not name less: `tests/long` knows what a part does not touch.
 fn commit() -> String {
-    let all_but_pages = ["--", ".", ":(exclude)docs", ":(exclude)*.md"];
-    let last = said(&[&["git", "log", "-1", "--format=%H"][..], &all_but_pages].concat());
-    let changes = said(&[&["git", "status", "--porcelain"][..], &all_but_pages].concat());
+    let tested = env::var("STACKC_TESTED");
+    let tested = tested.as_deref().unwrap_or(". :(exclude)docs :(exclude)*.md");
+    let of_them = |argv: &[&'static str]| {
+        let argv = argv.iter().copied().chain(["--"]).chain(tested.split(' '));
+        said(&argv.collect::<Vec<&str>>())
+    };
+    let last = of_them(&["git", "log", "-1", "--format=%H"]);
+    let changes = of_them(&["git", "status", "--porcelain"]);
     if changes.is_empty() { last } else { last + "-dirty" }
 }
 

@@ -1,6 +1,7 @@
 //! The definitions of the tiny project, one folder per version; from one version to the next everything changes.
 
 use crate::{faults_accident::Flaw, faults_process::Operator};
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use stackc::lab::Lab;
 use std::{
@@ -12,6 +13,7 @@ use std::{
     process::Command,
     time::Duration,
 };
+use tempfile::TempDir;
 
 /// What the definitions of a guest say of it.
 pub struct Wanted<'a> {
@@ -138,6 +140,19 @@ protocol = "tcp"
     pub fn page(version: u32) -> String {
         format!("release={version} greeting=hello number {version} word=secret-{version}")
     }
+}
+
+/// A workspace of a lab that has no project yet, and a key `keys/deploy` for a user's logins.
+pub fn without_project(lab: &Lab, vmid: u32, address: Ipv4Addr) -> (TempDir, Utf8PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    Wanted { lab, env: "dev", vmid, address, version: 1, flaw: None }.write(folder.path());
+    fs::remove_file(folder.path().join("stacks/tiny.toml")).expect("it was written");
+    let workspace = Utf8Path::from_path(folder.path()).expect("UTF-8").to_owned();
+    let key = workspace.join("keys/deploy");
+    let keygen = ["-q", "-t", "ed25519", "-N", "", "-C", "deploy", "-f", key.as_str()];
+    let made = Command::new("ssh-keygen").args(keygen).status().expect("ssh-keygen runs");
+    assert!(made.success());
+    (folder, workspace)
 }
 
 /// The links and files that a bundle places.

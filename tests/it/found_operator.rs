@@ -3,7 +3,7 @@
 use crate::{
     activate_faults::{Operator, WHO, never, no_secrets, on_two, stacks},
     fake::operator::{At, Fault, World},
-    handmade::{access, name},
+    handmade::{name, put_file},
     plan::{guest, tags},
 };
 use stackc::{
@@ -11,8 +11,8 @@ use stackc::{
         ActivateError, Activated, Back, Failed, Job, Seams, Stage, Way, activate, look, way_back,
     },
     model::{
-        Bundle, Bytes, Digest, Entry, FileClass, Generation, GenerationId, GuestAccess,
-        HealthDocument, Mode, SecretTags, Target, UnitName, canonical,
+        Bundle, Digest, FileClass, Generation, GenerationId, GuestAccess, HealthDocument,
+        SecretTags, Target, UnitName,
         protocol::{PackageService, UnitState},
     },
     plan::{Documents, Plan, UnitDecision, Wanted, plan, text},
@@ -157,16 +157,8 @@ fn a_collected_generation_comes_back_from_what_the_operator_kept_or_is_refused_b
 #[test]
 fn an_operator_whose_way_in_leaves_confirms_as_root() {
     let (mut one, _) = stacks();
-    let rule = b"ops ALL=(ALL) NOPASSWD:ALL\n".to_vec();
-    let file = Entry::File {
-        class: FileClass::Copied,
-        access: access(Mode::FILE),
-        bytes: Bytes::of(&rule),
-        unit: None,
-    };
-    one.manifest.entries.insert(name("rootfs/etc/sudoers.d/ops"), file);
-    one.files.insert(name("rootfs/etc/sudoers.d/ops"), rule);
-    one.digest = Digest::of(&canonical::to_bytes(&one.manifest));
+    let rule = "ops ALL=(ALL) NOPASSWD:ALL\n";
+    put_file(&mut one, "/etc/sudoers.d/ops", FileClass::Copied, rule);
     let (operator, world) = (Operator::new(), World::of(&[&one]));
     operator.run_well(&world, &one);
     let way = way(&operator, &world, &one.manifest.target, Some(0)).expect("there is a way");

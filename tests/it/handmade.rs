@@ -100,7 +100,34 @@ pub fn bundle(stack: &Stack) -> Bundle {
     let target = Target { project: name("shop"), env: name("dev") };
     let manifest =
         Manifest { target, payload: Digest::of(b"handmade"), entries, units: BTreeMap::new() };
+    sealed(manifest, files)
+}
+
+pub fn sealed(manifest: Manifest, files: BTreeMap<EntryPath, Vec<u8>>) -> Bundle {
     Bundle { digest: Digest::of(&canonical::to_bytes(&manifest)), manifest, files }
+}
+
+/// After its manifest was changed.
+pub fn seal(bundle: &mut Bundle) {
+    bundle.digest = Digest::of(&canonical::to_bytes(&bundle.manifest));
+}
+
+/// Puts an entry with this content in, or instead of another.
+pub fn put(bundle: &mut Bundle, path: &str, bytes: &[u8], entry: impl FnOnce(Bytes) -> Entry) {
+    let path: EntryPath = name(path);
+    bundle.manifest.entries.insert(path.clone(), entry(Bytes::of(bytes)));
+    bundle.files.insert(path, bytes.to_vec());
+    seal(bundle);
+}
+
+/// The same with a file of root's that everyone may read, at this path of the guest.
+pub fn put_file(bundle: &mut Bundle, path: &str, class: FileClass, text: &str) {
+    put(bundle, &format!("rootfs{path}"), text.as_bytes(), |bytes| Entry::File {
+        class,
+        access: access(Mode::FILE),
+        bytes,
+        unit: None,
+    });
 }
 
 /// The same, with a guest that is another one.
@@ -111,7 +138,7 @@ pub fn with_guest(stack: &Stack, change: impl FnOnce(&mut ProxmoxDocument)) -> B
     let (path, bytes): (EntryPath, _) = (name(document::PROXMOX), canonical::to_bytes(&wanted));
     manifest.entries.insert(path.clone(), Entry::Document(Bytes::of(&bytes)));
     files.insert(path, bytes);
-    Bundle { digest: Digest::of(&canonical::to_bytes(&manifest)), manifest, files }
+    sealed(manifest, files)
 }
 
 fn unit(stack: &Stack) -> String {

@@ -2,10 +2,10 @@
 
 use crate::{
     activate_cli::stackc,
-    faults_workspace::{Wanted, placed_by},
+    faults_workspace::{placed_by, without_project},
     fixture_lab::RealLab,
 };
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use std::{
     collections::BTreeSet,
     fs,
@@ -81,17 +81,8 @@ pub struct Owned {
 impl Owned {
     pub fn start(name: &str) -> Option<Self> {
         let lab = RealLab::start(name)?;
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let IpAddr::V4(address) = lab.address(VMID) else { panic!("a lab's network is IPv4") };
-        let wanted =
-            Wanted { lab: &lab.info, env: "dev", vmid: VMID, address, version: 1, flaw: None };
-        wanted.write(folder.path());
-        fs::remove_file(folder.path().join("stacks/tiny.toml")).expect("it was written");
-        let workspace = Utf8Path::from_path(folder.path()).expect("UTF-8").to_owned();
-        let key = workspace.join("keys/deploy");
-        let keygen = ["-q", "-t", "ed25519", "-N", "", "-C", "deploy", "-f", key.as_str()];
-        let made = Command::new("ssh-keygen").args(keygen).status().expect("ssh-keygen runs");
-        assert!(made.success());
+        let (folder, workspace) = without_project(&lab.info, VMID, address);
         Some(Self { lab, address, _folder: folder, workspace })
     }
 

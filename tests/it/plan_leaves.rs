@@ -1,11 +1,11 @@
 //! What goes with files that leave the definitions, and what stays behind: a plan says both.
 
 use crate::{
-    handmade::{Stack, access, bundle, name},
+    handmade::{Stack, bundle, put_file},
     plan::{container, guest, planned, recorded, tags},
 };
 use stackc::{
-    model::{Bundle, Bytes, Digest, Entry, EntryPath, FileClass, Mode, canonical},
+    model::{Bundle, FileClass},
     plan::text,
 };
 
@@ -13,17 +13,8 @@ use stackc::{
 fn with(files: &[(&str, &str)]) -> Bundle {
     let mut made = bundle(&Stack::default());
     for (path, content) in files {
-        let path: EntryPath = name(&format!("rootfs{path}"));
-        let entry = Entry::File {
-            class: FileClass::Linked,
-            access: access(Mode::FILE),
-            bytes: Bytes::of(content.as_bytes()),
-            unit: None,
-        };
-        made.manifest.entries.insert(path.clone(), entry);
-        made.files.insert(path, content.as_bytes().to_vec());
+        put_file(&mut made, path, FileClass::Linked, content);
     }
-    made.digest = Digest::of(&canonical::to_bytes(&made.manifest));
     made
 }
 

@@ -1,13 +1,12 @@
 //! Files of Debian's and of packages' own programs: who reads them anew without a word of their author's, and who does not.
 
 use crate::{
-    handmade::{Stack, access, bundle, name},
+    handmade::{Stack, bundle, name, put_file, seal},
     plan::{container, guest, planned, switched, tags},
 };
 use stackc::{
     model::{
-        Bundle, Bytes, Digest, Entry, EntryPath, FileClass, GuestPath, Mode, UnitInputs, UnitName,
-        canonical,
+        Bundle, Digest, FileClass, GuestPath, UnitInputs, UnitName,
         protocol::{ObservedGuest, UnitState},
     },
     plan::{Plan, text, watched_units},
@@ -16,21 +15,8 @@ use stackc::{
 /// The bundle of shop/dev with this file besides.
 fn with(path: &str, content: &str) -> Bundle {
     let mut made = bundle(&Stack::default());
-    let path: EntryPath = name(&format!("rootfs{path}"));
-    let entry = Entry::File {
-        class: FileClass::Linked,
-        access: access(Mode::FILE),
-        bytes: Bytes::of(content.as_bytes()),
-        unit: None,
-    };
-    made.manifest.entries.insert(path.clone(), entry);
-    made.files.insert(path, content.as_bytes().to_vec());
-    sealed(made)
-}
-
-fn sealed(mut bundle: Bundle) -> Bundle {
-    bundle.digest = Digest::of(&canonical::to_bytes(&bundle.manifest));
-    bundle
+    put_file(&mut made, path, FileClass::Linked, content);
+    made
 }
 
 /// A guest on which everything runs that the wanted bundle has a plan look at.
@@ -108,7 +94,8 @@ fn a_file_whose_reader_is_declared_restarts_or_does_not_run_is_not_said_to_be_un
         let reload = [(read, Digest::of(content.as_bytes()))].into();
         let inputs = UnitInputs { reload, ..UnitInputs::default() };
         bundle.manifest.units.insert(nginx.clone(), inputs);
-        sealed(bundle)
+        seal(&mut bundle);
+        bundle
     };
     let (old, new) = (declared(&live, "1\n"), declared(&wanted, "2\n"));
     let observed = running(&old, &new);

@@ -1,12 +1,12 @@
 //! The unit decision table, row by row: what a switch does to a unit whose definition changes, and to nothing else.
 
 use crate::{
-    handmade::{Stack, access, bundle, name},
+    handmade::{Stack, access, bundle, name, seal},
     plan::{guest, switched, tags},
 };
 use stackc::model::{
     Bundle, Bytes, Digest, Entry, EntryPath, FileClass, GuestPath, Mode, Switch, UnitActions,
-    UnitInputs, UnitName, canonical, protocol::UnitState,
+    UnitInputs, UnitName, protocol::UnitState,
 };
 
 const UNITS: &str = "rootfs/etc/systemd/system/";
@@ -122,7 +122,7 @@ fn with_units(units: &[Unit], new: bool) -> Bundle {
             made.manifest.entries.insert(path, link);
         }
     }
-    made.digest = Digest::of(&canonical::to_bytes(&made.manifest));
+    seal(&mut made);
     made
 }
 
@@ -343,7 +343,7 @@ fn a_unit_that_is_masked_is_stopped_and_runs_again_after_an_undo() {
     let mut wanted = live.clone();
     let mask = Entry::Link { target: "/dev/null".to_owned() };
     wanted.manifest.entries.insert(name(&format!("{UNITS}a.service")), mask);
-    wanted.digest = Digest::of(&canonical::to_bytes(&wanted.manifest));
+    seal(&mut wanted);
     for (state, forth, back) in
         [(ACTIVE, "stop a.service", "start a.service"), ("inactive", "", "")]
     {
@@ -544,7 +544,7 @@ fn an_instance_follows_its_template_which_is_no_unit_that_could_be_asked_to() {
             if is_there {
                 made.manifest.entries.insert(path, link);
             }
-            made.digest = Digest::of(&canonical::to_bytes(&made.manifest));
+            seal(made);
         };
         let units = [template.state("inactive")];
         let (mut live, mut wanted) = (with_units(&units, false), with_units(&units, true));
