@@ -286,7 +286,7 @@ fn received(root: &Path, digest: Digest, archive: &[u8]) -> Answer {
         uuid: name.clone(),
     };
     let tx = "00000000000000a1".parse().expect("a number");
-    let caller = Caller { identity, tx, who: name.clone(), why: name };
+    let caller = Caller { identity, tx, who: name.clone(), why: name, over: None };
     let request = ReceiveRequest { caller, digest, bytes: archive.len() as u64 };
     let mut input = serde_json::to_vec(&request).expect("a request is JSON");
     input.push(b'\n');

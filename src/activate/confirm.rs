@@ -2,6 +2,7 @@
 
 use super::{
     ActivateError, Failed, Stage,
+    time::clock_in,
     waits::{LOOK_SECONDS, PAUSE, Waits},
 };
 use crate::model::{
@@ -44,6 +45,9 @@ impl Switching<'_> {
             tries_left -= 1;
             match connection.begin(request) {
                 Ok(_) => return Ok(()),
+                Err(error) if error.is_interrupted() => {
+                    return self.rule_out(connection, error).map(drop);
+                }
                 Err(error) if error.is_lost() && (self.is_off)() => return Err(self.stopped(error)),
                 Err(error) if !error.is_answer() && tries_left > 0 => thread::sleep(PAUSE),
                 // An earlier try of this very call may hold the guest.
@@ -60,16 +64,26 @@ impl Switching<'_> {
         let request = ResultRequest { tx: self.tx.clone(), wait_seconds: 0 };
         match connection.result(&request) {
             Ok(_) => Ok(()),
-            Err(error) if error.is_unknown() => self.rule_out(connection, begun),
+            Err(error) if error.is_unknown() || error.is_interrupted() => {
+                self.rule_out(connection, begun).map(drop)
+            }
             Err(error) => Err(self.unknown(error)),
         }
     }
 
-    /// The guest does not know the transaction. `undo` waits for a `begin` that is still at work there, and ends it.
-    fn rule_out(&self, connection: &mut dyn Connection, begun: RemoteError) -> Result<(), Failed> {
+    /// The guest does not know the transaction, or the operator wants no more of it. `undo` waits for a `begin` that is still
+    /// at work there, ends it, and goes back at once instead of at the deadline; what was confirmed already stays.
+    fn rule_out(
+        &self,
+        connection: &mut dyn Connection,
+        begun: RemoteError,
+    ) -> Result<TxState, Failed> {
+        if begun.is_interrupted() {
+            (self.progress)("undo", "interrupted: the guest goes back now");
+        }
         let (identity, tx) = (self.identity.clone(), self.tx.clone());
         match connection.undo(&UndoRequest { identity, tx, who: self.who.to_owned() }) {
-            Ok(state) => self.judge(state).map(drop),
+            Ok(state) => self.judge(state),
             Err(error) if error.is_unknown() && begun.is_answer() => {
                 Err(refused_to_begin(begun.into()))
             }
@@ -93,14 +107,18 @@ impl Switching<'_> {
         let (identity, tx, nonce) = (self.identity.clone(), self.tx.clone(), self.nonce.clone());
         let request = ConfirmRequest { identity, tx, nonce };
         let (started, deadline) = (Instant::now(), self.waits.confirm());
+        // Any try may have got through although its answer did not.
+        let unheard =
+            |cause| self.unheard(cause, "it stays when its confirm got through, and else");
         let mut lost = 0;
         while started.elapsed() < deadline {
             let limit = self.waits.confirm_try().min(deadline.saturating_sub(started.elapsed()));
             match connection.confirm(&request, limit) {
                 Ok(state) => return self.judge(state),
                 Err(error) if error.is_answer() && !error.is_busy() && !error.is_failed() => {
-                    return Err(self.unknown(error));
+                    return Err(unheard(error));
                 }
+                Err(error) if error.is_interrupted() => return self.rule_out(connection, error),
                 // The deadline is running: Proxmox is asked only when a second try has not come through either.
                 Err(error) if lost > 0 && (self.is_off)() => return Err(self.stopped(error)),
                 Err(error) => {
@@ -136,6 +154,7 @@ impl Switching<'_> {
                 Err(error) if error.is_answer() && !error.is_busy() => {
                     return Err(self.unknown(error));
                 }
+                Err(error) if error.is_interrupted() => return self.rule_out(connection, error),
                 Err(error) if error.is_lost() && (self.is_off)() => return Err(self.stopped(error)),
                 Err(error) => {
                     let since = *silent_since.get_or_insert_with(|| {
@@ -158,10 +177,8 @@ impl Switching<'_> {
 
     fn judge(&self, state: TxState) -> Result<TxState, Failed> {
         let target = self.target.clone();
-        let what = state.failure.as_ref().map_or_else(
-            || "nobody confirmed it in time".to_owned(),
-            |failure| failure.what.clone(),
-        );
+        let told = state.failure.as_ref().map(|failure| failure.what.clone());
+        let what = told.unwrap_or_else(|| "the guest does not say why".to_owned());
         match state.phase {
             Phase::Confirmed => Ok(state),
             Phase::Undone => {
@@ -169,7 +186,12 @@ impl Switching<'_> {
                 let error = ActivateError::Undone { target, from, what, state };
                 Err(Failed { stage: Stage::Undone, error })
             }
-            _ => {
+            Phase::Begun | Phase::Switching | Phase::Verifying | Phase::AwaitingConfirm => {
+                let seconds = self.waits.end().as_secs();
+                let error = ActivateError::Unfinished { target, seconds };
+                Err(Failed { stage: Stage::Unknown, error })
+            }
+            Phase::Undoing | Phase::Inconsistent => {
                 let error = ActivateError::Inconsistent { target, what, state: Box::new(state) };
                 Err(Failed { stage: Stage::Unknown, error })
             }
@@ -182,8 +204,14 @@ impl Switching<'_> {
         Failed { stage: Stage::Unknown, error }
     }
 
+    /// No confirm was sent.
     fn unknown(&self, cause: RemoteError) -> Failed {
-        let error = ActivateError::Unknown { target: self.target.clone(), cause };
+        self.unheard(cause, "nothing confirms it, so")
+    }
+
+    fn unheard(&self, cause: RemoteError, then: &'static str) -> Failed {
+        let (target, by) = (self.target.clone(), clock_in(self.waits.silence()));
+        let error = ActivateError::Unknown { target, then, by, cause };
         Failed { stage: Stage::Unknown, error }
     }
 }

@@ -2,8 +2,10 @@
 //! the same again finishes.
 
 use super::{
-    ActivateError, Back, Failed, Seams, Stage, Way, find, look::reached, provision::reread, time,
-    way_back,
+    ActivateError, Back, Failed, Seams, Stage, Way, find,
+    look::{claim, reached},
+    provision::reread,
+    time, way_back,
 };
 use crate::model::{
     Container, GenerationId, Setting,
@@ -43,9 +45,11 @@ pub fn detach(
     tags: &BTreeSet<String>,
 ) -> Result<Detached, Failed> {
     let mut found = find(seams, back.target, back.vmid)?;
+    let over = claim(back.target, &back.who, found.guest.as_ref()).map_err(Failed::refused)?;
     let (identity, connection) = reached(back.target, &mut found).map_err(Failed::refused)?;
-    let (tx, who, why) = (time::new_tx(), back.who.clone(), format!("detach of {}", back.target));
-    let request = DetachRequest { caller: Caller { identity, tx, who, why } };
+    let (tx, who) = (time::new_tx(), back.who.clone());
+    let why = time::since_now(&format!("detach of {}", back.target));
+    let request = DetachRequest { caller: Caller { identity, tx, who, why, over } };
     let after = |error: ActivateError| Failed { stage: Stage::BeforeSwitch, error };
     (seams.progress)("detach", "stackc leaves the guest");
     let reply = connection.detach(&request).map_err(|error| after(error.into()))?;

@@ -50,6 +50,16 @@ pub enum ActivateError {
         pending_text(pending)
     )]
     NotWhole { target: Target, pending: Box<PendingTx> },
+    #[error("{holder} at work on {target} already: {why}")]
+    Leased { target: Target, holder: String, why: String },
+    #[error("cannot leave a sign that this run is at work on {target}")]
+    Sign {
+        target: Target,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("interrupted before {step}")]
+    Interrupted { step: &'static str },
     #[error("cannot fetch the release of {target}")]
     Fetch {
         target: Target,
@@ -61,10 +71,18 @@ pub enum ActivateError {
     #[error("{target} is not whole: {what}")]
     Inconsistent { target: Target, what: String, state: Box<TxState> },
     #[error(
-        "nobody knows how the switch of {target} ended: the guest does not answer; it goes back by itself when nothing confirms"
+        "the switch of {target} is not over after {seconds} s; without a confirm the guest goes back by itself"
+    )]
+    Unfinished { target: Target, seconds: u64 },
+    #[error(
+        "the guest of {target} did not tell how its switch ended; {then} the guest goes back by itself by {by}"
     )]
     Unknown {
         target: Target,
+        /// What its going back depends on.
+        then: &'static str,
+        /// A time of day.
+        by: String,
         #[source]
         cause: RemoteError,
     },
@@ -234,37 +252,61 @@ impl ActivateError {
         }
     }
 
-    /// The command to go on with.
+    /// The command to go on with; none where the message itself says what to do.
     pub fn next(&self) -> Option<String> {
-        match self {
-            Self::Undone { target, .. } => {
-                Some(format!("stackc activate {target}   # after mending it"))
+        let (verb, target, then) = match self {
+            Self::Remote(error) => return error.next().map(str::to_owned),
+            Self::Proxmox(error) => return error.next().map(str::to_owned),
+            Self::Undone { target, .. } => ("activate", target, "after mending it"),
+            Self::Stopped { target, .. } => ("activate", target, "starts it, and tries again"),
+            Self::NeverBegan { target, .. } | Self::Fetch { target, .. } => {
+                ("activate", target, "tries again")
             }
-            Self::Stopped { target, .. } => {
-                Some(format!("stackc activate {target}   # starts it, and tries again"))
+            Self::NetworkPutBack { target, .. } => {
+                ("plan", target, "when its address, gateway and bridge are right")
             }
-            Self::FoundBefore { target, .. } => Some(format!(
-                "stackc rollback {target} --to 0   # back to the guest as it was found"
-            )),
+            Self::FoundBefore { target, .. } => {
+                let back = format!("stackc rollback {target} --to 0");
+                return Some(format!("{back}   # back to the guest as it was found"));
+            }
             Self::NoGeneration { target, .. }
             | Self::NoRecord { target, .. }
-            | Self::NotConfirmed { target, .. } => Some(format!("stackc history {target}")),
-            Self::Collected { target, .. } => Some(format!(
-                "stackc build {target}   # with the definitions of that time, then the same again"
-            )),
-            Self::SettingsLeft { target, .. } => {
-                Some(format!("stackc plan {target}   # shows the settings that differ"))
+            | Self::NotConfirmed { target, .. }
+            | Self::NothingBefore { target, .. } => ("history", target, "what there is"),
+            Self::Collected { target, .. } => {
+                ("build", target, "with the definitions of that time, then the same again")
             }
+            Self::SettingsLeft { target, .. } => ("plan", target, "shows the settings that differ"),
             Self::Unknown { target, .. }
+            | Self::Unfinished { target, .. }
             | Self::Inconsistent { target, .. }
             | Self::Pending { target, .. }
-            | Self::NotWhole { target, .. } => Some(format!("stackc status {target}")),
+            | Self::NotWhole { target, .. } => ("status", target, "how it is by now"),
             Self::PlanStale { target, .. } => {
-                Some(format!("stackc plan {target} --out FILE   # plans again"))
+                return Some(format!("stackc plan {target} --out FILE   # plans again"));
             }
-            Self::Stale { target, .. } => Some(format!("stackc plan {target}")),
-            Self::Drift { target, .. } => Some(format!("stackc drift {target}")),
-            _ => None,
-        }
+            Self::Stale { target, .. } => ("plan", target, "plans again"),
+            Self::Drift { target, .. } => ("drift", target, "what was changed"),
+            Self::NoGuest { target } => ("activate", target, "makes it, when it is defined"),
+            Self::NotRunning { target, .. } => ("activate", target, "starts it"),
+            Self::Unproved { target, .. } => ("build", target, "makes the bundle again"),
+            Self::Leased { .. } => {
+                let then = "the same command again when it is over; a run that died gives way after two minutes";
+                return Some(then.to_owned());
+            }
+            Self::Interrupted { .. } => return Some("the same command again continues".to_owned()),
+            // What to change stands in the message.
+            Self::Vault(_)
+            | Self::Plan(_)
+            | Self::NotOurs { .. }
+            | Self::Elsewhere { .. }
+            | Self::AddressTaken { .. }
+            | Self::Obstacles { .. }
+            | Self::Locked { .. }
+            | Self::TwoGuests { .. }
+            | Self::Sign { .. }
+            | Self::OldSecret { .. } => return None,
+        };
+        Some(format!("stackc {verb} {target}   # {then}"))
     }
 }

@@ -1,10 +1,15 @@
 //! What a guest keeps of its past, and what it gives up.
 
-use super::{Failed, Found, Stage, look::reached, time};
+use super::{
+    ActivateError, Failed, Found, Stage,
+    look::{claim, reached},
+    time,
+};
 use crate::model::{
-    GenerationId, Target,
+    GenerationId, Target, TxId,
     protocol::{Caller, Done, Garbage, GcRequest, Identity, PinRequest, RefusalCode},
 };
+use crate::remote::RemoteError;
 
 /// Who asks whose guest.
 #[derive(Debug, Clone)]
@@ -27,17 +32,21 @@ pub fn gc(
     found: &mut Found,
     approved: Option<&Garbage>,
 ) -> Result<Garbage, Failed> {
+    let over = keeper.claim(found).map_err(Failed::refused)?;
     let (identity, connection) = reached(&keeper.target, found).map_err(Failed::refused)?;
-    let caller = keeper.caller(identity, "gc");
+    let caller = keeper.caller(identity, "gc", over);
     let (keep, packages) = (keeper.keep, keeper.packages);
     let request = GcRequest { caller, keep, packages, approved: approved.cloned() };
     connection.gc(&request).map_err(|error| {
-        // What was not refused may have been done in part, or be at work still.
-        let refused = error.refusal().is_some_and(|no| no.code != RefusalCode::Failed);
-        let stage =
-            if refused || approved.is_none() { Stage::Refused } else { Stage::BeforeSwitch };
-        Failed { stage, error: error.into() }
+        if approved.is_none() { Failed::refused(error) } else { ended_early(error) }
     })
+}
+
+/// What was not refused may have been done in part, or be at work still.
+fn ended_early(error: RemoteError) -> Failed {
+    let refused = error.refusal().is_some_and(|no| no.code != RefusalCode::Failed);
+    let stage = if refused { Stage::Refused } else { Stage::BeforeSwitch };
+    Failed { stage, error: error.into() }
 }
 
 /// Pins a generation, or lets go of one.
@@ -47,14 +56,19 @@ pub fn pin(
     number: GenerationId,
     pinned: bool,
 ) -> Result<Done, Failed> {
+    let over = keeper.claim(found).map_err(Failed::refused)?;
     let (identity, connection) = reached(&keeper.target, found).map_err(Failed::refused)?;
-    let caller = keeper.caller(identity, if pinned { "pin" } else { "unpin" });
-    connection.pin(&PinRequest { caller, number, pinned }).map_err(Failed::refused)
+    let caller = keeper.caller(identity, if pinned { "pin" } else { "unpin" }, over);
+    connection.pin(&PinRequest { caller, number, pinned }).map_err(ended_early)
 }
 
 impl Keeper {
-    fn caller(&self, identity: Identity, verb: &str) -> Caller {
-        let why = format!("{verb} of {}", self.target);
-        Caller { identity, tx: time::new_tx(), who: self.who.clone(), why }
+    fn claim(&self, found: &Found) -> Result<Option<TxId>, ActivateError> {
+        claim(&self.target, &self.who, found.guest.as_ref())
+    }
+
+    fn caller(&self, identity: Identity, verb: &str, over: Option<TxId>) -> Caller {
+        let why = time::since_now(&format!("{verb} of {}", self.target));
+        Caller { identity, tx: time::new_tx(), who: self.who.clone(), why, over }
     }
 }

@@ -1,9 +1,9 @@
 //! What is there: the guest in Proxmox, and what it reports of itself.
 
-use super::{ActivateError, Failed, Job};
+use super::{ActivateError, Failed, Job, alive::is_dead};
 use crate::model::{
     Bundle, Container, Digest, DriftReply, DriftRequest, GuestAccess, Mark, Owner, Phase,
-    ReleaseDocument, SecretValue, Target, Vmid,
+    ReleaseDocument, SecretValue, Target, TxId, Vmid,
     protocol::{
         FetchRequest, HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest,
     },
@@ -28,6 +28,8 @@ pub struct Seams<'a> {
     pub sudo_password: Option<SecretValue>,
     pub workspace: PathBuf,
     pub progress: &'a dyn Fn(&str, &str),
+    /// Whether the operator wants no further step.
+    pub stopped: &'a dyn Fn() -> bool,
     /// Whether something answers at an address.
     pub answers: &'a dyn Fn(std::net::IpAddr) -> bool,
 }
@@ -200,6 +202,24 @@ pub(super) fn check_pending(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), 
         });
     }
     Ok(())
+}
+
+/// Whose lease is taken over: that of a run of this machine which died with it. Any other run is at work, as far as anybody
+/// knows.
+pub(super) fn claim(
+    target: &Target,
+    who: &str,
+    guest: Option<&ObservedGuest>,
+) -> Result<Option<TxId>, ActivateError> {
+    match guest.and_then(|guest| guest.lease.clone()) {
+        None => Ok(None),
+        Some(lease) if is_dead(&lease.tx) => Ok(Some(lease.tx)),
+        Some(lease) => {
+            let holder =
+                if lease.who == who { "you are".to_owned() } else { format!("{} is", lease.who) };
+            Err(ActivateError::Leased { target: target.clone(), holder, why: lease.why })
+        }
+    }
 }
 
 /// What a guest tells of its past.

@@ -2,9 +2,10 @@
 //! what it was before.
 #![expect(
     clippy::disallowed_methods,
-    reason = "activation draws names, waits, and reads the clock"
+    reason = "activation draws names, waits, reads the clock, and leaves signs of life"
 )]
 
+mod alive;
 mod compare;
 mod confirm;
 mod detach;

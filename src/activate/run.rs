@@ -5,7 +5,10 @@ mod prepare;
 mod switch;
 
 use super::{
-    ActivateError, Failed, Found, Job, Seams, Stage, look::check_pending, provision, time,
+    ActivateError, Failed, Found, Job, Seams, Stage,
+    alive::Alive,
+    look::{check_pending, claim},
+    provision, time,
 };
 use crate::model::{
     Container, GenerationId, Nonce, ReleaseId, Setting, TxId, TxState, protocol::ObservedGuest,
@@ -35,8 +38,12 @@ pub fn activate(
     let mut run = Run::new(seams, job, found);
     run.settle_pending()?;
     run.refuse_drift()?;
+    run.claim()?;
     match run.steps(approved) {
-        Ok(()) => Ok(run.activated),
+        Ok(()) => {
+            run.forget();
+            Ok(run.activated)
+        }
         Err(failed) => {
             run.abandon(&failed);
             Err(run.put_back(failed.because(&approved.units)))
@@ -53,6 +60,7 @@ pub fn settle(seams: &mut Seams<'_>, job: &Job<'_>, found: Found) -> Result<Foun
     run.settle_pending()?;
     if let Some(guest) = &run.guest {
         check_pending(job, guest).map_err(Failed::refused)?;
+        claim(&job.bundle.manifest.target, &job.who, Some(guest)).map_err(Failed::refused)?;
     }
     Ok(Found { container: run.container, guest: run.guest, connection: run.connection })
 }
@@ -65,6 +73,12 @@ struct Run<'r, 's> {
     connection: Option<Box<dyn Connection>>,
     tx: TxId,
     nonce: Nonce,
+    /// What others read who find it at work.
+    why: String,
+    /// While others are to know that it lives.
+    alive: Option<Alive>,
+    /// A dead run, whose lease this one takes over.
+    over: Option<TxId>,
     /// The release that was built or found built.
     release: Option<ReleaseId>,
     begun_from: Option<GenerationId>,
@@ -84,6 +98,9 @@ impl<'r, 's> Run<'r, 's> {
             connection: found.connection,
             tx: time::new_tx(),
             nonce: Nonce(time::random_hex(16)),
+            why: time::since_now(&job.why()),
+            alive: None,
+            over: None,
             release: None,
             begun_from: None,
             settings_before: Vec::new(),
@@ -109,8 +126,12 @@ impl Run<'_, '_> {
     }
 
     fn step(&mut self, step: &Step, approved: &Plan) -> Result<(), Failed> {
-        let before = self.stage;
-        if before == Stage::Refused {
+        let begins = self.stage == Stage::Refused;
+        if (begins || self.stage == Stage::BeforeSwitch) && (self.seams.stopped)() {
+            let error = ActivateError::Interrupted { step: step.name() };
+            return Err(Failed { stage: self.stage, error });
+        }
+        if begins {
             self.stage = Stage::BeforeSwitch;
         }
         match step {

@@ -4,13 +4,25 @@ use crate::model::TxId;
 use std::{
     fs::File,
     io::Read,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// Now, in RFC 3339, UTC, whole seconds.
 pub(super) fn now() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     rfc3339(since.as_secs())
+}
+
+/// The time of day when this much has passed, UTC, for people who wait for it.
+pub(super) fn clock_in(wait: Duration) -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let date = rfc3339((since + wait).as_secs());
+    format!("{} UTC", &date[11..19])
+}
+
+/// What is being done, for others who find it at work: by which process, and since when.
+pub(super) fn since_now(what: &str) -> String {
+    format!("{what}, pid {} since {}", std::process::id(), now())
 }
 
 /// Seconds since 1970 as a date. Source of the calendar arithmetic: Howard Hinnant, `civil_from_days`.

@@ -76,7 +76,7 @@ fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, 
     require_secrets(&fleet, &bundles)?;
     keep(&fleet, bundles.iter().copied())?;
     let jobs = jobs_of(&fleet, bundles, &args.options)?;
-    Ok(run_jobs(&fleet, jobs, &args.options, None))
+    Ok(run_jobs(&fleet, jobs, &args.options, None, 0))
 }
 
 /// Carries out saved plans. What definitions say by now is not asked.
@@ -89,7 +89,7 @@ fn activate_saved(
     let fleet = Fleet::open(workspace, &workspace.site(Format::Text)?)?;
     let bundles = saved.bundles(&fleet, path).map_err(|error| fleet::refuse(&error))?;
     let jobs = jobs_of(&fleet, bundles.iter().collect(), &args.options)?;
-    Ok(run_jobs(&fleet, jobs, &args.options, Some(&saved.by_target())))
+    Ok(run_jobs(&fleet, jobs, &args.options, Some(&saved.by_target()), 0))
 }
 
 fn jobs_of<'b>(
@@ -133,13 +133,14 @@ pub(super) struct Planned<'a> {
     pub(super) plan: Plan,
 }
 
-/// Plans every job, asks once, runs them. The highest exit code of all. Plans that were approved before are not asked about,
-/// and all of them are carried out or none.
+/// Plans every job, asks once, runs them. The highest exit code of all, and of `code` for guests that have failed already.
+/// Plans that were approved before are not asked about, and all of them are carried out or none.
 pub fn run_jobs(
     fleet: &Fleet,
     jobs: Vec<Job<'_>>,
     options: &RunOptions,
     before: Option<&Approved>,
+    code: u8,
 ) -> ExitCode {
     let planned = parallel(jobs, options.jobs, |job| {
         let target = job.bundle.manifest.target.clone();
@@ -149,7 +150,7 @@ pub fn run_jobs(
         });
         planned.map_err(|failed| (target, failed))
     });
-    let mut code = 0;
+    let mut code = code;
     let mut to_run = Vec::new();
     for planned in planned {
         match planned {
@@ -169,10 +170,11 @@ pub fn run_jobs(
         return fleet::refuse(&missing);
     }
     if before.is_none() && !approved(options.yes, to_run.len()) {
-        return ExitCode::from(code.max(3));
+        return ExitCode::from(code.max(output::REFUSED));
     }
+    fleet.change();
     let results = parallel(to_run, options.jobs, |planned| run_one(fleet, planned));
-    ExitCode::from(results.into_iter().fold(code, u8::max))
+    fleet.ended(results.into_iter().fold(code, u8::max))
 }
 
 pub(super) fn plan_one<'a>(fleet: &Fleet, job: Job<'a>) -> Result<Planned<'a>, Failed> {

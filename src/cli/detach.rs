@@ -61,7 +61,7 @@ fn take_off(args: &DetachArgs, workspace: &Workspace) -> Result<ExitCode, ExitCo
         output::tell("error: `detach` takes one guest by its whole name, as in shop/dev\n");
         return Err(ExitCode::from(output::USAGE));
     };
-    let failed = |failed: Failed| ExitCode::from(show_failure(&sought.target, &failed));
+    let failed = |failed: Failed| fleet.ended(show_failure(&sought.target, &failed));
     let way = on_guest(&fleet, sought, None, way_off).map_err(failed)?;
     if let Some(way) = &way {
         switch(args, &fleet, way)?;
@@ -70,6 +70,7 @@ fn take_off(args: &DetachArgs, workspace: &Workspace) -> Result<ExitCode, ExitCo
         approve(args)?;
     }
     let tags = tags(&fleet, &sought.target, way.as_ref());
+    fleet.change();
     let detached = on_guest(&fleet, sought, None, |seams, back| detach(seams, back, &tags));
     show(&sought.target, &detached.map_err(failed)?);
     Ok(ExitCode::SUCCESS)
@@ -95,9 +96,10 @@ fn switch(args: &DetachArgs, fleet: &Fleet, way: &Way) -> Result<(), ExitCode> {
     if planned.plan.is_empty() {
         return Ok(());
     }
+    fleet.change();
     match run_one(fleet, planned) {
         0 => Ok(()),
-        code => Err(ExitCode::from(code)),
+        code => Err(fleet.ended(code)),
     }
 }
 

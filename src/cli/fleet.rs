@@ -1,6 +1,7 @@
 //! What the verbs that look at guests share: the workspace, the targets, a client, one line per event.
 
 use super::{
+    interrupts::Interrupts,
     output,
     progress::{Board, Progress},
     workspace::Workspace,
@@ -22,7 +23,7 @@ use std::{
     error::Error,
     io::IsTerminal,
     process::ExitCode,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::runtime::Runtime;
 
@@ -49,6 +50,7 @@ pub struct Fleet {
     client: ProxmoxClient,
     runtime: Runtime,
     board: Board,
+    interrupts: Arc<Interrupts>,
     secrets: Mutex<Option<Secrets>>,
 }
 
@@ -67,7 +69,18 @@ impl Fleet {
         let (workspace, access) = (workspace.clone(), site.access.clone());
         let (board, secrets) = (Board::on_stderr(), Mutex::new(Some(secrets)));
         let sudo_password = workspace.sudo_password(&access)?;
-        Ok(Self { store, workspace, access, sudo_password, client, runtime, board, secrets })
+        let interrupts = Interrupts::watch(&runtime, &board.whole()).map_err(|e| refuse(&e))?;
+        Ok(Self {
+            store,
+            workspace,
+            access,
+            sudo_password,
+            client,
+            runtime,
+            board,
+            interrupts,
+            secrets,
+        })
     }
 
     /// The secrets, read again when they were taken before.
@@ -82,6 +95,17 @@ impl Fleet {
         Ok(guests.filter_map(|guest| Some((guest.mark?.target, guest.vmid))).collect())
     }
 
+    /// From now on guests are being changed, so that an interrupt has an end to bring about and to tell.
+    pub fn change(&self) {
+        self.interrupts.change();
+    }
+
+    /// The exit code of a verb that ends with this one. What was interrupted and came to its good end all the same is done.
+    pub fn ended(&self, code: u8) -> ExitCode {
+        let cut_short = code != 0 && self.interrupts.came();
+        ExitCode::from(if cut_short { output::INTERRUPTED } else { code })
+    }
+
     /// Where a guest shows what it is at.
     pub fn progress(&self, target: &Target) -> Progress {
         self.board.progress(target)
@@ -93,7 +117,9 @@ impl Fleet {
         let open = |door: Door| -> Box<dyn Connection> {
             let handle = self.runtime.handle().clone();
             let told = progress.clone();
-            Box::new(SshConnection::new(door, handle, Box::new(move |news| told.news(news))))
+            let connection =
+                SshConnection::new(door, handle, Box::new(move |news| told.news(news)));
+            Box::new(connection.until(self.interrupts.stop()))
         };
         let fetch: Fetch<'_> = &|document| self.fetch(document);
         let mut seams = Seams {
@@ -104,6 +130,7 @@ impl Fleet {
             sudo_password: self.sudo_password.clone(),
             workspace: self.workspace.path().to_owned(),
             progress: &|step, text| progress.step(step, text),
+            stopped: &|| self.interrupts.came(),
             answers: &address_answers,
         };
         let done = work(&mut seams);
@@ -218,7 +245,11 @@ pub fn can_ask() -> bool {
 pub fn ask(question: &str) -> bool {
     output::tell(&format!("{question} [y/N] "));
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "yes" | "Y")
+    std::io::stdin().read_line(&mut answer).is_ok() && is_yes(&answer)
+}
+
+fn is_yes(answer: &str) -> bool {
+    ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
 }
 
 #[cfg(test)]
@@ -265,6 +296,16 @@ mod tests {
         assert_eq!(named("files of shop/dev: two"), "files of shop/dev: two");
         assert_eq!(named("shop/dev2 is busy"), "shop/dev: shop/dev2 is busy");
         assert_eq!(named("no route"), "shop/dev: no route");
+    }
+
+    #[test]
+    fn a_yes_is_one_however_it_is_written_and_nothing_else_is() {
+        for answer in ["y\n", "Y", " yes \n", "Yes", "YES\n"] {
+            assert!(is_yes(answer), "{answer}");
+        }
+        for answer in ["", "\n", "n", "no", "ye", "yesno", "y y"] {
+            assert!(!is_yes(answer), "{answer}");
+        }
     }
 
     #[test]

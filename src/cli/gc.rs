@@ -26,7 +26,8 @@ nothing else on the guest depends on. Their services are stopped first. It is
 `apt-get remove`, not `purge`: configuration files and data stay. All that the
 list shows goes, or nothing; what was there before stackc never goes.
 
-Without --yes it shows what would go, and asks where somebody can be asked.";
+Without --yes it shows what would go and asks; where nobody can be asked it is
+refused. --json without --yes prints the list alone, which is no refusal.";
 
 /// Remove from guests what no kept generation needs: bundles, releases, secrets, old stackc-guest programs
 #[derive(Debug, clap::Args)]
@@ -93,11 +94,12 @@ fn collect(args: &GcArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
         seen.into_iter().partition(|seen| !is_empty(&seen.garbage));
     report.tell(&empty, false);
     if !full.is_empty() && approved(args, &full, &mut report) {
+        fleet.change();
         remove(full, args, &mut report);
     } else {
         report.tell(&full, false);
     }
-    Ok(report.end(args.json))
+    Ok(fleet.ended(report.end(args.json)))
 }
 
 fn look(fleet: &Fleet, sought: &Sought, args: &GcArgs) -> Result<Seen, Failed> {
@@ -108,19 +110,15 @@ fn look(fleet: &Fleet, sought: &Sought, args: &GcArgs) -> Result<Seen, Failed> {
     Ok(Seen { keeper, found, garbage })
 }
 
-/// A list that nobody can be asked about is what was wanted of a script without --yes.
+/// `--json` without `--yes` wants the list alone.
 fn approved(args: &GcArgs, full: &[Seen], report: &mut Report) -> bool {
     if args.yes || args.json {
         return args.yes;
     }
     let bytes = full.iter().map(|seen| bytes(&seen.garbage)).sum();
-    if !can_ask() {
-        output::tell("nothing was removed; --yes does it\n");
-        return false;
-    }
-    let yes = ask(&format!("Remove it, and free {}?", size(bytes)));
+    let yes = can_ask() && ask(&format!("Remove it, and free {}?", size(bytes)));
     if !yes {
-        output::tell("not approved; nothing was removed\n");
+        output::tell("error: not approved, so nothing was removed; --yes does it unasked\n");
         report.code = report.code.max(output::REFUSED);
     }
     yes
@@ -171,12 +169,12 @@ impl Report {
         self.guests.extend(seen.iter().map(guest));
     }
 
-    fn end(mut self, as_json: bool) -> ExitCode {
+    fn end(mut self, as_json: bool) -> u8 {
         if as_json {
             self.guests.sort_by_key(|guest| guest["target"].to_string());
             output::print_json(&json!({ "guests": self.guests, "failures": self.failures }));
         }
-        ExitCode::from(self.code)
+        self.code
     }
 }
 

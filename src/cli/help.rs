@@ -4,7 +4,7 @@ use clap::{Arg, Command};
 use std::{fmt::Write as _, path::PathBuf};
 
 /// What an exit code says, in the words of README.md.
-const CODES: [(u8, &str); 8] = [
+const CODES: [(u8, &str); 9] = [
     (0, "done, or nothing to do"),
     (1, "a mistake in definitions"),
     (2, "wrong use of the command line"),
@@ -13,10 +13,13 @@ const CODES: [(u8, &str); 8] = [
     (5, "switched and undone: whole on the old generation"),
     (6, "not whole, or unknown: a person is needed, and the next command is printed"),
     (10, "there are changes, and --exit-code asked for this"),
+    (130, "interrupted; how each guest is was told"),
 ];
 
 /// Where a code says something else: the beginning of a page's verb, the code, its meaning. The first that fits counts.
-const EXCEPTIONS: [(&str, u8, &str); 4] = [
+const EXCEPTIONS: [(&str, u8, &str); 6] = [
+    ("pin", 4, "the guest did not say how it ended; the same command again does no harm"),
+    ("unpin", 4, "the guest did not say how it ended; the same command again does no harm"),
     ("gc", 4, "ended on the way; what runs is untouched, and the same command goes on"),
     ("lab demo", 4, "stopped; its lab has been taken down"),
     ("lab demo", 6, "something was not as it should be; its lab has been taken down"),
@@ -37,8 +40,8 @@ struct Page {
 
 const READS: &[u8] = &[0, 1, 2, 3];
 const COMPARES: &[u8] = &[0, 1, 2, 3, 10];
-const CHANGES: &[u8] = &[0, 1, 2, 3, 4, 5, 6];
-const COLLECTS: &[u8] = &[0, 1, 2, 3, 4];
+const CHANGES: &[u8] = &[0, 1, 2, 3, 4, 5, 6, 130];
+const COLLECTS: &[u8] = &[0, 1, 2, 3, 4, 130];
 const LAB: &[u8] = &[0, 2, 3, 4];
 
 const PAGES: &[Page] = &[
@@ -51,7 +54,7 @@ const PAGES: &[Page] = &[
             ("stackc activate shop/dev", "do it, after a yes"),
             ("stackc rollback shop/dev", "the generation before"),
         ],
-        codes: &[0, 1, 2, 3, 4, 5, 6, 10],
+        codes: &[0, 1, 2, 3, 4, 5, 6, 10, 130],
     },
     Page {
         verb: "build",
@@ -181,12 +184,12 @@ const PAGES: &[Page] = &[
     Page {
         verb: "pin",
         examples: &[("stackc pin shop/prod 12", "generation 12 stays whatever comes after it")],
-        codes: READS,
+        codes: COLLECTS,
     },
     Page {
         verb: "unpin",
         examples: &[("stackc unpin shop/prod 12", "`stackc gc` may collect it again")],
-        codes: READS,
+        codes: COLLECTS,
     },
     Page {
         verb: "lab",
@@ -300,7 +303,7 @@ fn end(page: &Page) -> String {
     }
     text.push_str("\nExit codes:\n");
     for code in page.codes {
-        writeln!(text, "  {code:>2}  {}", meaning(page, *code)).expect("text takes it");
+        writeln!(text, "  {code:>3}  {}", meaning(page, *code)).expect("text takes it");
     }
     text.trim_end().to_owned()
 }

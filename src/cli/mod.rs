@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod gc;
 pub mod help;
 pub mod history;
+pub mod interrupts;
 pub mod lab;
 pub mod lab_workspace;
 pub mod lock;

@@ -33,6 +33,9 @@ impl Format {
 /// There are changes, and `--exit-code` asked for this.
 pub const CHANGES: u8 = 10;
 
+/// A person or the system ended it early; how things are was told.
+pub const INTERRUPTED: u8 = 130;
+
 /// Whether something could not be printed.
 static LOST: AtomicBool = AtomicBool::new(false);
 

@@ -56,12 +56,13 @@ fn set(
         output::tell("error: a generation is one guest's: name one\n");
         return Err(ExitCode::from(output::USAGE));
     };
+    fleet.change();
     match ask(&fleet, sought, number, pinned) {
         Ok(done) => {
             output::print(&told(sought, number, pinned, done));
             Ok(ExitCode::SUCCESS)
         }
-        Err(failed) => Err(ExitCode::from(show_failure(&sought.target, &failed))),
+        Err(failed) => Err(fleet.ended(show_failure(&sought.target, &failed))),
     }
 }
 

@@ -52,6 +52,11 @@ impl Board {
         Self { shared, ticker }
     }
 
+    /// The board itself, for what is no guest's.
+    pub fn whole(&self) -> Progress {
+        Progress { shared: Arc::clone(&self.shared), name: String::new() }
+    }
+
     /// A guest's place. Nothing is shown there before something runs.
     pub fn progress(&self, target: &Target) -> Progress {
         Progress { shared: Arc::clone(&self.shared), name: target.to_string() }

@@ -77,11 +77,17 @@ fn roll_back(args: &RollbackArgs, workspace: &Workspace) -> Result<ExitCode, Exi
     let fleet = Fleet::open(workspace, &workspace.site(Format::Text)?)?;
     let to = args.to.map(GenerationId);
     let sought = seek(&fleet, workspace, &args.targets.targets)?;
-    let ways = find_ways(&fleet, sought.iter().map(|sought| (sought, to)))?;
+    if sought.len() > 1 && to.is_some_and(|to| to != GenerationId::FOUND) {
+        output::tell(
+            "error: each guest counts its own generations: name one guest with --to, or leave it out\n",
+        );
+        return Err(ExitCode::from(output::USAGE));
+    }
+    let (ways, code) = find_ways(&fleet, sought.iter().map(|sought| (sought, to)))?;
     let jobs = jobs_of(&fleet, &ways, &args.options)?;
     match &args.out {
-        Some(path) => plan_only(&fleet, jobs, path, args.options.jobs),
-        None => Ok(run_jobs(&fleet, jobs, &args.options, None)),
+        Some(path) => plan_only(&fleet, jobs, path, args.options.jobs, code),
+        None => Ok(run_jobs(&fleet, jobs, &args.options, None, code)),
     }
 }
 
@@ -99,26 +105,29 @@ fn back_as_saved(
         let found = seek(&fleet, workspace, &[target.to_string()])?;
         sought.extend(found.into_iter().map(|sought| (sought, number)));
     }
-    let ways = find_ways(&fleet, sought.iter().map(|(sought, number)| (sought, Some(*number))))?;
+    let wanted = sought.iter().map(|(sought, number)| (sought, Some(*number)));
+    let (ways, code) = find_ways(&fleet, wanted)?;
     let jobs = jobs_of(&fleet, &ways, &args.options)?;
     let approved: Approved = saved.by_target();
-    Ok(run_jobs(&fleet, jobs, &args.options, Some(&approved)))
+    Ok(run_jobs(&fleet, jobs, &args.options, Some(&approved), code))
 }
 
+/// The ways of all guests that have one, and the highest exit code of those that have none; these have been told.
 fn find_ways<'s>(
     fleet: &Fleet,
     sought: impl Iterator<Item = (&'s Sought, Option<GenerationId>)>,
-) -> Result<Vec<Way>, ExitCode> {
-    let mut ways = Vec::new();
+) -> Result<(Vec<Way>, u8), ExitCode> {
+    let (mut ways, mut code) = (Vec::new(), 0);
     for (sought, to) in sought {
-        let way = find_way(fleet, sought, to)
-            .map_err(|failed| ExitCode::from(show_failure(&sought.target, &failed)))?;
-        if !way.bundle.is_found() {
-            fleet.put(&way.bundle).map_err(|error| refuse(&error))?;
+        match find_way(fleet, sought, to) {
+            Ok(way) => ways.push(way),
+            Err(failed) => code = code.max(show_failure(&sought.target, &failed)),
         }
-        ways.push(way);
     }
-    Ok(ways)
+    for way in ways.iter().filter(|way| !way.bundle.is_found()) {
+        fleet.put(&way.bundle).map_err(|error| refuse(&error))?;
+    }
+    Ok((ways, code))
 }
 
 fn jobs_of<'w>(
@@ -143,10 +152,11 @@ fn plan_only(
     jobs: Vec<Job<'_>>,
     path: &Path,
     workers: usize,
+    code: u8,
 ) -> Result<ExitCode, ExitCode> {
     let results =
         parallel(jobs, workers, |job| (job.bundle.manifest.target.clone(), plan_of(fleet, &job)));
-    let (mut code, mut plans) = (0, Vec::new());
+    let (mut code, mut plans) = (code, Vec::new());
     for (target, result) in results {
         match result {
             Ok(saved) => {

@@ -1,9 +1,8 @@
 //! Who may change the guest: its identity, the lock while a call runs, the lease between calls.
 
-use super::Guest;
 use super::error::GuestError;
 use super::fs::{Guard, GuestFs, mkdir_all};
-use super::kept;
+use super::{Guest, journal, kept};
 use crate::model::TxId;
 use crate::model::layout::STATE;
 use crate::model::protocol::{Caller, Identity, Lease};
@@ -63,30 +62,48 @@ pub fn last(fs: &mut dyn GuestFs) -> Result<Option<TxId>, GuestError> {
     kept::read(fs, LEASE).map(|lease: Lease| Some(lease.tx))
 }
 
-/// The lease that counts now.
+/// The lease that counts now: of this boot, renewed in time, its transaction not over.
 pub fn lease(guest: &mut Guest) -> Result<Option<Lease>, GuestError> {
     if guest.fs.stat(LEASE)?.is_none() {
         return Ok(None);
     }
     let lease: Lease = kept::read(guest.fs, LEASE)?;
     let counts = lease.boot_id == guest.system.boot_id()?
-        && guest.system.uptime().as_secs() < lease.expires_at_seconds;
+        && guest.system.uptime().as_secs() < lease.expires_at_seconds
+        && journal::record(guest.fs, &lease.tx)?.is_none();
     Ok(counts.then_some(lease))
 }
 
-/// Takes or renews the lease, and makes the first contact's identity the guest's. A person's next try may take over
-/// the lease of their own last one, which died.
+/// Takes or renews the lease, and makes the first contact's identity the guest's. A lease is one run's, also beside
+/// another of the same person: that one takes it over only when it knows that the first is dead.
 pub fn enter(guest: &mut Guest, caller: &Caller) -> Result<(), GuestError> {
     check_identity(guest.fs, &caller.identity)?;
     if let Some(lease) = lease(guest)?
         && lease.tx != caller.tx
-        && lease.who != caller.who
+        && caller.over.as_ref() != Some(&lease.tx)
     {
-        return Err(held(guest, &lease));
+        let left = lease.expires_at_seconds.saturating_sub(guest.system.uptime().as_secs());
+        let holder = format!("{} holds it for another {left} s ({})", lease.who, lease.why);
+        return Err(GuestError::Busy { holder });
     }
     if identity(guest.fs)?.is_none() {
         kept::put(guest.fs, IDENTITY, &caller.identity, 0o644)?;
     }
+    put(guest, caller)
+}
+
+/// Gives a lease its whole time again when a call took the most of it: who waits for the call's end must not come between
+/// it and the next one.
+pub fn renew(guest: &mut Guest, caller: &Caller) -> Result<(), GuestError> {
+    if guest.fs.stat(LEASE)?.is_none() {
+        return Ok(());
+    }
+    let lease: Lease = kept::read(guest.fs, LEASE)?;
+    let fades = guest.system.uptime().as_secs() + LEASE_SECONDS / 2 > lease.expires_at_seconds;
+    if lease.tx == caller.tx && fades { put(guest, caller) } else { Ok(()) }
+}
+
+fn put(guest: &mut Guest, caller: &Caller) -> Result<(), GuestError> {
     let lease = Lease {
         tx: caller.tx.clone(),
         who: caller.who.clone(),
@@ -95,20 +112,6 @@ pub fn enter(guest: &mut Guest, caller: &Caller) -> Result<(), GuestError> {
         expires_at_seconds: guest.system.uptime().as_secs() + LEASE_SECONDS,
     };
     Ok(kept::put(guest.fs, LEASE, &lease, 0o644)?)
-}
-
-/// Refuses whatever would take away what another run has prepared, also when it is the same person's.
-pub fn refuse_beside(guest: &mut Guest, caller: &Caller) -> Result<(), GuestError> {
-    match lease(guest)? {
-        Some(lease) if lease.tx != caller.tx => Err(held(guest, &lease)),
-        _ => Ok(()),
-    }
-}
-
-fn held(guest: &mut Guest, lease: &Lease) -> GuestError {
-    let left = lease.expires_at_seconds.saturating_sub(guest.system.uptime().as_secs());
-    let holder = format!("{} holds it for another {left} s ({})", lease.who, lease.why);
-    GuestError::Busy { holder }
 }
 
 /// Takes away a lease that no longer counts: its boot is over.

@@ -132,7 +132,6 @@ fn in_one_call<T>(
 ) -> Result<T, GuestError> {
     lease::check_identity(guest.fs, &caller.identity)?;
     locked(guest, PATIENCE, |guest| {
-        lease::refuse_beside(guest, caller)?;
         let done = leased(guest, caller, work);
         lease::leave(guest, &caller.tx)?;
         done
@@ -144,7 +143,7 @@ fn leased<T>(
     caller: &Caller,
     work: impl FnOnce(&mut Guest) -> Result<T, GuestError>,
 ) -> Result<T, GuestError> {
-    // The lease alone would let in another run of the same person, and anybody when the switch took its time.
+    // The lease alone would let in anybody when the switch took its time.
     for tx in journal::pending(guest.fs)?.iter().filter(|tx| **tx != caller.tx) {
         undo::refuse_beside(guest, tx)?;
     }
@@ -156,7 +155,9 @@ fn leased<T>(
     }
     release::end_migration(guest, UnitJob::Start)?;
     hooks::end_dead(guest)?;
-    work(guest)
+    let done = work(guest)?;
+    lease::renew(guest, caller)?;
+    Ok(done)
 }
 
 fn on_bundle<T>(

@@ -34,18 +34,15 @@ impl Interrupts {
     pub fn watch() -> io::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_io().build()?;
         let noted = Arc::new(Mutex::new(Noted::default()));
-        let inside = runtime.enter();
-        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-            let (mut signals, noted) = (signal(kind)?, Arc::clone(&noted));
-            runtime.spawn(async move {
-                while signals.recv().await.is_some() {
-                    let mut noted = locked(&noted);
-                    noted.came = true;
-                    noted.end_child();
-                }
-            });
-        }
-        drop(inside);
+        let note = {
+            let noted = Arc::clone(&noted);
+            move || {
+                let mut noted = locked(&noted);
+                noted.came = true;
+                noted.end_child();
+            }
+        };
+        on_interrupts(&runtime, &note)?;
         Ok(Self { noted, _runtime: runtime })
     }
 
@@ -67,6 +64,26 @@ impl Interrupts {
     pub fn release(&self) {
         locked(&self.noted).child = None;
     }
+}
+
+/// Does this at every Ctrl-C, SIGTERM and hang-up for as long as the runtime lives; they end the program no more.
+///
+/// # Errors
+/// When no handler can be made.
+pub fn on_interrupts(
+    runtime: &Runtime,
+    note: &(impl Fn() + Clone + Send + 'static),
+) -> io::Result<()> {
+    let _inside = runtime.enter();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let (mut signals, note) = (signal(kind)?, note.clone());
+        runtime.spawn(async move {
+            while signals.recv().await.is_some() {
+                note();
+            }
+        });
+    }
+    Ok(())
 }
 
 impl Noted {

@@ -38,7 +38,7 @@ pub use debian::{Debian, ParseDebianError};
 pub use disturb::{cut_network, mend_network, power_cut, start_again, wait_for_ssh};
 pub use error::LabError;
 pub use folder::{make as make_folder, name_in};
-pub use interrupts::Interrupts;
+pub use interrupts::{Interrupts, on_interrupts};
 pub use lifecycle::{Up, down, remove_base, up};
 pub use place::{Lab, LabName, ParseLabNameError, Place};
 pub use prerequisites::{check_root, missing_packages};

@@ -210,6 +210,8 @@ pub struct Caller {
     /// `user@host` of the operator.
     pub who: String,
     pub why: String,
+    /// A run that is known to be dead: its lease is taken over before its time is up.
+    pub over: Option<TxId>,
 }
 
 /// `receive`: followed by the bundle's archive (deterministic `.tar.gz`).

@@ -56,6 +56,32 @@ impl ProxmoxError {
         }
     }
 
+    /// What mends it, where the message does not say it.
+    pub fn next(&self) -> Option<&'static str> {
+        match self {
+            Self::Setup { .. } | Self::Silent { .. } => Some(
+                "see that `proxmox.url` in stacks/site.toml answers from here; then the same again",
+            ),
+            Self::Token { .. } => Some(
+                "pveum user token list USER@REALM   # on the node; the value is shown once, when it is made",
+            ),
+            Self::Task { .. } | Self::Slow { .. } | Self::Gone { .. } => {
+                Some("look at the task log of that guest in Proxmox; then the same again")
+            }
+            Self::Unreadable { .. } => {
+                Some("see that `proxmox.url` in stacks/site.toml is a Proxmox API")
+            }
+            Self::Refused { status: 403, .. } => {
+                Some("give the token that privilege   # pveum acl modify, on the node")
+            }
+            Self::Refused { .. }
+            | Self::Unauthorized { .. }
+            | Self::Taken { .. }
+            | Self::Machine { .. }
+            | Self::NoHostKey { .. } => None,
+        }
+    }
+
     /// Whether nobody can say if the call had its effect, so that the state has to be read again.
     pub fn outcome_unknown(&self) -> bool {
         match self {

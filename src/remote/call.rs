@@ -74,15 +74,17 @@ async fn exchange<T: DeserializeOwned>(
         }
         drop(stdin);
     };
-    let mut complaint = String::new();
+    let mut complaint = Vec::new();
     let complain = async {
-        let _ = stderr.take(STDERR_BYTES).read_to_string(&mut complaint).await;
+        // What came before it broke is kept.
+        let _ = stderr.take(STDERR_BYTES).read_to_end(&mut complaint).await;
     };
     let (reply, (), ()) = tokio::join!(
         replies::<T>(address, verb, stdout.take(STDOUT_BYTES_MAX), progress),
         send,
         complain
     );
+    let complaint = String::from_utf8_lossy(&complaint);
     let ended = child.wait().await;
     match (reply?, ended) {
         (Some(Line::Reply(reply)), _) => Ok(reply),
@@ -116,15 +118,15 @@ async fn replies<T: DeserializeOwned>(
     stdout: Take<impl AsyncRead + Unpin>,
     progress: &dyn Fn(News<'_>),
 ) -> Result<Option<Line<T>>, RemoteError> {
-    let mut lines = BufReader::new(stdout).lines();
+    let mut lines = BufReader::new(stdout).split(b'\n');
     let mut last = None;
-    while let Ok(Some(line)) = lines.next_line().await {
-        match serde_json::from_str::<Line<T>>(&line) {
+    while let Ok(Some(line)) = lines.next_segment().await {
+        match serde_json::from_slice::<Line<T>>(&line) {
             Ok(Line::Event { step, text }) => progress(News::Event { step: &step, text: &text }),
             Ok(Line::Output(line)) => progress(News::Output(&line)),
             Ok(end) => last = Some(end),
             Err(error) => {
-                let line: String = line.chars().take(200).collect();
+                let line: String = String::from_utf8_lossy(&line).chars().take(200).collect();
                 let what = format!("{error}, in: {line}");
                 return Err(RemoteError::Unreadable { address, verb, what });
             }
@@ -139,12 +141,21 @@ mod tests {
     use crate::model::protocol::Done;
     use std::net::Ipv4Addr;
 
+    fn hear(said: impl AsyncRead + Unpin) -> Result<Option<Line<Done>>, RemoteError> {
+        let heard = replies(Ipv4Addr::LOCALHOST.into(), "observe", said.take(1 << 20), &|_| {});
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("it needs nothing").block_on(heard)
+    }
+
+    #[test]
+    fn an_answer_that_is_no_text_is_not_taken_for_silence() {
+        let heard = hear(&b"{\"output\":\"\xff\"}\n{\"reply\":{\"already\":true}}\n"[..]);
+        assert!(matches!(heard, Err(RemoteError::Unreadable { .. })), "{heard:?}");
+    }
+
     #[test]
     fn a_guest_whose_line_has_no_end_is_not_listened_to_for_ever() {
-        let endless = tokio::io::repeat(b'x').take(1 << 20);
-        let heard = replies::<Done>(Ipv4Addr::LOCALHOST.into(), "observe", endless, &|_| {});
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let heard = runtime.expect("it needs nothing").block_on(heard);
-        assert!(matches!(heard, Err(RemoteError::Unreadable { .. })));
+        let heard = hear(tokio::io::repeat(b'x'));
+        assert!(matches!(heard, Err(RemoteError::Unreadable { .. })), "{heard:?}");
     }
 }

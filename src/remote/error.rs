@@ -1,6 +1,9 @@
 //! What can go wrong between the operator and a guest.
 
-use crate::model::protocol::{Refusal, RefusalCode};
+use crate::model::{
+    HostKey,
+    protocol::{Refusal, RefusalCode},
+};
 use std::{io, net::IpAddr};
 
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +18,13 @@ pub enum RemoteError {
     NoSsh,
     #[error("cannot log in to {address} as `{user}`: {log}")]
     Connect { address: IpAddr, user: String, log: String },
+    #[error(
+        "{address} shows another SSH host key than `{}`, which the guest was made with: something else may answer there",
+        pinned.as_str()
+    )]
+    HostKey { address: IpAddr, pinned: HostKey },
+    #[error("{address} does not let `{user}` in with any key that ssh has for it: {log}")]
+    Denied { address: IpAddr, user: String, log: String },
     #[error("sudo asks `{user}` for a password on {address}; use --ask-sudo-password")]
     SudoAsks { address: IpAddr, user: String },
     #[error("sudo on {address} does not take this password of `{user}`")]
@@ -23,6 +33,8 @@ pub enum RemoteError {
         "the connection to {address} broke while the guest ran `{verb}`; the guest may have finished it"
     )]
     Lost { address: IpAddr, verb: &'static str },
+    #[error("`{verb}` on {address} was interrupted")]
+    Interrupted { address: IpAddr, verb: &'static str },
     #[error("{address} did not finish `{verb}` within {seconds} s")]
     Slow { address: IpAddr, verb: &'static str, seconds: u64 },
     #[error("stackc-guest is not on {address}")]
@@ -49,7 +61,30 @@ impl RemoteError {
 
     /// Whether the guest answered, and does not let this user in.
     pub(super) fn is_denied(&self) -> bool {
-        matches!(self, Self::Connect { log, .. } if log.contains("Permission denied"))
+        matches!(self, Self::Denied { .. })
+    }
+
+    /// Whether the operator wants no answer any more.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted { .. })
+    }
+
+    /// What mends it, as a command or a place to look.
+    pub fn next(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoSsh => "apt-get install openssh-client",
+            Self::HostKey { .. } => {
+                "pct exec VMID -- ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub   # on the node; a new key that you \
+                 know the reason of goes into the line `stackc-hostkey` of the guest's description in Proxmox"
+            }
+            Self::Denied { .. } => {
+                "ssh-add -l   # the keys that ssh has; `access` in stacks/site.toml names the user and may name a key"
+            }
+            Self::Refused { refusal, .. } if refusal.code == RefusalCode::Busy => {
+                "the same command again, when that is over"
+            }
+            _ => return None,
+        })
     }
 
     /// Whether a connection stood, and broke: the network is there, and the next try may well get through.

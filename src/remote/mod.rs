@@ -13,8 +13,8 @@ mod trouble;
 
 pub use binary::guest_binary_version;
 pub use error::RemoteError;
-pub use session::{Door, require_ssh};
-pub use ssh::{Progress, SshConnection};
+pub use session::{Door, own_folder, require_ssh};
+pub use ssh::{Progress, SshConnection, Stop};
 
 use crate::model::protocol::{
     AbandonRequest, BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest, DetachReply,

@@ -103,8 +103,11 @@ impl Login {
         let quoted = script.replace('\'', r"'\''");
         match &self.root {
             Root::Itself => format!("/bin/sh -c '{quoted}'"),
-            Root::Sudo(None) => format!("sudo -n /bin/sh -c '{quoted}'"),
-            Root::Sudo(Some(_)) => format!("sudo -k -S -p '' /bin/sh -c '{quoted}'"),
+            // Its complaints are told apart by their words.
+            Root::Sudo(None) => format!("env LC_ALL=C sudo -n /bin/sh -c '{quoted}'"),
+            Root::Sudo(Some(_)) => {
+                format!("env LC_ALL=C sudo -k -S -p '' /bin/sh -c '{quoted}'")
+            }
         }
     }
 
@@ -156,8 +159,15 @@ async fn sudo(session: &Arc<Session>, command: &str, input: &str) -> bool {
 }
 
 fn not_connected(door: &Door, error: &openssh::Error) -> RemoteError {
-    let (address, user) = (door.address, door.access.user.to_string());
-    let refused = RemoteError::Connect { address, user, log: chain(error) };
+    let (address, user, log) = (door.address, door.access.user.to_string(), chain(error));
+    // ssh's own words, which it has in no other language. What stands in a jump host's way is not in this log.
+    let refused = if log.contains("Host key verification failed") {
+        RemoteError::HostKey { address, pinned: door.host_key.clone() }
+    } else if log.contains("Permission denied (") {
+        RemoteError::Denied { address, user, log }
+    } else {
+        RemoteError::Connect { address, user, log }
+    };
     require_ssh().err().unwrap_or(refused)
 }
 
@@ -176,6 +186,13 @@ pub fn require_ssh() -> Result<(), RemoteError> {
 
 /// The folder for ssh's files: short, because a socket's path has at most 108 bytes.
 fn files(door: &Door) -> io::Result<tempfile::TempDir> {
+    let files = tempfile::Builder::new().prefix("c").tempdir_in(own_folder()?)?;
+    fs::write(files.path().join("config"), config(door))?;
+    Ok(files)
+}
+
+/// A folder of this user's alone, which the next boot empties.
+pub fn own_folder() -> io::Result<PathBuf> {
     let base = base_folder();
     match fs::DirBuilder::new().mode(0o700).create(&base) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -187,9 +204,7 @@ fn files(door: &Door) -> io::Result<tempfile::TempDir> {
         let text = format!("`{}` is not your own folder; remove it", base.display());
         return Err(io::Error::other(text));
     }
-    let files = tempfile::Builder::new().prefix("c").tempdir_in(base)?;
-    fs::write(files.path().join("config"), config(door))?;
-    Ok(files)
+    Ok(base)
 }
 
 fn base_folder() -> PathBuf {

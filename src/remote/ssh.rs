@@ -20,7 +20,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
 
 /// A reboot of a container takes some seconds, its first boot on a busy machine half a minute.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -42,6 +42,11 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// not, as behind a jump host that hangs.
 const LOGIN_LIMIT: Duration = Duration::from_secs(25);
 
+/// Becomes true when the operator wants no more of it.
+pub type Stop = watch::Receiver<bool>;
+/// What is still asked then: it ends what was begun.
+const ENDS: [&str; 2] = ["undo", "abandon"];
+
 /// Is told what a call is at.
 pub type Progress = Box<dyn Fn(News<'_>) + Send>;
 
@@ -52,12 +57,20 @@ pub struct SshConnection {
     runtime: Handle,
     login: Option<Login>,
     progress: Progress,
+    stop: Option<Stop>,
 }
 
 impl SshConnection {
     /// Prepares a connection; the first call opens it. `progress` is told what each is at.
     pub fn new(door: Door, runtime: Handle, progress: Progress) -> Self {
-        Self { door, who: As::Whoever, runtime, login: None, progress }
+        Self { door, who: As::Whoever, runtime, login: None, progress, stop: None }
+    }
+
+    /// The same; calls that have no answer yet end when this says so.
+    #[must_use]
+    pub fn until(mut self, stop: Stop) -> Self {
+        self.stop = Some(stop);
+        self
     }
 
     /// Calls a verb until there is an answer, or nobody has the patience for another try.
@@ -104,30 +117,50 @@ impl SshConnection {
         }
     }
 
-    fn log_in(&self, limit: Duration) -> Result<Login, RemoteError> {
-        self.runtime.block_on(Login::open(&self.door, self.who, limit.min(LOGIN_LIMIT)))
+    /// One call, unless the operator wants no answer any more.
+    fn once<T: DeserializeOwned>(&mut self, message: &Message<'_>) -> Result<T, RemoteError> {
+        let stop = self.stop.clone().filter(|_| !ENDS.contains(&message.verb));
+        let interrupted =
+            RemoteError::Interrupted { address: self.door.address, verb: message.verb };
+        let runtime = self.runtime.clone();
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = stopped(stop) => Err(interrupted),
+                answer = self.reach(message) => answer,
+            }
+        })
     }
 
     /// One call; the guest's binary is installed when the call shows that it is missing.
-    fn once<T: DeserializeOwned>(&mut self, message: &Message<'_>) -> Result<T, RemoteError> {
+    async fn reach<T: DeserializeOwned>(
+        &mut self,
+        message: &Message<'_>,
+    ) -> Result<T, RemoteError> {
         let login = match self.login.take() {
             Some(login) => login,
-            None => self.log_in(message.limit)?,
+            None => Login::open(&self.door, self.who, message.limit.min(LOGIN_LIMIT)).await?,
         };
         let login = self.login.insert(login);
         let (door, progress) = (&self.door, &*self.progress);
-        self.runtime.block_on(async {
-            match call(door, login, message, progress).await {
-                Err(RemoteError::NotInstalled { .. }) => {
-                    let text = format!("stackc-guest {}", binary::guest_binary_version());
-                    progress(News::Event { step: "install", text: &text });
-                    binary::install(door, login).await?;
-                    let until = Instant::now() + message.limit;
-                    call(door, login, &Message { until, ..*message }, progress).await
-                }
-                answer => answer,
+        match call(door, login, message, progress).await {
+            Err(RemoteError::NotInstalled { .. }) => {
+                let text = format!("stackc-guest {}", binary::guest_binary_version());
+                progress(News::Event { step: "install", text: &text });
+                binary::install(door, login).await?;
+                let until = Instant::now() + message.limit;
+                call(door, login, &Message { until, ..*message }, progress).await
             }
-        })
+            answer => answer,
+        }
+    }
+}
+
+/// Ends when the operator wants no more of it; never, when nobody can say so any more.
+async fn stopped(stop: Option<Stop>) {
+    let Some(mut stop) = stop else { return std::future::pending().await };
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -33,7 +33,7 @@ impl Operator {
         Self { folder }
     }
 
-    fn job<'a>(&self, bundle: &'a Bundle) -> Job<'a> {
+    pub fn job<'a>(&self, bundle: &'a Bundle) -> Job<'a> {
         let path = self.folder.path().join("secrets.toml");
         let job = Job::activate(bundle, &|| Secrets::load(&path), WHO.to_owned());
         job.expect("the job is whole")
@@ -56,6 +56,7 @@ impl Operator {
             sudo_password: None,
             workspace: self.folder.path().to_owned(),
             progress: &|_, _| {},
+            stopped: &|| fault.has_interrupted(),
             answers: &|_| false,
         })
     }

@@ -108,6 +108,7 @@ impl Operator {
             sudo_password: None,
             workspace: self.folder.path().to_owned(),
             progress: &|step, text| eprintln!("  {step}: {text}"),
+            stopped: &|| false,
             answers: &|_| false,
         };
         work(&mut seams)

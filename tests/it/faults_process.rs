@@ -1,5 +1,9 @@
 //! A command that is watched line by line, and may be killed.
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use std::{
     fmt,
     io::{BufRead, BufReader, Read, Write},
@@ -62,6 +66,26 @@ impl Operator {
     /// Kills the command with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().expect("the command is our child");
+    }
+
+    /// As Ctrl-C does.
+    pub fn interrupt(&self) {
+        self.signal(Signal::SIGINT);
+    }
+
+    /// Lets it stand still, alive.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("it is a process's number");
+        kill(Pid::from_raw(pid), signal).expect("the command is our child");
+    }
+
+    /// How many lines it has said so far.
+    pub fn lines(&self) -> usize {
+        self.lines.len()
     }
 
     /// Waits for a line for which `when` holds; false when the command is over before.

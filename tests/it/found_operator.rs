@@ -181,6 +181,7 @@ fn an_operator_whose_way_in_leaves_confirms_as_root() {
                 sudo_password: None,
                 workspace: seams.workspace.clone(),
                 progress: seams.progress,
+                stopped: seams.stopped,
                 answers: seams.answers,
             };
             let job = job(&way);

@@ -42,7 +42,7 @@ pub fn identity() -> Identity {
 
 pub fn caller(tx: &str) -> Caller {
     let who = "ops@desk".to_owned();
-    Caller { identity: identity(), tx: name(tx), who, why: "activate".to_owned() }
+    Caller { identity: identity(), tx: name(tx), who, why: "activate".to_owned(), over: None }
 }
 
 impl Folder {

@@ -5,7 +5,9 @@ use crate::fault_results::{Results, asked, caught};
 use crate::fault_summary::{Counts, Sort, Summary, Verdict};
 use crate::guest_bundle::{Made, make};
 use crate::guest_fixture::{Folder, caller, feed, identity, input, messages, reply};
-use stackc::model::protocol::{BeginRequest, ConfirmRequest, Done, Refusal, RefusalCode};
+use stackc::model::protocol::{
+    BeginRequest, BundleRequest, Caller, ConfirmRequest, Done, Refusal, RefusalCode,
+};
 use stackc::model::{Phase, Switch, TxState};
 use std::process::Stdio;
 use std::sync::Barrier;
@@ -110,6 +112,32 @@ fn of_two_operators_in_a_race_one_wins_and_the_other_is_told_who_and_changes_not
         Verdict::OneWon
     });
     eprintln!("{counts:?}, won by {wins:?}");
+}
+
+#[test]
+fn two_runs_of_one_person_prepare_nothing_beside_each_other_until_one_is_known_to_be_dead() {
+    let (folder, first, _) = Folder::on_first();
+    let made = make(2, 60);
+    folder.prepare(TX[0], &made);
+    let call = |caller: Caller| {
+        let request = BundleRequest { caller, digest: made.bundle.digest };
+        folder.call::<Done>(&["accounts"], &request, &[])
+    };
+    let refusal = call(caller(TX[1])).expect_err("the first one is at work");
+    assert_eq!(refusal.code, RefusalCode::Busy, "{refusal:?}");
+    assert!(refusal.message.contains("ops@desk holds it for another 1"), "{refusal:?}");
+    call(caller(TX[0])).expect("the first one goes on");
+    let over = |tx: &str| Some(tx.parse().expect("a transaction's name"));
+    let another = Caller { over: over("00000000000000d1"), ..caller(TX[1]) };
+    call(another).expect_err("it is another one that is dead");
+    call(Caller { over: over(TX[0]), ..caller(TX[1]) }).expect("the first one is dead");
+    call(caller(TX[0])).expect_err("and finds that out, should it live");
+    // A transaction that is over leaves nobody waiting for its lease.
+    let switch = made.switch(TX[1], 1, 2, &first.ledger());
+    folder.switch_over(&made, &switch);
+    folder.command(&["timer-undo", TX[1], "0"]).output().expect("it can be run");
+    assert_eq!(folder.result(TX[1]).phase, Phase::Undone);
+    call(caller(TX[0])).expect("the guest is free");
 }
 
 #[test]

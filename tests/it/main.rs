@@ -121,6 +121,8 @@ mod lab_names;
 mod left_out;
 mod lockouts;
 mod lockouts_real;
+mod operator_runs;
+mod operator_runs_real;
 mod others_bugs;
 mod ownership_lab;
 mod packages_lab;

@@ -203,7 +203,9 @@ fn what_a_preparation_without_a_switch_has_started_rests(apt: &Apt) {
     refused.expect_err("the lease is held");
     assert_eq!(apt.says("systemctl is-active may"), "active");
     // That operator dies; what the next one calls first is not about packages.
-    apt.guest.call::<Done>("accounts", &request).expect("the same person's next try");
+    let next = Caller { over: Some(name(TX)), ..request.caller.clone() };
+    let request = BundleRequest { caller: next, ..request };
+    apt.guest.call::<Done>("accounts", &request).expect("the next try on the same machine");
     assert_eq!(apt.says("systemctl is-active may"), "inactive");
     assert_eq!(apt.says("systemctl is-active ssh cron"), "active\nactive", "they are not stackc's");
 }

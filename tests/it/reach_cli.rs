@@ -119,6 +119,22 @@ fn a_known_target_is_reached_although_the_other_guests_cannot_be_listed() {
 }
 
 #[test]
+fn a_rollback_of_several_guests_tells_each_that_cannot_and_counts_generations_of_one() {
+    let pve = Pve::start(two_stopped_guests);
+    let (_dir, workspace) = made(&pve);
+    let (code, _, errors) = stackc(&workspace, &["rollback", "shop"]);
+    assert_eq!(code, Some(3), "{errors}");
+    for told in ["guest 101 of shop/dev does not run", "guest 177 of shop/old does not run"] {
+        assert!(errors.contains(told), "{errors}");
+    }
+    let (code, _, errors) = stackc(&workspace, &["rollback", "shop", "--to", "3"]);
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("each guest counts its own generations"), "{errors}");
+    let (code, _, errors) = stackc(&workspace, &["rollback", "shop", "--to", "0"]);
+    assert_eq!(code, Some(3), "as found is the same of each: {errors}");
+}
+
+#[test]
 fn a_site_that_cannot_be_read_is_told_with_its_place() {
     let pve = Pve::start(two_stopped_guests);
     let (_dir, workspace) = made(&pve);

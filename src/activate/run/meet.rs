@@ -3,8 +3,9 @@
 use super::Run;
 use crate::activate::{
     ActivateError, Failed, Stage,
+    alive::Alive,
     confirm::wait_for_end,
-    look::{check, door, observe_request},
+    look::{check, claim, door, observe_request},
     waits::{BOOT, PAUSE, Waits},
 };
 use crate::model::{
@@ -30,7 +31,8 @@ impl Run<'_, '_> {
         self.guest = Some(observed.map_err(|error| failed(error.into()))?);
         self.connection = Some(connection);
         self.settle_pending()?;
-        self.refuse_drift()
+        self.refuse_drift()?;
+        self.claim()
     }
 
     /// A connection tries for a while by itself; a guest that boots may take longer, for as long as it runs.
@@ -109,6 +111,24 @@ impl Run<'_, '_> {
         self.connection().undo(&request)?;
         self.guest = Some(self.observe()?);
         Ok(())
+    }
+
+    /// Refuses beside another run that is at work, also one of this operator's own, and shows others that this one is.
+    pub(super) fn claim(&mut self) -> Result<(), Failed> {
+        let (stage, target) = (self.stage, &self.job.bundle.manifest.target);
+        let failed = |error| Failed { stage, error };
+        self.over = claim(target, &self.job.who, self.guest.as_ref()).map_err(failed)?;
+        if self.alive.is_none() {
+            let signed = Alive::sign(&self.tx);
+            let unsigned = |cause| failed(ActivateError::Sign { target: target.clone(), cause });
+            self.alive = Some(signed.map_err(unsigned)?);
+        }
+        Ok(())
+    }
+
+    /// Nothing of this run is left on the guest for others to wonder about.
+    pub(super) fn forget(&mut self) {
+        self.alive.take().into_iter().for_each(Alive::forget);
     }
 
     pub(super) fn refuse_drift(&self) -> Result<(), Failed> {

@@ -19,7 +19,8 @@ impl Run<'_, '_> {
             identity: identity(target, container),
             tx: self.tx.clone(),
             who: self.job.who.clone(),
-            why: self.job.why(),
+            why: self.why.clone(),
+            over: self.over.clone(),
         }
     }
 
@@ -103,12 +104,20 @@ impl Run<'_, '_> {
     /// Ends what was prepared in vain. Of no consequence when it fails, or when the guest cannot be reached: the next
     /// call of any operator does the same.
     pub(super) fn abandon(&mut self, failed: &Failed) {
-        let lost = matches!(&failed.error, ActivateError::Remote(error) if !error.is_answer());
-        if failed.stage != Stage::BeforeSwitch || lost || self.connection.is_none() {
+        // The lease of a switch whose end nobody knows may be there still.
+        if failed.stage == Stage::Unknown {
+            return;
+        }
+        if failed.stage != Stage::BeforeSwitch || self.connection.is_none() {
+            return self.forget();
+        }
+        if matches!(&failed.error, ActivateError::Remote(error) if error.is_lost()) {
             return;
         }
         let request = AbandonRequest { caller: self.caller() };
-        drop(self.connection().abandon(&request));
+        if self.connection().abandon(&request).is_ok() {
+            self.forget();
+        }
     }
 
     pub(super) fn hooks(&mut self) -> Result<(), ActivateError> {

@@ -9,9 +9,9 @@ use stackc::{
         protocol::{
             AbandonRequest, BeginRequest, BundleRequest, ConfirmRequest, DatabasesRequest,
             DetachReply, DetachRequest, Done, FetchReply, FetchRequest, Garbage, GcRequest,
-            HistoryReply, HistoryRequest, MigrateRequest, ObserveRequest, ObservedGuest, PendingTx,
-            PinRequest, ReceiveRequest, Refusal, RefusalCode, ReleaseRequest, ResultRequest,
-            SecretsRequest, ToolsReply, UndoRequest, UnitState,
+            HistoryReply, HistoryRequest, Lease, MigrateRequest, ObserveRequest, ObservedGuest,
+            PendingTx, PinRequest, ReceiveRequest, Refusal, RefusalCode, ReleaseRequest,
+            ResultRequest, SecretsRequest, ToolsReply, UndoRequest, UnitState,
         },
     },
     proxmox::{Neighbour, Proxmox, ProxmoxError},
@@ -40,6 +40,7 @@ pub struct Inside {
     /// Another container with the same description.
     pub copy: Option<Container>,
     pub live: Option<GenerationId>,
+    pub lease: Option<Lease>,
     /// Every bundle that may come, by digest.
     bundles: BTreeMap<Digest, Bundle>,
     /// Bundles that do not get healthy.
@@ -210,7 +211,7 @@ impl Inside {
             live,
             last_number: self.last(),
             pending: self.pending(),
-            lease: None,
+            lease: self.lease.clone(),
             has_tree: request.digest.is_some_and(|digest| self.trees.contains(&digest)),
             releases: BTreeSet::new(),
             secrets: self.secrets.clone(),
@@ -429,6 +430,8 @@ pub enum At {
     Call(usize),
     /// Calls of this verb, the first of them counted from 0.
     Verb { verb: &'static str, from: usize, times: usize },
+    /// This call to a guest and all after it, but for those that end what was begun: the operator wants no more.
+    Interrupt(usize),
 }
 
 /// Calls that fail; shared by every wrapper of one run.
@@ -450,12 +453,20 @@ impl Fault {
         self.struck.load(Ordering::Relaxed)
     }
 
+    pub fn has_interrupted(&self) -> bool {
+        matches!(self.at, At::Interrupt(_)) && self.struck() > 0
+    }
+
     fn strikes(&self, verb: &str) -> bool {
         let strikes = match self.at {
             At::Call(call) => self.seen.fetch_add(1, Ordering::Relaxed) == call,
             At::Verb { verb: of, from, times } => {
                 let calls = from..from + times;
                 verb == of && calls.contains(&self.seen.fetch_add(1, Ordering::Relaxed))
+            }
+            At::Interrupt(from) => {
+                !matches!(verb, "undo" | "abandon")
+                    && self.seen.fetch_add(1, Ordering::Relaxed) >= from
             }
         };
         self.struck.fetch_add(usize::from(strikes), Ordering::Relaxed);
@@ -490,7 +501,11 @@ impl<T> Faulty<T> {
         verb: &'static str,
         call: impl FnOnce(&mut T) -> Result<R, RemoteError>,
     ) -> Result<R, RemoteError> {
+        let interrupts = matches!(self.fault.at, At::Interrupt(_));
         let error = |arrived| {
+            if interrupts {
+                return RemoteError::Interrupted { address: ADDRESS, verb };
+            }
             if arrived {
                 return RemoteError::Lost { address: ADDRESS, verb };
             }
@@ -505,6 +520,9 @@ impl<T> Faulty<T> {
         verb: &'static str,
         call: impl FnOnce(&mut T) -> Result<R, ProxmoxError>,
     ) -> Result<R, ProxmoxError> {
+        if matches!(self.fault.at, At::Interrupt(_)) {
+            return call(&mut self.inner);
+        }
         let error = |_| {
             let (path, text) = (verb.to_owned(), "Connection timed out".to_owned());
             ProxmoxError::Refused { method: "POST", path, status: 596, text }
