@@ -1,5 +1,6 @@
 //! How an activation can end other than well.
 
+use super::Exit;
 use crate::model::{Digest, GenerationId, Target, TxState, UnitName, Vmid, protocol::PendingTx};
 use crate::plan::{PlanError, UnitChange, pending_text};
 use crate::proxmox::ProxmoxError;
@@ -206,14 +207,14 @@ impl Failed {
         self
     }
 
-    /// The exit code of design.md §11.
     pub fn exit_code(&self) -> u8 {
-        match self.stage {
-            Stage::Refused => 3,
-            Stage::BeforeSwitch => 4,
-            Stage::Undone => 5,
-            Stage::SettingsLeft | Stage::Unknown | Stage::AfterConfirm => 6,
-        }
+        let exit = match self.stage {
+            Stage::Refused => Exit::Refused,
+            Stage::BeforeSwitch => Exit::BeforeSwitch,
+            Stage::Undone => Exit::Undone,
+            Stage::SettingsLeft | Stage::Unknown | Stage::AfterConfirm => Exit::NotWhole,
+        };
+        exit.code()
     }
 
     /// What state things are in now, as a sentence.

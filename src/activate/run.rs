@@ -46,7 +46,10 @@ pub fn activate(
         }
         Err(failed) => {
             run.abandon(&failed);
-            Err(run.put_back(failed.because(&approved.units)))
+            // What the operator called off has no cause in the plan.
+            let called_off = (run.seams.stopped)();
+            let failed = if called_off { failed } else { failed.because(&approved.units) };
+            Err(run.put_back(failed))
         }
     }
 }

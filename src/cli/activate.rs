@@ -65,7 +65,7 @@ pub fn run(args: &ActivateArgs, workspace: &Workspace) -> ExitCode {
         _ => return activate_all(args, workspace).unwrap_or_else(|code| code),
     };
     output::tell(&format!("error: {wrong}\n"));
-    ExitCode::from(output::USAGE)
+    ExitCode::from(output::Exit::Usage.code())
 }
 
 fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
@@ -170,7 +170,7 @@ pub fn run_jobs(
         return fleet::refuse(&missing);
     }
     if before.is_none() && !approved(options.yes, to_run.len()) {
-        return ExitCode::from(code.max(output::REFUSED));
+        return ExitCode::from(code.max(output::Exit::Refused.code()));
     }
     fleet.change();
     let results = parallel(to_run, options.jobs, |planned| run_one(fleet, planned));

@@ -98,7 +98,7 @@ fn make(
 
 #[expect(clippy::needless_pass_by_value, reason = "what `map_err` takes")]
 fn refused(error: StoreError) -> ExitCode {
-    output::fail(&error, output::REFUSED)
+    output::fail(&error, output::Exit::Refused.code())
 }
 
 fn word(change: Change) -> &'static str {

@@ -31,14 +31,14 @@ fn check(args: &CheckArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> 
     workspace::warnings(&built.warnings, format);
     let compiled = args.tools.then(|| found.compiled(format)).transpose()?;
     let verdicts = compiled.map(|compiled| tools::judge(&compiled)).transpose();
-    let verdicts = verdicts.map_err(|error| output::fail(&error, output::REFUSED))?;
+    let verdicts = verdicts.map_err(|error| output::fail(&error, output::Exit::Refused.code()))?;
     if args.json {
         output::print_json(&document(&built, verdicts.as_ref()));
     } else {
         tell(&built, verdicts.as_ref());
     }
     let refused = verdicts.is_some_and(|verdicts| !verdicts.faults.is_empty());
-    Ok(if refused { ExitCode::from(output::MISTAKE) } else { ExitCode::SUCCESS })
+    Ok(if refused { ExitCode::from(output::Exit::Mistake.code()) } else { ExitCode::SUCCESS })
 }
 
 fn tell(built: &Built, verdicts: Option<&Verdicts>) {

@@ -19,14 +19,14 @@ use std::process::ExitCode;
 pub fn show(
     fleet: &Fleet,
     sought: &[Sought],
-    numbers: [u64; 2],
+    numbers: [GenerationId; 2],
     is_json: bool,
 ) -> Result<ExitCode, ExitCode> {
     let [sought] = sought else {
         output::tell("error: --diff compares generations of one guest: name one target\n");
-        return Err(ExitCode::from(output::USAGE));
+        return Err(ExitCode::from(output::Exit::Usage.code()));
     };
-    let compared = look(fleet, sought, numbers.map(GenerationId))
+    let compared = look(fleet, sought, numbers)
         .map_err(|failed| ExitCode::from(show_failure(&sought.target, &failed)))?;
     if is_json {
         output::print_json(&json(&sought.target, &compared));

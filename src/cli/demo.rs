@@ -65,7 +65,7 @@ pub fn run(arguments: &DemoArgs, place: &Place) -> ExitCode {
             "The demo installs what its lab needs, makes a bridge and two containers on this machine, and removes them\n\
              again (packages and a cached base of Debian stay). To let it: stackc lab demo --yes\n",
         );
-        return ExitCode::from(output::REFUSED);
+        return ExitCode::from(output::Exit::Refused.code());
     }
     match play(arguments.keep, place) {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,7 +75,7 @@ pub fn run(arguments: &DemoArgs, place: &Place) -> ExitCode {
 
 fn exit_code(error: &DemoError) -> u8 {
     match error {
-        DemoError::Claim(_) => output::REFUSED,
+        DemoError::Claim(_) => output::Exit::Refused.code(),
         DemoError::Stopped => STOPPED,
         _ => FAILED,
     }

@@ -59,7 +59,7 @@ fn take_off(args: &DetachArgs, workspace: &Workspace) -> Result<ExitCode, ExitCo
     let sought = seek(&fleet, workspace, std::slice::from_ref(&args.target))?;
     let Some(sought) = sought.iter().find(|sought| sought.target.to_string() == args.target) else {
         output::tell("error: `detach` takes one guest by its whole name, as in shop/dev\n");
-        return Err(ExitCode::from(output::USAGE));
+        return Err(ExitCode::from(output::Exit::Usage.code()));
     };
     let failed = |failed: Failed| fleet.ended(show_failure(&sought.target, &failed));
     let way = on_guest(&fleet, sought, None, way_off).map_err(failed)?;
@@ -104,7 +104,7 @@ fn switch(args: &DetachArgs, fleet: &Fleet, way: &Way) -> Result<(), ExitCode> {
 }
 
 fn approve(args: &DetachArgs) -> Result<(), ExitCode> {
-    if approved(args.yes, 1) { Ok(()) } else { Err(ExitCode::from(output::REFUSED)) }
+    if approved(args.yes, 1) { Ok(()) } else { Err(ExitCode::from(output::Exit::Refused.code())) }
 }
 
 fn show(target: &Target, detached: &Detached) {

@@ -40,7 +40,7 @@ pub fn run(args: &DiffArgs, workspace: &Workspace) -> ExitCode {
         Ok(found) => {
             print(args, &found);
             let changes = args.exit_code && !found.is_empty();
-            ExitCode::from(if changes { output::CHANGES } else { 0 })
+            ExitCode::from(if changes { output::Exit::Changes.code() } else { 0 })
         }
         Err(code) => code,
     }
@@ -84,7 +84,7 @@ fn since_last_build(args: &DiffArgs, workspace: &Workspace) -> Result<Found, Exi
     let compiled = workspace.compile(Format::of(args.json))?;
     let store = workspace.store()?;
     let gone = store.built_beside(|target| compiled.guests.contains_key(target));
-    let gone = gone.map_err(|error| output::fail(&error, output::REFUSED))?;
+    let gone = gone.map_err(|error| output::fail(&error, output::Exit::Refused.code()))?;
     let mut known = workspace::tags(&compiled.guests);
     known.extend(gone.keys().map(|target| (target.clone(), BTreeSet::new())));
     let chosen = workspace::select(&args.targets, &known)?;
@@ -98,7 +98,7 @@ fn since_last_build(args: &DiffArgs, workspace: &Workspace) -> Result<Found, Exi
 
 /// A guest's last build, and what is new since; none when nothing is.
 fn with_last(store: &Store, new: &Bundle) -> Result<Option<Difference>, ExitCode> {
-    let refused = |error| output::fail(&error, output::REFUSED);
+    let refused = |error| output::fail(&error, output::Exit::Refused.code());
     let latest = store.latest(&new.manifest.target).map_err(refused)?;
     if latest == Some(new.digest) {
         return Ok(None);

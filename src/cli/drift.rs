@@ -91,7 +91,7 @@ fn show(args: &DriftArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
         output::print_coloured(&lines.map(painted).collect::<String>());
     }
     if code == 0 && args.exit_code && rows.iter().any(Row::has_drift) {
-        code = output::CHANGES;
+        code = output::Exit::Changes.code();
     }
     Ok(ExitCode::from(code))
 }

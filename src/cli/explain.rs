@@ -28,7 +28,7 @@ fn explain(args: &ExplainArgs, workspace: &Workspace) -> Result<ExitCode, ExitCo
     let compiled = workspace.compile(Format::of(args.json))?;
     let target = workspace::select_one(&args.target, &workspace::tags(&compiled.guests))?;
     let explanation = compile::explain(&compiled, &target, &args.key)
-        .map_err(|error| output::fail(&error, output::USAGE))?;
+        .map_err(|error| output::fail(&error, output::Exit::Usage.code()))?;
     if args.json {
         print_json(&explanation);
     } else {

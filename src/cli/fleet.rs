@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     activate::{Failed, Fetch, Seams},
-    model::{Bundle, GuestAccess, ReleaseDocument, SecretValue, Site, Target, Vmid},
+    model::{Bundle, GenerationId, GuestAccess, ReleaseDocument, SecretValue, Site, Target, Vmid},
     plan::difference::visible,
     proxmox::{Proxmox as _, ProxmoxClient, ProxmoxError, address_answers},
     remote::{Connection, Door, SshConnection},
@@ -38,6 +38,12 @@ pub struct Targets {
     /// project/env, a project, a pattern such as '*/dev', or @tag
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
+}
+
+/// A generation's number, as a word of the command line.
+pub fn generation(word: &str) -> Result<GenerationId, String> {
+    let wrong = "it is no generation; `stackc history` has their numbers, and 0 is the guest as it was found";
+    word.parse().map(GenerationId).map_err(|_| wrong.to_owned())
 }
 
 /// Everything to reach the guests of a workspace with. What they are to be is not of it: a guest is reached also when
@@ -103,7 +109,7 @@ impl Fleet {
     /// The exit code of a verb that ends with this one. What was interrupted and came to its good end all the same is done.
     pub fn ended(&self, code: u8) -> ExitCode {
         let cut_short = code != 0 && self.interrupts.came();
-        ExitCode::from(if cut_short { output::INTERRUPTED } else { code })
+        ExitCode::from(if cut_short { output::Exit::Interrupted.code() } else { code })
     }
 
     /// Where a guest shows what it is at.
@@ -180,7 +186,7 @@ pub fn parallel<T: Send, R: Send>(
 
 /// Prints an error that came before anything changed, and returns its exit code.
 pub fn refuse(error: &dyn Error) -> ExitCode {
-    output::fail(error, output::REFUSED)
+    output::fail(error, output::Exit::Refused.code())
 }
 
 /// Prints a failed activation: what, evidence, state, and the command to go on with. Returns its exit code.

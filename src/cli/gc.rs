@@ -70,7 +70,7 @@ pub fn run(args: &GcArgs, workspace: &Workspace) -> ExitCode {
         _ => return collect(args, workspace).unwrap_or_else(|code| code),
     };
     output::tell(&format!("error: {wrong}\n"));
-    ExitCode::from(output::USAGE)
+    ExitCode::from(output::Exit::Usage.code())
 }
 
 fn collect(args: &GcArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
@@ -119,7 +119,7 @@ fn approved(args: &GcArgs, full: &[Seen], report: &mut Report) -> bool {
     let yes = can_ask() && ask(&format!("Remove it, and free {}?", size(bytes)));
     if !yes {
         output::tell("error: not approved, so nothing was removed; --yes does it unasked\n");
-        report.code = report.code.max(output::REFUSED);
+        report.code = report.code.max(output::Exit::Refused.code());
     }
     yes
 }

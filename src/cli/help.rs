@@ -1,29 +1,27 @@
 //! What every `--help` page ends with: examples, and the exit codes that the verb can have.
 
+use crate::activate::Exit::{
+    self, BeforeSwitch, Changes, Done, Interrupted, Mistake, NotWhole, Refused, Undone, Usage,
+};
 use clap::{Arg, Command};
 use std::{fmt::Write as _, path::PathBuf};
 
-/// What an exit code says, in the words of README.md.
-const CODES: [(u8, &str); 9] = [
-    (0, "done, or nothing to do"),
-    (1, "a mistake in definitions"),
-    (2, "wrong use of the command line"),
-    (3, "refused before anything changed; the message says why"),
-    (4, "failed before the switch; what runs is untouched"),
-    (5, "switched and undone: whole on the old generation"),
-    (6, "not whole, or unknown: a person is needed, and the next command is printed"),
-    (10, "there are changes, and --exit-code asked for this"),
-    (130, "interrupted; how each guest is was told"),
-];
-
 /// Where a code says something else: the beginning of a page's verb, the code, its meaning. The first that fits counts.
-const EXCEPTIONS: [(&str, u8, &str); 6] = [
-    ("pin", 4, "the guest did not say how it ended; the same command again does no harm"),
-    ("unpin", 4, "the guest did not say how it ended; the same command again does no harm"),
-    ("gc", 4, "ended on the way; what runs is untouched, and the same command goes on"),
-    ("lab demo", 4, "stopped; its lab has been taken down"),
-    ("lab demo", 6, "something was not as it should be; its lab has been taken down"),
-    ("lab", 4, "stopped on the way; the same command again goes on"),
+const EXCEPTIONS: [(&str, Exit, &str); 6] = [
+    (
+        "pin",
+        BeforeSwitch,
+        "the guest did not say how it ended; the same command again does no harm",
+    ),
+    (
+        "unpin",
+        BeforeSwitch,
+        "the guest did not say how it ended; the same command again does no harm",
+    ),
+    ("gc", BeforeSwitch, "ended on the way; what runs is untouched, and the same command goes on"),
+    ("lab demo", BeforeSwitch, "stopped; its lab has been taken down"),
+    ("lab demo", NotWhole, "something was not as it should be; its lab has been taken down"),
+    ("lab", BeforeSwitch, "stopped on the way; the same command again goes on"),
 ];
 
 /// Verbs that have no workspace, so that `-C` means nothing to them.
@@ -35,14 +33,15 @@ struct Page {
     verb: &'static str,
     /// Commands, each with what it is for.
     examples: &'static [(&'static str, &'static str)],
-    codes: &'static [u8],
+    codes: &'static [Exit],
 }
 
-const READS: &[u8] = &[0, 1, 2, 3];
-const COMPARES: &[u8] = &[0, 1, 2, 3, 10];
-const CHANGES: &[u8] = &[0, 1, 2, 3, 4, 5, 6, 130];
-const COLLECTS: &[u8] = &[0, 1, 2, 3, 4, 130];
-const LAB: &[u8] = &[0, 2, 3, 4];
+const READS: &[Exit] = &[Done, Mistake, Usage, Refused];
+const COMPARES: &[Exit] = &[Done, Mistake, Usage, Refused, Changes];
+const CHANGES: &[Exit] =
+    &[Done, Mistake, Usage, Refused, BeforeSwitch, Undone, NotWhole, Interrupted];
+const COLLECTS: &[Exit] = &[Done, Mistake, Usage, Refused, BeforeSwitch, Interrupted];
+const LAB: &[Exit] = &[Done, Usage, Refused, BeforeSwitch];
 
 const PAGES: &[Page] = &[
     Page {
@@ -54,7 +53,17 @@ const PAGES: &[Page] = &[
             ("stackc activate shop/dev", "do it, after a yes"),
             ("stackc rollback shop/dev", "the generation before"),
         ],
-        codes: &[0, 1, 2, 3, 4, 5, 6, 10, 130],
+        codes: &[
+            Done,
+            Mistake,
+            Usage,
+            Refused,
+            BeforeSwitch,
+            Undone,
+            NotWhole,
+            Changes,
+            Interrupted,
+        ],
     },
     Page {
         verb: "build",
@@ -105,7 +114,7 @@ const PAGES: &[Page] = &[
             ("stackc schema project", "for files such as stacks/shop.toml"),
             ("stackc schema site", "for stacks/site.toml"),
         ],
-        codes: &[0, 2, 3],
+        codes: &[Done, Usage, Refused],
     },
     Page {
         verb: "lock",
@@ -242,7 +251,7 @@ const PAGES: &[Page] = &[
             ("stackc lab workspace my-stacks", "a folder with all that it takes"),
             ("stackc -C my-stacks activate shop/dev", "make a guest of it"),
         ],
-        codes: &[0, 2, 3],
+        codes: &[Done, Usage, Refused],
     },
     Page {
         verb: "lab demo",
@@ -250,12 +259,12 @@ const PAGES: &[Page] = &[
             ("stackc lab demo --yes", "about three minutes; Ctrl-C removes its lab"),
             ("stackc lab demo --yes --keep", "look around in its lab afterwards"),
         ],
-        codes: &[0, 2, 3, 4, 6],
+        codes: &[Done, Usage, Refused, BeforeSwitch, NotWhole],
     },
     Page {
         verb: "completions",
         examples: &[("stackc completions bash", "into /etc/bash_completion.d/stackc, or eval it")],
-        codes: &[0, 2, 3],
+        codes: &[Done, Usage, Refused],
     },
     Page {
         verb: "man",
@@ -263,7 +272,7 @@ const PAGES: &[Page] = &[
             ("stackc man activate | man -l -", "read one verb's page"),
             ("stackc man lab up", "a verb of the lab, as troff"),
         ],
-        codes: &[0, 2, 3],
+        codes: &[Done, Usage, Refused],
     },
 ];
 
@@ -302,17 +311,17 @@ fn end(page: &Page) -> String {
         writeln!(text, "  {command:<width$}  {purpose}").expect("text takes it");
     }
     text.push_str("\nExit codes:\n");
-    for code in page.codes {
-        writeln!(text, "  {code:>3}  {}", meaning(page, *code)).expect("text takes it");
+    for exit in page.codes {
+        let (code, meaning) = (exit.code(), meaning(page, *exit));
+        writeln!(text, "  {code:>3}  {meaning}").expect("text takes it");
     }
     text.trim_end().to_owned()
 }
 
-fn meaning(page: &Page, code: u8) -> &'static str {
-    let special = EXCEPTIONS.into_iter().filter(|(verb, ..)| page.verb.starts_with(verb));
-    let meanings = special.map(|(_, code, text)| (code, text)).chain(CODES);
-    let mut fitting = meanings.filter(|(number, _)| *number == code);
-    fitting.next().map(|(_, text)| text).expect("pages name codes of the table")
+fn meaning(page: &Page, exit: Exit) -> &'static str {
+    let mut special = EXCEPTIONS.into_iter();
+    let special = special.find(|(verb, of, _)| page.verb.starts_with(verb) && *of == exit);
+    special.map_or(exit.meaning(), |(.., text)| text)
 }
 
 /// Every example, by the verb that it is for.

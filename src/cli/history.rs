@@ -2,14 +2,14 @@
 
 use super::{
     compared,
-    fleet::{Fleet, JOBS, failure_json, parallel, show_failure, table},
+    fleet::{Fleet, JOBS, failure_json, generation, parallel, show_failure, table},
     output::{self, Format},
     reach::{Sought, seek},
     workspace::Workspace,
 };
 use crate::{
     activate::{Failed, history},
-    model::{Generation, GenerationCause, Outcome, protocol::HistoryReply},
+    model::{Generation, GenerationCause, GenerationId, Outcome, protocol::HistoryReply},
 };
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -36,8 +36,8 @@ pub struct HistoryArgs {
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<String>,
     /// Compare two generations of one target
-    #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
-    diff: Option<Vec<u64>>,
+    #[arg(long, num_args = 2, value_names = ["FROM", "TO"], value_parser = generation)]
+    diff: Option<Vec<GenerationId>>,
     /// One JSON document: { "guests": [{ target, live, pinned, generations, transactions, kept }], "failures": […] }
     #[arg(long)]
     json: bool,

@@ -77,7 +77,7 @@ impl Interrupts {
 fn end(progress: &Progress, text: &str) -> ! {
     progress.around(|| {
         output::tell(text);
-        std::process::exit(i32::from(output::INTERRUPTED));
+        std::process::exit(i32::from(output::Exit::Interrupted.code()));
     });
     unreachable!("the program has ended")
 }

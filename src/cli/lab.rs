@@ -238,7 +238,7 @@ fn cut_power(place: &Place, guest: &str, restart: bool) -> Result<(), LabError> 
 fn exit_code(done: Result<(), LabError>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.changed_nothing() => output::fail(&error, output::REFUSED),
+        Err(error) if error.changed_nothing() => output::fail(&error, output::Exit::Refused.code()),
         Err(error) => output::fail(&error, STOPPED),
     }
 }

@@ -38,7 +38,7 @@ pub fn run(place: &Place, arguments: &WorkspaceArgs) -> ExitCode {
             output::print(&format!("workspace `{}`: {guests} guests\n", arguments.dir));
             ExitCode::SUCCESS
         }
-        Err(error) => output::fail(&error, output::REFUSED),
+        Err(error) => output::fail(&error, output::Exit::Refused.code()),
     }
 }
 

@@ -44,7 +44,7 @@ fn lock(args: &LockArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     }
     if old.as_ref() != Some(&pins) {
         store::write_lock(workspace.path(), &compile::lock_text(&pins))
-            .map_err(|error| output::fail(&error, output::REFUSED))?;
+            .map_err(|error| output::fail(&error, output::Exit::Refused.code()))?;
     }
     let old = old.unwrap_or_default();
     let kept = chosen.iter().map(|target| line(target, &old, &pins));
@@ -80,7 +80,7 @@ fn resolve(workspace: &Workspace, branch: &Branch) -> Result<Pinned, ExitCode> {
 }
 
 fn fail(error: &GitError) -> ExitCode {
-    let code = output::fail(error, output::REFUSED);
+    let code = output::fail(error, output::Exit::Refused.code());
     if let GitError::NoFolder { repo, .. } = error {
         output::tell(&format!(
             "  help: clone the repository into `{repo}`; those of the worked examples are made with a workspace \

@@ -16,12 +16,12 @@ pub fn run(args: &ManArgs, mut command: clap::Command) -> ExitCode {
     let wanted = args.verb.iter().try_fold(command, find);
     let Some(wanted) = wanted else {
         output::tell("error: there is no such verb; `stackc --help` lists them\n");
-        return ExitCode::from(output::USAGE);
+        return ExitCode::from(output::Exit::Usage.code());
     };
     let mut page = Vec::new();
     match clap_mangen::Man::new(wanted).render(&mut page) {
         Ok(()) => output::print(&String::from_utf8_lossy(&page)),
-        Err(error) => return output::fail(&error, output::REFUSED),
+        Err(error) => return output::fail(&error, output::Exit::Refused.code()),
     }
     ExitCode::SUCCESS
 }

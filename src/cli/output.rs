@@ -1,5 +1,6 @@
 //! What verbs print: text to stdout, failures with their causes to stderr.
 
+pub use crate::activate::Exit;
 use crate::plan::difference::visible;
 use std::{
     error::Error,
@@ -7,13 +8,6 @@ use std::{
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
 };
-
-/// A mistake in definitions (design.md §11).
-pub const MISTAKE: u8 = 1;
-/// Wrong use of the command line.
-pub const USAGE: u8 = 2;
-/// Refused, or not possible, before anything changed.
-pub const REFUSED: u8 = 3;
 
 /// What a verb prints its result as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +23,6 @@ impl Format {
         if json { Self::Json } else { Self::Text }
     }
 }
-
-/// There are changes, and `--exit-code` asked for this.
-pub const CHANGES: u8 = 10;
-
-/// A person or the system ended it early; how things are was told.
-pub const INTERRUPTED: u8 = 130;
 
 /// Whether something could not be printed.
 static LOST: AtomicBool = AtomicBool::new(false);
@@ -60,8 +48,8 @@ fn print_to(out: &mut impl Write, text: &str) {
 
 /// The exit code of a verb that only prints: nothing is well, nor compared, when nobody could read it.
 pub fn printed(code: ExitCode) -> ExitCode {
-    let good = code == ExitCode::SUCCESS || code == ExitCode::from(CHANGES);
-    if good && LOST.load(Ordering::Relaxed) { ExitCode::from(REFUSED) } else { code }
+    let good = code == ExitCode::SUCCESS || code == ExitCode::from(Exit::Changes.code());
+    if good && LOST.load(Ordering::Relaxed) { ExitCode::from(Exit::Refused.code()) } else { code }
 }
 
 /// Prints one JSON document.

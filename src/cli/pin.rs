@@ -1,7 +1,7 @@
 //! `stackc pin` and `stackc unpin`: generations that `gc` leaves alone.
 
 use super::{
-    fleet::{Fleet, show_failure},
+    fleet::{Fleet, generation, show_failure},
     output::{self, Format},
     reach::{Sought, seek},
     workspace::Workspace,
@@ -21,8 +21,8 @@ pub struct PinArgs {
     #[arg(value_name = "TARGET")]
     target: String,
     /// A number of `stackc history`
-    #[arg(value_name = "GENERATION")]
-    generation: u64,
+    #[arg(value_name = "GENERATION", value_parser = generation)]
+    generation: GenerationId,
 }
 
 /// Let `stackc gc` collect a generation again that `stackc pin` kept
@@ -32,16 +32,16 @@ pub struct UnpinArgs {
     #[arg(value_name = "TARGET")]
     target: String,
     /// A number of `stackc history`
-    #[arg(value_name = "GENERATION")]
-    generation: u64,
+    #[arg(value_name = "GENERATION", value_parser = generation)]
+    generation: GenerationId,
 }
 
 pub fn run(args: &PinArgs, workspace: &Workspace) -> ExitCode {
-    set(&args.target, GenerationId(args.generation), true, workspace).unwrap_or_else(|code| code)
+    set(&args.target, args.generation, true, workspace).unwrap_or_else(|code| code)
 }
 
 pub fn run_unpin(args: &UnpinArgs, workspace: &Workspace) -> ExitCode {
-    set(&args.target, GenerationId(args.generation), false, workspace).unwrap_or_else(|code| code)
+    set(&args.target, args.generation, false, workspace).unwrap_or_else(|code| code)
 }
 
 fn set(
@@ -54,7 +54,7 @@ fn set(
     let sought = seek(&fleet, workspace, &[target.to_owned()])?;
     let [sought] = &sought[..] else {
         output::tell("error: a generation is one guest's: name one\n");
-        return Err(ExitCode::from(output::USAGE));
+        return Err(ExitCode::from(output::Exit::Usage.code()));
     };
     fleet.change();
     match ask(&fleet, sought, number, pinned) {

@@ -78,7 +78,7 @@ fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
         save(&plans, path, code)?;
     }
     if code == 0 && args.exit_code && plans.iter().any(|saved| !saved.plan.is_empty()) {
-        code = output::CHANGES;
+        code = output::Exit::Changes.code();
     }
     Ok(ExitCode::from(code))
 }

@@ -38,7 +38,7 @@ pub fn write(
     bundles: &[&Bundle],
     gone: &[Target],
 ) -> Result<(), ExitCode> {
-    let refused = |error: StoreError| output::fail(&error, output::REFUSED);
+    let refused = |error: StoreError| output::fail(&error, output::Exit::Refused.code());
     let reviewed = bundles.par_iter().map(|bundle| reviewed(store, bundle)).collect();
     let reviewed: Vec<Reviewed<'_>> = Result::map_err(reviewed, refused)?;
     let page = page::html(&reviewed, gone);

@@ -3,7 +3,7 @@
 
 use super::{
     activate::{RunOptions, run_jobs},
-    fleet::{Fleet, Targets, parallel, refuse, show_failure},
+    fleet::{Fleet, Targets, generation, parallel, refuse, show_failure},
     output::{self, Format},
     plan::{plan_of, save},
     reach::{Sought, seek},
@@ -48,8 +48,8 @@ pub struct RollbackArgs {
     targets: Targets,
     /// The generation to go back to, 0 for the guest as it was found; without it the one that was live before the live
     /// bundle first came
-    #[arg(long, value_name = "GENERATION")]
-    to: Option<u64>,
+    #[arg(long, value_name = "GENERATION", value_parser = generation)]
+    to: Option<GenerationId>,
     /// Save the plans instead, for `rollback --plan` to carry out exactly them
     #[arg(long, value_name = "FILE", conflicts_with = "plan")]
     out: Option<PathBuf>,
@@ -66,7 +66,7 @@ pub fn run(args: &RollbackArgs, workspace: &Workspace) -> ExitCode {
         Some(path) => back_as_saved(path, args, workspace),
         None if args.targets.targets.is_empty() => {
             output::tell("error: name the guests to roll back\n");
-            return ExitCode::from(output::USAGE);
+            return ExitCode::from(output::Exit::Usage.code());
         }
         None => roll_back(args, workspace),
     };
@@ -75,13 +75,13 @@ pub fn run(args: &RollbackArgs, workspace: &Workspace) -> ExitCode {
 
 fn roll_back(args: &RollbackArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let fleet = Fleet::open(workspace, &workspace.site(Format::Text)?)?;
-    let to = args.to.map(GenerationId);
+    let to = args.to;
     let sought = seek(&fleet, workspace, &args.targets.targets)?;
     if sought.len() > 1 && to.is_some_and(|to| to != GenerationId::FOUND) {
         output::tell(
             "error: each guest counts its own generations: name one guest with --to, or leave it out\n",
         );
-        return Err(ExitCode::from(output::USAGE));
+        return Err(ExitCode::from(output::Exit::Usage.code()));
     }
     let (ways, code) = find_ways(&fleet, sought.iter().map(|sought| (sought, to)))?;
     let jobs = jobs_of(&fleet, &ways, &args.options)?;

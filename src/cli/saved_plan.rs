@@ -52,7 +52,9 @@ pub enum SavedError {
         #[source]
         cause: std::io::Error,
     },
-    #[error("`{path}` is no plan; `stackc plan --out {path}` writes one")]
+    #[error("`{path}` is empty; `stackc plan --out FILE` saves a plan in a file")]
+    Empty { path: String },
+    #[error("`{path}` is no plan; `stackc plan --out FILE` saves one in a file")]
     Form {
         path: String,
         #[source]
@@ -110,7 +112,11 @@ impl SavedPlans {
         if fs::metadata(path).map_err(read)?.len() > BYTES_MAX {
             return Err(read(std::io::ErrorKind::FileTooLarge.into()));
         }
-        let value: Value = serde_json::from_slice(&fs::read(path).map_err(read)?).map_err(form)?;
+        let bytes = fs::read(path).map_err(read)?;
+        if bytes.is_empty() {
+            return Err(SavedError::Empty { path: name });
+        }
+        let value: Value = serde_json::from_slice(&bytes).map_err(form)?;
         match value.get("format").and_then(Value::as_u64) {
             Some(found) if found != u64::from(FORMAT) => {
                 Err(SavedError::Format { path: name.clone(), found })
@@ -178,5 +184,5 @@ impl Approved {
 
 /// Reads a file of plans; says why when that does not work.
 pub fn read(path: &Path) -> Result<SavedPlans, ExitCode> {
-    SavedPlans::read(path).map_err(|error| output::fail(&error, output::REFUSED))
+    SavedPlans::read(path).map_err(|error| output::fail(&error, output::Exit::Refused.code()))
 }

@@ -67,7 +67,7 @@ fn tell_none(target: &Target, wanted: &str, files: &BTreeMap<String, String>) ->
     output::tell(&format!(
         "error: no file of {target} has `{wanted}` in its path\n  help: {help}\n"
     ));
-    ExitCode::from(output::USAGE)
+    ExitCode::from(output::Exit::Usage.code())
 }
 
 /// Paths that may have been meant, the most alike first.

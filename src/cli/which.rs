@@ -56,7 +56,7 @@ fn defined(word: &str, compiled: &Compiled) -> Result<Bundle, ExitCode> {
 fn stored(prefix: &str, workspace: &Workspace) -> Result<Bundle, ExitCode> {
     let store = workspace.store()?;
     let found = store.find(prefix).and_then(|digest| store.get(&digest));
-    found.map_err(|error| output::fail(&error, output::REFUSED))
+    found.map_err(|error| output::fail(&error, output::Exit::Refused.code()))
 }
 
 #[cfg(test)]

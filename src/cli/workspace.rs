@@ -61,7 +61,7 @@ impl Workspace {
             return Ok(None);
         }
         let password = secret_line(&format!("password of `{}` for sudo: ", access.user));
-        password.map(Some).map_err(|error| output::fail(&error, output::REFUSED))
+        password.map(Some).map_err(|error| output::fail(&error, output::Exit::Refused.code()))
     }
 
     /// How the site is reached, whatever else is wrong in the workspace; mistakes in it are printed.
@@ -79,9 +79,9 @@ impl Workspace {
             output::print_json(&json!({ "mistakes": faults }));
         }
         for fault in faults {
-            output::fail(fault, output::MISTAKE);
+            output::fail(fault, output::Exit::Mistake.code());
         }
-        ExitCode::from(output::MISTAKE)
+        ExitCode::from(output::Exit::Mistake.code())
     }
 
     fn fault(&self, fault: &SourceError) -> serde_json::Value {
@@ -103,7 +103,7 @@ impl Workspace {
     /// The bundles of this workspace.
     pub fn store(&self) -> Result<Store, ExitCode> {
         let opened = Store::open(&self.out());
-        opened.map_err(|error| output::fail(&error, output::REFUSED))
+        opened.map_err(|error| output::fail(&error, output::Exit::Refused.code()))
     }
 
     /// Copies of remote repositories.
@@ -133,7 +133,7 @@ pub fn mistakes(report: &compile::Report, format: Format) -> ExitCode {
     if format == Format::Json {
         output::print_json(&json!({ "mistakes": report.told() }));
     }
-    ExitCode::from(output::MISTAKE)
+    ExitCode::from(output::Exit::Mistake.code())
 }
 
 /// Prints what the author should know though everything compiles; beside a document, only that nobody could log in.
@@ -162,7 +162,7 @@ pub fn select(
         let found: Vec<_> = guests.iter().filter(means).map(|(target, _)| target.clone()).collect();
         if found.is_empty() {
             output::tell(&format!("error: no guest is meant by `{word}`\n{}", known(guests)));
-            return Err(ExitCode::from(output::USAGE));
+            return Err(ExitCode::from(output::Exit::Usage.code()));
         }
         chosen.extend(found);
     }
@@ -179,7 +179,7 @@ pub fn select_one(
         return Ok(target);
     }
     output::tell(&format!("error: `{word}` means more than one guest; name project/env\n"));
-    Err(ExitCode::from(output::USAGE))
+    Err(ExitCode::from(output::Exit::Usage.code()))
 }
 
 fn known(guests: &BTreeMap<Target, BTreeSet<String>>) -> String {

@@ -12,6 +12,7 @@ pub use files::{Content, FileDifference, between_texts};
 pub use text::{
     Mark, bytes_words, contents, hunk_lines, lines, settings_words, summary, unit_words, visible,
 };
+pub(super) use units::compare as unit_changes;
 pub use values::ValueChange;
 
 use super::{FileChange, UnitChange, documents, firewall};

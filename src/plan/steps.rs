@@ -2,7 +2,7 @@
 
 use super::{
     Documents, FileChange, Live, PlanError, SettingChange, UnitChange, UnitDecision, When,
-    difference::FileDifference,
+    difference::{self, FileDifference},
     foreign, found, hooks, leaves, packages, passwords, recreation, release, setting_changes,
     switch::{file_changes, unit_changes},
     units::unread,
@@ -293,14 +293,17 @@ fn prepare(
     plan.foreign = guest.map(|g| g.foreign.clone()).unwrap_or_default();
     plan.foreign_differences = foreign::differences(&plan.foreign, wanted.bundle);
     plan.firewall = super::firewall::changes(wanted.bundle, live);
-    plan.units =
-        guest.map_or_else(BTreeMap::new, |g| unit_changes(wanted, documents, live, release, g));
+    // A guest that cannot be asked yet is planned as an empty one.
+    plan.units = guest.map_or_else(
+        || difference::unit_changes(None, wanted.bundle),
+        |guest| unit_changes(wanted, documents, live, release, guest),
+    );
     if let Some(guest) = guest {
         let manifests = [live.manifest.as_ref(), Some(&wanted.bundle.manifest)];
         let changed = plan.files.keys().chain(plan.drift.keys());
         plan.unread = unread(changed, manifests, &plan.units, &guest.units);
     }
-    let effect = effect_on(&plan.units);
+    let effect = guest.map_or(Effect::Nothing, |_| effect_on(&plan.units));
     let found = guest.and_then(|guest| guest.recorded.as_ref()).map(|recorded| &recorded.found);
     plan.put_back = leaves::put_back(live, wanted.bundle, found);
     let mut stays = leaves::stays(&plan.files, live, wanted.bundle, found);

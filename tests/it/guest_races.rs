@@ -115,7 +115,7 @@ fn of_two_operators_in_a_race_one_wins_and_the_other_is_told_who_and_changes_not
 }
 
 #[test]
-fn two_runs_of_one_person_prepare_nothing_beside_each_other_until_one_is_known_to_be_dead() {
+fn two_runs_of_one_person_do_not_prepare_beside_each_other() {
     let (folder, first, _) = Folder::on_first();
     let made = make(2, 60);
     folder.prepare(TX[0], &made);

@@ -132,6 +132,12 @@ fn a_rollback_of_several_guests_tells_each_that_cannot_and_counts_generations_of
     assert!(errors.contains("each guest counts its own generations"), "{errors}");
     let (code, _, errors) = stackc(&workspace, &["rollback", "shop", "--to", "0"]);
     assert_eq!(code, Some(3), "as found is the same of each: {errors}");
+    let (code, _, errors) = stackc(&workspace, &["rollback", "shop/dev", "--to", "x"]);
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("`stackc history` has their numbers"), "{errors}");
+    let (code, _, errors) = stackc(&workspace, &["rollback", "--plan", "/dev/null"]);
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(errors.contains("is empty; `stackc plan --out FILE` saves a plan"), "{errors}");
 }
 
 #[test]

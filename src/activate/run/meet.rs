@@ -6,6 +6,7 @@ use crate::activate::{
     alive::Alive,
     confirm::wait_for_end,
     look::{check, claim, door, observe_request},
+    time::clock_in,
     waits::{BOOT, PAUSE, Waits},
 };
 use crate::model::{
@@ -79,9 +80,11 @@ impl Run<'_, '_> {
         if pending.by != self.job.who || pending.phase.is_final() {
             return Ok(());
         }
-        let text = format!("another run of yours, transaction {}, is not over", pending.tx);
-        (self.seams.progress)("wait", &text);
         let waits = Waits::of(&self.job.documents);
+        let by = clock_in(waits.end_from(pending.phase));
+        let text =
+            format!("for another run of yours, transaction {}, until {by} at most", pending.tx);
+        (self.seams.progress)("wait", &text);
         let connection = self.connection.as_mut().expect("a transaction was seen over it");
         let ended = wait_for_end(connection.as_mut(), &pending, waits);
         let settled = match ended {
