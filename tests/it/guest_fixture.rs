@@ -138,11 +138,20 @@ impl Folder {
 
     /// Everything before the switch.
     pub fn prepare(&self, tx: &str, made: &Made) {
+        self.outlast_lease_of_others(tx);
         for (verb, request, more) in messages(tx, made) {
             let done: Result<Done, Refusal> =
                 reply(&feed(self.command(&[verb]), &[request, more].concat()))
                     .unwrap_or_else(|| panic!("{verb} says nothing"));
             done.unwrap_or_else(|refusal| panic!("{verb}: {refusal:?}"));
+        }
+    }
+
+    /// The run that had it is dead, and its time is up.
+    fn outlast_lease_of_others(&self, tx: &str) {
+        let lease = self.at("/var/lib/stackc/lease");
+        if fs::read_to_string(&lease).is_ok_and(|lease| !lease.contains(tx)) {
+            fs::remove_file(lease).expect("it is ours");
         }
     }
 

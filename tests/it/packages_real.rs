@@ -208,6 +208,8 @@ fn what_a_preparation_without_a_switch_has_started_rests(apt: &Apt) {
     apt.guest.call::<Done>("accounts", &request).expect("the next try on the same machine");
     assert_eq!(apt.says("systemctl is-active may"), "inactive");
     assert_eq!(apt.says("systemctl is-active ssh cron"), "active\nactive", "they are not stackc's");
+    let request = AbandonRequest { caller: request.caller };
+    apt.guest.call::<Done>("abandon", &request).expect("it is ours");
 }
 
 /// The whole of an installation is killed at ever later moments: apt, dpkg, scripts, and the guest's own program.
