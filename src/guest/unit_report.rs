@@ -12,7 +12,7 @@ pub const TIMEOUTS: &str = "--property=TimeoutStartUSec,TimeoutStopUSec,TimeoutU
 /// A unit job is given as long as systemd's own default for a start or a stop (90 s), and a little more, at least.
 const JOB_LIMIT_MIN: Duration = Duration::from_secs(100);
 /// And no more than this at most, so that an undo ends: who needs longer to start is not gone back to.
-pub const JOB_LIMIT_MAX: Duration = Duration::from_secs(600);
+const JOB_LIMIT_MAX: Duration = Duration::from_secs(600);
 /// Between systemd's giving up, by signals and in the end by force, and our hearing of it.
 const MARGIN: Duration = Duration::from_secs(10);
 
