@@ -46,8 +46,6 @@ pub struct State {
     #[serde(default)]
     pub rules: Rules,
     #[serde(default)]
-    pub ufw_loaded: bool,
-    #[serde(default)]
     pub alarms: BTreeSet<String>,
     /// Every job since the folder "booted", in order.
     #[serde(default)]
@@ -106,12 +104,10 @@ impl State {
         for (kernel, text, frame) in families.into_iter().filter(|(_, text, _)| !text.is_empty()) {
             *kernel = if load == Load::Chains { format!("{text}{frame}") } else { text.clone() };
         }
-        self.ufw_loaded = super::firewall::is_loaded(&self.rules);
     }
 
     /// Loads the frame that ufw makes of its files, or takes it out of the kernel.
     pub fn set_ufw(&mut self, frame: Option<Rules>) {
-        self.ufw_loaded = frame.is_some();
         self.rules = frame.unwrap_or_default();
     }
 
