@@ -149,7 +149,9 @@ impl Switching<'_> {
         loop {
             match connection.result(&request) {
                 Ok(state) if state.phase.is_final() || awaited(state.phase) => return Ok(state),
-                Ok(state) if started.elapsed() > self.waits.end() => return self.judge(state),
+                Ok(state) if started.elapsed() > self.waits.end(state.phase) => {
+                    return self.judge(state);
+                }
                 Ok(_) => silent_since = None,
                 Err(error) if error.is_answer() && !error.is_busy() => {
                     return Err(self.unknown(error));

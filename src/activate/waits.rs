@@ -15,6 +15,8 @@ pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 /// What a switch or an undo may take for its units and files before the guest's own alarm ends it (`guest/switch.rs`).
 const HANG: Duration = Duration::from_secs(180);
+/// What the guest gives one unit on its way back, at most (`guest/unit_report.rs`).
+const UNIT: Duration = Duration::from_secs(600);
 /// What an undo takes for files, firewall and stops when nothing hangs.
 const UNDO: Duration = Duration::from_secs(15);
 /// What a transaction may take from its journal to the start of its switch.
@@ -67,9 +69,11 @@ impl<'a> Waits<'a> {
         self.decided() + self.undone()
     }
 
-    /// When even a switch whose units hang is over, for a guest that answers all the while.
-    pub(super) fn end(self) -> Duration {
-        self.silence() + HANG
+    /// When even a switch whose units hang is over, for a guest that answers all the while. One that says that it goes back
+    /// may wait for an old unit that takes its time to start.
+    pub(super) fn end(self, phase: Phase) -> Duration {
+        let unit = if phase == Phase::Undoing { UNIT } else { Duration::ZERO };
+        self.silence() + HANG + unit
     }
 
     /// When nobody can be at work any more on a transaction of which a first look says no more than its phase.
@@ -77,7 +81,7 @@ impl<'a> Waits<'a> {
         match phase {
             Phase::Begun => BEGIN,
             Phase::AwaitingConfirm => self.decided(),
-            _ => self.end(),
+            _ => self.end(phase),
         }
     }
 }
@@ -108,6 +112,15 @@ mod tests {
         let waits = Waits { health: &health, hooks: Duration::ZERO };
         assert_eq!(waits.silence(), Duration::from_secs(140));
         assert_eq!(waits.undone(), Duration::from_secs(45));
+    }
+
+    #[test]
+    fn a_guest_that_says_that_it_goes_back_is_given_the_time_that_it_gives_a_unit() {
+        let health = health(30, 5, 60);
+        let waits = Waits { health: &health, hooks: Duration::ZERO };
+        assert_eq!(waits.end(Phase::Switching), Duration::from_secs(320));
+        assert_eq!(waits.end(Phase::Undoing), Duration::from_secs(920));
+        assert_eq!(waits.end_from(Phase::Undoing), waits.end(Phase::Undoing));
     }
 
     #[test]

@@ -28,7 +28,6 @@ pub struct Before {
     /// How long the old generation may take for that.
     pub start_seconds: u32,
     pub rules: Rules,
-    pub ufw_loaded: bool,
 }
 
 /// What was at a path.

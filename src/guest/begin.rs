@@ -5,7 +5,7 @@ use super::before::{self, Before};
 use super::error::GuestError;
 use super::fs::GuestFs;
 use super::{
-    copies, door, firewall, found, generation, health, journal, recover, release, staging, store,
+    copies, door, found, generation, health, journal, recover, release, secrets, staging, store,
     undo,
 };
 use crate::model::protocol::{Caller, Done};
@@ -76,7 +76,7 @@ fn check(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
     if switch.from != live {
         return Err(GuestError::Stale { planned: switch.from, live });
     }
-    let last = generation::numbers(guest.fs)?.last().copied().unwrap_or(GenerationId::FOUND);
+    let last = generation::last_number(guest.fs)?;
     let number = switch.generation.number;
     if number <= last {
         return Err(GuestError::Raced { number: last });
@@ -94,8 +94,8 @@ fn check_parts(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestError> 
     let manifest = store::verify(fs, &digest)?;
     store::verify_owners(fs, &digest, &manifest)?;
     let missing = |what: String| Err(GuestError::Unfit(format!("{what}; prepare it first")));
-    if fs.stat(&generation::secrets_path(generation.secrets))?.is_none() {
-        return missing(format!("secrets `{}` are not there", generation.secrets.0.short()));
+    if let Some(fault) = secrets::fault(fs, generation.secrets)? {
+        return missing(format!("secrets `{}`: {fault}", generation.secrets.0.short()));
     }
     match generation.release {
         Some(id) if !release::is_built(fs, id)? => {
@@ -122,7 +122,6 @@ fn look(guest: &mut Guest, switch: &Switch) -> Result<Before, GuestError> {
         failing_probes: failing.keys().filter(|name| is_shared(name)).cloned().collect(),
         passing_probes: passing(&old.probes, &failing),
         start_seconds: old.start_seconds,
-        ufw_loaded: firewall::is_loaded(&rules),
         rules,
     })
 }

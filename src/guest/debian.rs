@@ -12,10 +12,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-/// A unit job may take as long as systemd's own default for a start or a stop (90 s), and a little more.
-const JOB_LIMIT: Duration = Duration::from_secs(100);
+/// What is no job of a unit, and may take its time all the same.
+const WORK_LIMIT: Duration = Duration::from_secs(100);
 /// For commands that only ask.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
+/// Has ufw start in a network namespace, and tells what it says only when it fails.
+const UFW_APART: &str =
+    "said=$(/lib/ufw/ufw-init start 2>&1) || { echo \"$said\"; exit 1; }; ip6tables-save";
 
 /// The real guest.
 #[derive(Debug)]
@@ -44,6 +47,12 @@ impl Debian {
     fn is_loaded(&mut self, unit: &str) -> Result<bool, SystemError> {
         let show = self.systemctl(&["show", "--property=ActiveState", "--", unit], ASK_LIMIT)?;
         Ok(["=active", "=activating"].iter().any(|state| show.text.trim().ends_with(state)))
+    }
+
+    /// How long a job may take, by what the unit itself says of it.
+    fn job_limit(&mut self, job: UnitJob, unit: &UnitName) -> Result<Duration, SystemError> {
+        let words = ["show", unit_report::TIMEOUTS, "--", unit.as_str()];
+        Ok(unit_report::job_limit(job, &self.systemctl(&words, ASK_LIMIT)?.text))
     }
 
     /// Runs `systemd-run`, which refuses a name that is taken: a unit that was started before is as good. Asking first
@@ -109,12 +118,13 @@ impl System for Debian {
         }
         let mut words = words.to_vec();
         words.push(unit.as_str());
-        match self.systemctl(&words, JOB_LIMIT) {
+        let limit = self.job_limit(job, unit)?;
+        match self.systemctl(&words, limit) {
             Err(SystemError::Failed { .. }) if job == UnitJob::Stop => {
                 // What is not there is stopped; what still runs is not.
                 let report = self.units(std::slice::from_ref(unit))?;
                 if report[unit].is_active() {
-                    self.systemctl(&words, JOB_LIMIT).map(drop)
+                    self.systemctl(&words, limit).map(drop)
                 } else {
                     Ok(())
                 }
@@ -124,7 +134,7 @@ impl System for Debian {
     }
 
     fn daemon_reload(&mut self) -> Result<(), SystemError> {
-        self.systemctl(&["daemon-reload"], JOB_LIMIT).map(drop)
+        self.systemctl(&["daemon-reload"], WORK_LIMIT).map(drop)
     }
 
     fn journal(&mut self, unit: &UnitName, during: &Range<Duration>) -> Vec<String> {
@@ -258,21 +268,21 @@ impl System for Debian {
 
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError> {
         // What ufw.service runs at boot. `ufw enable` ends in the same, but writes user.rules anew on its way there.
-        let init = |verb| Command::new(&["/lib/ufw/ufw-init", verb], JOB_LIMIT);
+        let init = |verb| Command::new(&["/lib/ufw/ufw-init", verb], WORK_LIMIT);
         if !enabled {
             return run(self, &init("force-stop")).map(drop);
         }
-        // Half a frame, of an earlier accident or of one address family, counts as started or fails; flushed, it does
-        // neither (reliability.md §0).
-        let is_half = super::firewall::is_loaded(&self.save_firewall()?);
-        if !is_half
-            && run(self, &init("start")).is_ok()
-            && super::firewall::is_loaded(&self.save_firewall()?)
-        {
+        // Half a frame, of an earlier accident, counts as started or fails; flushed, it does neither (reliability.md §0).
+        if run(self, &init("start")).is_ok() && super::firewall::is_loaded(&self.save_firewall()?) {
             return Ok(());
         }
         run(self, &init("flush-all"))?;
         run(self, &init("start")).map(drop)
+    }
+
+    fn ufw_frame6(&mut self) -> Result<String, SystemError> {
+        let words = ["unshare", "--net", "--", "sh", "-c", UFW_APART];
+        Ok(rules_only(&run(self, &Command::new(&words, ASK_LIMIT))?.text))
     }
 
     fn run_aloud(

@@ -2,7 +2,7 @@
 
 use super::error::GuestError;
 use super::fs::{GuestFs, remove_tree, split};
-use super::{Guest, found, generation, journal, packages, recover, sweep};
+use super::{Guest, found, generation, journal, lease, packages, recover, sweep};
 use crate::model::GenerationId;
 use crate::model::layout::{BINARIES, STATE};
 use crate::model::protocol::DetachReply;
@@ -22,10 +22,7 @@ pub fn detach(guest: &mut Guest) -> Result<DetachReply, GuestError> {
     packages::restore_sources(guest.fs, GenerationId::FOUND)?;
     packages::services::release(guest)?;
     recover::uninstall(guest)?;
-    // One rename ends it: no half-removed folder has the name that the next call looks at.
-    remove_tree(guest.fs, GONE)?;
-    guest.fs.rename(STATE, GONE)?;
-    guest.fs.sync_dir(split(STATE).0)?;
+    take_place(guest.fs)?;
     remove_tree(guest.fs, GONE)?;
     guest.fs.sync_dir(split(STATE).0)?;
     remove_tree(guest.fs, BINARIES)?;
@@ -33,7 +30,28 @@ pub fn detach(guest: &mut Guest) -> Result<DetachReply, GuestError> {
     if guest.fs.stat(parent)?.is_some() {
         guest.fs.sync_dir(parent)?;
     }
+    leave_place(guest.fs)?;
     Ok(DetachReply { shared })
+}
+
+/// Takes the lock away, and the folder, unless the next operator has begun in it: without the lock file nothing is ours.
+fn leave_place(fs: &mut dyn GuestFs) -> Result<(), GuestError> {
+    fs.remove(lease::LOCK)?;
+    let removed = fs.remove(STATE);
+    if fs.list(STATE)?.is_empty() {
+        removed?;
+    }
+    Ok(fs.sync_dir(split(STATE).0)?)
+}
+
+/// One step ends it: no half-removed folder has the name that the next call looks at, but one with nothing in it except
+/// the lock that we hold. By this second name it keeps the next operator out until all is gone.
+fn take_place(fs: &mut dyn GuestFs) -> Result<(), GuestError> {
+    remove_tree(fs, GONE)?;
+    fs.mkdir(GONE, 0o755)?;
+    fs.link(lease::LOCK, &lease::LOCK.replacen(STATE, GONE, 1))?;
+    fs.exchange(GONE, STATE)?;
+    Ok(fs.sync_dir(split(STATE).0)?)
 }
 
 /// What is live would lose its files.

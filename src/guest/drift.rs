@@ -5,7 +5,7 @@ use super::error::GuestError;
 use super::fs::{GuestFs, Kind, Stat};
 use super::generation::secrets_path;
 use super::system::{Rules, UnitReport};
-use super::{Guest, down, drop_ins, firewall, generation, journal, keys, release, store};
+use super::{Guest, down, drop_ins, firewall, journal, keys, release, secrets, store};
 use crate::model::{
     Digest, Entry, EntryPath, FILE_BYTES_MAX, Generation, GuestPath, Ledger, Manifest, Placed,
     RuntimeDrift, Switch, UnitName,
@@ -16,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Tree {
     pub digest: Digest,
     pub manifest: Manifest,
-    /// The folder of the live secret files, and what their hashes were.
+    /// The folder of the live secret files, and what they were.
     secrets: String,
-    secret_hashes: BTreeMap<GuestPath, Digest>,
+    secret_files: Ledger,
 }
 
 impl Tree {
@@ -27,8 +27,8 @@ impl Tree {
         let live = live?;
         let digest = live.digest?;
         let manifest = store::manifest(fs, &digest).ok()?;
-        let secret_hashes = generation::secret_hashes(fs, live.number).ok()?;
-        Some(Self { digest, manifest, secrets: secrets_path(live.secrets), secret_hashes })
+        let secret_files = secrets::ledger(fs, live.secrets).ok()?;
+        Some(Self { digest, manifest, secrets: secrets_path(live.secrets), secret_files })
     }
 
     /// Units that the live generation starts.
@@ -51,12 +51,12 @@ impl Tree {
         let (Placed::Link { .. }, Some(entry)) = (placed, self.entry(path)) else {
             return Ok(None);
         };
-        let (at, access, hash) = match (entry, self.secret_hashes.get(path)) {
+        let (at, access, hash) = match (entry, self.secret_files.paths.get(path)) {
             (Entry::File { access, bytes, .. }, _) => {
                 (store::copy_source(&self.digest, path), access, bytes.sha256)
             }
-            (Entry::Secret { access, .. }, Some(hash)) => {
-                (format!("{}{path}", self.secrets), access, *hash)
+            (Entry::Secret { access, .. }, Some(Placed::Copy { sha256, .. })) => {
+                (format!("{}{path}", self.secrets), access, *sha256)
             }
             _ => return Ok(None),
         };
@@ -71,21 +71,6 @@ impl Tree {
             Some(_) => None,
         };
         Ok(what.map(|what| (what, at)))
-    }
-
-    /// Whether the live secret files are as they were written.
-    pub fn has_its_secrets(&self, fs: &mut dyn GuestFs) -> Result<bool, GuestError> {
-        for (path, hash) in &self.secret_hashes {
-            let at = format!("{}{path}", self.secrets);
-            let is_whole = match fs.stat(&at)? {
-                Some(stat) => is_file_of(fs, &at, stat, *hash)?,
-                None => false,
-            };
-            if !is_whole {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 
@@ -112,7 +97,7 @@ pub fn at_paths_of(
     let mut changed = Vec::new();
     for path in placement.place.keys().chain(&placement.remove) {
         let is_changed = match owned.paths.get(path) {
-            Some(placed) => instead(fs, &accounts, path, placed)?.is_some(),
+            Some(placed) => instead(fs, &accounts, path.as_str(), placed)?.is_some(),
             // A link by which somebody masked a unit leaves, or a drop-in of others, and is in no ledger.
             None => placement.remove.contains(path),
         };
@@ -186,7 +171,7 @@ pub fn paths(
     }
     let accounts = Accounts::read(fs)?;
     for (path, placed) in &ledger.paths {
-        let instead = match (instead(fs, &accounts, path, placed)?, tree) {
+        let instead = match (instead(fs, &accounts, path.as_str(), placed)?, tree) {
             (None, Some(tree)) => tree.written(fs, &accounts, path, placed)?.map(|(what, _)| what),
             (instead, _) => instead,
         };
@@ -196,13 +181,12 @@ pub fn paths(
 }
 
 /// What is at a path instead of what the ledger says; none when all is well.
-fn instead(
+pub fn instead(
     fs: &mut dyn GuestFs,
     accounts: &Accounts,
-    path: &GuestPath,
+    at: &str,
     placed: &Placed,
 ) -> Result<Option<String>, GuestError> {
-    let at = path.as_str();
     let Some(stat) = fs.stat(at)? else { return Ok(Some("nothing is there".to_owned())) };
     let kind_is = |kind: Kind| stat.kind == kind;
     Ok(match placed {

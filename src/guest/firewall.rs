@@ -2,7 +2,9 @@
 //! which leaves a hole, and a locked door when it dies half-way (reliability.md §0).
 
 mod back;
+mod frame;
 mod kernel;
+mod rule;
 mod tables;
 
 use super::Guest;
@@ -21,9 +23,16 @@ pub const UFW_HOOK: &str = "-A INPUT -j ufw-before-input";
 /// The same line of IPv6.
 const UFW6_HOOK: &str = "-A INPUT -j ufw6-before-input";
 
-/// Whether ufw's frame is hooked into the kernel's INPUT of every address family that it is wanted in.
+/// Whether ufw's frame is hooked into the kernel's INPUT of every address family that it is wanted in, and the other is shut.
 fn has_frame(rules: &Rules, ipv6: bool) -> bool {
-    is_loaded(rules) && (!ipv6 || is_loaded_6(rules))
+    is_loaded(rules) && has_ipv6(rules, ipv6)
+}
+
+/// Whether IPv6 is as ufw has it when it filters it, or when it does not: shut then, where the kernel knows it.
+fn has_ipv6(rules: &Rules, ipv6: bool) -> bool {
+    let is_shut = |chain| kernel::policy(&rules.v6, chain).is_none_or(|policy| policy == "DROP");
+    let is_hooked = is_loaded_6(rules);
+    if ipv6 { is_hooked } else { !is_hooked && ["INPUT", "OUTPUT"].into_iter().all(is_shut) }
 }
 
 /// Whether ufw's frame is hooked into the kernel's INPUT.
@@ -122,9 +131,11 @@ fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
     if !ufw.ipv6 {
         rules.v6.clear();
     }
-    // Where IPv6 is not filtered ufw shuts it as a whole, and only its own start does that.
-    if is_loaded(&kernel) && is_loaded_6(&kernel) == ufw.ipv6 {
+    if is_loaded(&kernel) {
         guest.system.load_firewall(&rules, Load::Test)?;
+        if !has_ipv6(&kernel, ufw.ipv6) {
+            frame::change_ipv6(guest, &kernel)?;
+        }
         guest.system.load_firewall(&rules, Load::Chains)?;
     } else {
         guest.system.set_ufw(true)?;
@@ -259,6 +270,17 @@ mod tests {
         assert!(!is_loaded(&v4_only(&emptied)), "it counts as off");
         let (v4, v6) = (whole, emptied.replace("ufw-", "ufw6-"));
         assert!(!has_frame(&Rules { v4, v6 }, true));
+    }
+
+    #[test]
+    fn ipv6_that_is_not_filtered_is_shut() {
+        let v6 = |text: &str| Rules { v4: String::new(), v6: text.to_owned() };
+        let shut = "*filter\n:INPUT DROP [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n";
+        assert!(has_ipv6(&v6(shut), false) && !has_ipv6(&v6(shut), true));
+        assert!(has_ipv6(&v6(""), false), "the kernel does not know it");
+        assert!(!has_ipv6(&v6(&shut.replace("INPUT DROP", "INPUT ACCEPT")), false));
+        let hooked = v6(&shut.replace("COMMIT", &format!("{UFW6_HOOK}\nCOMMIT")));
+        assert!(has_ipv6(&hooked, true) && !has_ipv6(&hooked, false));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct AsFound {
 
 /// What is known by now; nothing on a guest that was first switched by a stackc that did not write it down.
 pub fn read(fs: &mut dyn GuestFs) -> Result<AsFound, GuestError> {
-    if fs.stat(FILE)?.is_some() { kept::read(fs, FILE) } else { Ok(AsFound::default()) }
+    Ok(kept::find(fs, FILE)?.unwrap_or_default())
 }
 
 /// Whether a generation is the guest as it was found.

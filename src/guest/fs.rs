@@ -147,6 +147,14 @@ pub fn split(path: &str) -> (&str, &str) {
     (if folder.is_empty() { "/" } else { folder }, name)
 }
 
+/// The text of a file; empty when nothing is there.
+pub fn text(fs: &mut dyn GuestFs, path: &str) -> Result<String, FsError> {
+    Ok(match fs.stat(path)? {
+        Some(_) => String::from_utf8_lossy(&fs.read(path)?).into_owned(),
+        None => String::new(),
+    })
+}
+
 /// Puts bytes at a path whole or not at all, durably.
 pub fn replace(fs: &mut dyn GuestFs, path: &str, bytes: &[u8], mode: u32) -> Result<(), FsError> {
     let fresh = format!("{path}.new");

@@ -4,16 +4,12 @@ use super::error::GuestError;
 use super::fs::{GuestFs, mkdir_all, remove_tree};
 use super::packages::services;
 use super::{kept, store};
-use crate::model::layout::{CURRENT, CURRENT_SECRETS, STATE};
+use crate::model::layout::{CURRENT, STATE};
 use crate::model::{
-    Digest, Generation, GenerationId, GuestPath, Ledger, Outcome, Placed, ReleaseId,
-    SecretsVersion, Switch,
+    Digest, Generation, GenerationId, Ledger, Outcome, ReleaseId, SecretsVersion, Switch,
 };
-use std::collections::BTreeMap;
 
 const GENERATIONS: &str = "/var/lib/stackc/generations";
-/// By which a secret file that a hand has changed is told; root's alone, as the files are.
-const SECRET_HASHES: &str = "secret-hashes.json";
 
 pub fn path(number: GenerationId) -> String {
     format!("{GENERATIONS}/{number}")
@@ -81,6 +77,11 @@ pub fn numbers(fs: &mut dyn GuestFs) -> Result<Vec<GenerationId>, GuestError> {
     Ok(numbers)
 }
 
+/// The highest number ever given.
+pub fn last_number(fs: &mut dyn GuestFs) -> Result<GenerationId, GuestError> {
+    Ok(numbers(fs)?.last().copied().unwrap_or(GenerationId::FOUND))
+}
+
 /// Writes the folder of the generation that a switch makes, whole, under its number.
 pub fn write(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestError> {
     let generation = &switch.generation;
@@ -103,41 +104,11 @@ pub fn write(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestError> {
     }
     kept::write(fs, &format!("{staged}/generation.json"), generation, 0o644)?;
     kept::write(fs, &format!("{staged}/ledger.json"), &switch.ledger, 0o644)?;
-    let hashes = hash_secrets(fs, switch)?;
-    kept::write(fs, &format!("{staged}/{SECRET_HASHES}"), &hashes, 0o600)?;
     let needed = services::needed(fs, generation.digest, &switch.ledger)?;
     services::name_needed(fs, &staged, &needed)?;
     fs.sync_dir(&staged)?;
     fs.rename(&staged, &folder)?;
     Ok(fs.sync_dir(GENERATIONS)?)
-}
-
-/// The hashes of a generation's secret files; none of one that a version made which kept none.
-pub fn secret_hashes(
-    fs: &mut dyn GuestFs,
-    number: GenerationId,
-) -> Result<BTreeMap<GuestPath, Digest>, GuestError> {
-    let path = format!("{}/{SECRET_HASHES}", path(number));
-    if fs.stat(&path)?.is_none() {
-        return Ok(BTreeMap::new());
-    }
-    kept::read(fs, &path)
-}
-
-fn hash_secrets(
-    fs: &mut dyn GuestFs,
-    switch: &Switch,
-) -> Result<BTreeMap<GuestPath, Digest>, GuestError> {
-    let folder = secrets_path(switch.generation.secrets);
-    let mut hashes = BTreeMap::new();
-    for (path, placed) in &switch.ledger.paths {
-        let is_secret = *placed == Placed::Link { target: format!("{CURRENT_SECRETS}{path}") };
-        let at = format!("{folder}{path}");
-        if is_secret && fs.stat(&at)?.is_some() {
-            hashes.insert(path.clone(), Digest::of(&fs.read(&at)?));
-        }
-    }
-    Ok(hashes)
 }
 
 /// A folder of this number is the same call's work, or the number is taken.

@@ -1,5 +1,7 @@
 //! A transaction on disk: `tx/<id>/`, published whole, decided once, moved to `history/` when it is over.
 
+mod reserve;
+
 use super::before::{Before, Found};
 use super::door::{Door, Texts};
 use super::error::GuestError;
@@ -10,59 +12,11 @@ use crate::model::layout::STATE;
 use crate::model::protocol::TxRecord;
 use crate::model::{Digest, Failure, GuestPath, Phase, Switch, TxId, TxState, UnitName};
 use std::collections::BTreeMap;
-use std::io::Read;
+
+pub use reserve::{Reserve, free_reserve};
 
 pub const TRANSACTIONS: &str = "/var/lib/stackc/tx";
 const HISTORY: &str = "/var/lib/stackc/history";
-/// Given back to the file system when a transaction is decided and again when it ends, so that a full disk cannot stop it,
-/// nor a program that fills it meanwhile: so many bytes, and so many files, since decision, notes and record need an inode
-/// each, and a file that is replaced has two for a moment.
-const RESERVE_BYTES: u64 = 512 << 10;
-const RESERVE_FILES: u32 = 8;
-
-/// For which of its two needs a transaction keeps room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reserve {
-    ToDecide,
-    ToEnd,
-}
-
-impl Reserve {
-    fn folder(self) -> &'static str {
-        match self {
-            Self::ToDecide => "reserve",
-            Self::ToEnd => "reserve-to-end",
-        }
-    }
-}
-
-/// Bytes that no file system shrinks: zeroes would be a hole on one that compresses, and hold no room.
-struct Noise {
-    left: u64,
-    state: u64,
-}
-
-impl Noise {
-    fn new() -> Self {
-        Self { left: RESERVE_BYTES, state: 0x9e37_79b9_7f4a_7c15 }
-    }
-}
-
-impl Read for Noise {
-    /// Marsaglia's xorshift64, eight bytes a step.
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        for chunk in buffer[..wanted].chunks_mut(8) {
-            self.state ^= self.state << 13;
-            self.state ^= self.state >> 7;
-            self.state ^= self.state << 17;
-            chunk.copy_from_slice(&self.state.to_le_bytes()[..chunk.len()]);
-        }
-        self.left -= wanted as u64;
-        Ok(wanted)
-    }
-}
-
 /// After this many boots that did not finish, nothing is tried again without a person.
 pub const RECOVERIES_MAX: u32 = 3;
 
@@ -144,9 +98,7 @@ pub fn publish(
         }
     }
     fs.sync_dir(&format!("{staged}/saved"))?;
-    for reserve in [Reserve::ToDecide, Reserve::ToEnd] {
-        write_reserve(fs, &format!("{staged}/{}", reserve.folder()))?;
-    }
+    reserve::write(fs, &staged)?;
     kept::write(fs, &format!("{staged}/before.json"), before, 0o600)?;
     kept::write(fs, &format!("{staged}/way-in.json"), door, 0o600)?;
     kept::write(fs, &format!("{staged}/way-in-texts.json"), texts, 0o600)?;
@@ -155,15 +107,6 @@ pub fn publish(
     fs.sync_dir(&staged)?;
     fs.rename(&staged, &folder(&switch.tx))?;
     Ok(fs.sync_dir(TRANSACTIONS)?)
-}
-
-fn write_reserve(fs: &mut dyn GuestFs, folder: &str) -> Result<(), GuestError> {
-    fs.mkdir(folder, 0o700)?;
-    for number in 1..RESERVE_FILES {
-        fs.write(&format!("{folder}/{number}"), &mut std::io::empty(), 0o600, Sync::Later)?;
-    }
-    fs.write(&format!("{folder}/0"), &mut Noise::new(), 0o600, Sync::Now)?;
-    Ok(fs.sync_dir(folder)?)
 }
 
 pub fn switch(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Switch, GuestError> {
@@ -176,11 +119,7 @@ pub fn before(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Before, GuestError> {
 
 /// None in a transaction that an older version began.
 pub fn door(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Option<Door>, GuestError> {
-    let path = format!("{}/way-in.json", folder(tx));
-    if fs.stat(&path)?.is_none() {
-        return Ok(None);
-    }
-    kept::read(fs, &path).map(Some)
+    kept::find(fs, &format!("{}/way-in.json", folder(tx)))
 }
 
 /// What the files of the door held, secrets among it: gone when the transaction is over.
@@ -214,13 +153,15 @@ pub fn state(fs: &mut dyn GuestFs, tx: &TxId) -> Result<TxState, GuestError> {
 
 /// What has been noted of a transaction so far.
 fn notes(fs: &mut dyn GuestFs, tx: &TxId) -> Result<TxState, GuestError> {
-    let path = format!("{}/state.json", folder(tx));
-    if fs.stat(&path)?.is_some() {
-        return kept::read(fs, &path);
-    }
-    let (downtime_ms, switch_ms) = (BTreeMap::new(), 0);
-    let (phase, drift_copies) = (Phase::Begun, Vec::new());
-    Ok(TxState { tx: tx.clone(), phase, failure: None, downtime_ms, switch_ms, drift_copies })
+    let nothing = || TxState {
+        tx: tx.clone(),
+        phase: Phase::Begun,
+        failure: None,
+        downtime_ms: BTreeMap::new(),
+        switch_ms: 0,
+        drift_copies: Vec::new(),
+    };
+    Ok(kept::find(fs, &format!("{}/state.json", folder(tx)))?.unwrap_or_else(nothing))
 }
 
 /// Notes what the switch cost.
@@ -302,11 +243,6 @@ pub fn decide(fs: &mut dyn GuestFs, tx: &TxId, wanted: Decision) -> Result<Decis
     decided.ok_or_else(|| GuestError::Inconsistent(format!("`{folder}/decision` vanished")))
 }
 
-/// Gives a reserve back to the file system.
-pub fn free_reserve(fs: &mut dyn GuestFs, tx: &TxId, reserve: Reserve) -> Result<(), GuestError> {
-    Ok(remove_tree(fs, &format!("{}/{}", folder(tx), reserve.folder()))?)
-}
-
 /// Counts one more recovery, before it is tried.
 pub fn count_recovery(fs: &mut dyn GuestFs, tx: &TxId) -> Result<u32, GuestError> {
     let count = recoveries(fs, tx)? + 1;
@@ -316,8 +252,7 @@ pub fn count_recovery(fs: &mut dyn GuestFs, tx: &TxId) -> Result<u32, GuestError
 
 /// How many recoveries were begun.
 pub fn recoveries(fs: &mut dyn GuestFs, tx: &TxId) -> Result<u32, GuestError> {
-    let path = format!("{}/recoveries", folder(tx));
-    if fs.stat(&path)?.is_some() { kept::read(fs, &path) } else { Ok(0) }
+    Ok(kept::find(fs, &format!("{}/recoveries", folder(tx)))?.unwrap_or(0))
 }
 
 /// Writes the record of an ended transaction, then lets its folder go: in this order a record is never missing.
@@ -345,11 +280,10 @@ pub fn close(fs: &mut dyn GuestFs, switch: &Switch, phase: Phase) -> Result<(), 
 
 /// How a transaction ended; none while it has not.
 pub fn record(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Option<TxRecord>, GuestError> {
-    let path = format!("{HISTORY}/{tx}.json");
-    if is_pending(fs, tx)? || fs.stat(&path)?.is_none() {
+    if is_pending(fs, tx)? {
         return Ok(None);
     }
-    kept::read(fs, &path).map(Some)
+    kept::find(fs, &format!("{HISTORY}/{tx}.json"))
 }
 
 /// Every ended transaction.

@@ -53,6 +53,14 @@ pub fn read<T: Serialize + DeserializeOwned>(
         .map_err(|cause| GuestError::Document { path: path.to_owned(), cause })
 }
 
+/// The same; none when nothing was kept.
+pub fn find<T: Serialize + DeserializeOwned>(
+    fs: &mut dyn GuestFs,
+    path: &str,
+) -> Result<Option<T>, GuestError> {
+    if fs.stat(path)?.is_some() { read(fs, path).map(Some) } else { Ok(None) }
+}
+
 /// Writes it to a path that nobody sees yet, durably.
 pub fn write<T: Serialize>(
     fs: &mut dyn GuestFs,

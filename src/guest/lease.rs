@@ -8,7 +8,7 @@ use crate::model::layout::STATE;
 use crate::model::protocol::{Caller, Identity, Lease};
 use std::time::Duration;
 
-const LOCK: &str = "/var/lib/stackc/lock";
+pub const LOCK: &str = "/var/lib/stackc/lock";
 const LEASE: &str = "/var/lib/stackc/lease";
 const IDENTITY: &str = "/var/lib/stackc/identity";
 /// Longer than an operator takes between two calls, shorter than a person's patience after a crash.
@@ -18,10 +18,7 @@ const LOCK_ROUND: Duration = Duration::from_millis(50);
 
 /// Who the guest is; none on one that stackc has not touched.
 pub fn identity(fs: &mut dyn GuestFs) -> Result<Option<Identity>, GuestError> {
-    match fs.stat(IDENTITY)? {
-        None => Ok(None),
-        Some(_) => kept::read(fs, IDENTITY).map(Some),
-    }
+    kept::find(fs, IDENTITY)
 }
 
 /// Refuses an operator who means another guest. The first contact passes.
@@ -37,9 +34,10 @@ pub fn check_identity(fs: &mut dyn GuestFs, wanted: &Identity) -> Result<(), Gue
 
 /// Takes the lock, waiting this long for whoever has it.
 pub fn lock(guest: &mut Guest, patience: Duration) -> Result<Guard, GuestError> {
-    mkdir_all(guest.fs, STATE, 0o755)?;
     let started = guest.system.uptime();
     loop {
+        // Whoever has the lock may be detaching, and take the folder away.
+        mkdir_all(guest.fs, STATE, 0o755)?;
         if let Some(guard) = guest.fs.lock(LOCK)? {
             return Ok(guard);
         }
@@ -56,18 +54,12 @@ pub fn lock(guest: &mut Guest, patience: Duration) -> Result<Guard, GuestError> 
 
 /// Who had the last lease that was not given back, whether it counts or not.
 pub fn last(fs: &mut dyn GuestFs) -> Result<Option<TxId>, GuestError> {
-    if fs.stat(LEASE)?.is_none() {
-        return Ok(None);
-    }
-    kept::read(fs, LEASE).map(|lease: Lease| Some(lease.tx))
+    Ok(kept::find(fs, LEASE)?.map(|lease: Lease| lease.tx))
 }
 
 /// The lease that counts now: of this boot, renewed in time, its transaction not over.
 pub fn lease(guest: &mut Guest) -> Result<Option<Lease>, GuestError> {
-    if guest.fs.stat(LEASE)?.is_none() {
-        return Ok(None);
-    }
-    let lease: Lease = kept::read(guest.fs, LEASE)?;
+    let Some(lease) = kept::find::<Lease>(guest.fs, LEASE)? else { return Ok(None) };
     let counts = lease.boot_id == guest.system.boot_id()?
         && guest.system.uptime().as_secs() < lease.expires_at_seconds
         && journal::record(guest.fs, &lease.tx)?.is_none();

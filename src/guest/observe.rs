@@ -2,18 +2,19 @@
 
 use super::drift::Tree;
 use super::error::GuestError;
-use super::fs::GuestFs;
+use super::fs::{GuestFs, text};
 use super::packages::{Installed, services};
 use super::system::{UnitReport, Units};
 use super::{
-    Guest, by_hand, copies, drift, firewall, found, generation, journal, lease, pin, release, store,
+    Guest, by_hand, copies, drift, firewall, found, generation, journal, lease, pin, release,
+    secrets, store,
 };
 use crate::model::layout::{self, STATE};
 use crate::model::protocol::{
     FoundSystem, HistoryReply, ObserveRequest, ObservedGuest, PendingTx, Recorded, UnitState,
 };
 use crate::model::{
-    Digest, Entry, EntryPath, Generation, GenerationId, GuestPath, Ledger, Manifest, RuntimeDrift,
+    Digest, Entry, EntryPath, Generation, GuestPath, Ledger, Manifest, RuntimeDrift,
     SecretsVersion, UnitName, document,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,14 +33,7 @@ const DOCUMENTS: [&str; 8] = [
 
 pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGuest, GuestError> {
     lease::check_identity(guest.fs, &request.identity)?;
-    let live = match generation::live(guest.fs)? {
-        None => None,
-        Some(number) => Some(generation::read(guest.fs, number)?),
-    };
-    let ledger = match &live {
-        Some(generation) => generation::ledger(guest.fs, generation.number)?,
-        None => Ledger::default(),
-    };
+    let (live, ledger) = live(guest.fs)?;
     let wanted = request.digest;
     let is_live = wanted.is_some() && live.as_ref().is_some_and(|live| live.digest == wanted);
     let tree = Tree::live(guest.fs, live.as_ref());
@@ -51,10 +45,8 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
         _ => None,
     };
     let started = Tree::started(tree.as_ref(), &ledger);
-    let services = match wanted {
-        Some(_) => services::observe(guest.fs, &request.packages)?,
-        None => BTreeMap::new(),
-    };
+    let services = wanted
+        .map_or_else(|| Ok(BTreeMap::new()), |_| services::observe(guest.fs, &request.packages))?;
     let watched = request.units.iter().chain(services.keys()).cloned().collect();
     let names = watched_names(&watched, &started, &ledger, recorded.as_ref());
     let (rules, reports) = guest.system.look(&names)?;
@@ -67,30 +59,32 @@ pub fn observe(guest: &mut Guest, request: &ObserveRequest) -> Result<ObservedGu
     } else {
         by_hand::foreign(guest.fs, &request.paths, &ledger)?
     };
-    let numbers = generation::numbers(guest.fs)?;
-    let installed =
-        if request.packages.is_empty() { Installed::default() } else { Installed::read(guest.fs)? };
     Ok(ObservedGuest {
         identity: lease::identity(guest.fs)?,
         boot_id: guest.system.boot_id()?,
         debian: debian_version(guest.fs)?,
-        last_number: numbers.last().copied().unwrap_or(GenerationId::FOUND),
+        last_number: generation::last_number(guest.fs)?,
         pending: pending(guest.fs)?,
         lease: lease::lease(guest)?,
         has_tree: has_tree(guest.fs, wanted, is_live && drift.is_empty()),
         releases: release::built(guest.fs)?.into_iter().collect(),
-        secrets: secrets(guest.fs, live.as_ref(), tree.as_ref())?,
+        secrets: whole_secrets(guest.fs)?,
         drift,
         runtime_drift,
         foreign,
         units: states(reports),
         services,
-        missing_packages: missing(&request.packages, &installed),
+        missing_packages: missing(guest.fs, &request.packages)?,
         firewall_active: firewall::is_loaded(&rules),
-        free_bytes: free_bytes(guest.fs)?,
         recorded,
         live,
     })
+}
+
+/// The live generation, and what it owns.
+fn live(fs: &mut dyn GuestFs) -> Result<(Option<Generation>, Ledger), GuestError> {
+    let Some(number) = generation::live(fs)? else { return Ok((None, Ledger::default())) };
+    Ok((Some(generation::read(fs, number)?), generation::ledger(fs, number)?))
 }
 
 /// Whether the wanted tree is there, whole; that of a live one without drift has just been read.
@@ -98,39 +92,32 @@ fn has_tree(fs: &mut dyn GuestFs, wanted: Option<Digest>, is_whole: bool) -> boo
     is_whole || wanted.is_some_and(|digest| store::verify(fs, &digest).is_ok())
 }
 
-fn missing(wanted: &BTreeSet<String>, installed: &Installed) -> BTreeSet<String> {
-    wanted.iter().filter(|name| !installed.has(name)).cloned().collect()
-}
-
-fn free_bytes(fs: &mut dyn GuestFs) -> Result<u64, GuestError> {
-    let there = fs.stat(STATE)?.is_some();
-    Ok(fs.free_bytes(if there { STATE } else { "/" })?)
+fn missing(
+    fs: &mut dyn GuestFs,
+    wanted: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, GuestError> {
+    if wanted.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let installed = Installed::read(fs)?;
+    Ok(wanted.iter().filter(|name| !installed.has(name)).cloned().collect())
 }
 
 /// `VERSION_ID` of os-release(5); empty on a system that says none.
 fn debian_version(fs: &mut dyn GuestFs) -> Result<String, GuestError> {
-    let path = "/usr/lib/os-release";
-    if fs.stat(path)?.is_none() {
-        return Ok(String::new());
-    }
-    let text = String::from_utf8_lossy(&fs.read(path)?).into_owned();
+    let text = text(fs, "/usr/lib/os-release")?;
     let value = text.lines().find_map(|line| line.strip_prefix("VERSION_ID="));
     Ok(value.unwrap_or_default().trim_matches('"').to_owned())
 }
 
-/// Versions that are there; the live one only while nobody has written into its files.
-fn secrets(
-    fs: &mut dyn GuestFs,
-    live: Option<&Generation>,
-    tree: Option<&Tree>,
-) -> Result<BTreeSet<SecretsVersion>, GuestError> {
-    let names = fs.list(&format!("{STATE}/secrets"))?;
-    let versions = names.iter().filter_map(|name| name.parse().ok().map(SecretsVersion));
-    let mut versions: BTreeSet<SecretsVersion> = versions.collect();
-    if let (Some(live), Some(tree)) = (live, tree)
-        && !tree.has_its_secrets(fs)?
-    {
-        versions.remove(&live.secrets);
+/// Versions that are there, and that nobody has written into.
+fn whole_secrets(fs: &mut dyn GuestFs) -> Result<BTreeSet<SecretsVersion>, GuestError> {
+    let mut versions = BTreeSet::new();
+    for name in fs.list(&format!("{STATE}/secrets"))? {
+        let Ok(version) = name.parse().map(SecretsVersion) else { continue };
+        if secrets::fault(fs, version)?.is_none() {
+            versions.insert(version);
+        }
     }
     Ok(versions)
 }

@@ -1,7 +1,7 @@
 //! The running side of a guest that is only a folder (`--root DIR`): it remembers what a service manager and a kernel
 //! would know in `DIR/run/stackc/system.json`, so that store, journal, switch, undo and recovery run as they are.
 
-use super::fs::{GuestFs, mkdir_all, replace};
+use super::fs::{FsError, GuestFs, mkdir_all, replace, text};
 use super::real_fs::RealFs;
 use super::system::{
     Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport,
@@ -21,6 +21,8 @@ const STATE: &str = "/run/stackc/system.json";
 /// What stands here for the rules of ufw's own that hook its chains.
 const FRAME: &str = "*filter\n:INPUT DROP [0:0]\n-A INPUT -j ufw-before-input\nCOMMIT\n";
 const FRAME6: &str = "*filter\n:INPUT DROP [0:0]\n-A INPUT -j ufw6-before-input\nCOMMIT\n";
+/// The same where IPv6 is not filtered.
+const SHUT6: &str = "*filter\n:INPUT DROP [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n";
 
 /// What the folder's service manager and kernel remember.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +45,6 @@ pub struct State {
     pub going_down: bool,
     #[serde(default)]
     pub rules: Rules,
-    #[serde(default)]
-    pub ufw_loaded: bool,
     #[serde(default)]
     pub alarms: BTreeSet<String>,
     /// Every job since the folder "booted", in order.
@@ -97,23 +97,28 @@ impl State {
         self.alarms.retain(|alarm| !alarm.starts_with(tx.as_str()));
     }
 
-    /// Loads rules into the kernel: chains are added to the frame, tables replace it.
+    /// Loads rules into the kernel: chains are added to the frame, tables replace it. A family without any stays.
     pub fn load_firewall(&mut self, rules: &Rules, load: Load) {
-        let whole = |frame: &str, text: &str| match load {
-            Load::Chains => format!("{text}{frame}"),
-            _ => text.to_owned(),
-        };
-        self.rules = Rules { v4: whole(FRAME, &rules.v4), v6: whole(FRAME6, &rules.v6) };
-        self.ufw_loaded = super::firewall::is_loaded(&self.rules);
+        let families =
+            [(&mut self.rules.v4, &rules.v4, FRAME), (&mut self.rules.v6, &rules.v6, FRAME6)];
+        for (kernel, text, frame) in families.into_iter().filter(|(_, text, _)| !text.is_empty()) {
+            *kernel = if load == Load::Chains { format!("{text}{frame}") } else { text.clone() };
+        }
     }
 
-    /// Loads ufw's frame with the rules of its files, or takes it out of the kernel.
-    pub fn set_ufw(&mut self, files: Option<Rules>) {
-        self.ufw_loaded = files.is_some();
-        self.rules = files.map_or_else(Rules::default, |rules| Rules {
-            v4: rules.v4 + FRAME,
-            v6: rules.v6 + FRAME6,
-        });
+    /// Loads the frame that ufw makes of its files, or takes it out of the kernel.
+    pub fn set_ufw(&mut self, frame: Option<Rules>) {
+        self.rules = frame.unwrap_or_default();
+    }
+
+    /// ufw's frame with the rules of its files.
+    pub fn ufw_frame(fs: &mut dyn GuestFs) -> Result<Rules, FsError> {
+        let mut read =
+            |path| fs.read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let (v4, v6) = (read(layout::USER_RULES)?, read(layout::USER6_RULES)?);
+        let filters_ipv6 = !text(fs, layout::UFW_DEFAULTS)?.contains("IPV6=no");
+        let v6 = if filters_ipv6 { v6 + FRAME6 } else { SHUT6.to_owned() };
+        Ok(Rules { v4: v4 + FRAME, v6 })
     }
 }
 
@@ -256,13 +261,12 @@ impl System for Offline {
     }
 
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError> {
-        if !enabled {
-            return self.change(|state| state.set_ufw(None));
-        }
-        let mut read =
-            |path| self.fs.read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let (v4, v6) = (read(layout::USER_RULES)?, read(layout::USER6_RULES)?);
-        self.change(|state| state.set_ufw(Some(Rules { v4, v6 })))
+        let frame = if enabled { Some(State::ufw_frame(&mut self.fs)?) } else { None };
+        self.change(|state| state.set_ufw(frame))
+    }
+
+    fn ufw_frame6(&mut self) -> Result<String, SystemError> {
+        Ok(State::ufw_frame(&mut self.fs)?.v6)
     }
 
     /// Only programs that the folder itself has are run, as whoever runs us.

@@ -38,6 +38,12 @@ impl RealFs {
         sys::openat2(&self.root, below, flags, Mode::from_raw_mode(mode), beneath)
     }
 
+    /// Whether an open file is still the one at its path.
+    fn is_at(&mut self, path: &str, file: &OwnedFd) -> Result<bool, FsError> {
+        let open = sys::fstat(file).map_err(|cause| failed("look at", path, cause))?;
+        Ok(self.stat(path)?.is_some_and(|there| there.inode == open.st_ino))
+    }
+
     /// The directory that holds the path, and the path's name in it.
     fn parent<'p>(&self, path: &'p str) -> rustix::io::Result<(OwnedFd, &'p str)> {
         let (folder, name) = split(path);
@@ -238,8 +244,9 @@ impl GuestFs for RealFs {
             sys::flock(fd.as_fd(), FlockOperation::NonBlockingLockExclusive).map(|()| fd)
         });
         match locked {
-            Ok(fd) => Ok(Some(Guard::held(fd))),
-            Err(Errno::WOULDBLOCK) => Ok(None),
+            // Who had it may have taken the file away: then it locks nobody else out.
+            Ok(fd) if self.is_at(path, &fd)? => Ok(Some(Guard::held(fd))),
+            Ok(_) | Err(Errno::WOULDBLOCK) => Ok(None),
             Err(cause) => Err(failed("lock", path, cause)),
         }
     }

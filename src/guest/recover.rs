@@ -3,7 +3,7 @@
 use super::Guest;
 use super::before::Before;
 use super::error::GuestError;
-use super::fs::{GuestFs, mkdir_all, replace, split};
+use super::fs::{GuestFs, mkdir_all, replace, split, text};
 use super::journal::{self, Decision, Reserve};
 use super::system::{Alarm, UnitJob, UnitReport};
 use super::{close, door, down, generation, lease, packages, place, sweep, undo};
@@ -52,14 +52,14 @@ WantedBy=sysinit.target
 /// Installs the unit, a regular file that is part of no generation. Installed already: nothing. It is for the next boot,
 /// which reads it from the disk: what runs now need not load it.
 pub fn install(guest: &mut Guest) -> Result<(), GuestError> {
-    let text = unit_text(&guest.system.program()?);
-    if unit_text_there(guest.fs)? == text && guest.fs.stat(WANTED)?.is_some() {
+    let unit = unit_text(&guest.system.program()?);
+    if unit_text_there(guest.fs)? == unit && guest.fs.stat(WANTED)?.is_some() {
         return Ok(());
     }
     for path in [UNIT, WANTED] {
         mkdir_all(guest.fs, split(path).0, 0o755)?;
     }
-    replace(guest.fs, UNIT, text.as_bytes(), 0o644)?;
+    replace(guest.fs, UNIT, unit.as_bytes(), 0o644)?;
     guest.fs.symlink("../stackc-recover.service", WANTED)?;
     Ok(guest.fs.sync_dir(split(WANTED).0)?)
 }
@@ -79,10 +79,7 @@ pub fn uninstall(guest: &mut Guest) -> Result<(), GuestError> {
 
 /// The unit as it stands; empty before the first switch.
 pub fn unit_text_there(fs: &mut dyn GuestFs) -> Result<String, GuestError> {
-    match fs.stat(UNIT)? {
-        Some(_) => Ok(String::from_utf8_lossy(&fs.read(UNIT)?).into_owned()),
-        None => Ok(String::new()),
-    }
+    Ok(text(fs, UNIT)?)
 }
 
 /// Ends every transaction that the last boot left open: by its decision, or by going back.

@@ -3,7 +3,7 @@
 use super::error::GuestError;
 use super::fs::{GuestFs, Kind};
 use super::secret_values::SecretValues;
-use super::store;
+use super::{secrets, store};
 use crate::model::Manifest;
 use crate::model::layout::STATE;
 use crate::model::protocol::Refusal;
@@ -37,12 +37,12 @@ fn manifests(fs: &mut dyn GuestFs) -> Result<Vec<Manifest>, GuestError> {
 /// Every value in every secret file of the guest, of whatever version.
 pub fn values(fs: &mut dyn GuestFs) -> Result<SecretValues, GuestError> {
     let manifests = manifests(fs)?;
-    let mut secrets = SecretValues::default();
+    let mut found = SecretValues::default();
     for version in fs.list(&format!("{STATE}/secrets"))? {
         let folder = format!("{STATE}/secrets/{version}");
-        add_files(fs, &folder, "", &manifests, &mut secrets)?;
+        add_files(fs, &folder, "", &manifests, &mut found)?;
     }
-    Ok(secrets)
+    Ok(found)
 }
 
 fn add_files(
@@ -50,15 +50,17 @@ fn add_files(
     folder: &str,
     below: &str,
     manifests: &[Manifest],
-    secrets: &mut SecretValues,
+    found: &mut SecretValues,
 ) -> Result<(), GuestError> {
     for name in fs.list(&format!("{folder}{below}"))? {
         let path = format!("{below}/{name}");
         let at = format!("{folder}{path}");
         match fs.stat(&at)?.map(|stat| stat.kind) {
-            Some(Kind::Directory) => add_files(fs, folder, &path, manifests, secrets)?,
+            // It says nothing of what is in the files.
+            Some(Kind::File) if below.is_empty() && name == secrets::LEDGER => {}
+            Some(Kind::Directory) => add_files(fs, folder, &path, manifests, found)?,
             Some(Kind::File) => {
-                secrets.add_file(&path, &String::from_utf8_lossy(&fs.read(&at)?), manifests);
+                found.add_file(&path, &String::from_utf8_lossy(&fs.read(&at)?), manifests);
             }
             _ => {}
         }

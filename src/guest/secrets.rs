@@ -4,14 +4,38 @@ use super::account::Accounts;
 use super::error::GuestError;
 use super::fs::{GuestFs, Sync, mkdir_all, remove_tree, split};
 use super::generation::secrets_path;
-use super::store;
+use super::{drift, kept, store};
 use crate::model::layout::STATE;
 use crate::model::protocol::{Done, SecretFile};
-use crate::model::{GuestPath, SecretsVersion, TxId};
+use crate::model::{Digest, GuestPath, Ledger, Placed, SecretsVersion, TxId};
 use std::collections::BTreeMap;
 
 /// Readers reach their file by its whole name; nobody lists the folder.
 const FOLDER_MODE: u32 = 0o711;
+
+/// What the files of a version were when they were written, beside them, and for root alone as they are.
+pub const LEDGER: &str = ".ledger.json";
+
+/// What the files of a version should be; nothing of one that a stackc wrote which kept no ledger of it.
+pub fn ledger(fs: &mut dyn GuestFs, version: SecretsVersion) -> Result<Ledger, GuestError> {
+    Ok(kept::find(fs, &format!("{}/{LEDGER}", secrets_path(version)))?.unwrap_or_default())
+}
+
+/// What is wrong with a version: readers of its links may have written through them, live or not.
+pub fn fault(fs: &mut dyn GuestFs, version: SecretsVersion) -> Result<Option<String>, GuestError> {
+    let folder = secrets_path(version);
+    if fs.stat(&folder)?.is_none() {
+        return Ok(Some("they are not there".to_owned()));
+    }
+    let accounts = Accounts::read(fs)?;
+    for (path, placed) in &ledger(fs, version)?.paths {
+        let instead = drift::instead(fs, &accounts, &format!("{folder}{path}"), placed)?;
+        if let Some(instead) = instead {
+            return Ok(Some(format!("at `{path}`: {instead}")));
+        }
+    }
+    Ok(None)
+}
 
 /// Writes one version of the secret files. There already, as they should be: nothing.
 pub fn write(
@@ -20,8 +44,8 @@ pub fn write(
     version: SecretsVersion,
     files: &BTreeMap<GuestPath, SecretFile>,
 ) -> Result<Done, GuestError> {
-    let folder = secrets_path(version);
-    if fs.stat(&folder)?.is_some() && are_there(fs, &folder, files)? {
+    let wanted = ledger_of(files);
+    if ledger(fs, version)? == wanted && fault(fs, version)?.is_none() {
         return Ok(Done { already: true });
     }
     let accounts = Accounts::read(fs)?;
@@ -40,25 +64,18 @@ pub fn write(
         fs.write(&at, &mut file.text.as_bytes(), 0o600, Sync::Now)?;
         fs.set_access(&at, ids)?;
     }
+    kept::write(fs, &format!("{staged}/{LEDGER}"), &wanted, 0o600)?;
     fs.sync_all(&staged)?;
-    store::publish(fs, &staged, &folder)?;
+    store::publish(fs, &staged, &secrets_path(version))?;
     Ok(Done { already: false })
 }
 
-/// Whether nobody has changed these files, nor taken one away.
-fn are_there(
-    fs: &mut dyn GuestFs,
-    folder: &str,
-    files: &BTreeMap<GuestPath, SecretFile>,
-) -> Result<bool, GuestError> {
-    for (path, file) in files {
-        let at = format!("{folder}{path}");
-        let is_file = fs.stat(&at)?.is_some_and(|stat| stat.size == file.text.len() as u64);
-        if !is_file || fs.read(&at)? != file.text.as_bytes() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+fn ledger_of(files: &BTreeMap<GuestPath, SecretFile>) -> Ledger {
+    let placed = |file: &SecretFile| {
+        let (sha256, access) = (Digest::of(file.text.as_bytes()), file.access.clone());
+        Placed::Copy { sha256, access }
+    };
+    Ledger { paths: files.iter().map(|(path, file)| (path.clone(), placed(file))).collect() }
 }
 
 fn mkdir_below(fs: &mut dyn GuestFs, root: &str, folder: &str) -> Result<(), GuestError> {

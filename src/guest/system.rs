@@ -42,6 +42,8 @@ pub trait System {
     fn load_firewall(&mut self, rules: &Rules, load: Load) -> Result<(), SystemError>;
     /// Loads ufw's whole frame for the first time, or takes it out of the kernel.
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError>;
+    /// The rules of IPv6 that ufw's own start would make of its files, in a kernel without any. Loads nothing.
+    fn ufw_frame6(&mut self) -> Result<String, SystemError>;
 
     /// Runs a command to its end.
     fn run(&mut self, command: &Command) -> Result<Output, SystemError> {

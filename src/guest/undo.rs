@@ -46,7 +46,12 @@ pub fn by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), 
     if !journal::is_pending(guest.fs, tx)? {
         return Ok(());
     }
-    let undone = guest.system.end_switch(tx).map_err(GuestError::from).and_then(|()| {
+    // One that is going back already may have a unit to wait for, which an end would only begin anew.
+    let ended = match journal::decision(guest.fs, tx)? {
+        Some(Decision::Undone) => Ok(()),
+        _ => guest.system.end_switch(tx),
+    };
+    let undone = ended.map_err(GuestError::from).and_then(|()| {
         let _guard = lease::lock(guest, patience)?;
         if !journal::is_pending(guest.fs, tx)? {
             return Ok(());
@@ -139,18 +144,14 @@ pub fn refuse_beside(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     }
     let (does, waits) = match journal::phase(guest.fs, tx)? {
         Phase::AwaitingConfirm => ("has switched", "waits for its confirm"),
-        Phase::Begun if is_started(guest, tx)? => ("switches", "is about to start"),
+        Phase::Begun if units::is_active(guest, &switch_unit(tx))? => {
+            ("switches", "is about to start")
+        }
         _ => return Ok(()),
     };
     let Generation { by, number, .. } = journal::switch(guest.fs, tx)?.generation;
     let holder = format!("{by} {does} to generation {number} in transaction `{tx}`, which {waits}");
     Err(GuestError::Busy { holder })
-}
-
-fn is_started(guest: &mut Guest, tx: &TxId) -> Result<bool, GuestError> {
-    let unit = switch_unit(tx);
-    let reports = guest.system.units(std::slice::from_ref(&unit))?;
-    Ok(reports.get(&unit).is_some_and(UnitReport::is_active))
 }
 
 fn not_whole(tx: &TxId) -> GuestError {

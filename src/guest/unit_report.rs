@@ -1,10 +1,61 @@
 //! What the service manager says of a unit: systemd's D-Bus properties by name (org.freedesktop.systemd1(5)).
 
-use super::system::UnitReport;
+use super::system::{UnitJob, UnitReport};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What is asked of a unit.
 pub const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,NRestarts,Type,RemainAfterExit,RemainAfterElapse,TriggeredBy,StopWhenUnneeded,ConditionResult,ActiveExitTimestampMonotonic,ExecMainExitTimestampMonotonic";
+
+/// What a unit says of how long its jobs may take: services by two names, mounts, sockets and swaps by the third.
+pub const TIMEOUTS: &str = "--property=TimeoutStartUSec,TimeoutStopUSec,TimeoutUSec";
+/// A unit job is given as long as systemd's own default for a start or a stop (90 s), and a little more, at least.
+const JOB_LIMIT_MIN: Duration = Duration::from_secs(100);
+/// And no more than this at most, so that an undo ends: who needs longer to start is not gone back to.
+const JOB_LIMIT_MAX: Duration = Duration::from_secs(600);
+/// Between systemd's giving up, by signals and in the end by force, and our hearing of it.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// How long a job may take, by a unit's `TIMEOUTS`. A start without a limit, which every oneshot has, is waited for as long
+/// as any; a stop without one is not: whoever needs it kills the unit then.
+pub fn job_limit(job: UnitJob, said: &str) -> Duration {
+    let said: BTreeMap<&str, &str> = said.lines().filter_map(|l| l.split_once('=')).collect();
+    let of = |key: &str, endless: Duration| {
+        let text = said.get(key).or_else(|| said.get("TimeoutUSec"));
+        text.map_or(Duration::ZERO, |text| if *text == "infinity" { endless } else { span(text) })
+    };
+    let start = || of("TimeoutStartUSec", JOB_LIMIT_MAX);
+    let stop = || of("TimeoutStopUSec", Duration::ZERO);
+    let limit = match job {
+        UnitJob::Start | UnitJob::Reload => start(),
+        UnitJob::Stop => stop(),
+        UnitJob::Restart => stop().saturating_add(start()),
+        UnitJob::StartLater | UnitJob::StopLater | UnitJob::Kill => Duration::ZERO,
+    };
+    limit.saturating_add(MARGIN).clamp(JOB_LIMIT_MIN, JOB_LIMIT_MAX)
+}
+
+/// A time as systemd writes it, `1min 30s`; fractions of a second do not count here. Source: `format_timespan` in systemd's
+/// time-util.c.
+fn span(text: &str) -> Duration {
+    let seconds = |word: &str| {
+        let unit = word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let count = word[..word.len() - unit.len()].split('.').next()?.parse::<u64>().ok()?;
+        let each = match unit {
+            "y" => 31_557_600,
+            "month" => 2_629_800,
+            "w" => 604_800,
+            "d" => 86_400,
+            "h" => 3600,
+            "min" => 60,
+            "s" => 1,
+            _ => 0,
+        };
+        count.checked_mul(each)
+    };
+    let words = text.split(' ').filter_map(seconds);
+    Duration::from_secs(words.fold(0, u64::saturating_add))
+}
 
 /// Reads one unit's block of what `systemctl show` prints.
 pub fn parse(block: &str) -> UnitReport {
@@ -53,6 +104,25 @@ mod tests {
 
     fn stopped(lines: &str) -> bool {
         parse(&format!("{SERVICE}{lines}")).stopped
+    }
+
+    #[test]
+    fn a_job_is_waited_for_as_long_as_its_unit_says_within_bounds() {
+        let limit = |job, start: &str, stop: &str| {
+            let said = format!("TimeoutStartUSec={start}\nTimeoutStopUSec={stop}\n");
+            job_limit(job, &said).as_secs()
+        };
+        assert_eq!(limit(UnitJob::Start, "1min 30s", "1min 30s"), 100, "systemd's own default");
+        assert_eq!(limit(UnitJob::Start, "3min 20.5s", "5s"), 210);
+        assert_eq!(limit(UnitJob::Stop, "3min 20s", "500ms"), 100);
+        assert_eq!(limit(UnitJob::Stop, "5s", "4min"), 250);
+        assert_eq!(limit(UnitJob::Restart, "2min", "2min 1s"), 251);
+        assert_eq!(limit(UnitJob::Start, "1h 2min", "5s"), 600, "an undo ends");
+        assert_eq!(limit(UnitJob::Start, "infinity", "infinity"), 600);
+        assert_eq!(limit(UnitJob::Stop, "infinity", "infinity"), 100, "it is killed then");
+        assert_eq!(limit(UnitJob::Start, "584542y 2w 2d 20h 1min 49s", ""), 600);
+        assert_eq!(job_limit(UnitJob::Start, "TimeoutUSec=2min\n").as_secs(), 130, "a mount");
+        assert_eq!(job_limit(UnitJob::Start, "").as_secs(), 100, "a target");
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn run(
     Ok(())
 }
 
-fn is_active(guest: &mut Guest, unit: &UnitName) -> Result<bool, GuestError> {
+pub fn is_active(guest: &mut Guest, unit: &UnitName) -> Result<bool, GuestError> {
     let reports = guest.system.units(std::slice::from_ref(unit))?;
     Ok(reports.get(unit).is_some_and(UnitReport::is_active))
 }

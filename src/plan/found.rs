@@ -3,7 +3,8 @@
 
 use super::{
     Documents, Live, Plan, Step, Wanted, firewall, leaves, packages,
-    steps::{confirm, effect_on, guest_changes, step},
+    step::{effect_on, step},
+    steps::{confirm, guest_changes},
     switch::{file_changes, unit_changes},
 };
 use crate::model::{

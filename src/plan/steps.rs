@@ -1,121 +1,20 @@
 //! The plan: ordered steps, each with its cause.
 
 use super::{
-    Documents, FileChange, Live, PlanError, SettingChange, UnitChange, UnitDecision, When,
-    difference::{self, FileDifference},
-    foreign, found, hooks, leaves, packages, passwords, recreation, release, setting_changes,
+    Documents, Live, PlanError, SettingChange, When, difference, foreign, found, hooks, leaves,
+    packages, passwords, recreation, release, setting_changes,
+    step::{Effect, Plan, PlannedStep, Step, Wanted, effect_on, step},
     switch::{file_changes, unit_changes},
     units::unread,
 };
 use crate::model::{
-    Bundle, Container, ContainerOptions, DatabaseName, DatabaseServer, Digest, GenerationId,
-    GuestPath, OwnedDatabase, ProxmoxDocument, ReleaseId, RuntimeDrift, SecretName, SecretTags,
-    SecretsVersion, Sight, Target, UnitName, Vmid, document,
-    protocol::{ObservedGuest, PendingTx},
+    Container, ContainerOptions, DatabaseName, DatabaseServer, OwnedDatabase, ProxmoxDocument,
+    SecretName, SecretTags, document, protocol::ObservedGuest,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Told once, whichever hooks there are.
 const HOOKS_STAY: &str = "what hooks did stays";
-
-/// What is to be live.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
-    pub bundle: &'a Bundle,
-    pub tags: &'a SecretTags,
-    pub secrets: SecretsVersion,
-    /// A release that is to be taken as it is: that of the generation to go back to.
-    pub release: Option<ReleaseId>,
-    /// Whether this bundle was live before.
-    pub goes_back: bool,
-}
-
-/// One step of an activation, with everything that it needs to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    Create,
-    Settings(Vec<SettingChange>),
-    Grow {
-        from_gib: u32,
-        to_gib: u32,
-    },
-    Start,
-    Receive,
-    /// A line for each file of apt that differs.
-    Packages(Vec<String>),
-    Accounts,
-    Databases,
-    Secrets,
-    Release,
-    Validate,
-    Migrate,
-    /// A line for each command.
-    Hooks(Vec<String>),
-    Switch,
-    Confirm,
-    Network(Box<SettingChange>),
-}
-
-/// What a step does to what runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Effect {
-    Nothing,
-    Reload,
-    Restart,
-    /// The whole guest comes up.
-    Boot,
-}
-
-/// A step in a plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedStep {
-    pub step: Step,
-    pub cause: String,
-    pub effect: Effect,
-    /// What an undo and a rollback leave as it is.
-    pub stays: Option<String>,
-}
-
-/// Everything that an activation would do, in order. Empty: the guest is what its bundle says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    pub target: Target,
-    pub vmid: Vmid,
-    /// The wanted bundle; none when the guest is to be as it was found.
-    pub digest: Option<Digest>,
-    /// The live generation that the plan was made against; none on a guest that stackc has not changed yet.
-    pub from: Option<GenerationId>,
-    pub from_digest: Option<Digest>,
-    pub steps: Vec<PlannedStep>,
-    pub files: BTreeMap<GuestPath, FileChange>,
-    /// What others have where the bundle's files come, and what differs.
-    pub foreign: BTreeMap<GuestPath, Sight>,
-    pub foreign_differences: BTreeMap<GuestPath, FileDifference>,
-    /// Rules and settings of the firewall that come and go.
-    pub firewall: Vec<String>,
-    pub units: BTreeMap<UnitName, UnitChange>,
-    /// Files that change, and packages' units that read them at their start alone, and run on.
-    pub unread: BTreeMap<GuestPath, UnitName>,
-    /// Kernel parameters that leave, and have their values of before again.
-    pub put_back: Vec<String>,
-    /// What the switch runs when the units are up, a line each.
-    pub hooks: Vec<String>,
-    /// Paths that somebody changed by hand, with what is there.
-    pub drift: BTreeMap<GuestPath, String>,
-    /// What runs otherwise than the live generation has it.
-    pub runtime_drift: RuntimeDrift,
-    /// Settings that differ and only take effect when the guest starts again.
-    pub waiting: Vec<String>,
-    /// A transaction that is not over: what is live now may not stay.
-    pub pending: Option<PendingTx>,
-}
-
-impl Plan {
-    /// Whether there is nothing to do, and nothing under way.
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.pending.is_none()
-    }
-}
 
 /// Plans the way of one guest to its bundle. `container` and `guest` are what is there; none before it is created.
 pub fn plan(
@@ -288,6 +187,18 @@ fn prepare(
         let cause = "the bundle's own, on each switch to it; a failure leaves all as it is";
         add(Step::Hooks(lines), cause, Some(HOOKS_STAY));
     }
+    switch_over(plan, wanted, documents, live, guest, (cause, release));
+}
+
+/// The switch with all that it changes, and its confirm.
+fn switch_over(
+    plan: &mut Plan,
+    wanted: &Wanted<'_>,
+    documents: &Documents,
+    live: &Live,
+    guest: Option<&ObservedGuest>,
+    (cause, release): (String, bool),
+) {
     plan.hooks = hooks::lines(&documents.hooks.after_switch);
     plan.files = file_changes(wanted, live);
     plan.foreign = guest.map(|g| g.foreign.clone()).unwrap_or_default();
@@ -321,12 +232,6 @@ pub(super) fn confirm(documents: &Documents) -> PlannedStep {
     let deadline = documents.health.confirm_seconds;
     let cause = format!("over a new connection; without it the guest goes back after {deadline} s");
     step(Step::Confirm, cause, Effect::Nothing, None)
-}
-
-/// The most that happens to a unit.
-pub(super) fn effect_on(units: &BTreeMap<UnitName, UnitChange>) -> Effect {
-    let effects = units.values().map(|change| effect_of(change.decision));
-    effects.max().unwrap_or(Effect::Nothing)
 }
 
 /// Whether a database or a role may be missing, or has another password. Nothing drops one, so those of a bundle that was
@@ -380,24 +285,4 @@ fn what_drifted(plan: &Plan) -> String {
     ];
     let reasons = reasons.iter().filter(|(is_so, _)| *is_so).map(|(_, words)| *words);
     reasons.collect::<Vec<_>>().join(", ")
-}
-
-fn effect_of(decision: UnitDecision) -> Effect {
-    match decision {
-        UnitDecision::Reload => Effect::Reload,
-        UnitDecision::LeftAlone => Effect::Nothing,
-        UnitDecision::Restart
-        | UnitDecision::StopThenStart
-        | UnitDecision::Start
-        | UnitDecision::Stop => Effect::Restart,
-    }
-}
-
-pub(super) fn step(
-    step: Step,
-    cause: String,
-    effect: Effect,
-    stays: Option<String>,
-) -> PlannedStep {
-    PlannedStep { step, cause, effect, stays }
 }

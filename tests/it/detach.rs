@@ -2,14 +2,16 @@
 
 use crate::{
     activate_faults::{Operator, WHO, never, on_two, stacks},
+    crash_tracer::{self, Strike},
     fake::operator::{At, Fault, World},
     found_guest::{TX, ZERO, files, go, on_first, to_found},
     found_operator::job,
-    guest_fixture::{Folder, caller, input},
+    guest_fixture::{Folder, SENT, caller, in_memory, input, reply},
     kill_points::{Kills, Left},
 };
 use stackc::{
     activate::{Back, Detached, Failed, detach, way_off},
+    guest::{GuestFs as _, RealFs},
     model::{
         Target,
         protocol::{DetachReply, DetachRequest, Refusal, RefusalCode},
@@ -88,6 +90,37 @@ fn detach_killed_at_any_call_is_finished_by_the_next() {
         Left::New
     });
     kills.expect_more_than(20);
+}
+
+#[test]
+fn nobody_else_gets_in_before_a_detach_is_done() {
+    let (start, _) = before_detach();
+    let beside = in_memory();
+    let file = beside.path().join("request");
+    let request = input(&DetachRequest { caller: caller(TX) }, &[]);
+    std::fs::write(&file, request).expect("there is room");
+    let run = |folder: &Folder, strike, meanwhile: &mut dyn FnMut()| {
+        let root = folder.dir.path().display().to_string();
+        let argv = [SENT, "--root", &root, "detach"];
+        let traced = crash_tracer::run_meanwhile(&argv, &file, strike, meanwhile);
+        assert!(matches!(reply::<DetachReply>(&traced.said), Some(Ok(_))), "{:?}", traced.status);
+        traced
+    };
+    let mut refused = 0;
+    for at in run(&start.copy(), Strike::None, &mut || {}).changing() {
+        let folder = start.copy();
+        run(&folder, Strike::Meanwhile(at), &mut || {
+            // The next operator's call, as far as its lock.
+            let mut fs = RealFs::open(folder.dir.path()).expect("it is a folder");
+            fs.mkdir("/var/lib/stackc", 0o755).expect("it can be made");
+            let guard = fs.lock("/var/lib/stackc/lock").expect("it can be asked for");
+            let left = ["/usr/local/lib/stackc", "/var/lib/stackc.gone"];
+            let is_left = left.iter().any(|path| folder.at(path).exists());
+            refused += u32::from(guard.is_none());
+            assert!(guard.is_none() || refused == 0 || !is_left, "free at system call {at}");
+        });
+    }
+    assert!(refused > 50, "{refused} refused");
 }
 
 fn off(

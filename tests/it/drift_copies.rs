@@ -1,7 +1,7 @@
 //! What was changed by hand is kept when it is overwritten, and what is somebody else's comes back.
 
 use crate::guest_bundle::{Made, make};
-use crate::guest_fixture::{FOREIGN, Folder, identity, name};
+use crate::guest_fixture::{FOREIGN, Folder, feed, identity, messages, name};
 use crate::guest_gc::collect;
 use stackc::model::protocol::{HistoryReply, HistoryRequest, ObserveRequest, ObservedGuest};
 use stackc::model::{GenerationId, GuestPath, Phase, Placed, Sighted, Switch};
@@ -343,7 +343,8 @@ fn guest_tells_a_secret_file_that_was_written_through_its_link_and_takes_its_ver
     let file = format!("/var/lib/stackc/secrets/{version}{ENV}");
     let before = folder.text(&file);
     assert!(folder.observe(first.bundle.digest).secrets.contains(&version));
-    let hashes = fs::metadata(folder.at("/var/lib/stackc/generations/1/secret-hashes.json"));
+    let hashes =
+        fs::metadata(folder.at(&format!("/var/lib/stackc/secrets/{version}/.ledger.json")));
     assert_eq!(hashes.expect("it is there").permissions().mode() & 0o7777, 0o600);
     folder.put(&file, "TOKEN=by-hand\n");
     let observed = folder.observe(first.bundle.digest);
@@ -356,4 +357,68 @@ fn guest_tells_a_secret_file_that_was_written_through_its_link_and_takes_its_ver
     assert_eq!(folder.text(&file), before);
     assert_eq!(folder.text(&copy_of(ENV)), "TOKEN=by-hand\n");
     assert!(folder.observe(first.bundle.digest).drift.is_empty());
+}
+
+/// The second version, up to the moment at which it waits for its confirm, and then written into through its links.
+fn written_while_open() -> (Folder, Made, Made, Switch) {
+    let (folder, first, _) = Folder::on_first();
+    let second = make(2, 60);
+    let switch = second.switch(TX, 1, 2, &first.ledger());
+    folder.switch_over(&second, &switch);
+    assert_eq!(folder.result(TX).phase, Phase::AwaitingConfirm);
+    for path in [APP, ENV] {
+        // As an editor does that writes in place.
+        let target = fs::read_link(folder.at(path)).expect("it is a link");
+        folder.put(&target.to_string_lossy(), "TOKEN=by-hand\n");
+    }
+    (folder, first, second, switch)
+}
+
+#[test]
+fn what_was_written_through_links_while_a_switch_was_open_is_never_served_when_it_comes_again() {
+    for part in [APP, ENV] {
+        let (folder, first, second, _) = written_while_open();
+        assert_eq!(folder.undo(TX).phase, Phase::Undone);
+        let mut again = second.switch("00000000000000d2", 1, 3, &first.ledger());
+        // The other part is sent anew: what is left is this one's.
+        let wanted = if part == APP { "secrets" } else { "receive" };
+        for (verb, request, more) in messages("00000000000000d2", &second) {
+            if verb == wanted {
+                feed(folder.command(&[verb]), &[request, more].concat());
+            }
+        }
+        let refusal = folder.begin(&again).expect_err("nobody has sent it again");
+        assert!(refusal.message.contains(second_words(part)), "{refusal:?}");
+        let observed = folder.observe(second.bundle.digest);
+        assert_eq!(observed.has_tree, part == ENV);
+        assert_eq!(observed.secrets.contains(&second.secrets_version), part == APP);
+        again.tx = name("00000000000000d3");
+        folder.activate(&second, &again);
+        assert_eq!(folder.text(&through(&folder, APP)), "#!/bin/sh\necho 2\n");
+        assert_eq!(folder.text(&through(&folder, ENV)), "TOKEN=t2\n");
+    }
+}
+
+fn second_words(part: &str) -> &'static str {
+    if part == APP { "/usr/local/bin/app" } else { "other bytes; prepare it first" }
+}
+
+fn through(folder: &Folder, path: &str) -> String {
+    let target = fs::read_link(folder.at(path)).expect("it is a link");
+    target.to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_rollback_does_not_go_to_what_was_written_through_links_before_it_was_left() {
+    let (folder, _, second, switch) = written_while_open();
+    assert_eq!(folder.confirm(&switch).expect("it is heard").phase, Phase::Confirmed);
+    let third = make(3, 60);
+    let mut next = third.switch("00000000000000d3", 2, 3, &second.ledger());
+    over(&mut next, &[APP, ENV]);
+    folder.activate(&third, &next);
+    let back = second.switch("00000000000000d4", 3, 4, &third.ledger());
+    folder.begin(&back).expect_err("neither tree nor secrets are whole");
+    folder.activate(&second, &back);
+    assert_eq!(folder.text(&through(&folder, APP)), "#!/bin/sh\necho 2\n");
+    assert_eq!(folder.text(&through(&folder, ENV)), "TOKEN=t2\n");
 }

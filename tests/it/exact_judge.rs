@@ -81,7 +81,7 @@ mod tests {
             let digest = bundle(version).digest;
             let own = format!("{KEPT}/generations/{number}");
             paths.insert(own.clone(), seen(What::Directory, 0o755));
-            for kept in ["generation.json", "ledger.json", "secret-hashes.json"] {
+            for kept in ["generation.json", "ledger.json"] {
                 paths.insert(format!("{own}/{kept}"), file(version));
             }
             paths.insert(format!("{own}/tree"), link(&format!("../../store/{digest}")));

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Which hooks before a switch have run.
 const HOOKS: &str = "/hooks.json";
 /// Files in a generation's folder.
-const GENERATION: [&str; 3] = ["generation.json", "ledger.json", "secret-hashes.json"];
+const GENERATION: [&str; 2] = ["generation.json", "ledger.json"];
 
 /// Paths there, each with what is seen.
 fn kept(picture: &Picture) -> BTreeMap<&str, &Seen> {

@@ -121,6 +121,14 @@ pub fn seal(
 }
 
 impl Made {
+    /// The same with IPv6 filtered by ufw, or shut.
+    pub fn set_ipv6(&mut self, ipv6: bool) {
+        let path: EntryPath = name(document::UFW);
+        let ufw: UfwDocument =
+            canonical::from_slice(&self.bundle.files[&path]).expect("it is ufw's");
+        self.set_document(document::UFW, canonical::to_bytes(&UfwDocument { ipv6, ..ufw }));
+    }
+
     /// Puts one more document into the bundle, or another text into one.
     pub fn set_document(&mut self, path: &str, bytes: Vec<u8>) {
         let entry = Entry::Document(Bytes::of(&bytes));
@@ -199,7 +207,17 @@ impl Made {
         }
         let keys = BTreeMap::from([("ENABLED".to_owned(), "yes".to_owned())]);
         paths.insert(name(layout::UFW_CONF), Placed::Keys { keys });
+        if let Some(keys) = self.ufw_defaults() {
+            paths.insert(name(layout::UFW_DEFAULTS), Placed::Keys { keys });
+        }
         Ledger { paths }
+    }
+
+    /// Only where IPv6 is shut: a folder that stands for a guest has no such file.
+    fn ufw_defaults(&self) -> Option<BTreeMap<String, String>> {
+        let bytes = &self.bundle.files[&name::<EntryPath>(document::UFW)];
+        let ufw: UfwDocument = canonical::from_slice(bytes).expect("it is ufw's");
+        (!ufw.ipv6).then(|| BTreeMap::from([("IPV6".to_owned(), "no".to_owned())]))
     }
 
     /// The switch to this version as generation `number`, from what the guest owns now.

@@ -110,3 +110,28 @@ fn guest_goes_back_though_a_unit_of_the_new_generation_does_not_end() {
     assert!(switch.undo_units.restart.contains(&unit) || switch.undo_units.stop.contains(&unit));
     story.expect_back(&switch, Duration::from_secs(300));
 }
+
+#[test]
+fn guest_goes_back_to_a_unit_that_takes_two_minutes_to_start() {
+    let Some(lab) = RealLab::start("slow") else { return };
+    let mut story = Story::new(&lab, "slow1");
+    // It takes so long only when it starts again.
+    let slow = format!(
+        "{APP}\nExecStartPre=/bin/sh -c '[ ! -e /run/slow ] || exec sleep 125'\nTimeoutStartSec=170"
+    );
+    let slow = bundle(&story.guest, 1, &slow, &[22, 3001], 20);
+    let switch = story.switch_to(&slow);
+    assert_eq!(story.guest.begin(&switch).phase, Phase::AwaitingConfirm);
+    assert_eq!(story.guest.confirm(&switch).phase, Phase::Confirmed);
+    story.picture = story.guest.picture();
+    story.guest.says("touch /run/slow");
+    let broken = bundle(&story.guest, 3, "/bin/false", &[22, 3001], 20);
+    let tx = "00000000000000ca";
+    story.guest.prepare(tx, &broken);
+    let switch = broken.switch(tx, 2, 3, &slow.ledger());
+    story.guest.begin(&switch);
+    story.expect_back(&switch, Duration::from_secs(200));
+    let failure = story.guest.result(&switch).failure.expect("it says why");
+    let unit = |line: &&String| line.contains("app.service") && line.contains("after ");
+    assert_eq!(failure.evidence.iter().find(unit), None, "{failure:?}");
+}

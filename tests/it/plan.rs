@@ -81,7 +81,6 @@ pub fn guest(live: &Bundle, wanted: &Bundle, tags: &SecretTags) -> ObservedGuest
         services: BTreeMap::new(),
         missing_packages: BTreeSet::new(),
         firewall_active: false,
-        free_bytes: 1 << 30,
     }
 }
 

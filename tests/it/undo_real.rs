@@ -8,12 +8,12 @@ use crate::{
     faults_all::asked,
     fixture_lab::RealLab,
     guest_bundle::{Made, hooks, seal},
-    guest_fixture::caller,
+    guest_fixture::{caller, identity},
     guest_real::{RealGuest, open_ports, wait_until},
 };
 use stackc::model::{
-    FileClass, HealthDocument, HooksDocument, Ledger, Phase, Probe, Switch, UnitActions,
-    protocol::{BeginRequest, Done},
+    FileClass, HealthDocument, HooksDocument, Ledger, Phase, Probe, Switch, TxState, UnitActions,
+    protocol::{BeginRequest, Done, UndoRequest},
 };
 use std::{
     collections::BTreeMap,
@@ -210,4 +210,62 @@ fn no_new_connection_is_lost_while_rules_change() {
     results.summary.add(&sort, Verdict::LetIn, made);
     results.summary.add(&sort, Verdict::Failed, lost);
     results.finish(999);
+}
+
+/// Counts looks at the kernel at which a rule of the operators, of the policy or of others is missing.
+const LOOKS: &str = "looks=0; holes=0; while [ ! -e /run/enough ]; do looks=$((looks + 1)); four=$(iptables -S); six=$(ip6tables -S); \
+    for rule in '-P INPUT DROP' '-A INPUT -j f2b' '-A f2b -s 203.0.113.9/32 -j DROP' '-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT'; do \
+    case \"$four\" in *\"$rule\"*) ;; *) holes=$((holes + 1)); echo \"$rule\" >>/run/missing;; esac; done; \
+    for rule in '-P INPUT DROP' '-A INPUT -j f2b' '-A f2b -s 2001:db8::9/128 -j DROP'; do \
+    case \"$six\" in *\"$rule\"*) ;; *) holes=$((holes + 1)); echo \"6 $rule\" >>/run/missing;; esac; done; \
+    done; echo $looks $holes >/run/looked";
+
+#[test]
+fn ipv6_goes_off_and_on_without_a_moment_without_rules_or_the_chains_of_others() {
+    let Some(lab) = RealLab::start("six") else { return };
+    let (guest, first) = on_first(&lab);
+    guest.says(
+        "for six in '' 6; do ip${six}tables -N f2b; ip${six}tables -I INPUT -j f2b; done; \
+         iptables -A f2b -s 203.0.113.9 -j DROP; ip6tables -A f2b -s 2001:db8::9 -j DROP",
+    );
+    guest.says(&format!(
+        "cat >/run/look <<'E'\n{LOOKS}\nE\nrm -f /run/enough; nohup sh /run/look </dev/null >/dev/null 2>&1 &"
+    ));
+    let mut live = first;
+    let hooked = "ip6tables -S INPUT | grep -c ufw6-before-input";
+    for (number, ipv6) in [(2, false), (3, true), (4, false)] {
+        let mut next = well(&guest, 1, 4001);
+        next.set_ipv6(ipv6);
+        let mut switch = next.switch(&tx(number), number - 1, number, &live.ledger());
+        switch.units = UnitActions::default();
+        switch.undo_units = UnitActions::default();
+        guest.prepare(&tx(number), &next);
+        if number < 4 {
+            keep(&guest, &switch);
+            live = next;
+        } else {
+            assert_eq!(guest.begin(&switch).phase, Phase::AwaitingConfirm);
+            assert_eq!(guest.says(hooked), "0");
+            let undo =
+                UndoRequest { identity: identity(), tx: switch.tx.clone(), who: "me".to_owned() };
+            let state: TxState = guest.call("undo", &undo).expect("it goes back");
+            assert_eq!(state.phase, Phase::Undone, "{state:?}");
+        }
+        let expected = if number == 2 { "0" } else { "1" };
+        assert_eq!(guest.says(hooked), expected, "generation {number}");
+        assert!(guest.says("ufw status").starts_with("Status: active"));
+    }
+    guest.says("touch /run/enough");
+    wait_until(Duration::from_secs(20), "the last look", || {
+        !guest.says("cat /run/looked").is_empty()
+    });
+    let looked = guest.says("cat /run/looked; sort /run/missing | uniq -c");
+    let (looks, holes) = looked.split_once(' ').expect("two numbers");
+    assert!(looks.parse::<u32>().is_ok_and(|looks| looks > 100), "{looked}");
+    assert_eq!(holes, "0", "{looked}");
+    // What a boot makes of the files is what was loaded.
+    let loaded = "ip6tables-save -t filter | grep -v -e '^#' -e f2b | sed 's/ \\[.*//' | sort";
+    let apart =
+        format!("unshare --net sh <<'E'\n/lib/ufw/ufw-init start >/dev/null\n{loaded}\nE\n");
+    assert_eq!(guest.says(loaded), guest.says(&apart));
 }

@@ -1,7 +1,7 @@
 //! What dpkg says is installed, and what depends on what.
 
 use crate::guest::error::GuestError;
-use crate::guest::fs::GuestFs;
+use crate::guest::fs::{GuestFs, text};
 use crate::model::{PackageName, pattern};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,10 +32,7 @@ struct Package {
 
 impl Installed {
     pub fn read(fs: &mut dyn GuestFs) -> Result<Self, GuestError> {
-        if fs.stat(STATUS)?.is_none() {
-            return Ok(Self::default());
-        }
-        let mut installed = Self::parse(&String::from_utf8_lossy(&fs.read(STATUS)?));
+        let mut installed = Self::parse(&text(fs, STATUS)?);
         installed.journal = !fs.list(UPDATES)?.is_empty();
         Ok(installed)
     }
@@ -146,11 +143,7 @@ fn field<'a>(paragraph: &'a str, name: &str) -> Option<&'a str> {
 /// The configuration files of installed packages, each with its package. dpkg replaces or removes them, and writes through a
 /// link into the store; one that is diverted, or that its package no longer brings, it leaves alone.
 pub fn conffiles(fs: &mut dyn GuestFs) -> Result<BTreeMap<String, String>, GuestError> {
-    let mut read = |path| match fs.stat(path)? {
-        Some(_) => Ok::<_, GuestError>(String::from_utf8_lossy(&fs.read(path)?).into_owned()),
-        None => Ok(String::new()),
-    };
-    Ok(conffiles_in(&read(STATUS)?, &read(DIVERSIONS)?))
+    Ok(conffiles_in(&text(fs, STATUS)?, &text(fs, DIVERSIONS)?))
 }
 
 fn conffiles_in(status: &str, diversions: &str) -> BTreeMap<String, String> {

@@ -176,6 +176,9 @@ impl<T: System> System for Faulty<T> {
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError> {
         self.effect(system_error, |system| system.set_ufw(enabled))
     }
+    fn ufw_frame6(&mut self) -> Result<String, SystemError> {
+        self.effect(system_error, T::ufw_frame6)
+    }
     fn run_aloud(
         &mut self,
         command: &Command,

@@ -2,9 +2,9 @@
 
 use super::WeakFs;
 use stackc::guest::{
-    Alarm, Command, GuestFs, Load, Output, Rules, State, System, SystemError, UnitJob, UnitReport,
+    Alarm, Command, Load, Output, Rules, State, System, SystemError, UnitJob, UnitReport,
 };
-use stackc::model::{Probe, TxId, UnitName, layout};
+use stackc::model::{Probe, TxId, UnitName};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -27,10 +27,6 @@ impl Memory {
     /// The same running side over other files.
     pub fn over(&self, fs: &WeakFs) -> Self {
         Self { fs: fs.clone(), ..self.clone() }
-    }
-
-    fn text(&mut self, path: &str) -> Result<String, SystemError> {
-        Ok(String::from_utf8_lossy(&self.fs.read(path)?).into_owned())
     }
 }
 
@@ -102,13 +98,13 @@ impl System for Memory {
     }
 
     fn set_ufw(&mut self, enabled: bool) -> Result<(), SystemError> {
-        if !enabled {
-            self.state.set_ufw(None);
-            return Ok(());
-        }
-        let (v4, v6) = (self.text(layout::USER_RULES)?, self.text(layout::USER6_RULES)?);
-        self.state.set_ufw(Some(Rules { v4, v6 }));
+        let frame = if enabled { Some(State::ufw_frame(&mut self.fs)?) } else { None };
+        self.state.set_ufw(frame);
         Ok(())
+    }
+
+    fn ufw_frame6(&mut self) -> Result<String, SystemError> {
+        Ok(State::ufw_frame(&mut self.fs)?.v6)
     }
 
     fn run_aloud(

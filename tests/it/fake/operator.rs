@@ -223,7 +223,6 @@ impl Inside {
             services: BTreeMap::new(),
             missing_packages: BTreeSet::new(),
             firewall_active: false,
-            free_bytes: 1 << 30,
         }
     }
 

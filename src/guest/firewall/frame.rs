@@ -1,0 +1,104 @@
+//! ufw's frame of IPv6, which comes or goes while that of IPv4 stays: in one atomic commit, beside the chains of others.
+//!
+//! What the frame is made of is asked of ufw's own start, in a network namespace of its own, where no packet is.
+
+use super::super::Guest;
+use super::super::error::GuestError;
+use super::super::system::{Load, Rules};
+use super::rule::{is_ufw, leads_to_ufw};
+use super::tables::{Chain, Tables, parse, text};
+
+/// All that ufw lets pass in IPv6 when it does not filter it. Source: `ufw_start` of `ufw-init-functions`, Debian 12 and 13.
+const CLOSED: [(&str, &str); 2] = [("INPUT", "-i lo -j ACCEPT"), ("OUTPUT", "-o lo -j ACCEPT")];
+
+/// Brings IPv6 to what ufw's own start makes of its files as they are now.
+pub fn change_ipv6(guest: &mut Guest, kernel: &Rules) -> Result<(), GuestError> {
+    let frame = guest.system.ufw_frame6()?;
+    let v6 = text(&beside_others(&parse(&frame), &parse(&kernel.v6)));
+    Ok(guest.system.load_firewall(&Rules { v4: String::new(), v6 }, Load::Tables)?)
+}
+
+/// The frame instead of the one that is there, with all that is others'.
+fn beside_others(frame: &Tables, now: &Tables) -> Tables {
+    let mut tables = now.clone();
+    for (name, frame) in frame {
+        let table = tables.entry(name.clone()).or_default();
+        table.retain(|chain, _| !is_ufw(chain));
+        for (name, wanted) in frame {
+            let rules = match (&wanted.policy, table.get(name)) {
+                (Some(_), Some(now)) => in_place(name, wanted, now),
+                _ => wanted.rules.clone(),
+            };
+            table.insert(name.clone(), Chain { policy: wanted.policy.clone(), rules });
+        }
+    }
+    tables
+}
+
+/// The rules of one of the kernel's own chains, where those of the old frame were; behind all when there were none.
+fn in_place(name: &str, wanted: &Chain, now: &Chain) -> Vec<String> {
+    let is_own = |rule: &String| {
+        leads_to_ufw(rule) || CLOSED.contains(&(name, rule)) || wanted.rules.contains(rule)
+    };
+    let first = now.rules.iter().position(is_own).unwrap_or(now.rules.len());
+    let (before, behind) = now.rules.split_at(first);
+    let behind = behind.iter().filter(|rule| !is_own(rule));
+    before.iter().chain(&wanted.rules).chain(behind).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: &str = "*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:ufw6-before-input - [0:0]
+-A INPUT -j ufw6-before-input
+-A FORWARD -j ufw6-before-forward
+-A ufw6-before-input -i lo -j ACCEPT
+COMMIT
+";
+    const SHUT: &str = "*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT DROP [0:0]
+-A INPUT -i lo -j ACCEPT
+-A OUTPUT -o lo -j ACCEPT
+COMMIT
+";
+
+    /// With a ban before all, and what Docker has behind.
+    fn with_others(rules: &str) -> String {
+        let rules = rules.replacen("*filter\n", "*filter\n:f2b - [0:0]\n:DOCKER - [0:0]\n", 1);
+        let ban = "-A INPUT -p tcp -j f2b\n-A INPUT ";
+        let rules = rules.replacen("-A INPUT ", ban, 1);
+        let rest = "-A FORWARD -o docker0 -j DOCKER\n-A f2b -s 2001:db8::7/128 -j DROP\nCOMMIT\n";
+        rules.replacen("COMMIT\n", rest, 1) + "*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n"
+    }
+
+    #[test]
+    fn ipv6_goes_on_and_off_beside_the_chains_of_others() {
+        for (from, to) in [(OPEN, SHUT), (SHUT, OPEN), (SHUT, SHUT), (OPEN, OPEN)] {
+            let now = parse(&with_others(from));
+            let mut wanted = parse(&with_others(to));
+            if (from, to) == (SHUT, OPEN) {
+                // Nothing of ufw's was there: its rules come behind those of others, as ufw itself would put them.
+                wanted
+                    .get_mut("filter")
+                    .expect("it is there")
+                    .get_mut("FORWARD")
+                    .expect("so too")
+                    .rules
+                    .reverse();
+            }
+            assert_eq!(beside_others(&parse(to), &now), wanted, "{from}\n{to}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_rules_gets_the_frame_alone() {
+        assert_eq!(beside_others(&parse(OPEN), &Tables::new()), parse(OPEN));
+    }
+}
