@@ -1,7 +1,7 @@
 //! A transaction on disk: `tx/<id>/`, published whole, decided once, moved to `history/` when it is over.
 
 use super::before::{Before, Found};
-use super::door::{Door, Texts};
+use super::door::{self, Door, Texts};
 use super::error::GuestError;
 use super::fs::{GuestFs, Sync, mkdir_all, remove_tree, split};
 use super::kept;
@@ -148,8 +148,7 @@ pub fn publish(
         write_reserve(fs, &format!("{staged}/{}", reserve.folder()))?;
     }
     kept::write(fs, &format!("{staged}/before.json"), before, 0o600)?;
-    kept::write(fs, &format!("{staged}/way-in.json"), door, 0o600)?;
-    kept::write(fs, &format!("{staged}/way-in-texts.json"), texts, 0o600)?;
+    door::record::write(fs, &staged, door, texts)?;
     kept::write(fs, &format!("{staged}/switch.json"), switch, 0o600)?;
     kept::write(fs, &format!("{staged}/phase"), &Phase::Begun, 0o600)?;
     fs.sync_dir(&staged)?;
@@ -172,20 +171,6 @@ pub fn switch(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Switch, GuestError> {
 
 pub fn before(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Before, GuestError> {
     kept::read(fs, &format!("{}/before.json", folder(tx)))
-}
-
-/// None in a transaction that an older version began.
-pub fn door(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Option<Door>, GuestError> {
-    let path = format!("{}/way-in.json", folder(tx));
-    if fs.stat(&path)?.is_none() {
-        return Ok(None);
-    }
-    kept::read(fs, &path).map(Some)
-}
-
-/// What the files of the door held, secrets among it: gone when the transaction is over.
-pub fn door_texts(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Texts, GuestError> {
-    kept::read(fs, &format!("{}/way-in-texts.json", folder(tx)))
 }
 
 pub fn phase(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Phase, GuestError> {
