@@ -73,7 +73,7 @@ fn way_in(folder: &Folder) -> BTreeMap<PathBuf, String> {
 fn walk(at: &Path, found: &mut BTreeMap<PathBuf, String>) {
     let stat = fs::symlink_metadata(at).expect("it is there");
     let what = if stat.is_symlink() {
-        format!("-> {:?}", fs::read_link(at).expect("it is a link"))
+        format!("-> {}", fs::read_link(at).expect("it is a link").display())
     } else if stat.is_dir() {
         for entry in fs::read_dir(at).expect("it is a folder") {
             walk(&entry.expect("it is listed").path(), found);
