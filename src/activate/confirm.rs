@@ -189,7 +189,7 @@ impl Switching<'_> {
                 Err(Failed { stage: Stage::Undone, error })
             }
             Phase::Begun | Phase::Switching | Phase::Verifying | Phase::AwaitingConfirm => {
-                let seconds = self.waits.end().as_secs();
+                let seconds = self.waits.end(state.phase).as_secs();
                 let error = ActivateError::Unfinished { target, seconds };
                 Err(Failed { stage: Stage::Unknown, error })
             }

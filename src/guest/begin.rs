@@ -5,8 +5,8 @@ use super::before::{self, Before};
 use super::error::GuestError;
 use super::fs::GuestFs;
 use super::{
-    copies, door, found, generation, health, journal, recover, release, secrets, staging, store,
-    undo,
+    copies, door, found, generation, health, hooks, journal, recover, release, secrets, staging,
+    store, undo,
 };
 use crate::model::protocol::{Caller, Done};
 use crate::model::{GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document};
@@ -38,9 +38,22 @@ pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done
         check(guest, switch)?;
         recover::install(guest)?;
         generation::write_found(guest.fs, switch)?;
-        let before = look(guest, switch)?;
+        hooks::check_ran(guest, switch)?;
+        // Hooks have run since: what they did to the way in goes back with the switch.
+        let early = door::early::read(guest, tx)?;
+        if let Some((door, texts, _)) = &early {
+            door.restore_placed(guest.fs, switch, texts)?;
+        }
+        let mut before = look(guest, switch)?;
+        let (mut door, texts) = match early {
+            Some((door, texts, rules)) => {
+                before.rules = rules;
+                (door, texts)
+            }
+            None => door::look(guest)?,
+        };
+        door.leave_to(&before);
         found::note(guest.fs, switch, &before)?;
-        let (door, texts) = door::look(guest, &before)?;
         journal::publish(guest.fs, switch, &before, (&door, &texts))?;
     } else if journal::switch(guest.fs, tx)? != *switch {
         return Err(GuestError::Unfit(format!("transaction `{tx}` is another switch")));
@@ -48,6 +61,7 @@ pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done
     let already =
         journal::phase(guest.fs, tx)? > Phase::Begun || journal::decision(guest.fs, tx)?.is_some();
     if !already {
+        door::early::forget(guest)?;
         prepare(guest, switch)?;
         guest.system.start_switch(tx)?;
     }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: stackc-guest [--root DIR] VERB
 verbs: observe drift receive packages accounts secrets databases tools release migrate validate begin abandon result confirm undo
-       history fetch gc pin detach switch timer-undo switch-ended recover recover-ended install-recover";
+       history fetch gc pin detach switch timer-undo timer-hooks switch-ended recover recover-ended install-recover";
 
 /// What a call says on its last line.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,6 @@ use super::{drift, journal, store};
 use crate::model::{FILE_BYTES_MAX, Generation, GenerationId, Ledger, Switch, TxId};
 
 const COPIES: &str = "/var/lib/stackc/drift";
-/// Where the rules lie that the kernel had.
-const RULES: [&str; 2] = ["iptables-save", "ip6tables-save"];
 
 pub fn folder(tx: &TxId) -> String {
     format!("{COPIES}/{tx}")
@@ -123,13 +121,33 @@ fn is_same(fs: &mut dyn GuestFs, left: &str, right: &str) -> Result<bool, GuestE
 /// Keeps what an undo is about to take back and is no part of the bundle. What cannot be kept is said, and no reason not to
 /// go back.
 pub fn keep_taken_back(fs: &mut dyn GuestFs, tx: &TxId, paths: &[String]) -> Option<String> {
-    let changed: Vec<_> = paths.iter().map(|path| (path.clone(), path.clone())).collect();
-    let kept = keep_all(fs, tx, &changed).and_then(|()| note(fs, tx));
-    kept.err().map(|error| format!("not all of it could be copied: {}", error.refusal("").message))
+    let mut first = Ok(());
+    for path in paths {
+        let alone = [(path.clone(), path.clone())];
+        first = first.and(keep_all(fs, tx, &alone));
+    }
+    let kept = first.and(note(fs, tx));
+    kept.err().map(|error| not_kept(&error))
 }
 
-/// The same of the kernel's rules; those that the first try found.
-pub fn keep_rules(fs: &mut dyn GuestFs, tx: &TxId, rules: [&str; 2]) -> Option<String> {
+/// What is said of copies that could not be made.
+pub fn not_kept(error: &GuestError) -> String {
+    format!("not all of it could be copied: {}", error.refusal("").message)
+}
+
+/// The path, or with `below` all files below the folder that it is.
+pub fn files_at(fs: &mut dyn GuestFs, path: &str, below: bool) -> Result<Vec<String>, GuestError> {
+    let mut found = Vec::new();
+    if below && fs.stat(path)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+        list_files(fs, path, &mut found)?;
+    } else {
+        found.push(path.to_owned());
+    }
+    Ok(found)
+}
+
+/// The same of the kernel's rules, by the program that lists them; those that the first try found.
+pub fn keep_rules(fs: &mut dyn GuestFs, tx: &TxId, rules: &[(&str, &str)]) -> Option<String> {
     let mut keep = |name: &str, text: &str| {
         let copy = format!("{}/{name}", folder(tx));
         if fs.stat(&copy)?.is_some() {
@@ -140,7 +158,7 @@ pub fn keep_rules(fs: &mut dyn GuestFs, tx: &TxId, rules: [&str; 2]) -> Option<S
         fs.write(&fresh, &mut text.as_bytes(), 0o600, super::fs::Sync::Now)?;
         put(fs, &fresh, &copy)
     };
-    let kept = RULES.into_iter().zip(rules).try_for_each(|(name, text)| keep(name, text));
+    let kept = rules.iter().try_for_each(|(name, text)| keep(name, text));
     let kept = kept.and_then(|()| note(fs, tx));
     kept.err().map(|error: GuestError| {
         format!("the rules could not be copied: {}", error.refusal("").message)
@@ -150,7 +168,9 @@ pub fn keep_rules(fs: &mut dyn GuestFs, tx: &TxId, rules: [&str; 2]) -> Option<S
 /// Notes where all copies of a transaction are.
 pub fn note(fs: &mut dyn GuestFs, tx: &TxId) -> Result<(), GuestError> {
     let copies = of(fs, tx)?;
-    if copies.is_empty() { Ok(()) } else { journal::note_copies(fs, tx, copies) }
+    // Before there is a transaction nobody notes them: its hooks alone may have been taken back.
+    let is_noted = !copies.is_empty() && journal::is_pending(fs, tx)?;
+    if is_noted { journal::note_copies(fs, tx, copies) } else { Ok(()) }
 }
 
 /// Copies that a transaction left and that are still there.

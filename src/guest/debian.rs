@@ -161,13 +161,13 @@ impl System for Debian {
 
     fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError> {
         // A retry is armed from within the last one's own unit, whose name is taken until it ends.
-        let name = match alarm {
-            Alarm::Retry => format!("stackc-undo-{tx}-retry-{}", uptime().as_secs()),
-            other => format!("stackc-undo-{tx}-{}", other.name()),
-        };
+        let mut name = format!("stackc-undo-{tx}-{}", alarm.name());
+        if alarm.is_again() {
+            name = format!("{name}-{}", uptime().as_secs());
+        }
         let timer = format!("{name}.timer");
         // At early boot a timer starts after the very unit that arms it: that job cannot be waited for.
-        let waits = alarm != Alarm::Retry;
+        let waits = !alarm.is_again();
         let program = own_program()?;
         let words = [
             "systemd-run",
@@ -178,7 +178,7 @@ impl System for Debian {
             "--timer-property=AccuracySec=100ms",
             "--property=TimeoutStartSec=infinity",
             &program,
-            "timer-undo",
+            alarm.verb(),
             tx.as_str(),
             "0",
         ];

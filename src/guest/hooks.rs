@@ -3,13 +3,15 @@
 use super::Guest;
 use super::account::as_user;
 use super::child::MARK;
+use super::door::early;
 use super::error::GuestError;
 use super::kept;
-use super::system::{Command, succeed};
-use super::{store, watch};
+use super::system::{Alarm, Command, succeed};
+use super::{recover, store, undo, watch};
 use crate::model::protocol::Done;
 use crate::model::{
-    Digest, Entry, EntryPath, GuestPath, Hook, HooksDocument, Switch, TxId, document,
+    Digest, Entry, EntryPath, GuestPath, HealthDocument, Hook, HooksDocument, Switch, TxId,
+    document,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,21 +31,73 @@ struct Record {
 
 /// Runs what comes before the switch. A transaction whose hooks were all well runs none of them again.
 pub fn before_switch(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<Done, GuestError> {
-    let hooks: HooksDocument =
-        store::document(guest.fs, digest, document::HOOKS)?.unwrap_or_default();
-    let known = record(guest)?.is_some_and(|r| r.done && r.tx == *tx && r.digest == *digest);
-    if known || hooks.before_switch.is_empty() {
+    let hooks = of(guest, digest)?;
+    if hooks.before_switch.is_empty() || have_run(guest, tx, digest)? {
         return Ok(Done { already: true });
     }
+    let confirm = confirm_time(guest, digest)?;
+    take_back(guest)?;
+    // What a reboot leaves of hooks, recovery takes back.
+    recover::install(guest)?;
     write(guest, tx, digest, false)?;
+    early::keep(guest, tx, Hook::limit_of(&hooks.before_switch) + confirm)?;
     let ran = run(guest, tx, &hooks.before_switch, Some(digest));
-    if ran.is_err() {
-        end(guest, tx)?;
-        guest.fs.remove(RECORD)?;
+    if let Err(error) = ran {
+        take_back(guest)?;
+        return Err(error);
     }
-    ran?;
+    early::await_begin(guest, tx, confirm)?;
     write(guest, tx, digest, true)?;
     Ok(Done { already: false })
+}
+
+/// How long the switch is waited for when the hooks are over: as long as its confirm will be.
+fn confirm_time(guest: &mut Guest, digest: &Digest) -> Result<Duration, GuestError> {
+    let health: Option<HealthDocument> = store::document(guest.fs, digest, document::HEALTH)?;
+    let health = health.ok_or_else(|| GuestError::Unfit("the bundle has no health.json".into()))?;
+    Ok(Duration::from_secs(health.confirm_seconds.into()))
+}
+
+fn of(guest: &mut Guest, digest: &Digest) -> Result<HooksDocument, GuestError> {
+    Ok(store::document(guest.fs, digest, document::HOOKS)?.unwrap_or_default())
+}
+
+fn have_run(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<bool, GuestError> {
+    Ok(record(guest)?.is_some_and(|r| r.done && r.tx == *tx && r.digest == *digest))
+}
+
+/// Refuses a switch whose hooks have not run, or were taken back since.
+pub fn check_ran(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
+    let Some(digest) = switch.generation.digest else { return Ok(()) };
+    if of(guest, &digest)?.before_switch.is_empty() || have_run(guest, &switch.tx, &digest)? {
+        return Ok(());
+    }
+    let why =
+        "the hooks before the switch have not run, or what they did to the way in was taken back";
+    Err(GuestError::Unfit(format!("{why}; activate again")))
+}
+
+/// Takes back what hooks did to the way in before a switch that does not come.
+pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
+    let Some(Record { tx, done, .. }) = record(guest)? else { return early::take_back(guest) };
+    if done && early::tx(guest)?.is_none() {
+        return Ok(());
+    }
+    end(guest, &tx)?;
+    early::take_back(guest)?;
+    Ok(guest.fs.remove(RECORD)?)
+}
+
+/// The alarm of a preparation rings: its switch has not begun in time.
+pub fn by_alarm(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+    if early::tx(guest)?.as_ref() != Some(tx) {
+        return Ok(());
+    }
+    let done = take_back(guest);
+    if done.is_err() {
+        guest.system.arm(tx, Alarm::Reopen, undo::RETRY_AFTER)?;
+    }
+    done
 }
 
 /// Runs what comes when the new generation's units are up.
@@ -51,13 +105,10 @@ pub fn after_switch(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError
     run(guest, &switch.tx, &switch.hooks, switch.generation.digest.as_ref())
 }
 
-/// Kills hooks whose call died before the switch, so that they do not run beside the next ones.
+/// Ends hooks whose call died before the switch, so that they do not run beside the next ones.
 pub fn end_dead(guest: &mut Guest) -> Result<(), GuestError> {
     match record(guest)? {
-        Some(Record { tx, done: false, .. }) => {
-            end(guest, &tx)?;
-            Ok(guest.fs.remove(RECORD)?)
-        }
+        Some(Record { done: false, .. }) => take_back(guest),
         _ => Ok(()),
     }
 }

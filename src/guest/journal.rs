@@ -3,7 +3,7 @@
 mod reserve;
 
 use super::before::{Before, Found};
-use super::door::{Door, Texts};
+use super::door::{self, Door, Texts};
 use super::error::GuestError;
 use super::fs::{GuestFs, Sync, mkdir_all, remove_tree, split};
 use super::kept;
@@ -100,8 +100,7 @@ pub fn publish(
     fs.sync_dir(&format!("{staged}/saved"))?;
     reserve::write(fs, &staged)?;
     kept::write(fs, &format!("{staged}/before.json"), before, 0o600)?;
-    kept::write(fs, &format!("{staged}/way-in.json"), door, 0o600)?;
-    kept::write(fs, &format!("{staged}/way-in-texts.json"), texts, 0o600)?;
+    door::record::write(fs, &staged, door, texts)?;
     kept::write(fs, &format!("{staged}/switch.json"), switch, 0o600)?;
     kept::write(fs, &format!("{staged}/phase"), &Phase::Begun, 0o600)?;
     fs.sync_dir(&staged)?;
@@ -115,16 +114,6 @@ pub fn switch(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Switch, GuestError> {
 
 pub fn before(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Before, GuestError> {
     kept::read(fs, &format!("{}/before.json", folder(tx)))
-}
-
-/// None in a transaction that an older version began.
-pub fn door(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Option<Door>, GuestError> {
-    kept::find(fs, &format!("{}/way-in.json", folder(tx)))
-}
-
-/// What the files of the door held, secrets among it: gone when the transaction is over.
-pub fn door_texts(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Texts, GuestError> {
-    kept::read(fs, &format!("{}/way-in-texts.json", folder(tx)))
 }
 
 pub fn phase(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Phase, GuestError> {

@@ -231,7 +231,7 @@ impl System for Offline {
         if state.manual || !fresh {
             return Ok(());
         }
-        self.detach(&["timer-undo", tx.as_str(), &after.as_millis().to_string()])
+        self.detach(&[alarm.verb(), tx.as_str(), &after.as_millis().to_string()])
     }
 
     fn disarm(&mut self, tx: &TxId) -> Result<(), SystemError> {

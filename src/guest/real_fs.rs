@@ -47,6 +47,7 @@ impl RealFs {
     /// The directory that holds the path, and the path's name in it.
     fn parent<'p>(&self, path: &'p str) -> rustix::io::Result<(OwnedFd, &'p str)> {
         let (folder, name) = split(path);
+        let name = if name.is_empty() { "." } else { name };
         Ok((self.open_at(folder, OFlags::PATH | OFlags::DIRECTORY, 0)?, name))
     }
 
@@ -116,9 +117,9 @@ impl RealFs {
 
 impl GuestFs for RealFs {
     fn stat(&mut self, path: &str) -> Result<Option<Stat>, FsError> {
-        let found = self.parent(path).and_then(|(folder, name)| {
-            sys::statat(folder, if name.is_empty() { "." } else { name }, AtFlags::SYMLINK_NOFOLLOW)
-        });
+        let found = self
+            .parent(path)
+            .and_then(|(folder, name)| sys::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW));
         match found {
             Ok(stat) => Ok(Some(Stat::from(&stat))),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
@@ -241,7 +242,9 @@ impl GuestFs for RealFs {
 
     fn lock(&mut self, path: &str) -> Result<Option<Guard>, FsError> {
         let locked = self.open_at(path, OFlags::RDWR | OFlags::CREATE, 0o600).and_then(|fd| {
-            sys::flock(fd.as_fd(), FlockOperation::NonBlockingLockExclusive).map(|()| fd)
+            sys::flock(fd.as_fd(), FlockOperation::NonBlockingLockExclusive)?;
+            // Others' programs may lock by either call, neither of which the other one sees: lckpwdf(3) does by this.
+            sys::fcntl_lock(fd.as_fd(), FlockOperation::NonBlockingLockExclusive).map(|()| fd)
         });
         match locked {
             // Who had it may have taken the file away: then it locks nobody else out.

@@ -6,7 +6,7 @@ use super::error::GuestError;
 use super::fs::{GuestFs, mkdir_all, replace, split, text};
 use super::journal::{self, Decision, Reserve};
 use super::system::{Alarm, UnitJob, UnitReport};
-use super::{close, door, down, generation, lease, packages, place, sweep, undo};
+use super::{close, door, down, generation, hooks, lease, packages, place, sweep, undo};
 use crate::model::{Ledger, Phase, Switch, TxId, UnitName};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -94,11 +94,13 @@ pub fn recover(guest: &mut Guest) -> Result<(), GuestError> {
     end_preparation(guest)
 }
 
-/// What was prepared when the guest went down has no owner any more. Only its packages' sources are where others look.
+/// What was prepared when the guest went down has no owner any more. Only its packages' sources are where others look, and
+/// what its hooks did to the way in.
 fn end_preparation(guest: &mut Guest) -> Result<(), GuestError> {
     if lease::lease(guest)?.is_some() {
         return Ok(());
     }
+    hooks::take_back(guest)?;
     packages::forget_sources(guest.fs)?;
     lease::end(guest)
 }
@@ -117,7 +119,13 @@ fn recover_one(guest: &mut Guest, tx: &TxId, boot_id: &str) -> Result<(), GuestE
     if journal::count_recovery(guest.fs, tx)? > journal::RECOVERIES_MAX {
         return hold(guest, &switch, &before);
     }
-    go_back(guest, &switch, &before).inspect_err(|_| drop(open_door(guest, &switch, &before)))
+    let Err(error) = go_back(guest, &switch, &before) else { return Ok(()) };
+    // What keeps the whole from going back need not keep a person out.
+    if let Err(also) = open_door(guest, &switch, &before) {
+        let told = format!("the way in is not as before: {}", also.refusal("").message);
+        journal::note_evidence(guest.fs, tx, vec![told])?;
+    }
+    Err(error)
 }
 
 /// Runs when `recover` is over, however: what it could not bring to an end gets its door back at least, and is tried
@@ -176,13 +184,15 @@ fn go_back(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gu
     journal::set_phase(guest.fs, tx, Phase::Undoing)?;
     place::back(guest.fs, switch, before)?;
     undo::verify_files(guest, switch, before)?;
-    let listeners = door::restore_files(guest, tx, before)?;
+    // What cannot be put back of the door must not keep down what the old generation runs: it is tried again when it is up.
+    let (listeners, door) = door::restore_files(guest, tx, before);
     let owned = generation::ledger(guest.fs, switch.from)?;
     guest.system.daemon_reload()?;
     for unit in enabled_before(switch, before, &owned).union(&listeners) {
         // The job is only queued: a unit that cannot start must not keep the others down.
         drop(guest.system.job(UnitJob::StartLater, unit));
     }
+    door?;
     close::undone(guest, switch)
 }
 
@@ -203,6 +213,6 @@ fn is_door_unit(unit: &UnitName) -> bool {
 /// Copies back alone what must be right for a person to get in.
 fn open_door(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
     let own = door::restore_own(guest.fs, &switch.tx, before);
-    let others = door::restore_files(guest, &switch.tx, before);
-    own.map(drop).and(others.map(drop))
+    let (_, others) = door::restore_files(guest, &switch.tx, before);
+    own.map(drop).and(others)
 }

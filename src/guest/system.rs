@@ -25,7 +25,7 @@ pub trait System {
     /// The unit's last journal lines between two times since boot.
     fn journal(&mut self, unit: &UnitName, during: &Range<Duration>) -> Vec<String>;
 
-    /// Has `timer-undo TX` run after this time, unless it is disarmed. Armed already: nothing.
+    /// Has the alarm's verb run on the transaction after this time, unless it is disarmed. Armed already: nothing.
     fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError>;
     fn disarm(&mut self, tx: &TxId) -> Result<(), SystemError>;
     /// Starts `switch TX` where no dying connection reaches it. Running already: nothing.
@@ -118,9 +118,15 @@ pub enum UnitJob {
     Reload,
 }
 
-/// Which of a transaction's two alarms.
+/// Which of a transaction's alarms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alarm {
+    /// Hooks before the switch hang, or their call died.
+    Hooks,
+    /// They are over, and the switch does not begin.
+    Begin,
+    /// What they did could not be taken back: try again.
+    Reopen,
     /// Before anything changes: the switch hangs or dies.
     Switch,
     /// The operator does not confirm.
@@ -132,10 +138,26 @@ pub enum Alarm {
 impl Alarm {
     pub fn name(self) -> &'static str {
         match self {
+            Self::Hooks => "hooks",
+            Self::Begin => "begin",
+            Self::Reopen => "reopen",
             Self::Switch => "switch",
             Self::Confirm => "confirm",
             Self::Retry => "retry",
         }
+    }
+
+    /// The verb by which the guest calls itself when it rings.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Hooks | Self::Begin | Self::Reopen => "timer-hooks",
+            Self::Switch | Self::Confirm | Self::Retry => "timer-undo",
+        }
+    }
+
+    /// Whether it is set by what an alarm has called.
+    pub fn is_again(self) -> bool {
+        matches!(self, Self::Reopen | Self::Retry)
     }
 }
 

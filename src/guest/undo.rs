@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How far back what a switch that died has said may tell why.
 const LAST_WORDS: Duration = Duration::from_secs(60);
 /// When to try again by itself after that.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
+pub const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Undoes a transaction, unless it is decided otherwise. The answer is the true state either way.
 pub fn undo(guest: &mut Guest, tx: &TxId, cause: impl Into<Cause>) -> Result<TxState, GuestError> {
@@ -162,13 +162,12 @@ fn go_back(guest: &mut Guest, tx: &TxId, cause: &Cause) -> Result<(), GuestError
     let switch = journal::switch(guest.fs, tx)?;
     let before = journal::before(guest.fs, tx)?;
     let touched = journal::phase(guest.fs, tx)? != Phase::Begun;
-    if !switch.hooks.is_empty() {
-        hooks::end(guest, tx)?;
-    }
+    // What cannot be ended, or told, keeps nothing from coming back; only what may still change it keeps it open.
+    let ended = if switch.hooks.is_empty() { Ok(()) } else { hooks::end(guest, tx) };
     if touched {
         journal::set_phase(guest.fs, tx, Phase::Undoing)?;
     }
-    note_damage(guest, &switch, &before)?;
+    let noted = note_damage(guest, &switch, &before);
     let mut result = back_once(guest, &switch, &before, touched);
     for _ in 1..ATTEMPTS {
         if result.is_ok() {
@@ -177,12 +176,13 @@ fn go_back(guest: &mut Guest, tx: &TxId, cause: &Cause) -> Result<(), GuestError
         guest.system.sleep(PAUSE);
         result = back_once(guest, &switch, &before, touched);
     }
-    cause.note_journals(guest, tx)?;
-    if let Err(error) = result {
+    let noted = noted.and(cause.note_journals(guest, tx));
+    if let Err(error) = result.and(ended) {
         return stay_inconsistent(guest, tx, touched, &error);
     }
-    restore_sources(guest, &switch)?;
-    close::undone(guest, &switch)
+    let noted = noted.and(restore_sources(guest, &switch));
+    close::undone(guest, &switch)?;
+    noted
 }
 
 /// The tree to go back to is hashed again. One that was damaged since the switch began is still the way back that there
@@ -226,8 +226,8 @@ fn back_once(
     before: &Before,
     touched: bool,
 ) -> Result<(), GuestError> {
-    // The door first: the operator must get in whatever happens to the rest.
-    let door = if touched { door::open(guest, switch, before) } else { Ok(()) };
+    // The door first: the operator must get in whatever happens to the rest, and hooks before the switch may have shut it.
+    let door = door::open(guest, switch, before);
     let stopped = if touched { units::stop_all(guest, &switch.undo_units.stop) } else { Ok(()) };
     place::back(guest.fs, switch, before)?;
     if touched {

@@ -90,6 +90,10 @@ pub fn own(guest: &mut Guest, verb: &str, rest: &[&str]) -> Option<Called> {
             guest.system.sleep(Duration::from_millis(milliseconds.parse().ok()?));
             reply(undo::by_alarm(guest, &tx, PATIENCE))
         }
+        ("timer-hooks", [_, milliseconds]) => {
+            guest.system.sleep(Duration::from_millis(milliseconds.parse().ok()?));
+            reply(locked(guest, LONG_PATIENCE, |guest| hooks::by_alarm(guest, &tx)))
+        }
         _ => return None,
     })
 }
@@ -152,6 +156,7 @@ fn leased<T>(
     if last.is_some_and(|tx| tx != caller.tx) {
         // Whoever prepared something before is dead, or gave up.
         packages::end_preparation(guest)?;
+        hooks::take_back(guest)?;
     }
     release::end_migration(guest, UnitJob::Start)?;
     hooks::end_dead(guest)?;
@@ -234,6 +239,7 @@ fn abandon_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<Done, Gues
         let already =
             journal::is_pending(guest.fs, tx)? || journal::record(guest.fs, tx)?.is_some();
         if !already {
+            hooks::take_back(guest)?;
             packages::end_preparation(guest)?;
             lease::leave(guest, tx)?;
         }

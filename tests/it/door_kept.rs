@@ -80,7 +80,7 @@ fn host_keys_and_password_hashes_lie_in_one_private_file_while_a_switch_is_open_
 {
     let (folder, second, switch) = waiting();
     let state = folder.at(STATE);
-    let kept = folder.at(&format!("{STATE}/tx/{TX}/way-in-texts.json"));
+    let kept = folder.at(&format!("{STATE}/tx/{TX}/way-in-texts"));
     assert_eq!(holders(&state), std::slice::from_ref(&kept));
     assert_eq!([mode(&kept), mode(kept.parent().expect("it has one"))], [0o600, 0o700]);
     folder.confirm(&switch).expect("the confirm is heard");
@@ -118,7 +118,7 @@ fn what_a_crash_left_of_host_keys_and_password_hashes_is_swept_by_the_next_call(
         folder.confirm(&switch).expect("the confirm is heard");
         fs::rename(&aside, &left).expect("nothing has that name");
         assert_eq!(mode(&left), 0o700, "nobody else gets in meanwhile");
-        assert_eq!(holders(&folder.at(STATE)), [left.join("way-in-texts.json")]);
+        assert_eq!(holders(&folder.at(STATE)), [left.join("way-in-texts")]);
         collect(&folder, 1);
         assert!(holders(&folder.at(STATE)).is_empty() && !left.exists());
     }
@@ -140,7 +140,7 @@ fn what_others_changed_of_the_way_in_meanwhile_is_taken_back_told_and_kept() {
     assert_eq!(mode(&folder.at(&copy_of(SUDOERS))), 0o600);
     assert_eq!(state.drift_copies, [SSHD, SUDOERS].map(copy_of));
     let evidence = state.failure.expect("it is told").evidence;
-    for path in [SSHD, SUDOERS, "/etc/ufw/user.rules.old"] {
+    for path in [SSHD, "/etc/sudoers.d", "/etc/ufw/user.rules.old"] {
         let line = format!("put back, and no part of the bundle: {path}");
         assert!(evidence.contains(&line), "{path}: {evidence:?}");
     }

@@ -7,22 +7,23 @@ use crate::{
     fixture_lab::RealLab,
     guest_bundle::{Made, hooks, seal},
     guest_fixture::{caller, name},
-    guest_real::{RealGuest, open_ports, wait_until},
+    guest_real::{PROGRAM, RealGuest, open_ports, wait_until},
 };
 use stackc::model::{
     FileClass, FirewallAction, HealthDocument, HooksDocument, Ledger, Phase, Probe, Switch,
-    protocol::{BeginRequest, Done},
+    protocol::{BeginRequest, BundleRequest, Done, ReceiveRequest},
 };
 use std::{
     collections::BTreeMap,
     fs,
+    process::Stdio,
     sync::{Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
 /// What a hook does, by name. Every one keeps new connections, or whoever makes them, out.
-const LOCK_OUTS: [(&str, &str); 26] = [
+const LOCK_OUTS: [(&str, &str); 32] = [
     ("a rule that drops", "iptables -I INPUT -p tcp --dport 22 -j DROP"),
     ("rules flushed and a policy that drops", "iptables -F; iptables -P INPUT DROP"),
     ("a table that was not there", "iptables -t raw -I PREROUTING -p tcp --dport 22 -j DROP"),
@@ -64,6 +65,21 @@ const LOCK_OUTS: [(&str, &str); 26] = [
     ("a shell that ends", "usermod --shell /usr/sbin/nologin root"),
     ("an account that is over", "usermod --expiredate 1 root"),
     ("a limit that nothing fits in", "echo 'root hard as 1' >>/etc/security/limits.conf"),
+    ("neighbours not asked for", "ip link set eth0 arp off; ip neigh flush dev eth0"),
+    (
+        "a neighbour who is somebody else",
+        "ip neigh replace GATEWAY lladdr 00:00:5e:00:53:01 nud permanent dev eth0",
+    ),
+    ("a queue that loses all", "tc qdisc replace dev eth0 root pfifo limit 0"),
+    ("keys in a folder", "rm /root/.ssh/authorized_keys; mkdir -p /root/.ssh/authorized_keys/in"),
+    (
+        "sshd's folder moved away",
+        "mv /etc/ssh /etc/ssh.old; ln -s nowhere /etc/ssh; systemctl restart ssh || true",
+    ),
+    (
+        "names that nobody has",
+        "echo 'passwd: nosuch' >/etc/nsswitch.conf; systemctl restart ssh || true",
+    ),
 ];
 
 const CONFIRM_SECONDS: u32 = 5;
@@ -84,6 +100,7 @@ const LONG_GUESTS: usize = 2;
 
 /// What a person's way in consists of, and what runs.
 const PICTURE: &str = "iptables-save | sed -n '/^-A/p;/^:.* DROP/s/ \\[.*//p' | sort; ip6tables-save | grep -c -- -A; \
+    ip -o link show dev eth0 | grep -c NOARP; tc qdisc show dev eth0; cat /etc/nsswitch.conf; \
     ip -o addr show dev eth0 scope global | tr -s ' ' | cut -d' ' -f2-8; ip -o link show up | grep -c .; ip route; ip rule; \
     find /etc/ssh /etc/pam.d /etc/security /root -maxdepth 1 -printf '%p %y %m %u %g\\n' | sort; \
     cat /etc/ssh/* /etc/ssh/*/* /etc/pam.d/* /etc/security/* /root/.ssh/* /etc/default/ssh /etc/hosts.* 2>/dev/null | sha256sum; \
@@ -116,7 +133,9 @@ fn on_first(lab: &RealLab, vmid: u32) -> (RealGuest, Made) {
     lab.boot(vmid, &own);
     let mut guest = RealGuest::new(lab, &own);
     guest.install_ufw();
-    let first = bundle(&guest, 1, None);
+    let mut first = bundle(&guest, 1, None);
+    // Nobody is locked out of this one: a machine that is busy is no reason to fail.
+    first.set_health(HealthDocument { confirm_seconds: 60, ..first.health.clone() });
     let switch = first.switch(&tx(1), 0, 1, &Ledger::default());
     guest.prepare(&tx(1), &first);
     assert_eq!(guest.begin(&switch).phase, Phase::AwaitingConfirm);
@@ -169,22 +188,30 @@ impl Trial<'_> {
         Ok((took, limit))
     }
 
-    /// When the guest goes back by itself. Nobody gets in to ask: its files are read from below.
+    /// When the guest goes back by itself.
     fn deadline(&self, switch: &Switch) -> Result<Instant, String> {
-        let name = format!("{}-{}", self.lab.place.name, self.vmid);
-        let state = self.lab.info.state.as_std_path();
-        let folder = state.join("guests").join(name).join("rootfs/var/lib/stackc/tx");
-        let phase = folder.join(switch.tx.as_str()).join("phase");
-        let begun = Instant::now();
-        while begun.elapsed() < NEVER {
-            let now = Instant::now();
-            if fs::read_to_string(&phase).is_ok_and(|text| text.contains("awaiting-confirm")) {
-                return Ok(now + Duration::from_secs(u64::from(CONFIRM_SECONDS)));
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        Err(format!("it does not wait for its confirm: {:?}", self.guest.result(switch)))
+        let phase = format!("tx/{}/phase", switch.tx);
+        deadline(self.lab, self.vmid, &phase, "awaiting-confirm").ok_or_else(|| {
+            format!("it does not wait for its confirm: {:?}", self.guest.result(switch))
+        })
     }
+}
+
+/// When a guest goes back by itself that waits from the moment on at which a file says so; none when it does not say so.
+/// Nobody gets in to ask: the file is read from below.
+fn deadline(lab: &RealLab, vmid: u32, file: &str, says: &str) -> Option<Instant> {
+    let name = format!("{}-{vmid}", lab.place.name);
+    let guests = lab.info.state.as_std_path().join("guests");
+    let file = guests.join(name).join("rootfs/var/lib/stackc").join(file);
+    let begun = Instant::now();
+    while begun.elapsed() < NEVER {
+        let now = Instant::now();
+        if fs::read_to_string(&file).is_ok_and(|text| text.contains(says)) {
+            return Some(now + Duration::from_secs(u64::from(CONFIRM_SECONDS)));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    None
 }
 
 /// How many times as long as on an idle machine a login takes now; no more than four are made up for.
@@ -267,6 +294,49 @@ fn bans_and_published_ports_that_came_while_a_switch_was_open_are_there_when_it_
         guest.says(&copies),
         "./etc/ssh/sshd_config.d/99-hand.conf\n./ip6tables-save\n./iptables-save\n# by hand"
     );
+}
+
+/// Hooks before a switch that shut whoever called for them out, too: the switch never begins.
+const EARLY: [&str; 2] = [
+    "iptables -I INPUT -p tcp --dport 22 -j DROP",
+    "echo AllowUsers nobody >/etc/ssh/sshd_config.d/00-x.conf; systemctl restart ssh; ip addr flush dev eth0",
+];
+
+#[test]
+fn what_a_hook_before_a_switch_that_never_begins_locks_out_is_let_in_again_soon() {
+    let Some(lab) = RealLab::start("early") else { return };
+    let (guest, _) = on_first(&lab, 101);
+    for (number, script) in (2..).zip(EARLY) {
+        let old = guest.says(PICTURE);
+        let limit = LIMIT.mul_f64(busyness(&guest));
+        let mut made = bundle(&guest, number, None);
+        guest.prepare(&tx(number.into()), &made);
+        let before_switch = hooks(&[("out", &["/bin/sh", "-ec", script])]);
+        made.set_hooks(HooksDocument { before_switch, ..HooksDocument::default() });
+        let caller = caller(&tx(number.into()));
+        let archive = made.archive();
+        let digest = made.bundle.digest;
+        let receive =
+            ReceiveRequest { caller: caller.clone(), digest, bytes: archive.len() as u64 };
+        guest.call_with::<Done>("receive", &receive, &archive).expect("it is taken");
+        let request = BundleRequest { caller, digest };
+        let request = crate::guest_fixture::input(&request, &[]);
+        let mut call = guest.command(&format!("{PROGRAM} hooks"));
+        let mut call = call.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("ssh runs");
+        let mut stdin = call.stdin.take().expect("it is piped");
+        std::io::Write::write_all(&mut stdin, &request).expect("it is read");
+        drop(stdin);
+        let deadline = deadline(&lab, 101, "hooks.json", "\"done\":true").expect("they are over");
+        let (is_out, back) = try_logins(&guest, deadline);
+        call.kill().expect("it is ours");
+        call.wait().expect("it ends");
+        let back = back.unwrap_or_else(|| panic!("{script}: nobody is let in"));
+        let took = back.saturating_duration_since(deadline);
+        eprintln!("hook before the switch, {script}: {took:?}");
+        assert!(is_out, "{script}: it kept nobody out");
+        assert!(took <= limit, "{script}: out for {took:?}, and {limit:?} is allowed");
+        assert_eq!(guest.says(PICTURE), old, "{script}");
+    }
 }
 
 /// All lock-outs on so many guests; what went wrong.

@@ -44,6 +44,8 @@ mod demo;
 mod detach;
 mod dice;
 mod difference;
+mod door_hooks;
+mod door_hostile;
 mod door_kept;
 mod drift;
 mod drift_copies;

@@ -38,7 +38,7 @@ const EQUIVALENT: [(&str, &str); 15] = [
         "nobody reads it after a power cut: the reserve counts by its blocks, recovery goes by the decision, and the generation that was found owns nothing",
     ),
     (
-        r"^begin: (fsync|write) /var/lib/stackc/tx/.tmp-TX/way-in-texts.json$",
+        r"^begin: (fsync|write) /var/lib/stackc/tx/.tmp-TX/way-in-texts$",
         "it is read when somebody else has changed the way in, which no story does: door_kept and lockouts_real have those",
     ),
     (

@@ -3,16 +3,16 @@
 use super::super::account::{Accounts, User};
 use super::super::before::Before;
 use super::super::error::GuestError;
-use super::super::fs::{GuestFs, Kind, remove_tree, split};
-use super::super::place;
-use super::part::{Part, Texts};
+use super::super::fs::{GuestFs, Ids, Kind, remove_tree, split};
+use super::part::{Part, Whose};
 use super::rows::Rows;
-use crate::model::TxId;
+use super::texts::{Texts, unfit};
+use crate::model::{GuestPath, Placement, Switch};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What sshd, PAM, sudo and the firewall read, at their start or at each login. Sources: sshd(8), pam.conf(5), `dpkg -L`.
-const PATHS: [&str; 23] = [
+const PATHS: [&str; 24] = [
     "/etc/bash.bashrc",
     "/etc/default/ssh",
     "/etc/default/ufw",
@@ -20,6 +20,7 @@ const PATHS: [&str; 23] = [
     "/etc/hosts.allow",
     "/etc/hosts.deny",
     "/etc/nologin",
+    "/etc/nsswitch.conf",
     "/etc/pam.d",
     "/etc/profile",
     "/etc/security",
@@ -37,8 +38,25 @@ const PATHS: [&str; 23] = [
     "/run/systemd/system/ssh.socket",
     "/run/systemd/system/ssh.socket.d",
 ];
-/// The same of somebody's home.
-const OF_HOME: [&str; 4] = [".bash_profile", ".bashrc", ".profile", ".ssh"];
+/// Folders on the way to these and to the programs themselves: who may pass. What else is in them is not the door's.
+const FOLDERS: [&str; 12] = [
+    "/",
+    "/etc",
+    "/etc/default",
+    "/etc/systemd",
+    "/etc/systemd/system",
+    "/home",
+    "/run",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/sbin",
+    "/var",
+];
+/// The same of somebody's home: what sshd and a shell read there.
+const OF_HOME: [&str; 4] = [".bash_login", ".bash_profile", ".bashrc", ".profile"];
+const SSH_OF_HOME: &str = ".ssh";
+const OF_SSH: [&str; 4] = ["authorized_keys", "authorized_keys2", "environment", "rc"];
 /// Where accounts have their keys, a file each.
 const KEYS: &str = "/etc/ssh/authorized_keys.d";
 /// Private keys of the host, of which no copy outlives the transaction.
@@ -50,70 +68,139 @@ const HOST_KEYS: &str = "/etc/ssh/ssh_host_";
 pub struct Files {
     /// What is at each path, but for what the switch itself places or takes away. One that was asked for and is not there is listed.
     parts: BTreeMap<String, Part>,
+    /// Paths among them in homes, where users change what they like.
+    users: BTreeSet<String>,
     rows: Rows,
+}
+
+/// Paths that are not as they were, folders before what is in them.
+#[derive(Default)]
+pub struct Changed {
+    pub roots: Vec<String>,
+    pub users: Vec<String>,
 }
 
 impl Files {
     /// What there is, and apart from it the texts, which may be secrets.
-    pub fn look(fs: &mut dyn GuestFs, before: &Before) -> Result<(Self, Texts), GuestError> {
+    ///
+    /// # Errors
+    /// When something of root's own cannot be kept.
+    pub fn look(fs: &mut dyn GuestFs) -> Result<(Self, Texts), GuestError> {
         let people = people(fs)?;
         let mut taken = Taken::default();
+        for path in FOLDERS {
+            // One that is missing is nobody's way, and a symlink's own owner is nobody's matter.
+            if fs.stat(path)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+                taken.add(fs, path, Whose::Roots)?;
+            }
+        }
         for path in PATHS {
-            taken.take(fs, path, before)?;
+            taken.take(fs, path)?;
         }
         for user in people.values() {
-            taken.take_home(fs, &user.home, before)?;
+            taken.take_home(fs, user)?;
         }
-        let Taken { parts, mut texts } = taken;
-        let rows = Rows::look(fs, &|name| people.contains_key(name), &mut texts)?;
-        Ok((Self { parts, rows }, texts))
+        let Taken { parts, users, mut texts } = taken;
+        let rows = Rows::look(fs, &people, &mut texts)?;
+        Ok((Self { parts, users, rows }, texts))
     }
 
-    /// Brings back these paths, which are not as they were.
+    /// Brings back paths that the switch is about to take over: it goes back to what it finds there.
+    pub fn restore_placed(
+        &self,
+        fs: &mut dyn GuestFs,
+        switch: &Switch,
+        texts: &Texts,
+    ) -> Result<(), GuestError> {
+        let Placement { place, remove } = &switch.placement;
+        let is_placed = |path: &str| {
+            let path = path.parse::<GuestPath>();
+            path.is_ok_and(|path| place.contains_key(&path) || remove.contains(&path))
+        };
+        let changed = self.differences(fs, None).roots;
+        let mut placed = changed.iter().filter(|path| is_placed(path) && !self.rows.has(path));
+        placed.try_for_each(|path| self.restore_one(fs, path, texts, Whose::Roots))
+    }
+
+    /// Leaves to the switch what going back takes care of by itself.
+    pub fn leave_to(&mut self, before: &Before) {
+        self.parts.retain(|path, _| !is_the_switchs(path, Some(before)));
+    }
+
+    /// Brings back paths that are not as they were; what went wrong at which.
     pub fn restore(
         &self,
         fs: &mut dyn GuestFs,
-        changed: &[String],
+        changed: &Changed,
         texts: &Texts,
-    ) -> Result<(), GuestError> {
-        for path in changed {
-            if !self.rows.restore(fs, path, texts)? {
-                match self.parts.get(path) {
-                    Some(part) => part.put(fs, path, texts)?,
-                    None => remove_tree(fs, path)?,
-                }
-            }
-            let folder = split(path).0;
-            if fs.stat(folder)?.is_some() {
-                fs.sync_dir(folder)?;
+    ) -> Vec<(Whose, String)> {
+        let roots = changed.roots.iter().map(|path| (Whose::Roots, path));
+        let users = changed.users.iter().map(|path| (Whose::Users, path));
+        let mut failed = Vec::new();
+        for (whose, path) in roots.chain(users) {
+            if let Err(error) = self.restore_one(fs, path, texts, whose) {
+                failed.push((whose, format!("`{path}`: {}", error.refusal("").message)));
             }
         }
-        Ok(())
+        failed
     }
 
-    /// Paths that are not as they were, folders before what is in them.
-    pub fn differences(
+    fn restore_one(
         &self,
         fs: &mut dyn GuestFs,
-        before: &Before,
-    ) -> Result<Vec<String>, GuestError> {
-        let mut now = Taken::default();
-        for path in PATHS {
-            now.take(fs, path, before)?;
-        }
-        for path in self.parts.keys() {
-            if !now.parts.contains_key(path) {
-                now.add(fs, path)?;
+        path: &str,
+        texts: &Texts,
+        whose: Whose,
+    ) -> Result<(), GuestError> {
+        match self.parts.get(path) {
+            _ if self.rows.has(path) => self.rows.restore(fs, path, texts)?,
+            // What it holds is others': it is never made anew.
+            Some(&Part::Directory { uid, gid, mode }) if FOLDERS.contains(&path) => {
+                fs.set_access(path, Ids { uid, gid, mode })?;
             }
+            Some(part) => {
+                // One that holds a name that is no text can only be made anew.
+                if part.is_directory() && is_door(path) && fs.list(path).is_err() {
+                    remove_tree(fs, path)?;
+                }
+                part.put(fs, path, texts, whose)?;
+            }
+            None => Part::Absent.put(fs, path, texts, whose)?,
         }
-        let mut changed: Vec<String> = now
-            .parts
-            .into_iter()
-            .filter(|(path, now)| self.is_other(path, now))
-            .map(|(p, _)| p)
-            .collect();
-        changed.extend(self.rows.differences(fs)?);
-        Ok(changed)
+        let folder = split(path).0;
+        match fs.stat(folder)? {
+            Some(stat) if stat.kind == Kind::Directory => Ok(fs.sync_dir(folder)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is not as it was. Whatever cannot be looked at is not.
+    pub fn differences(&self, fs: &mut dyn GuestFs, before: Option<&Before>) -> Changed {
+        let mut changed = Changed::default();
+        // The last folder that has to be made anew, with all that is in it.
+        let mut anew: Option<String> = None;
+        for (path, was) in &self.parts {
+            let now = Part::of(fs, path).ok().flatten().map(|(part, _)| part);
+            let is_below = anew.as_ref().is_some_and(|anew| is_at_or_below(path, anew));
+            let is_folder = was.is_directory() && now.as_ref().is_some_and(Part::is_directory);
+            let is_walked = is_folder && is_door(path) && !is_below;
+            let names = if is_walked { fs.list(path).ok() } else { Some(Vec::new()) };
+            if names.is_none() {
+                anew = Some(path.clone());
+            }
+            let is_same = !is_below && names.is_some() && now.as_ref() == Some(was);
+            match self.users.contains(path) {
+                _ if is_same => {}
+                true => changed.users.push(path.clone()),
+                false => changed.roots.push(path.clone()),
+            }
+            let extra = names.into_iter().flatten().map(|name| format!("{path}/{name}"));
+            let is_extra =
+                |path: &String| !self.parts.contains_key(path) && !is_the_switchs(path, before);
+            changed.roots.extend(extra.filter(is_extra));
+        }
+        changed.roots.extend(self.rows.differences(fs));
+        changed
     }
 
     /// Whether a copy of it may stay when it is taken back: not of what logs somebody in by itself.
@@ -123,12 +210,19 @@ impl Files {
         !is_host_key && !self.rows.has(path)
     }
 
-    fn is_other(&self, path: &str, now: &Part) -> bool {
-        match self.parts.get(path) {
-            None => *now != Part::Absent,
-            Some(Part::Other) => *now == Part::Absent,
-            Some(was) => was != now,
-        }
+    pub fn is_of_accounts(&self, path: &str) -> bool {
+        self.rows.has(path)
+    }
+
+    /// Whether all that is below a path goes when it comes back.
+    pub fn is_cleared(&self, path: &str) -> bool {
+        !self.parts.get(path).is_some_and(Part::is_directory)
+    }
+}
+
+impl Changed {
+    pub fn paths(&self) -> impl Iterator<Item = &String> {
+        self.roots.iter().chain(&self.users)
     }
 }
 
@@ -136,48 +230,72 @@ impl Files {
 #[derive(Default)]
 struct Taken {
     parts: BTreeMap<String, Part>,
+    users: BTreeSet<String>,
     texts: Texts,
 }
 
 impl Taken {
-    fn add(&mut self, fs: &mut dyn GuestFs, path: &str) -> Result<bool, GuestError> {
-        let stat = fs.stat(path)?;
-        let part = Part::of(fs, path, stat, &mut self.texts)?;
-        self.parts.insert(path.to_owned(), part);
-        Ok(stat.is_some_and(|stat| stat.kind == Kind::Directory))
+    /// Keeps what is at a path. What users have there that cannot be kept is passed over.
+    fn add(&mut self, fs: &mut dyn GuestFs, path: &str, whose: Whose) -> Result<(), GuestError> {
+        let found = match Part::of(fs, path) {
+            Err(error) if whose == Whose::Roots => return Err(error),
+            found => found.ok().flatten(),
+        };
+        let kept = found.filter(|(part, text)| match part {
+            Part::File { sha256, .. } => self.texts.add(*sha256, text),
+            _ => true,
+        });
+        match (kept, whose) {
+            (None, Whose::Roots) => return Err(unfit(path)),
+            (None, Whose::Users) => {}
+            (Some((part, _)), _) => {
+                self.parts.insert(path.to_owned(), part);
+                if whose == Whose::Users {
+                    self.users.insert(path.to_owned());
+                }
+            }
+        }
+        Ok(())
     }
 
-    fn take(
-        &mut self,
-        fs: &mut dyn GuestFs,
-        path: &str,
-        before: &Before,
-    ) -> Result<(), GuestError> {
-        if is_the_switchs(path, before) {
+    fn take(&mut self, fs: &mut dyn GuestFs, path: &str) -> Result<(), GuestError> {
+        if is_ours(path) {
             return Ok(());
         }
-        if self.add(fs, path)? {
+        self.add(fs, path, Whose::Roots)?;
+        if self.parts[path].is_directory() {
             for name in fs.list(path)? {
-                self.take(fs, &format!("{path}/{name}"), before)?;
+                self.take(fs, &format!("{path}/{name}"))?;
             }
         }
         Ok(())
     }
 
     /// Of a home itself only who may write to it is the door's.
-    fn take_home(
-        &mut self,
-        fs: &mut dyn GuestFs,
-        home: &str,
-        before: &Before,
-    ) -> Result<(), GuestError> {
+    fn take_home(&mut self, fs: &mut dyn GuestFs, user: &User) -> Result<(), GuestError> {
+        let home = &user.home;
         // A home behind a symlink, or none, is nothing that we follow.
         let Ok(Some(stat)) = fs.stat(home) else { return Ok(()) };
-        if stat.kind != Kind::Directory || home == "/" || is_the_switchs(home, before) {
+        if stat.kind != Kind::Directory || home == "/" {
             return Ok(());
         }
-        self.add(fs, home)?;
-        OF_HOME.iter().try_for_each(|name| self.take(fs, &format!("{home}/{name}"), before))
+        let whose = if user.uid == 0 { Whose::Roots } else { Whose::Users };
+        self.add(fs, home, whose)?;
+        for name in OF_HOME {
+            self.add(fs, &format!("{home}/{name}"), whose)?;
+        }
+        let ssh = format!("{home}/{SSH_OF_HOME}");
+        // One that is made meanwhile keeps nobody out, and is not ours to remove.
+        if !matches!(fs.stat(&ssh), Ok(None)) {
+            self.add(fs, &ssh, whose)?;
+        }
+        // Behind a symlink of a user's own is nothing that we follow either.
+        if self.parts.get(&ssh).is_none_or(Part::is_directory) {
+            for name in OF_SSH {
+                self.add(fs, &format!("{ssh}/{name}"), whose)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -195,27 +313,24 @@ fn people(fs: &mut dyn GuestFs) -> Result<BTreeMap<String, User>, GuestError> {
 }
 
 /// Whether going back takes care of a path by itself.
-fn is_the_switchs(path: &str, before: &Before) -> bool {
-    let placed = path.parse().is_ok_and(|path| before.paths.contains_key(&path));
-    // What is prepared beside its path is named after us.
-    placed || before.created.contains(path) || path.contains(".stackc-")
+fn is_the_switchs(path: &str, before: Option<&Before>) -> bool {
+    let is_its = |before: &Before| {
+        let placed = path.parse().is_ok_and(|path| before.paths.contains_key(&path));
+        placed || before.created.contains(path)
+    };
+    is_ours(path) || before.is_some_and(is_its)
 }
 
-/// Brings back the switch's own files of the door, apart from all others; whether one was another.
-pub fn restore_own(fs: &mut dyn GuestFs, tx: &TxId, before: &Before) -> Result<bool, GuestError> {
-    let is_door = |path: &str| {
-        let below = PATHS.iter().filter_map(|door| path.strip_prefix(door));
-        below.into_iter().any(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let (mut changed, mut first) = (false, Ok(()));
-    for (path, found) in before.paths.iter().filter(|(path, _)| is_door(path.as_str())) {
-        let was = fs.stat(path.as_str())?;
-        let restored = place::restore(fs, tx, path, *found);
-        if fs.stat(path.as_str())? != was {
-            changed = true;
-            fs.sync_dir(split(path.as_str()).0)?;
-        }
-        first = first.and(restored);
-    }
-    first.map(|()| changed)
+/// What is prepared beside its path is named after us, and hidden: nothing that reads whole folders takes it for its own.
+fn is_ours(path: &str) -> bool {
+    let name = split(path).1;
+    name.starts_with(".stackc-") && name.strip_suffix(".tmp").is_some()
+}
+
+fn is_at_or_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+pub fn is_door(path: &str) -> bool {
+    PATHS.iter().any(|door| is_at_or_below(path, door))
 }

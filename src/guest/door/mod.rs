@@ -1,30 +1,43 @@
 //! The door: what has to be as it was for a person to get in. What hooks and programs of a new generation do to it is no part of
 //! any bundle, and going back takes it back all the same: a guest that is out of reach needs a console.
 
+pub mod early;
 mod files;
 mod network;
+mod nftables;
+mod own;
 mod part;
+pub mod record;
 mod rows;
+mod texts;
 mod ways;
 
 use super::before::Before;
 use super::error::GuestError;
-use super::system::{System, UnitJob, UnitReport};
+use super::fs::{Guard, GuestFs};
+use super::system::{Rules, System, UnitJob, UnitReport};
 use super::{Guest, copies, firewall, journal};
 use crate::model::{Switch, TxId, UnitName};
-use files::Files;
+use files::{Changed, Files};
 use network::Network;
+use part::Whose;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-pub use files::restore_own;
-pub use part::Texts;
+pub use own::restore as restore_own;
+pub use texts::Texts;
 pub use ways::Ways;
 
 /// Who listens.
 const LISTENERS: [&str; 2] = ["ssh.service", "ssh.socket"];
 /// So many rules are told; the copy has all of them.
 const RULES_TOLD: usize = 20;
+/// Whoever changes accounts holds this. Source: lckpwdf(3).
+const ACCOUNTS_LOCK: &str = "/etc/.pwd.lock";
+/// How often it is tried, and how long is waited in between: three seconds in all, since the operators wait too.
+const LOCK_TRIES: u32 = 60;
+const LOCK_ROUND: Duration = Duration::from_millis(50);
 
 /// The door before a switch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,19 +46,38 @@ pub struct Door {
     files: Files,
     pub listeners: BTreeSet<UnitName>,
     network: Network,
+    tables: Option<nftables::Tables>,
     ways: Ways,
 }
 
 /// Takes the door down; apart from it the texts of its files, which are only needed to put them back.
-pub fn look(guest: &mut Guest, before: &Before) -> Result<(Door, Texts), GuestError> {
-    let (files, texts) = Files::look(guest.fs, before)?;
+pub fn look(guest: &mut Guest) -> Result<(Door, Texts), GuestError> {
+    let (files, texts) = Files::look(guest.fs)?;
     let door = Door {
         files,
         listeners: listening(guest.system)?,
         network: Network::look(guest.system)?,
+        tables: nftables::look(guest.system)?,
         ways: Ways::look(guest.system)?,
     };
     Ok((door, texts))
+}
+
+impl Door {
+    /// Brings back paths that the switch is about to take over: it goes back to what it finds there.
+    pub fn restore_placed(
+        &self,
+        fs: &mut dyn GuestFs,
+        switch: &Switch,
+        texts: &Texts,
+    ) -> Result<(), GuestError> {
+        self.files.restore_placed(fs, switch, texts)
+    }
+
+    /// Leaves to the switch what going back takes care of by itself.
+    pub fn leave_to(&mut self, before: &Before) {
+        self.files.leave_to(before);
+    }
 }
 
 fn listening(system: &mut dyn System) -> Result<BTreeSet<UnitName>, GuestError> {
@@ -55,129 +87,209 @@ fn listening(system: &mut dyn System) -> Result<BTreeSet<UnitName>, GuestError> 
     Ok(reports.into_iter().filter(is_active).map(|(unit, _)| unit).collect())
 }
 
+/// One way back of a door: whose it is, where it is kept, and what is said of it.
+struct Way<'w> {
+    tx: &'w TxId,
+    /// Where the texts are.
+    folder: &'w str,
+    /// None before there is a switch, which takes care of its own paths.
+    before: Option<&'w Before>,
+    told: Vec<String>,
+}
+
+impl Way<'_> {
+    fn tell(&mut self, what: &str) {
+        self.told.push(format!("put back, and no part of the bundle: {what}"));
+    }
+}
+
 /// Opens the door again, whatever else comes back. The first error is returned; what was put back is evidence.
 pub fn open(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
-    let tx = &switch.tx;
-    let mut told = Vec::new();
-    let door = journal::door(guest.fs, tx);
+    let (tx, folder) = (&switch.tx, journal::folder(&switch.tx));
+    let mut way = Way { tx, folder: &folder, before: Some(before), told: Vec::new() };
+    let door = record::read(guest.fs, &folder);
     let ways = door.as_ref().ok().and_then(|door| Some(door.as_ref()?.ways.clone()));
-    let rules = restore_rules(guest, switch, before, &ways.unwrap_or_default(), &mut told);
-    let own = files::restore_own(guest.fs, tx, before);
-    let reload = *own.as_ref().unwrap_or(&false);
-    let others = match door {
-        Ok(Some(door)) => open_others(guest, tx, (&door, before), reload, &mut told),
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
+    let is_changed = firewall::is_changed(switch);
+    let rules = way.restore_rules(guest, &before.rules, &ways.unwrap_or_default(), is_changed);
+    let opened = match door {
+        Ok(Some(door)) => {
+            // A folder that is back may hold files of the switch's own.
+            let (changed, others) = way.open_others(guest, &door);
+            let own = restore_own(guest.fs, tx, before);
+            let heard = listen(guest, &door, &changed, *own.as_ref().unwrap_or(&true));
+            others.and(own.map(drop)).and(heard)
+        }
+        door => restore_own(guest.fs, tx, before).and(door).map(drop),
     };
-    tell(guest, tx, &told)?;
-    rules.and(own.map(drop)).and(others)
+    let noted = journal::note_evidence(guest.fs, tx, way.told);
+    rules.and(opened).and(noted)
 }
 
-fn tell(guest: &mut Guest, tx: &TxId, told: &[String]) -> Result<(), GuestError> {
-    let told = told.iter().map(|what| format!("put back, and no part of the bundle: {what}"));
-    journal::note_evidence(guest.fs, tx, told.collect())
-}
-
-fn restore_rules(
-    guest: &mut Guest,
-    switch: &Switch,
-    before: &Before,
-    ways: &Ways,
-    told: &mut Vec<String>,
-) -> Result<(), GuestError> {
-    let own = firewall::is_changed(switch);
-    let firewall::Restored { changed, lost, instead } =
-        firewall::restore(guest, &before.rules, ways, own)?;
-    if lost.is_empty() && (own || !changed) {
-        return Ok(());
+impl Way<'_> {
+    /// `own` says whether what is taken back has loaded rules itself.
+    fn restore_rules(
+        &mut self,
+        guest: &mut Guest,
+        rules: &Rules,
+        ways: &Ways,
+        own: bool,
+    ) -> Result<(), GuestError> {
+        let firewall::Restored { changed, lost, instead } =
+            firewall::restore(guest, rules, ways, own)?;
+        if lost.is_empty() && (own || !changed) {
+            return Ok(());
+        }
+        self.tell("the kernel's firewall");
+        for rule in lost.iter().take(RULES_TOLD) {
+            self.tell(&format!("the firewall, without {rule}"));
+        }
+        let rules = [("iptables-save", &*instead.v4), ("ip6tables-save", &*instead.v6)];
+        self.told.extend(copies::keep_rules(guest.fs, self.tx, &rules));
+        Ok(())
     }
-    told.push("the kernel's firewall".to_owned());
-    told.extend(lost.iter().take(RULES_TOLD).map(|rule| format!("the firewall, without {rule}")));
-    told.extend(copies::keep_rules(guest.fs, &switch.tx, [&instead.v4, &instead.v6]));
-    Ok(())
-}
 
-fn open_others(
-    guest: &mut Guest,
-    tx: &TxId,
-    (door, before): (&Door, &Before),
-    reload: bool,
-    told: &mut Vec<String>,
-) -> Result<(), GuestError> {
-    // Who is sent through a network that does not come back as it was may still be let in.
-    match door.network.restore(guest.system) {
-        Ok(orders) => told.extend(orders.iter().map(|order| format!("ip {order}"))),
-        Err(error) => told.push(format!("not all of the network: {}", error.refusal("").message)),
+    fn restore_tables(&mut self, guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
+        let (names, instead) = nftables::restore(guest, door.tables.as_ref())?;
+        if !names.is_empty() {
+            for name in &names {
+                self.tell(&format!("nftables' table {name}"));
+            }
+            let rules = [("nft-ruleset", &*instead)];
+            self.told.extend(copies::keep_rules(guest.fs, self.tx, &rules));
+        }
+        Ok(())
     }
-    let (changed, restored) = put_back(guest, tx, (door, before), told);
-    let heard = listen(guest, door, &changed, reload);
-    restored.and(heard)
-}
 
-/// Puts the files back that are not as they were, once there are copies of what stands there; which, and how that went.
-fn put_back(
-    guest: &mut Guest,
-    tx: &TxId,
-    (door, before): (&Door, &Before),
-    told: &mut Vec<String>,
-) -> (Vec<String>, Result<(), GuestError>) {
-    let changed = match door.files.differences(guest.fs, before) {
-        Ok(changed) => changed,
-        Err(error) => return (Vec::new(), Err(error)),
-    };
-    if changed.is_empty() {
-        return (changed, Ok(()));
+    /// All but rules of iptables and the switch's own files; which files were others, and how that went.
+    fn open_others(&mut self, guest: &mut Guest, door: &Door) -> (Changed, Result<(), GuestError>) {
+        // Who is sent through a network that does not come back as it was may still be let in.
+        let (orders, failed) = door.network.restore(guest.system);
+        for order in &orders {
+            self.tell(order);
+        }
+        self.told.extend(failed.iter().map(|what| format!("not all of the network: {what}")));
+        let ruled = self.restore_tables(guest, door);
+        let (changed, restored) = self.put_back(guest, door);
+        (changed, ruled.and(restored))
     }
-    let copied = changed.iter().filter(|path| door.files.may_be_copied(path));
-    let copied: Vec<String> = copied.cloned().collect();
-    told.extend(changed.iter().cloned());
-    told.extend(copies::keep_taken_back(guest.fs, tx, &copied));
-    let texts = journal::door_texts(guest.fs, tx);
-    let restored = texts.and_then(|texts| door.files.restore(guest.fs, &changed, &texts));
-    (changed, restored)
+
+    /// Puts the files back that are not as they were, once there are copies of what stands there; which, and how that went.
+    fn put_back(&mut self, guest: &mut Guest, door: &Door) -> (Changed, Result<(), GuestError>) {
+        let changed = door.files.differences(guest.fs, self.before);
+        if changed.paths().next().is_none() {
+            return (changed, Ok(()));
+        }
+        for path in changed.paths() {
+            self.tell(path);
+        }
+        self.copy(guest, door, &changed);
+        let restored = record::texts(guest.fs, self.folder).and_then(|texts| {
+            let _guard = self.lock_accounts(guest, door, &changed);
+            let mut roots = Vec::new();
+            for (whose, what) in door.files.restore(guest.fs, &changed, &texts) {
+                self.told.push(format!("not put back: {what}"));
+                if whose == Whose::Roots {
+                    roots.push(what);
+                }
+            }
+            match roots.as_slice() {
+                [] => Ok(()),
+                roots => {
+                    Err(GuestError::Inconsistent(format!("not put back: {}", roots.join("; "))))
+                }
+            }
+        });
+        (changed, restored)
+    }
+
+    /// Copies what is about to go. Of what a user put there first that of root is copied: there may be no room for theirs.
+    fn copy(&mut self, guest: &mut Guest, door: &Door, changed: &Changed) {
+        let mut roots = Vec::new();
+        for path in changed.roots.iter().filter(|path| door.files.may_be_copied(path)) {
+            match copies::files_at(guest.fs, path, door.files.is_cleared(path)) {
+                Ok(files) => roots.extend(files),
+                Err(error) => self.told.push(copies::not_kept(&error)),
+            }
+        }
+        for paths in [&roots, &changed.users] {
+            self.told.extend(copies::keep_taken_back(guest.fs, self.tx, paths));
+        }
+    }
+
+    /// Keeps `passwd` and the like from the files of accounts while they are written. Nobody's lock stops a way back.
+    fn lock_accounts(
+        &mut self,
+        guest: &mut Guest,
+        door: &Door,
+        changed: &Changed,
+    ) -> Option<Guard> {
+        if !changed.roots.iter().any(|path| door.files.is_of_accounts(path)) {
+            return None;
+        }
+        for _ in 0..LOCK_TRIES {
+            match guest.fs.lock(ACCOUNTS_LOCK) {
+                Ok(Some(guard)) => return Some(guard),
+                Ok(None) => guest.system.sleep(LOCK_ROUND),
+                Err(error) => {
+                    let why = GuestError::from(error).refusal("").message;
+                    self.told.push(format!("accounts are put back without their lock: {why}"));
+                    return None;
+                }
+            }
+        }
+        self.told.push(format!(
+            "accounts are put back without their lock: somebody holds `{ACCOUNTS_LOCK}`"
+        ));
+        None
+    }
 }
 
 /// Has sshd read what it reads at its start, and listen as it did.
 fn listen(
     guest: &mut Guest,
     door: &Door,
-    changed: &[String],
+    changed: &Changed,
     reload: bool,
 ) -> Result<(), GuestError> {
-    if changed.iter().any(|path| path.contains("/systemd/system/")) {
+    if changed.roots.iter().any(|path| path.contains("/systemd/system")) {
         guest.system.daemon_reload()?;
     }
     let now = listening(guest.system)?;
+    let mut first = Ok(());
     for unit in &door.listeners {
         let job = match now.contains(unit) {
             false => UnitJob::Start,
-            true if !changed.is_empty() => UnitJob::Restart,
+            true if !changed.roots.is_empty() => UnitJob::Restart,
             true if reload => UnitJob::Reload,
             true => continue,
         };
-        guest.system.job(job, unit)?;
+        first = first.and(guest.system.job(job, unit));
     }
-    Ok(())
+    Ok(first?)
 }
 
-/// Brings back the files alone: at boot, before anybody listens. What listened then is returned.
+/// Brings back the files alone: at boot, before anybody listens. Beside how that went, what listened then.
 pub fn restore_files(
     guest: &mut Guest,
     tx: &TxId,
     before: &Before,
-) -> Result<BTreeSet<UnitName>, GuestError> {
-    let Some(door) = journal::door(guest.fs, tx)? else { return Ok(BTreeSet::new()) };
-    let mut told = Vec::new();
-    let (_, restored) = put_back(guest, tx, (&door, before), &mut told);
-    restored?;
-    tell(guest, tx, &told)?;
-    Ok(door.listeners)
+) -> (BTreeSet<UnitName>, Result<(), GuestError>) {
+    let folder = journal::folder(tx);
+    let door = match record::read(guest.fs, &folder) {
+        Ok(Some(door)) => door,
+        Ok(None) => return (BTreeSet::new(), Ok(())),
+        Err(error) => return (BTreeSet::new(), Err(error)),
+    };
+    let mut way = Way { tx, folder: &folder, before: Some(before), told: Vec::new() };
+    let (_, restored) = way.put_back(guest, &door);
+    let noted = journal::note_evidence(guest.fs, tx, way.told);
+    (door.listeners, restored.and(noted))
 }
 
-/// Refuses a door that is not as it was.
+/// Refuses a door that is not as it was. What users keep from coming back has been told, and is their own.
 pub fn verify(guest: &mut Guest, tx: &TxId, before: &Before) -> Result<(), GuestError> {
-    let Some(door) = journal::door(guest.fs, tx)? else { return Ok(()) };
-    let mut wrong = door.files.differences(guest.fs, before)?;
+    let Some(door) = record::read(guest.fs, &journal::folder(tx))? else { return Ok(()) };
+    let mut wrong = door.files.differences(guest.fs, Some(before)).roots;
     let now = listening(guest.system)?;
     wrong.extend(door.listeners.difference(&now).map(ToString::to_string));
     if wrong.is_empty() {

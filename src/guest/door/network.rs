@@ -1,4 +1,4 @@
-//! The guest's own addresses and routes: whoever takes them away, the undo of a switch puts them back.
+//! The guest's own links, addresses and routes: whoever takes them away, the undo of a switch puts them back.
 
 use super::super::error::GuestError;
 use super::super::system::{Command, System, SystemError, run};
@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Words of ip(8) that say how things are now, and are no part of an address or a route.
 const PASSING: [&str; 3] = ["linkdown", "dead", "tentative"];
 /// Words that are followed by a number which changes by itself.
-const COUNTING: [&str; 4] = ["error", "expires", "valid_lft", "preferred_lft"];
+const COUNTING: [&str; 5] = ["error", "expires", "valid_lft", "preferred_lft", "refcnt"];
 
 /// What leads to a guest and from it, each as the words by which ip(8) makes it. A guest without ip(8) has none of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,12 @@ const COUNTING: [&str; 4] = ["error", "expires", "valid_lft", "preferred_lft"];
 pub struct Network {
     /// Links, and whether each is up.
     links: BTreeMap<String, bool>,
+    /// Those among them that do not ask for their neighbours' addresses.
+    silent: BTreeSet<String>,
+    /// Neighbours that somebody has named for good.
+    neighbours: BTreeSet<String>,
+    /// Who decides which packets pass a link, and when.
+    queues: BTreeSet<String>,
     addresses: BTreeSet<Address>,
     routes: BTreeSet<(Family, String)>,
     rules: BTreeSet<(Family, String)>,
@@ -54,9 +60,19 @@ impl Network {
     /// Takes down what there is.
     pub fn look(system: &mut dyn System) -> Result<Self, GuestError> {
         let links = ask(system, "-o link show")?;
+        let of_flag = |flag: &'static str| {
+            let with = links.iter().filter(move |line| has_flag(line, flag));
+            with.filter_map(|line| device(line))
+        };
         let addresses = ask(system, "-o address show scope global")?;
         let mut network = Self {
-            links: links.iter().filter_map(|line| Some((device(line)?, is_up(line)))).collect(),
+            links: links
+                .iter()
+                .filter_map(|line| Some((device(line)?, has_flag(line, "UP"))))
+                .collect(),
+            silent: of_flag("NOARP").collect(),
+            neighbours: ask(system, "neighbour show nud permanent")?.into_iter().collect(),
+            queues: lines_of(system, "tc qdisc show")?.into_iter().collect(),
             addresses: addresses.iter().filter_map(|line| address(line)).collect(),
             ..Self::default()
         };
@@ -70,38 +86,64 @@ impl Network {
     }
 
     /// Puts back what is missing, and takes away what only a person or a program like one adds: rules of routing, routes that no
-    /// protocol has brought, and addresses of the loopback device. What was done, as words for ip(8).
-    ///
-    /// # Errors
-    /// The first order that the kernel refuses; the others are carried out all the same.
-    pub fn restore(&self, system: &mut dyn System) -> Result<Vec<String>, GuestError> {
-        let (mut done, mut first) = (Vec::new(), Ok(()));
+    /// protocol has brought, and addresses of the loopback device. What was done, as commands, and what the kernel refused.
+    pub fn restore(&self, system: &mut dyn System) -> (Vec<String>, Vec<String>) {
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
         // An address brings routes, and a link that was down has lost both: what is still missing is only known afterwards.
         for orders in [first_orders, last_orders] {
-            for order in orders(self, &Self::look(system)?) {
-                let argv: Vec<&str> = ["ip"].into_iter().chain(order.split(' ')).collect();
+            let orders = match Self::look(system) {
+                Ok(now) => orders(self, &now),
+                Err(error) => {
+                    failed.push(error.refusal("").message);
+                    continue;
+                }
+            };
+            for order in orders {
+                let argv: Vec<&str> = order.split(' ').collect();
                 match run(system, &Command::new(&argv, LIMIT)) {
                     Ok(_) => done.push(order),
-                    Err(error) => first = first.and(Err(error.into())),
+                    Err(error) => failed.push(GuestError::from(error).refusal("").message),
                 }
             }
         }
-        first.map(|()| done)
+        (done, failed)
     }
 }
 
 /// Links and addresses. A device that is gone was somebody's who made it, and makes it again.
 fn first_orders(saved: &Network, now: &Network) -> Vec<String> {
     let is_down = |link: &&String| saved.links[*link] && now.links.get(*link) == Some(&false);
-    let up = saved.links.keys().filter(is_down).map(|link| format!("link set {link} up"));
+    let up = saved.links.keys().filter(is_down).map(|link| format!("ip link set {link} up"));
+    let heard = now.silent.difference(&saved.silent).filter(|link| saved.links.contains_key(*link));
+    let heard = heard.map(|link| format!("ip link set {link} arp on"));
+    // `10.0.0.1 dev eth0 lladdr 00:00:5e:00:53:01 PERMANENT`.
+    let named = now.neighbours.difference(&saved.neighbours);
+    let named = named.filter_map(|line| Some((line.split(' ').next()?, after(line, "dev")?)));
+    let named = named.map(|(host, device)| format!("ip neighbour del {host} dev {device}"));
+    let queued = now.queues.difference(&saved.queues).filter_map(|line| unqueue(saved, line));
     let missing = saved.addresses.difference(&now.addresses);
     let missing = missing.filter(|address| now.links.contains_key(&address.device)).map(|a| {
         let broadcast = a.broadcast.as_ref().map(|b| format!(" broadcast {b}")).unwrap_or_default();
-        format!("address replace {}{broadcast} dev {}", a.cidr, a.device)
+        format!("ip address replace {}{broadcast} dev {}", a.cidr, a.device)
     });
     let own = now.addresses.difference(&saved.addresses).filter(|address| address.device == "lo");
-    let own = own.map(|a| format!("address del {} dev lo", a.cidr));
-    up.chain(own).chain(missing).collect()
+    let own = own.map(|a| format!("ip address del {} dev lo", a.cidr));
+    up.chain(heard).chain(named).chain(queued).chain(own).chain(missing).collect()
+}
+
+/// Takes away a queue that has come since, so that the link has the kernel's own again, whose number is 0:
+/// `qdisc netem 8001: dev eth0 root loss 100%`.
+fn unqueue(saved: &Network, line: &str) -> Option<String> {
+    let (kind, device) = (after(line, "qdisc")?, after(line, "dev")?);
+    let is_of_device = |was: &&String| after(was, "dev") == Some(device);
+    let mut was = saved.queues.iter().filter(is_of_device);
+    let place = match kind {
+        "ingress" | "clsact" => kind,
+        _ if !line.split(' ').any(|word| word == "root") => return None,
+        _ if was.all(|was| was.split(' ').nth(2) == Some("0:")) => "root",
+        _ => return None,
+    };
+    Some(format!("tc qdisc del dev {device} {place}"))
 }
 
 /// Rules and routes.
@@ -110,7 +152,7 @@ fn last_orders(saved: &Network, now: &Network) -> Vec<String> {
     let back = rules(&saved.rules, &now.rules, "add");
     let by_hand = |(_, route): &&(Family, String)| after(route, "proto").is_none();
     let extra = now.routes.difference(&saved.routes).filter(by_hand);
-    let extra = extra.map(|(family, route)| format!("{} route del {route}", family.option()));
+    let extra = extra.map(|(family, route)| format!("ip {} route del {route}", family.option()));
     let is_lasting = |(_, route): &&(Family, String)| {
         // What routers tell, they tell again.
         after(route, "proto") != Some("ra")
@@ -121,7 +163,7 @@ fn last_orders(saved: &Network, now: &Network) -> Vec<String> {
     missing.sort_by_key(|(_, route)| after(route, "via").is_some());
     let missing = missing.into_iter();
     let missing =
-        missing.map(|(family, route)| format!("{} route replace {route}", family.option()));
+        missing.map(|(family, route)| format!("ip {} route replace {route}", family.option()));
     gone.into_iter().chain(back).chain(extra).chain(missing).collect()
 }
 
@@ -134,7 +176,7 @@ fn rules(
     let order = |(family, rule): &(Family, String)| {
         let (priority, words) = rule.split_once(':')?;
         let (option, words) = (family.option(), words.trim());
-        Some(format!("{option} rule {verb} priority {priority} {words}"))
+        Some(format!("ip {option} rule {verb} priority {priority} {words}"))
     };
     from.difference(other).filter_map(order).collect()
 }
@@ -180,9 +222,9 @@ fn device(line: &str) -> Option<String> {
 }
 
 /// The flags of a link are in its third word: `<BROADCAST,UP,LOWER_UP>`.
-fn is_up(line: &str) -> bool {
+fn has_flag(line: &str, flag: &str) -> bool {
     let flags = line.split(' ').nth(2).unwrap_or_default();
-    flags.trim_matches(['<', '>']).split(',').any(|flag| flag == "UP")
+    flags.trim_matches(['<', '>']).split(',').any(|has| has == flag)
 }
 
 /// `2: eth0 inet 10.0.0.5/24 brd 10.0.0.255 scope global eth0\`. One that a protocol lends comes back by that.
@@ -206,6 +248,7 @@ mod tests {
             addresses: addresses.iter().filter_map(|line| address(&lasting(line))).collect(),
             routes: of(routes),
             rules: of(rules),
+            ..Network::default()
         }
     }
 
@@ -222,11 +265,11 @@ mod tests {
         let now = Network { links, ..network(&[], &[], &[MAIN]) };
         assert_eq!(
             first_orders(&saved, &now),
-            ["link set eth0 up", "address replace 10.0.0.5/24 broadcast 10.0.0.255 dev eth0"]
+            ["ip link set eth0 up", "ip address replace 10.0.0.5/24 broadcast 10.0.0.255 dev eth0"]
         );
         assert_eq!(
             last_orders(&saved, &now),
-            [format!("-4 route replace {OWN}"), format!("-4 route replace {DEFAULT}")]
+            [format!("ip -4 route replace {OWN}"), format!("ip -4 route replace {DEFAULT}")]
         );
     }
 
@@ -238,21 +281,54 @@ mod tests {
         let bird = "10.9.0.0/16 via 10.0.0.1 dev eth0 proto bird";
         let rules = [MAIN, "10:\tfrom all blackhole"];
         let now = network(&[ADDRESS, lo, shared], &[OWN, "blackhole 10.0.0.1", bird], &rules);
-        assert_eq!(first_orders(&saved, &now), ["address del 10.0.0.1/32 dev lo"]);
+        assert_eq!(first_orders(&saved, &now), ["ip address del 10.0.0.1/32 dev lo"]);
         let gone =
-            ["-4 rule del priority 10 from all blackhole", "-4 route del blackhole 10.0.0.1"];
+            ["ip -4 rule del priority 10 from all blackhole", "ip -4 route del blackhole 10.0.0.1"];
         assert_eq!(last_orders(&saved, &now), gone);
     }
 
     #[test]
     fn what_went_with_its_device_is_left_to_who_made_that() {
         let veth = "7: veth3@if6: <BROADCAST,UP,LOWER_UP> mtu 1500";
-        assert_eq!((device(veth).as_deref(), is_up(veth)), (Some("veth3"), true));
+        assert_eq!((device(veth).as_deref(), has_flag(veth, "UP")), (Some("veth3"), true));
         let address = ADDRESS.replace("eth0", "veth3");
         let mut saved = network(&[&address], &["10.7.0.0/24 dev veth3 proto kernel"], &[]);
         saved.links.insert("veth3".to_owned(), true);
         let now = network(&[], &[], &[]);
         assert_eq!([first_orders(&saved, &now), last_orders(&saved, &now)], [[""; 0]; 2]);
+    }
+
+    #[test]
+    fn a_link_that_no_longer_asks_or_drops_all_is_as_it_was_and_own_queues_stay() {
+        let with = |queues: &[&str], neighbours: &[&str], silent: &[&str]| Network {
+            queues: queues.iter().map(|line| lasting(line)).collect(),
+            neighbours: neighbours.iter().map(|line| lasting(line)).collect(),
+            silent: silent.iter().map(|&link| link.to_owned()).collect(),
+            ..network(&[], &[], &[])
+        };
+        let default = "qdisc noqueue 0: dev eth0 root refcnt 2";
+        let own = "qdisc htb 1: dev lo root refcnt 2 r2q 10";
+        let saved = with(&[default, own], &[], &["lo"]);
+        let now = with(
+            &[
+                "qdisc netem 8001: dev eth0 root refcnt 9 limit 1000 loss 100%",
+                "qdisc clsact ffff: dev eth0 parent ffff:fff1",
+                "qdisc htb 2: dev lo root refcnt 2 r2q 10",
+            ],
+            &["10.0.0.1 dev eth0 lladdr 00:00:5e:00:53:01 PERMANENT"],
+            &["eth0", "lo"],
+        );
+        assert_eq!(
+            first_orders(&saved, &now),
+            [
+                "ip link set eth0 arp on",
+                "ip neighbour del 10.0.0.1 dev eth0",
+                "tc qdisc del dev eth0 clsact",
+                "tc qdisc del dev eth0 root",
+            ]
+        );
+        let counted = with(&[&default.replace('2', "3"), own], &[], &["lo"]);
+        assert_eq!(first_orders(&saved, &counted), [""; 0]);
     }
 
     #[test]
