@@ -3,7 +3,7 @@
 use super::system::{
     Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, Units, run, switch_unit,
 };
-use super::{child, probe, unit_report};
+use super::{child, probe, systemd};
 use crate::model::{Probe, TxId, UnitName};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
@@ -46,6 +46,15 @@ impl Debian {
         Ok(["=active", "=activating"].iter().any(|state| show.text.trim().ends_with(state)))
     }
 
+    /// The rules that one of iptables' programs prints.
+    fn saved(&mut self, program: &str) -> Result<String, SystemError> {
+        match run(self, &Command::new(&[program], ASK_LIMIT)) {
+            // A guest without the programs, fresh from its template, has nobody who could have set a rule.
+            Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => Ok(String::new()),
+            saved => saved.map(|saved| rules_only(&saved.text)),
+        }
+    }
+
     /// Runs `systemd-run`, which refuses a name that is taken: a unit that was started before is as good. Asking first
     /// would cost a process each time, for what hardly ever is.
     fn start_once(&mut self, unit: &str, start: &Command) -> Result<(), SystemError> {
@@ -80,17 +89,13 @@ impl System for Debian {
     }
 
     fn units(&mut self, names: &[UnitName]) -> Result<Units, SystemError> {
-        // Of a template nothing runs, and systemctl takes its name for a mistake.
+        // Of a template nothing runs, and the service manager takes its name for a mistake.
         let names: Vec<&UnitName> = names.iter().filter(|name| !name.is_template()).collect();
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let mut words = vec!["show", unit_report::PROPERTIES, "--"];
-        words.extend(names.iter().map(|name| name.as_str()));
-        let show = self.systemctl(&words, ASK_LIMIT)?;
-        // Blocks come in the order of the names; an alias's `Id` is another name than the one asked for.
-        let blocks = show.text.split("\n\n").map(unit_report::parse);
-        Ok(names.into_iter().cloned().zip(blocks).collect())
+        let reports = systemd::reports(&names).map_err(SystemError::Units)?;
+        Ok(names.into_iter().cloned().zip(reports).collect())
     }
 
     fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError> {
@@ -220,20 +225,16 @@ impl System for Debian {
     }
 
     fn save_firewall(&mut self) -> Result<Rules, SystemError> {
-        let mut save = |program| match run(self, &Command::new(&[program], ASK_LIMIT)) {
-            // A guest without the programs, fresh from its template, has nobody who could have set a rule.
-            Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => Ok(String::new()),
-            saved => saved.map(|saved| rules_only(&saved.text)),
-        };
-        Ok(Rules { v4: save("iptables-save")?, v6: save("ip6tables-save")? })
+        Ok(Rules { v4: self.saved("iptables-save")?, v6: self.saved("ip6tables-save")? })
     }
 
     fn look(&mut self, names: &[UnitName]) -> Result<(Rules, Units), SystemError> {
         std::thread::scope(|scope| {
-            let rules = scope.spawn(|| Self.save_firewall());
-            let units = self.units(names);
-            let rules = rules.join().expect("what runs two programs does not panic");
-            Ok((rules?, units?))
+            let v6 = scope.spawn(|| Self.saved("ip6tables-save"));
+            let units = self.units(names)?;
+            let v4 = self.saved("iptables-save")?;
+            let v6 = v6.join().expect("what runs a program does not panic")?;
+            Ok((Rules { v4, v6 }, units))
         })
     }
 

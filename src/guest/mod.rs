@@ -54,6 +54,7 @@ mod sweep;
 mod switch;
 mod sysctl;
 mod system;
+mod systemd;
 mod sysusers;
 mod tree;
 mod undo;
