@@ -11,7 +11,10 @@ use crate::model::{
 use crate::plan::{Plan, container_of, plan, taken_paths, watched_units};
 use crate::proxmox::{Proxmox, ProxmoxError};
 use crate::remote::{Connection, Door};
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// Fetches a release's checkout as a tar archive.
 pub type Fetch<'a> = &'a (
@@ -256,7 +259,18 @@ pub fn fetch_bundle(
     digest: &Digest,
 ) -> Result<Bundle, ActivateError> {
     let (identity, connection) = reached(target, found)?;
-    let reply = connection.fetch(&FetchRequest { identity, digest: *digest })?;
-    let unproved = ActivateError::Unproved { target: target.clone(), digest: *digest };
-    Bundle::prove(*digest, reply.manifest, reply.files).ok_or(unproved)
+    let mut request = FetchRequest { identity, digest: *digest, after: None };
+    let (mut manifest, mut files) = (None, BTreeMap::new());
+    loop {
+        let (reply, before) = (connection.fetch(&request)?, files.len());
+        manifest = manifest.or(reply.manifest);
+        files.extend(reply.files);
+        // Whoever has more, and does not send it, is asked no further: what there is proves nothing.
+        if !reply.more || files.len() == before {
+            break;
+        }
+        request.after = files.last_key_value().map(|(path, _)| path.clone());
+    }
+    let proved = manifest.and_then(|manifest| Bundle::prove(*digest, manifest, files));
+    proved.ok_or(ActivateError::Unproved { target: target.clone(), digest: *digest })
 }

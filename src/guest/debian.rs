@@ -3,7 +3,7 @@
 use super::system::{
     Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, Units, run, switch_unit,
 };
-use super::{child, probe, unit_report};
+use super::{child, probe, systemd};
 use crate::model::{Probe, TxId, UnitName};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
@@ -49,10 +49,13 @@ impl Debian {
         Ok(["=active", "=activating"].iter().any(|state| show.text.trim().ends_with(state)))
     }
 
-    /// How long a job may take, by what the unit itself says of it.
-    fn job_limit(&mut self, job: UnitJob, unit: &UnitName) -> Result<Duration, SystemError> {
-        let words = ["show", unit_report::TIMEOUTS, "--", unit.as_str()];
-        Ok(unit_report::job_limit(job, &self.systemctl(&words, ASK_LIMIT)?.text))
+    /// The rules that one of iptables' programs prints.
+    fn saved(&mut self, program: &str) -> Result<String, SystemError> {
+        match run(self, &Command::new(&[program], ASK_LIMIT)) {
+            // A guest without the programs, fresh from its template, has nobody who could have set a rule.
+            Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => Ok(String::new()),
+            saved => saved.map(|saved| rules_only(&saved.text)),
+        }
     }
 
     /// Runs `systemd-run`, which refuses a name that is taken: a unit that was started before is as good. Asking first
@@ -89,17 +92,13 @@ impl System for Debian {
     }
 
     fn units(&mut self, names: &[UnitName]) -> Result<Units, SystemError> {
-        // Of a template nothing runs, and systemctl takes its name for a mistake.
+        // Of a template nothing runs, and the service manager takes its name for a mistake.
         let names: Vec<&UnitName> = names.iter().filter(|name| !name.is_template()).collect();
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let mut words = vec!["show", unit_report::PROPERTIES, "--"];
-        words.extend(names.iter().map(|name| name.as_str()));
-        let show = self.systemctl(&words, ASK_LIMIT)?;
-        // Blocks come in the order of the names; an alias's `Id` is another name than the one asked for.
-        let blocks = show.text.split("\n\n").map(unit_report::parse);
-        Ok(names.into_iter().cloned().zip(blocks).collect())
+        let reports = systemd::reports(&names).map_err(SystemError::Units)?;
+        Ok(names.into_iter().cloned().zip(reports).collect())
     }
 
     fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError> {
@@ -118,7 +117,7 @@ impl System for Debian {
         }
         let mut words = words.to_vec();
         words.push(unit.as_str());
-        let limit = self.job_limit(job, unit)?;
+        let limit = systemd::job_limit(job, unit).map_err(SystemError::Units)?;
         match self.systemctl(&words, limit) {
             Err(SystemError::Failed { .. }) if job == UnitJob::Stop => {
                 // What is not there is stopped; what still runs is not.
@@ -230,20 +229,16 @@ impl System for Debian {
     }
 
     fn save_firewall(&mut self) -> Result<Rules, SystemError> {
-        let mut save = |program| match run(self, &Command::new(&[program], ASK_LIMIT)) {
-            // A guest without the programs, fresh from its template, has nobody who could have set a rule.
-            Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => Ok(String::new()),
-            saved => saved.map(|saved| rules_only(&saved.text)),
-        };
-        Ok(Rules { v4: save("iptables-save")?, v6: save("ip6tables-save")? })
+        Ok(Rules { v4: self.saved("iptables-save")?, v6: self.saved("ip6tables-save")? })
     }
 
     fn look(&mut self, names: &[UnitName]) -> Result<(Rules, Units), SystemError> {
         std::thread::scope(|scope| {
-            let rules = scope.spawn(|| Self.save_firewall());
-            let units = self.units(names);
-            let rules = rules.join().expect("what runs two programs does not panic");
-            Ok((rules?, units?))
+            let v6 = scope.spawn(|| Self.saved("ip6tables-save"));
+            let units = self.units(names)?;
+            let v4 = self.saved("iptables-save")?;
+            let v6 = v6.join().expect("what runs a program does not panic")?;
+            Ok((Rules { v4, v6 }, units))
         })
     }
 

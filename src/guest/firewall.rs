@@ -5,6 +5,7 @@ mod back;
 mod frame;
 mod kernel;
 mod rule;
+mod spelled;
 mod tables;
 
 use super::Guest;
@@ -166,9 +167,13 @@ pub fn drift(
         (false, _) => Ok(Vec::new()),
         (true, false) => Ok(vec!["the kernel does not have the rules of ufw".to_owned()]),
         (true, true) => {
-            let kept = kernel::as_kept(guest.system, &with_policies(&rules, &ufw), ufw.ipv6);
-            let wanted = kept.map_or(Wanted::Counted(rules), Wanted::Kept);
-            let mut found = kernel::differences(&wanted, kernel, ufw.ipv6);
+            let whole = with_policies(&rules, &ufw);
+            let mut found = Vec::new();
+            if !kernel::are_spelled_same(&whole, kernel, ufw.ipv6) {
+                let kept = kernel::as_kept(guest.system, &whole, ufw.ipv6);
+                let wanted = kept.map_or(Wanted::Counted(rules), Wanted::Kept);
+                found = kernel::differences(&wanted, kernel, ufw.ipv6);
+            }
             found.extend(policies(&ufw, kernel));
             Ok(found)
         }

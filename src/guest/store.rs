@@ -7,7 +7,9 @@ use super::{tree, unpack};
 use crate::model::canonical;
 use crate::model::layout::STATE;
 use crate::model::protocol::FetchReply;
-use crate::model::{Digest, Entry, EntryPath, GuestPath, Manifest, TxId, document, layout};
+use crate::model::{
+    Digest, Entry, EntryPath, FILE_BYTES_MAX, GuestPath, Manifest, TxId, document, layout,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -17,6 +19,9 @@ use std::io::Read;
 pub const ARCHIVE_BYTES_MAX: u64 = 80 << 20;
 /// Room that must be left for the guest's own life.
 const ROOM_BYTES_MIN: u64 = 16 << 20;
+/// Bytes of files that `fetch` tells at once; in its reply they take five times as much memory.
+const FETCH_BYTES: u64 = FILE_BYTES_MAX;
+
 /// Where a bundle's tree is.
 pub fn tree_path(digest: &Digest) -> String {
     format!("{STATE}/store/{digest}")
@@ -87,17 +92,28 @@ pub fn verify(fs: &mut dyn GuestFs, digest: &Digest) -> Result<Manifest, GuestEr
     tree::verify(fs, &tree_path(digest), digest)
 }
 
-/// A whole bundle, verified.
-pub fn fetch(fs: &mut dyn GuestFs, digest: &Digest) -> Result<FetchReply, GuestError> {
-    let manifest = verify(fs, digest)?;
+/// The files of a bundle that follow a path, as many as are sent at once. The whole is verified before the first.
+pub fn fetch(
+    fs: &mut dyn GuestFs,
+    digest: &Digest,
+    after: Option<&EntryPath>,
+) -> Result<FetchReply, GuestError> {
+    let manifest = if after.is_none() { verify(fs, digest)? } else { manifest(fs, digest)? };
     let tree = tree_path(digest);
-    let mut files = BTreeMap::new();
+    let (mut files, mut room, mut more) = (BTreeMap::new(), FETCH_BYTES, false);
     for (path, entry) in &manifest.entries {
-        if matches!(entry, Entry::Document(_) | Entry::File { .. }) {
-            files.insert(path.clone(), fs.read(&format!("{tree}/{path}"))?);
+        let (Entry::Document(bytes) | Entry::File { bytes, .. }) = entry else { continue };
+        if after.is_some_and(|after| path <= after) {
+            continue;
         }
+        more = bytes.size > room && !files.is_empty();
+        if more {
+            break;
+        }
+        room = room.saturating_sub(bytes.size);
+        files.insert(path.clone(), fs.read(&format!("{tree}/{path}"))?);
     }
-    Ok(FetchReply { manifest, files })
+    Ok(FetchReply { manifest: after.is_none().then_some(manifest), files, more })
 }
 
 /// Gives the tree's files their owners by name.

@@ -71,7 +71,7 @@ pub fn switch_unit(tx: &TxId) -> UnitName {
 /// Units by name, as the service manager reports them.
 pub type Units = BTreeMap<UnitName, UnitReport>;
 
-/// A unit as the service manager reports it.
+/// A unit as the service manager reports it. Why a unit is down is asked only of one that is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnitReport {
@@ -239,6 +239,8 @@ pub enum SystemError {
     Failed { command: String, ending: String, tail: Vec<String> },
     #[error("`{program}` has nothing to act on in a folder: only a booted guest has it")]
     NoSystem { program: String },
+    #[error("cannot ask the service manager about units")]
+    Units(#[source] std::io::Error),
     #[error("cannot keep the folder's system state")]
     State(#[from] super::fs::FsError),
     #[error("cannot read the folder's system state")]

@@ -1,97 +1,92 @@
 //! What the service manager says of a unit: systemd's D-Bus properties by name (org.freedesktop.systemd1(5)).
 
-use super::system::{UnitJob, UnitReport};
+use super::system::UnitReport;
+use crate::model::UnitName;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-/// What is asked of a unit.
-pub const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,NRestarts,Type,RemainAfterExit,RemainAfterElapse,TriggeredBy,StopWhenUnneeded,ConditionResult,ActiveExitTimestampMonotonic,ExecMainExitTimestampMonotonic";
+/// Properties by name, in the words of `systemctl show`.
+pub type Said = BTreeMap<&'static str, String>;
 
-/// What a unit says of how long its jobs may take: services by two names, mounts, sockets and swaps by the third.
-pub const TIMEOUTS: &str = "--property=TimeoutStartUSec,TimeoutStopUSec,TimeoutUSec";
-/// A unit job is given as long as systemd's own default for a start or a stop (90 s), and a little more, at least.
-const JOB_LIMIT_MIN: Duration = Duration::from_secs(100);
-/// And no more than this at most, so that an undo ends: who needs longer to start is not gone back to.
-const JOB_LIMIT_MAX: Duration = Duration::from_secs(600);
-/// Between systemd's giving up, by signals and in the end by force, and our hearing of it.
-const MARGIN: Duration = Duration::from_secs(10);
+/// What tells why a unit does not run.
+const OF_UNITS: [&str; 4] =
+    ["TriggeredBy", "StopWhenUnneeded", CONDITION, "ActiveExitTimestampMonotonic"];
+const OF_SERVICES: [&str; 5] =
+    ["Result", RESTARTS, "Type", "RemainAfterExit", "ExecMainExitTimestampMonotonic"];
+const RESTARTS: &str = "NRestarts";
+/// Whether its conditions held when it was last started; no for one that never was.
+const CONDITION: &str = "ConditionResult";
 
-/// How long a job may take, by a unit's `TIMEOUTS`. A start without a limit, which every oneshot has, is waited for as long
-/// as any; a stop without one is not: whoever needs it kills the unit then.
-pub fn job_limit(job: UnitJob, said: &str) -> Duration {
-    let said: BTreeMap<&str, &str> = said.lines().filter_map(|l| l.split_once('=')).collect();
-    let of = |key: &str, endless: Duration| {
-        let text = said.get(key).or_else(|| said.get("TimeoutUSec"));
-        text.map_or(Duration::ZERO, |text| if *text == "infinity" { endless } else { span(text) })
+/// What a report still needs besides what was said, each with its interface: of a unit that runs only how often it was
+/// restarted; of one that is not there whether it ever ran, and no more when it never did.
+pub fn more(unit: &UnitName, said: &Said) -> Vec<(String, &'static str)> {
+    let is_known = |property: &str| said.contains_key(property);
+    if is(said, "LoadState", "not-found") && !is(said, CONDITION, "yes") {
+        let asked = if is_known(CONDITION) { None } else { Some((interface("unit"), CONDITION)) };
+        return asked.into_iter().collect();
+    }
+    let (sort, runs) = (sort(unit), is(said, "ActiveState", "active"));
+    let of_unit: &[_] = if runs { &[] } else { &OF_UNITS };
+    let of_sort: &[_] = match sort {
+        "service" if runs => &[RESTARTS],
+        "service" => &OF_SERVICES,
+        "timer" if !runs => &["Result", "RemainAfterElapse"],
+        "socket" | "path" | "mount" | "automount" | "swap" | "scope" if !runs => &["Result"],
+        _ => &[],
     };
-    let start = || of("TimeoutStartUSec", JOB_LIMIT_MAX);
-    let stop = || of("TimeoutStopUSec", Duration::ZERO);
-    let limit = match job {
-        UnitJob::Start | UnitJob::Reload => start(),
-        UnitJob::Stop => stop(),
-        UnitJob::Restart => stop().saturating_add(start()),
-        UnitJob::StartLater | UnitJob::StopLater | UnitJob::Kill => Duration::ZERO,
-    };
-    limit.saturating_add(MARGIN).clamp(JOB_LIMIT_MIN, JOB_LIMIT_MAX)
+    let (unit, own) = (interface("unit"), interface(sort));
+    let of_unit = of_unit.iter().map(|property| (unit.clone(), *property));
+    let all = of_unit.chain(of_sort.iter().map(|property| (own.clone(), *property)));
+    all.filter(|(_, property)| !is_known(property)).collect()
 }
 
-/// A time as systemd writes it, `1min 30s`; fractions of a second do not count here. Source: `format_timespan` in systemd's
-/// time-util.c.
-fn span(text: &str) -> Duration {
-    let seconds = |word: &str| {
-        let unit = word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-        let count = word[..word.len() - unit.len()].split('.').next()?.parse::<u64>().ok()?;
-        let each = match unit {
-            "y" => 31_557_600,
-            "month" => 2_629_800,
-            "w" => 604_800,
-            "d" => 86_400,
-            "h" => 3600,
-            "min" => 60,
-            "s" => 1,
-            _ => 0,
-        };
-        count.checked_mul(each)
-    };
-    let words = text.split(' ').filter_map(seconds);
-    Duration::from_secs(words.fold(0, u64::saturating_add))
+/// The interface that units of a sort have.
+pub fn interface(sort: &str) -> String {
+    let (first, rest) = sort.split_at(1);
+    ["org.freedesktop.systemd1.", &first.to_uppercase(), rest].concat()
 }
 
-/// Reads one unit's block of what `systemctl show` prints.
-pub fn parse(block: &str) -> UnitReport {
-    let said: BTreeMap<&str, &str> = block.lines().filter_map(|l| l.split_once('=')).collect();
-    let text = |key| said.get(key).copied().unwrap_or_default().to_owned();
+/// The report of a unit.
+pub fn of(unit: &UnitName, said: &Said) -> UnitReport {
+    let text = |key| said.get(key).cloned().unwrap_or_default();
     UnitReport {
         load: text("LoadState"),
         active: text("ActiveState"),
         sub: text("SubState"),
         result: text("Result"),
-        restarts: text("NRestarts").parse().unwrap_or(0),
-        stopped: is_stopped(&said),
-        ends: text("Type") == "oneshot" && text("RemainAfterExit") == "no",
-        led: is_led(&said) || text("ConditionResult") == "no",
+        restarts: text(RESTARTS).parse().unwrap_or(0),
+        stopped: is_stopped(unit, said),
+        ends: is(said, "Type", "oneshot") && is(said, "RemainAfterExit", "no"),
+        led: is_led(said) || is(said, CONDITION, "no"),
     }
 }
 
-fn is_led(said: &BTreeMap<&str, &str>) -> bool {
+fn is(said: &Said, key: &str, value: &str) -> bool {
+    said.get(key).is_some_and(|said| said == value)
+}
+
+/// The sort of a unit, as its name ends.
+pub fn sort(unit: &UnitName) -> &str {
+    unit.as_str().rsplit_once('.').map_or("", |(_, sort)| sort)
+}
+
+fn is_led(said: &Said) -> bool {
     let triggered = said.get("TriggeredBy").is_some_and(|units| !units.is_empty());
-    triggered || said.get("StopWhenUnneeded") == Some(&"yes")
+    triggered || is(said, "StopWhenUnneeded", "yes")
 }
 
 /// Whether a job stopped the unit. A service that is stopped is no longer active before its main process exits; one that
 /// ends by itself exits first. Source: `service_enter_signal` and `service_sigchld_event` in systemd's service.c.
-fn is_stopped(said: &BTreeMap<&str, &str>) -> bool {
-    let is = |key, value| said.get(key) == Some(&value);
+fn is_stopped(unit: &UnitName, said: &Said) -> bool {
     let time = |key| said.get(key).and_then(|time| time.parse::<u64>().ok()).unwrap_or(0);
     let left = time("ActiveExitTimestampMonotonic");
-    if !is("ActiveState", "inactive") || left == 0 || is_led(said) {
+    if !is(said, "ActiveState", "inactive") || left == 0 || is_led(said) {
         return false;
     }
-    match said.get("Id").and_then(|id| id.rsplit_once('.')).map(|(_, kind)| kind) {
-        Some("service") if is("RemainAfterExit", "yes") => true,
-        Some("service") => !is("Type", "oneshot") && time("ExecMainExitTimestampMonotonic") > left,
-        Some("timer") => is("RemainAfterElapse", "yes"),
-        Some("socket" | "path") => true,
+    match sort(unit) {
+        "service" if is(said, "RemainAfterExit", "yes") => true,
+        "service" => !is(said, "Type", "oneshot") && time("ExecMainExitTimestampMonotonic") > left,
+        "timer" => is(said, "RemainAfterElapse", "yes"),
+        "socket" | "path" => true,
         _ => false,
     }
 }
@@ -100,48 +95,54 @@ fn is_stopped(said: &BTreeMap<&str, &str>) -> bool {
 mod tests {
     use super::*;
 
-    const SERVICE: &str = "Id=a.service\nActiveState=inactive\nType=simple\nRemainAfterExit=no\nTriggeredBy=\nStopWhenUnneeded=no\n";
-
-    fn stopped(lines: &str) -> bool {
-        parse(&format!("{SERVICE}{lines}")).stopped
+    fn said(lines: &'static str) -> Said {
+        lines.lines().filter_map(|l| l.split_once('=')).map(|(k, v)| (k, v.to_owned())).collect()
     }
 
-    #[test]
-    fn a_job_is_waited_for_as_long_as_its_unit_says_within_bounds() {
-        let limit = |job, start: &str, stop: &str| {
-            let said = format!("TimeoutStartUSec={start}\nTimeoutStopUSec={stop}\n");
-            job_limit(job, &said).as_secs()
-        };
-        assert_eq!(limit(UnitJob::Start, "1min 30s", "1min 30s"), 100, "systemd's own default");
-        assert_eq!(limit(UnitJob::Start, "3min 20.5s", "5s"), 210);
-        assert_eq!(limit(UnitJob::Stop, "3min 20s", "500ms"), 100);
-        assert_eq!(limit(UnitJob::Stop, "5s", "4min"), 250);
-        assert_eq!(limit(UnitJob::Restart, "2min", "2min 1s"), 251);
-        assert_eq!(limit(UnitJob::Start, "1h 2min", "5s"), 600, "an undo ends");
-        assert_eq!(limit(UnitJob::Start, "infinity", "infinity"), 600);
-        assert_eq!(limit(UnitJob::Stop, "infinity", "infinity"), 100, "it is killed then");
-        assert_eq!(limit(UnitJob::Start, "584542y 2w 2d 20h 1min 49s", ""), 600);
-        assert_eq!(job_limit(UnitJob::Start, "TimeoutUSec=2min\n").as_secs(), 130, "a mount");
-        assert_eq!(job_limit(UnitJob::Start, "").as_secs(), 100, "a target");
+    fn unit(name: &str) -> UnitName {
+        name.parse().expect("it is a unit's name")
+    }
+
+    fn stopped(name: &str, (left, exited): (u32, u32), lines: &'static str) -> bool {
+        let mut all =
+            said("ActiveState=inactive\nType=simple\nRemainAfterExit=no\nStopWhenUnneeded=no\n");
+        all.insert("ActiveExitTimestampMonotonic", left.to_string());
+        all.insert("ExecMainExitTimestampMonotonic", exited.to_string());
+        all.extend(said(lines));
+        of(&unit(name), &all).stopped
     }
 
     #[test]
     fn a_unit_is_stopped_by_hand_only_where_it_is_certain() {
-        let ended = |left: u32, exited: u32| {
-            format!(
-                "ActiveExitTimestampMonotonic={left}\nExecMainExitTimestampMonotonic={exited}\n"
-            )
-        };
-        assert!(stopped(&ended(70, 71)));
-        assert!(!stopped(&ended(71, 71)), "it ended by itself");
-        assert!(!stopped(&ended(0, 0)), "it never ran since the boot");
-        assert!(!stopped(&(ended(70, 71) + "Type=oneshot\n")), "it has nothing to run for");
-        assert!(stopped(&(ended(70, 60) + "Type=oneshot\nRemainAfterExit=yes\n")));
-        assert!(!stopped(&(ended(70, 71) + "TriggeredBy=a.timer\n")), "its timer starts it");
-        assert!(!stopped(&(ended(70, 71) + "StopWhenUnneeded=yes\n")), "nobody needs it");
-        assert!(!stopped(&(ended(70, 71) + "ActiveState=active\n")), "it runs again");
-        let of_kind = |rest: &str| stopped(&format!("{}{rest}", ended(70, 0)));
-        assert!(of_kind("Id=a.timer\nRemainAfterElapse=yes\n") && of_kind("Id=a.socket\n"));
-        assert!(!of_kind("Id=a.timer\nRemainAfterElapse=no\n") && !of_kind("Id=a.mount\n"));
+        let service = |times, lines| stopped("a.service", times, lines);
+        assert!(service((70, 71), ""));
+        assert!(!service((71, 71), ""), "it ended by itself");
+        assert!(!service((0, 0), ""), "it never ran since the boot");
+        assert!(!service((70, 71), "Type=oneshot"), "it has nothing to run for");
+        assert!(service((70, 60), "Type=oneshot\nRemainAfterExit=yes"));
+        assert!(!service((70, 71), "TriggeredBy=a.timer"), "its timer starts it");
+        assert!(!service((70, 71), "StopWhenUnneeded=yes"), "nobody needs it");
+        assert!(!service((70, 71), "ActiveState=active"), "it runs again");
+        assert!(stopped("a.timer", (70, 0), "RemainAfterElapse=yes"));
+        assert!(stopped("a.socket", (70, 0), ""));
+        assert!(!stopped("a.timer", (70, 0), "RemainAfterElapse=no"));
+        assert!(!stopped("a.mount", (70, 0), ""));
+    }
+
+    #[test]
+    fn a_unit_that_runs_is_asked_how_often_it_was_restarted_and_one_that_does_not_why() {
+        let more = |name: &str, active| more(&unit(name), &said(active));
+        let runs = more("a.service", "ActiveState=active");
+        assert_eq!(runs, [("org.freedesktop.systemd1.Service".to_owned(), "NRestarts")]);
+        assert_eq!(more("a.timer", "ActiveState=active"), []);
+        let fails = more("a.service", "ActiveState=activating\nSubState=auto-restart");
+        assert!(fails.iter().any(|(_, property)| *property == "Result"), "{fails:?}");
+        assert_eq!(more("a.target", "ActiveState=inactive").len(), OF_UNITS.len());
+        let lacking = more("a.service", "LoadState=not-found\nActiveState=inactive");
+        assert_eq!(lacking, [("org.freedesktop.systemd1.Unit".to_owned(), CONDITION)]);
+        let remembered = "LoadState=not-found\nActiveState=inactive\nConditionResult=yes";
+        let all = OF_UNITS.len() + OF_SERVICES.len() - 1;
+        assert_eq!(more("a.service", remembered).len(), all);
+        assert_eq!(more("a.service", "LoadState=not-found\nConditionResult=no"), []);
     }
 }

@@ -312,7 +312,7 @@ fn history(guest: &mut Guest, input: &mut dyn BufRead) -> Result<HistoryReply, G
 fn fetch(guest: &mut Guest, input: &mut dyn BufRead) -> Result<FetchReply, GuestError> {
     let request: FetchRequest = request(input)?;
     lease::check_identity(guest.fs, &request.identity)?;
-    store::fetch(guest.fs, &request.digest)
+    store::fetch(guest.fs, &request.digest, request.after.as_ref())
 }
 
 fn detach_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<DetachReply, GuestError> {

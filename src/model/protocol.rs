@@ -230,21 +230,27 @@ pub struct HistoryRequest {
     pub identity: Identity,
 }
 
-/// `fetch`: a bundle of the store, for an operator whose `out/` has lost it.
+/// `fetch`: a bundle of the store, for an operator whose `out/` has lost it. Some files a call, so that a guest needs
+/// little memory for the largest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FetchRequest {
     pub identity: Identity,
     pub digest: Digest,
+    /// The last path of the call before, whose successors are wanted.
+    pub after: Option<EntryPath>,
 }
 
-/// The bundle; its digest proves every byte, so that the guest need not be believed.
+/// A part of the bundle; its digest proves every byte of the whole, so that the guest need not be believed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FetchReply {
-    pub manifest: Manifest,
+    /// With the first files only.
+    pub manifest: Option<Manifest>,
     #[serde(with = "super::content")]
     pub files: BTreeMap<EntryPath, Vec<u8>>,
+    /// Whether files are left for the next call.
+    pub more: bool,
 }
 
 /// `detach`: removes all that stackc keeps on a guest that is as it was found. Again: what is left of it.

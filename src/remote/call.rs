@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 
-/// The most that a guest may say in one call: `fetch` writes the 64 MiB of the largest bundle in hex, beside its manifest.
+/// The most that a guest may say in one call: `observe` tells the manifest and the units' texts of the largest bundle.
 const STDOUT_BYTES_MAX: u64 = 160 << 20;
 /// sudo's own words for a password that nobody gave it. Source: sudo 1.9, `check_user_interactive`.
 const SUDO_ASKS: &str = "a password is required";

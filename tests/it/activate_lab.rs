@@ -199,9 +199,10 @@ fn a_stack_is_created_changed_undone_rolled_back_and_left_alone() {
     assert!(operator.plan_is_empty(&two, "first"), "undone means as before");
 
     let (mut connection, identity) = operator.connection(&two);
-    let request = FetchRequest { identity, digest: one.digest };
+    let request = FetchRequest { identity, digest: one.digest, after: None };
     let fetched = connection.fetch(&request).expect("what was live is still there");
-    assert_eq!(Bundle::prove(one.digest, fetched.manifest, fetched.files), Some(one.clone()));
+    let manifest = fetched.manifest.expect("it comes first");
+    assert_eq!(Bundle::prove(one.digest, manifest, fetched.files), Some(one.clone()));
 
     let back = Back {
         target: &two.manifest.target,

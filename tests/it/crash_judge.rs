@@ -152,7 +152,8 @@ impl Left<'_> {
     pub fn converges(&self) {
         let (folder, scene) = (self.folder, self.scene);
         for made in [&scene.first, &scene.second].into_iter().take(1 + usize::from(self.is_new())) {
-            let request = FetchRequest { identity: identity(), digest: made.bundle.digest };
+            let digest = made.bundle.digest;
+            let request = FetchRequest { identity: identity(), digest, after: None };
             let fetched: Result<FetchReply, _> = folder.call(&["fetch"], &request, &[]);
             fetched.expect("its tree is whole");
         }

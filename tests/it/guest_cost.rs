@@ -4,10 +4,11 @@ use crate::guest_bundle::{Made, health, rules, seal};
 use crate::guest_fixture::{Folder, SENT, caller, feed, identity, input, messages, name, reply};
 use serde::de::DeserializeOwned;
 use stackc::model::protocol::{
-    BeginRequest, ConfirmRequest, Done, ObserveRequest, ObservedGuest, ResultRequest, UndoRequest,
+    BeginRequest, ConfirmRequest, Done, FetchReply, FetchRequest, ObserveRequest, ObservedGuest,
+    ResultRequest, UndoRequest,
 };
 use stackc::model::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
@@ -19,6 +20,8 @@ const DATA_KIB_MAX: u64 = (MEMORY_BYTES_MAX - BINARY_BYTES_MAX) / 1024;
 const FILES: usize = 500;
 /// As many of them are as big as a file of a bundle can be.
 const BIG_FILES: usize = 20;
+/// With the bundle's own documents there is no room for one more: `BUNDLE_BYTES_MAX`.
+const LARGEST: usize = 63;
 
 #[test]
 fn what_is_sent_to_a_guest_has_three_megabytes_at_most() {
@@ -46,6 +49,30 @@ fn a_switch_of_many_files_and_its_undo_take_thirty_megabytes_at_most() {
 
     let observed: ObservedGuest = call(&folder, "observe", &input(&look(&second), &[]));
     assert!(observed.recorded.is_some() && observed.drift.is_empty(), "{:?}", observed.drift);
+}
+
+#[test]
+fn the_largest_bundle_is_fetched_in_thirty_megabytes_at_most() {
+    let made = files(1, LARGEST, LARGEST);
+    let folder = Folder { binary: SENT, ..Folder::new() };
+    for (verb, request, more) in messages("00000000000000a1", &made) {
+        let _: Done = call(&folder, verb, &[request, more].concat());
+    }
+    let digest = made.bundle.digest;
+    let mut request = FetchRequest { identity: identity(), digest, after: None };
+    let (mut files, mut manifest) = (BTreeMap::new(), None);
+    loop {
+        let reply: FetchReply = call(&folder, "fetch", &input(&request, &[]));
+        assert!(!reply.files.is_empty(), "each call goes on");
+        manifest = manifest.or(reply.manifest);
+        files.extend(reply.files);
+        request.after = files.keys().next_back().cloned();
+        if !reply.more {
+            break;
+        }
+    }
+    let proved = Bundle::prove(digest, manifest.expect("it comes first"), files);
+    assert_eq!(proved, Some(made.bundle));
 }
 
 #[test]
@@ -98,13 +125,17 @@ fn limited(folder: &Folder, kib: u64, words: &[&str]) -> Command {
 }
 
 fn many(version: u32) -> Made {
+    files(version, FILES, BIG_FILES)
+}
+
+fn files(version: u32, count: usize, big: usize) -> Made {
     let unit = format!("[Service]\nExecStart=/bin/true\n# {version}\n");
     let text = |n: usize| match n {
-        0..BIG_FILES => "x".repeat(usize::try_from(FILE_BYTES_MAX).expect("it is small")),
+        n if n < big => "x".repeat(usize::try_from(FILE_BYTES_MAX).expect("it is small")),
         n => format!("{n} of {version}\n"),
     };
     let mut files = vec![("/etc/systemd/system/app.service".to_owned(), unit)];
-    files.extend((0..FILES).map(|n| (format!("/srv/many/{n}"), text(n))));
+    files.extend((0..count).map(|n| (format!("/srv/many/{n}"), text(n))));
     let files: Vec<_> = files
         .iter()
         .map(|(path, text)| (path.as_str(), FileClass::Linked, "0644", text.clone()))

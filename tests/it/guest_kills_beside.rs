@@ -246,8 +246,8 @@ fn guest_killed_in_gc_keeps_what_is_needed_whole_and_gives_up_the_rest_by_the_sa
         let left = Left::new_if(stock(folder) == wanted);
         for needed in &made[1..] {
             let (identity, digest) = (identity(), needed.bundle.digest);
-            let fetched: Result<FetchReply, _> =
-                folder.call(&["fetch"], &FetchRequest { identity, digest }, &[]);
+            let request = FetchRequest { identity, digest, after: None };
+            let fetched: Result<FetchReply, _> = folder.call(&["fetch"], &request, &[]);
             fetched.unwrap_or_else(|refusal| panic!("{at}: {refusal:?}"));
         }
         assert_eq!(folder.picture(), picture, "{at}");

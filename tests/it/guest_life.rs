@@ -251,15 +251,16 @@ fn guest_rolls_back_by_a_new_generation_of_the_older_bundle() {
 fn guest_gives_a_bundle_back_that_its_digest_proves() {
     let (folder, first, _) = Folder::on_first();
     let digest = first.bundle.digest;
-    let request = FetchRequest { identity: identity(), digest };
-    let FetchReply { manifest, mut files } =
+    let request = FetchRequest { identity: identity(), digest, after: None };
+    let FetchReply { manifest, mut files, .. } =
         folder.call(&["fetch"], &request, &[]).expect("it is live");
+    let manifest = manifest.expect("it comes first");
     let proved = Bundle::prove(digest, manifest.clone(), files.clone());
     assert_eq!(proved.as_ref(), Some(&first.bundle));
     let (_, bytes) = files.iter_mut().next().expect("a bundle has files");
     bytes.push(b'x');
     assert_eq!(Bundle::prove(digest, manifest, files), None);
-    let request = FetchRequest { identity: identity(), digest: make(2, 60).bundle.digest };
+    let request = FetchRequest { digest: make(2, 60).bundle.digest, ..request };
     let refusal = folder.call::<FetchReply>(&["fetch"], &request, &[]).expect_err("never sent");
     assert_eq!(refusal.code, RefusalCode::Failed, "{refusal:?}");
 }

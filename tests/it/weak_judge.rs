@@ -173,9 +173,9 @@ fn agrees(
 /// Every byte of the bundle is there, and every secret file with its access.
 fn has_whole(guest: &mut WeakGuest, made: &Made) -> Result<(), String> {
     let digest = made.bundle.digest;
-    let FetchReply { manifest, files } =
-        ask(guest, "fetch", &FetchRequest { identity: identity(), digest })?;
-    if Bundle::prove(digest, manifest, files).is_none() {
+    let request = FetchRequest { identity: identity(), digest, after: None };
+    let FetchReply { manifest, files, .. } = ask(guest, "fetch", &request)?;
+    if manifest.and_then(|manifest| Bundle::prove(digest, manifest, files)).is_none() {
         return Err(format!("the bundle {} is not what it was", digest.short()));
     }
     for (path, file) in &made.secrets {

@@ -1,9 +1,10 @@
 //! The kernel's rules beside a bundle's, chain by chain.
 //!
-//! The kernel writes a rule in other words than ufw does. So what it would write for the bundle's is asked of itself: they
-//! are loaded into a network namespace of their own, where no packet is, and read back. An unprivileged container may do
-//! that, and it takes some 7 ms for each address family.
+//! The kernel writes a rule in other words than ufw does. Unless those are known (`spelled`), what it would write for the
+//! bundle's is asked of itself: they are loaded into a network namespace of their own, where no packet is, and read back. An
+//! unprivileged container may do that, and it takes some 7 ms for each address family.
 
+use super::spelled;
 use crate::guest::system::{Command, Rules, System};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -49,6 +50,12 @@ pub fn policy<'t>(kernel: &'t str, chain: &str) -> Option<&'t str> {
     line.split(' ').next()
 }
 
+/// Whether both families have the wanted rules, told from their words alone: there is a namespace less to make.
+pub fn are_spelled_same(wanted: &Rules, kernel: &Rules, ipv6: bool) -> bool {
+    spelled::are_same(&wanted.v4, &kernel.v4)
+        && (!ipv6 || spelled::are_same(&wanted.v6, &kernel.v6))
+}
+
 /// What differs in the chains that the wanted rules declare; those of others, Docker's or fail2ban's, are not looked at.
 pub fn differences(wanted: &Wanted, kernel: &Rules, ipv6: bool) -> Vec<String> {
     let (Wanted::Kept(rules) | Wanted::Counted(rules)) = wanted;
@@ -70,7 +77,7 @@ pub fn differences(wanted: &Wanted, kernel: &Rules, ipv6: bool) -> Vec<String> {
 }
 
 /// Chains of somebody's own have no policy.
-fn declared(rules: &str) -> BTreeSet<&str> {
+pub fn declared(rules: &str) -> BTreeSet<&str> {
     let chains = rules.lines().filter_map(|line| line.strip_prefix(':'));
     chains.filter_map(|chain| chain.split_once(" -").map(|(name, _)| name)).collect()
 }

@@ -331,7 +331,7 @@ impl Connection for World {
         let sent = inside.trees.get(&request.digest).and_then(|digest| inside.bundles.get(digest));
         let message = || format!("bundle {} is not here", request.digest);
         let bundle = sent.cloned().ok_or_else(|| refused(RefusalCode::Failed, message()))?;
-        Ok(FetchReply { manifest: bundle.manifest, files: bundle.files })
+        Ok(FetchReply { manifest: Some(bundle.manifest), files: bundle.files, more: false })
     }
     fn detach(&mut self, _: &DetachRequest) -> Result<DetachReply, RemoteError> {
         let mut inside = self.inside();
