@@ -30,7 +30,7 @@ impl Exit {
             Self::BeforeSwitch => "failed before the switch; what runs is untouched",
             Self::Undone => "switched and undone: whole on the old generation",
             Self::NotWhole => {
-                "not whole, or unknown: a person is needed, and the next command is printed"
+                "not whole, or unknown: a person is needed; the next command is printed"
             }
             Self::Changes => "there are changes, and --exit-code asked for this",
             Self::Interrupted => "interrupted; how each guest is was told",

@@ -123,6 +123,7 @@ fn a_preparation_that_is_given_up_takes_its_hooks_with_it() {
 #[test]
 fn the_next_activation_finds_the_way_in_as_it_was_before_the_hooks_of_a_dead_one() {
     let (folder, made, _) = shut();
+    folder.outlast_lease_of_others(NEXT_TX);
     let request = bundle_request(&made, NEXT_TX);
     folder.call::<Done>(&["packages"], &request, &[]).expect("the guest takes the next call");
     assert_open(&folder);

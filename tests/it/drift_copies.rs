@@ -87,12 +87,12 @@ fn a_copy_is_not_changed_by_a_later_write_through_another_name_of_what_was_kept(
 #[test]
 fn what_a_hand_put_there_and_there_is_no_room_to_keep_is_not_overwritten() {
     let (folder, second, switch) = changed();
-    let long = fs::File::create(folder.at(SSHD)).expect("it can be made");
+    let long = fs::File::create(folder.at(APP)).expect("it can be made");
     long.set_len(1 << 50).expect("it is all holes");
     folder.prepare(TX, &second);
     let refusal = folder.begin(&switch).expect_err("no copy of that fits");
     assert!(refusal.message.contains("not enough room"), "{refusal:?}");
-    assert_eq!(fs::metadata(folder.at(SSHD)).expect("it is there").len(), 1 << 50);
+    assert_eq!(fs::metadata(folder.at(APP)).expect("it is there").len(), 1 << 50);
     assert_eq!(folder.result(TX).phase, Phase::Undone);
     assert_eq!(history(&folder).drift_copies.len(), 0, "not even half of one is there");
 }

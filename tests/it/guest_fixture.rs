@@ -19,6 +19,7 @@ use std::process::{Command, Stdio};
 pub const BINARY: &str = env!("CARGO_BIN_EXE_stackc-guest");
 /// The same, as it is sent to guests: static and small, and quicker.
 pub const SENT: &str = env!("STACKC_GUEST_BINARY");
+pub const LEASE: &str = "/var/lib/stackc/lease";
 /// A file of the guest's own at a path that the bundles take.
 pub const FOREIGN: &str = "# the guest's own\n";
 
@@ -148,10 +149,12 @@ impl Folder {
     }
 
     /// The run that had it is dead, and its time is up.
-    fn outlast_lease_of_others(&self, tx: &str) {
-        let lease = self.at("/var/lib/stackc/lease");
-        if fs::read_to_string(&lease).is_ok_and(|lease| !lease.contains(tx)) {
-            fs::remove_file(lease).expect("it is ours");
+    pub fn outlast_lease_of_others(&self, tx: &str) {
+        let Ok(lease) = fs::read_to_string(self.at(LEASE)) else { return };
+        if !lease.contains(tx) {
+            let expires = regex::Regex::new(r#""expires_at_seconds":\d+"#).expect("it is one");
+            let over = expires.replace(&lease, r#""expires_at_seconds":0"#);
+            fs::write(self.at(LEASE), &*over).expect("it is ours");
         }
     }
 

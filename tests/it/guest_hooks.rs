@@ -58,6 +58,7 @@ fn hooks_before_the_switch_run_by_name_and_once_for_a_transaction() {
     assert!(!run_before(&folder, &made, TX).expect("they are well").already);
     assert!(run_before(&folder, &made, TX).expect("they were well").already);
     assert_eq!(folder.text("/log"), "one\ntwo\n", "a reply that was lost runs nothing again");
+    folder.outlast_lease_of_others(NEXT_TX);
     assert!(!run_before(&folder, &made, NEXT_TX).expect("they are well").already);
     assert_eq!(folder.text("/log"), "one\ntwo\none\ntwo\n", "another activation does");
 }

@@ -2,7 +2,7 @@
 
 use crate::fixture_lab::RealLab;
 use crate::guest_bundle::{Made, seal};
-use crate::guest_fixture::{caller, feed, identity, input, messages, name, reply};
+use crate::guest_fixture::{LEASE, caller, feed, identity, input, messages, name, reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stackc::lab::Debian;
@@ -101,6 +101,7 @@ impl RealGuest {
 
     /// Everything before the switch; what the guest's own tools say of it.
     fn validate(&self, tx: &str, made: &Made) -> Result<Done, Refusal> {
+        self.outlast_lease_of_others(tx);
         for (verb, request, more) in messages(tx, made) {
             let output =
                 feed(self.command(&format!("{PROGRAM} {verb}")), &[request, more].concat());
@@ -109,6 +110,14 @@ impl RealGuest {
         }
         let bundle = BundleRequest { caller: caller(tx), digest: made.bundle.digest };
         self.call("validate", &bundle)
+    }
+
+    /// The run that had it is dead, and its time is up.
+    fn outlast_lease_of_others(&self, tx: &str) {
+        self.says(&format!(
+            r#"! test -e {LEASE} || grep -q {tx} {LEASE} ||
+               sed -i -E 's/("expires_at_seconds":)[0-9]+/\10/' {LEASE}"#
+        ));
     }
 
     pub fn begin(&self, switch: &Switch) -> TxState {
