@@ -57,11 +57,16 @@ fn output(
     stdin: Stdio,
 ) -> Result<Output, LabError> {
     // setpriv(1) and timeout(1) are in essential packages. A daemon that is killed takes its programs with it: one
-    // that lived on would write into what the next daemon makes at the same place. In the foreground, Ctrl-C ends
-    // the program too.
+    // that lived on would write into what the next daemon makes at the same place. Whom that signal comes too late for
+    // has another parent by then. In the foreground, Ctrl-C ends the program too.
     Command::new("setpriv")
-        .args(["--pdeathsig", "TERM", "timeout"])
-        .args(["--foreground", "--kill-after=5", &limit_seconds.to_string()])
+        .args(["--pdeathsig", "TERM", "sh", "-c", r#"[ "$PPID" = "$0" ] && exec timeout "$@""#])
+        .args([
+            &std::process::id().to_string(),
+            "--foreground",
+            "--kill-after=5",
+            &limit_seconds.to_string(),
+        ])
         .args(argv)
         .env("LC_ALL", "C.UTF-8")
         .env("PATH", PROGRAM_PATH)
