@@ -42,7 +42,7 @@ pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done
         // Hooks have run since: what they did to the way in goes back with the switch.
         let early = door::early::read(guest, tx)?;
         if let Some((door, texts, _)) = &early {
-            door.restore_placed(guest.fs, switch, texts)?;
+            door.files.restore_placed(guest.fs, switch, texts)?;
         }
         let mut before = look(guest, switch)?;
         let (mut door, texts) = match early {
@@ -52,7 +52,7 @@ pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done
             }
             None => door::look(guest)?,
         };
-        door.leave_to(&before);
+        door.files.leave_to(&before);
         found::note(guest.fs, switch, &before)?;
         journal::publish(guest.fs, switch, &before, (&door, &texts))?;
     } else if journal::switch(guest.fs, tx)? != *switch {

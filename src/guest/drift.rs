@@ -27,7 +27,7 @@ impl Tree {
         let live = live?;
         let digest = live.digest?;
         let manifest = store::manifest(fs, &digest).ok()?;
-        let secret_files = secrets::ledger(fs, live.secrets).ok()?;
+        let secret_files = secrets::ledger(fs, live.secrets).ok()?.unwrap_or_default();
         Some(Self { digest, manifest, secrets: secrets_path(live.secrets), secret_files })
     }
 

@@ -16,9 +16,9 @@ const FOLDER_MODE: u32 = 0o711;
 /// What the files of a version were when they were written, beside them, and for root alone as they are.
 pub const LEDGER: &str = ".ledger.json";
 
-/// What the files of a version should be; nothing of one that a stackc wrote which kept no ledger of it.
-pub fn ledger(fs: &mut dyn GuestFs, version: SecretsVersion) -> Result<Ledger, GuestError> {
-    Ok(kept::find(fs, &format!("{}/{LEDGER}", secrets_path(version)))?.unwrap_or_default())
+/// What the files of a version should be; none where that is not written down.
+pub fn ledger(fs: &mut dyn GuestFs, version: SecretsVersion) -> Result<Option<Ledger>, GuestError> {
+    kept::find(fs, &format!("{}/{LEDGER}", secrets_path(version)))
 }
 
 /// What is wrong with a version: readers of its links may have written through them, live or not.
@@ -27,8 +27,11 @@ pub fn fault(fs: &mut dyn GuestFs, version: SecretsVersion) -> Result<Option<Str
     if fs.stat(&folder)?.is_none() {
         return Ok(Some("they are not there".to_owned()));
     }
+    let Some(ledger) = ledger(fs, version)? else {
+        return Ok(Some(format!("`{LEDGER}` is not there, which says what they should be")));
+    };
     let accounts = Accounts::read(fs)?;
-    for (path, placed) in &ledger(fs, version)?.paths {
+    for (path, placed) in &ledger.paths {
         let instead = drift::instead(fs, &accounts, &format!("{folder}{path}"), placed)?;
         if let Some(instead) = instead {
             return Ok(Some(format!("at `{path}`: {instead}")));
@@ -45,7 +48,7 @@ pub fn write(
     files: &BTreeMap<GuestPath, SecretFile>,
 ) -> Result<Done, GuestError> {
     let wanted = ledger_of(files);
-    if ledger(fs, version)? == wanted && fault(fs, version)?.is_none() {
+    if ledger(fs, version)?.as_ref() == Some(&wanted) && fault(fs, version)?.is_none() {
         return Ok(Done { already: true });
     }
     let accounts = Accounts::read(fs)?;

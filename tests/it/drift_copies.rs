@@ -359,6 +359,17 @@ fn guest_tells_a_secret_file_that_was_written_through_its_link_and_takes_its_ver
     assert!(folder.observe(first.bundle.digest).drift.is_empty());
 }
 
+#[test]
+fn secrets_of_which_nobody_knows_what_they_should_be_are_not_taken_for_whole() {
+    let (folder, first, _) = Folder::on_first();
+    let version = first.secrets_version;
+    fs::remove_file(folder.at(&format!("/var/lib/stackc/secrets/{version}/.ledger.json")))
+        .expect("it is there");
+    assert!(!folder.observe(first.bundle.digest).secrets.contains(&version));
+    folder.activate(&first, &first.switch(TX, 1, 2, &first.ledger()));
+    assert!(folder.observe(first.bundle.digest).secrets.contains(&version), "it was sent again");
+}
+
 /// The second version, up to the moment at which it waits for its confirm, and then written into through its links.
 fn written_while_open() -> (Folder, Made, Made, Switch) {
     let (folder, first, _) = Folder::on_first();

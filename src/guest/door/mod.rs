@@ -14,7 +14,7 @@ mod ways;
 
 use super::before::Before;
 use super::error::GuestError;
-use super::fs::{Guard, GuestFs};
+use super::fs::Guard;
 use super::system::{Rules, System, UnitJob, UnitReport};
 use super::{Guest, copies, firewall, journal};
 use crate::model::{Switch, TxId, UnitName};
@@ -43,7 +43,7 @@ const LOCK_ROUND: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Door {
-    files: Files,
+    pub files: Files,
     pub listeners: BTreeSet<UnitName>,
     network: Network,
     tables: Option<nftables::Tables>,
@@ -61,23 +61,6 @@ pub fn look(guest: &mut Guest) -> Result<(Door, Texts), GuestError> {
         ways: Ways::look(guest.system)?,
     };
     Ok((door, texts))
-}
-
-impl Door {
-    /// Brings back paths that the switch is about to take over: it goes back to what it finds there.
-    pub fn restore_placed(
-        &self,
-        fs: &mut dyn GuestFs,
-        switch: &Switch,
-        texts: &Texts,
-    ) -> Result<(), GuestError> {
-        self.files.restore_placed(fs, switch, texts)
-    }
-
-    /// Leaves to the switch what going back takes care of by itself.
-    pub fn leave_to(&mut self, before: &Before) {
-        self.files.leave_to(before);
-    }
 }
 
 fn listening(system: &mut dyn System) -> Result<BTreeSet<UnitName>, GuestError> {
@@ -149,7 +132,11 @@ impl Way<'_> {
     }
 
     fn restore_tables(&mut self, guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
-        let (names, instead) = nftables::restore(guest, door.tables.as_ref())?;
+        let Some((names, instead)) = nftables::restore(guest, door.tables.as_ref())? else {
+            let told = "nftables' own tables could not be listed, and are as the switch left them";
+            self.told.push(told.to_owned());
+            return Ok(());
+        };
         if !names.is_empty() {
             for name in &names {
                 self.tell(&format!("nftables' table {name}"));

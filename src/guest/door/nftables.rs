@@ -45,20 +45,18 @@ fn is_whole(text: &str) -> bool {
 }
 
 /// Puts tables back in one step: those that are others or gone, and away with those that came and may shut somebody out.
-/// Their names, and the text of what stood there.
+/// Their names, and the text of what stood there; none where they could not be listed, then or now.
 pub fn restore(
     guest: &mut Guest,
     saved: Option<&Tables>,
-) -> Result<(Vec<String>, String), GuestError> {
-    let (Some(saved), Some(now)) = (saved, look(guest.system)?) else {
-        return Ok((Vec::new(), String::new()));
-    };
+) -> Result<Option<(Vec<String>, String)>, GuestError> {
+    let (Some(saved), Some(now)) = (saved, look(guest.system)?) else { return Ok(None) };
     let (names, script) = way_back(saved, &now);
     if !names.is_empty() {
         let load = Command::new(&["nft", "--file", "-"], LIMIT);
         run(guest.system, &Command { input: script.into_bytes(), ..load })?;
     }
-    Ok((names, now.into_values().collect()))
+    Ok(Some((names, now.into_values().collect())))
 }
 
 fn parse(text: &str) -> Tables {

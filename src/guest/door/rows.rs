@@ -59,7 +59,9 @@ impl Rows {
                 let Ok(name) = std::str::from_utf8(name_in(row)) else { continue };
                 let hash = Digest::of(row);
                 rows.entry(name.to_owned()).or_insert(hash);
-                texts.add(hash, row);
+                if !texts.add(hash, row) {
+                    return Err(unfit(file));
+                }
             }
             tables.insert(file.to_owned(), Table { whole, rows });
         }

@@ -19,6 +19,7 @@ pub struct Texts {
 
 impl Texts {
     /// Keeps one more; false when there is no room for it.
+    #[must_use]
     pub fn add(&mut self, hash: Digest, text: &[u8]) -> bool {
         if self.texts.contains_key(&hash) {
             return true;
