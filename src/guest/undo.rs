@@ -235,7 +235,7 @@ fn back_once(
             guest.system.daemon_reload()?;
         }
         put_back_sysctls(guest, switch)?;
-        units::bring_up_all(guest, &switch.undo_units)?;
+        units::bring_up_all(guest, &switch.undo_units, &before.units)?;
     }
     door.and(stopped)?;
     verify(guest, switch, before)?;

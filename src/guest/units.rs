@@ -2,7 +2,7 @@
 
 use super::Guest;
 use super::error::GuestError;
-use super::system::{SystemError, UnitJob, UnitReport};
+use super::system::{SystemError, UnitJob, UnitReport, Units};
 use crate::model::{UnitActions, UnitName};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -67,12 +67,19 @@ pub fn bring_up(
     Ok(())
 }
 
-/// As `bring_up`, but one unit that does not come up does not keep the next one down. The first error is returned.
-pub fn bring_up_all(guest: &mut Guest, actions: &UnitActions) -> Result<(), GuestError> {
+/// As `bring_up` on the way back, where one unit that does not come up does not keep the next one down. The first error is
+/// returned of those that ran before: what had failed already may do so again.
+pub fn bring_up_all(
+    guest: &mut Guest,
+    actions: &UnitActions,
+    before: &Units,
+) -> Result<(), GuestError> {
     let mut first = Ok(());
     for (job, unit) in jobs(actions) {
         let done = run(guest, job, unit, &mut Downtime::default());
-        first = first.and(done);
+        if before.get(unit).is_none_or(UnitReport::is_active) {
+            first = first.and(done);
+        }
     }
     first
 }

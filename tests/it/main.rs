@@ -126,6 +126,7 @@ mod lockouts_real;
 mod operator_runs;
 mod operator_runs_real;
 mod others_bugs;
+mod others_bugs_real;
 mod ownership_lab;
 mod packages_lab;
 mod packages_real;

@@ -5,7 +5,7 @@ use crate::guest_bundle::Made;
 use crate::guest_fixture::{identity, input, name};
 use crate::weak_guest::{Picture, WeakGuest};
 use crate::weak_story::{TX, activate, activation, on_first, version};
-use stackc::guest::Answer;
+use stackc::guest::{Answer, UnitReport};
 use stackc::model::protocol::{ConfirmRequest, RefusalCode, ResultRequest};
 use stackc::model::{GenerationId, Ledger, Nonce, Phase, Switch, TxState, UnitName};
 
@@ -142,6 +142,48 @@ fn deploy_rs_211_a_reboot_before_the_confirm_goes_back_and_starts_what_ran() {
     assert!(booted.memory.state.units[&app].is_active());
     let late = reply(confirm(&mut booted, TX, &switch.nonce));
     assert_eq!(late.phase, Phase::Undone, "who confirms now hears the truth");
+}
+
+/// Where a unit that had failed before counts against what comes, a guest is neither switched nor gone back on.
+#[test]
+fn devenv_c_a_unit_that_had_failed_before_counts_neither_forth_nor_back() {
+    for fails_again in [false, true] {
+        let (mut guest, old, second, switch) = before_second();
+        let state = &mut guest.memory.state;
+        let unit: UnitName = name("app.service");
+        let report = state.units.get_mut(&unit).expect("it runs");
+        *report = UnitReport {
+            active: "failed".to_owned(),
+            result: "exit-code".to_owned(),
+            ..report.clone()
+        };
+        state.failing.extend(fails_again.then_some(unit));
+        switch_over(&mut guest, &second, &switch);
+        if !fails_again {
+            assert_eq!(result(&mut guest, TX).phase, Phase::AwaitingConfirm);
+            silence(&mut guest, TX);
+        }
+        assert_eq!(result(&mut guest, TX).phase, Phase::Undone, "fails again: {fails_again}");
+        assert_eq!(guest.picture(), old);
+    }
+}
+
+/// Nobody repeats a rollback that was interrupted.
+#[test]
+fn devenv_d_going_back_that_was_interrupted_anywhere_is_done_again() {
+    let (mut guest, old, second, switch) = before_second();
+    switch_over(&mut guest, &second, &switch);
+    guest.fs.take_cuts();
+    let mut interrupted = guest.fork();
+    silence(&mut interrupted, TX);
+    let moments = interrupted.fs.take_cuts();
+    assert!(moments.len() > 15, "only {} effects", moments.len());
+    for (number, disk) in moments.into_iter().enumerate() {
+        let mut dies = guest.with_disk(disk);
+        silence(&mut dies, TX);
+        assert_eq!(dies.picture(), old, "interrupted after effect {number}");
+        assert_eq!(result(&mut dies, TX).phase, Phase::Undone, "effect {number}");
+    }
 }
 
 #[test]
