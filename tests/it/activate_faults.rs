@@ -250,7 +250,7 @@ fn a_begin_that_never_arrives_has_changed_nothing_and_says_so() {
 }
 
 #[test]
-fn a_begin_whose_replies_are_all_lost_is_found_and_confirmed() {
+fn devenv_b_a_begin_whose_replies_are_all_lost_is_found_and_confirmed() {
     let (one, two) = stacks();
     let operator = Operator::new();
     for times in 1..=3 {

@@ -68,8 +68,8 @@ fn an_interrupted_activation_says_how_the_guest_is_and_leaves_it_free() {
 }
 
 #[test]
-fn a_second_run_on_the_same_machine_is_refused_while_the_first_lives_and_takes_over_when_it_is_killed()
- {
+fn kamal_a_second_run_is_refused_while_the_first_lives_and_takes_its_lock_over_when_it_was_killed()
+{
     let Some(lab) = RealLab::start("twice") else { return };
     let mut tiny = Tiny::new(&lab, 100);
     tiny.activate(1).finish(&tiny).expect_done();

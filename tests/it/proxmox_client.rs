@@ -159,6 +159,25 @@ fn a_guest_whose_create_call_got_no_reply_is_adopted_by_its_mark() {
     assert!(!create.form.contains("start="), "a guest starts in a step of its own");
 }
 
+/// "can't lock file" may come after the guest was made; whoever tries again finds its number taken, by itself.
+#[test]
+fn telmate_1069_a_guest_that_was_made_though_its_lock_timed_out_is_ours() {
+    let is_created = AtomicBool::new(false);
+    let pve = Pve::start(move |call| {
+        if !call.is("POST", "/nodes/pve/lxc") {
+            return node(call, is_created.load(Ordering::SeqCst).then_some(MARK));
+        }
+        let message = if is_created.swap(true, Ordering::SeqCst) {
+            "unable to create CT 101 - CT 101 already exists on node 'pve'"
+        } else {
+            "can't lock file '/run/lock/lxc/pve-config-101.lock' - got timeout"
+        };
+        Answer::Error(500, json!({"data": null, "message": message}))
+    });
+    client(&pve).create(&wanted(), &mark()).expect("it is ours");
+    assert_eq!(pve.count("POST", "/nodes/pve/lxc"), 2, "a lock that is held is waited for");
+}
+
 #[test]
 fn a_create_call_that_never_arrived_is_an_error_and_is_not_made_again() {
     let pve =
