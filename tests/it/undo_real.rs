@@ -148,7 +148,7 @@ fn undo_of(guest: &RealGuest, first: &Made, number: u64, (start, hook): (&str, &
 }
 
 #[test]
-fn a_failure_that_is_seen_is_undone_within_seconds() {
+fn devenv_a_a_failure_that_is_seen_is_undone_within_seconds() {
     let Some(lab) = RealLab::start("undo") else { return };
     let (guest, first) = on_first(&lab);
     let trials = asked("STACKC_FAULTS_TRIALS").unwrap_or(4);
@@ -169,7 +169,7 @@ fn a_failure_that_is_seen_is_undone_within_seconds() {
 }
 
 #[test]
-fn no_new_connection_is_lost_while_rules_change() {
+fn ufw_2_no_new_connection_is_lost_while_rules_change() {
     let Some(lab) = RealLab::start("conn") else { return };
     let (guest, first) = on_first(&lab);
     let (address, over) = (SocketAddr::new(lab.address(101), APP), &AtomicBool::new(false));
