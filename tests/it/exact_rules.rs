@@ -24,7 +24,8 @@ pub fn faults(wanted: &Wanted<'_>, before: &Picture, after: &Picture) -> Vec<Str
         faults.push("the kernel has other rules, and the plan says nothing of it".to_owned());
         faults.extend(other_lines(&before.rules.kernel, &after.rules.kernel));
     }
-    if wanted.bundle.is_some() && after.rules.kernel != after.rules.files {
+    let is_stopped = after.rules.files.is_empty() && is_emptied(&after.rules.kernel);
+    if wanted.bundle.is_some() && after.rules.kernel != after.rules.files && !is_stopped {
         faults.push("the kernel's rules are not what ufw's files say".to_owned());
         faults.extend(other_lines(&after.rules.files, &after.rules.kernel));
     }
@@ -41,6 +42,19 @@ pub fn faults(wanted: &Wanted<'_>, before: &Picture, after: &Picture) -> Vec<Str
         );
     }
     faults
+}
+
+/// Whether this is what a stop of ufw leaves until the next boot: its chains, hooked in, with nothing in them, policies that
+/// let everything through, and for IPv6, where it was off, the rules of the loopback.
+fn is_emptied(kernel: &[String]) -> bool {
+    let lets_through = |chain: &str| chain.starts_with("ufw") || chain.ends_with(" ACCEPT");
+    kernel.iter().all(|line| {
+        let hook = line.split_once(" -j ").filter(|(chain, _)| chain.matches(' ').count() == 1);
+        line.strip_prefix(':').is_some_and(lets_through)
+            || hook.is_some_and(|(chain, to)| !chain.contains("ufw") && to.starts_with("ufw"))
+            || ["*filter", "COMMIT", "-A INPUT -i lo -j ACCEPT", "-A OUTPUT -o lo -j ACCEPT"]
+                .contains(&line.as_str())
+    })
 }
 
 /// Whether what a line is about was or is there.
@@ -138,4 +152,21 @@ fn rule(tuple: &str) -> String {
         }
     }
     text + if is_six { " (v6)" } else { "" }
+}
+
+#[test]
+fn what_a_stop_of_ufw_leaves_is_told_from_rules_that_refuse() {
+    let left = "*filter\n:INPUT ACCEPT\n:ufw-before-input -\n:ufw-user-input -\n-A INPUT -j ufw-before-input\n-A INPUT -i lo -j ACCEPT\nCOMMIT";
+    let is_emptied =
+        |text: &str| is_emptied(&text.lines().map(str::to_owned).collect::<Vec<String>>());
+    assert!(is_emptied(left));
+    for (before, after) in [
+        (":INPUT ACCEPT", ":INPUT DROP"),
+        ("COMMIT", "-A ufw-before-input -j DROP\nCOMMIT"),
+        ("COMMIT", "-A ufw-before-input -j ufw-user-input\nCOMMIT"),
+        ("COMMIT", "-A INPUT -p tcp -j DROP\nCOMMIT"),
+        ("COMMIT", ":theirs -\nCOMMIT"),
+    ] {
+        assert!(!is_emptied(&left.replace(before, after)), "{after}");
+    }
 }

@@ -81,7 +81,7 @@ guest's root. The pictures may differ in what the plan says, line by line, and a
 | `+ PATH`, `~ PATH` | what the bundle has there: kind, mode, owner, group, bytes; the folders above it are made, 0755 and root's |
 | `- PATH` | what was found there before stackc came, else nothing; a folder that holds something else stays |
 | `! PATH` | what is there now is kept in `/var/lib/stackc/found` |
-| `+ firewall …`, `- firewall …` | that rule or key in ufw's files, and the kernel's rules, which are then those that the next boot would load |
+| `+ firewall …`, `- firewall …` | that rule or key in ufw's files, and the kernel's rules, which are then those that the next boot would load; until then a firewall that goes off leaves ufw's chains, as `ufw disable` does, with nothing in them |
 | `restart`, `stop+start` | another invocation; `start`, `stop`: it runs, or does not; `reload`: the same invocation, reloaded |
 | `leave`, or no word of a unit | the same invocation, and nothing happened to it |
 | step `accounts` | users and groups of the bundle's `sysusers.d` that are missing, folders of its `tmpfiles.d` that are missing |
