@@ -122,6 +122,9 @@ fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
     if !ufw.enabled {
         if is_loaded(&kernel) {
             guest.system.set_ufw(false)?;
+            if has_ipv6(&kernel, false) {
+                frame::forget_ipv6(guest)?;
+            }
         }
         return Ok(());
     }

@@ -18,6 +18,20 @@ pub fn change_ipv6(guest: &mut Guest, kernel: &Rules) -> Result<(), GuestError> 
     Ok(guest.system.load_firewall(&Rules { v4: String::new(), v6 }, Load::Tables)?)
 }
 
+/// Takes away what a stop of ufw leaves where it let no IPv6 pass: no later start of it would.
+pub fn forget_ipv6(guest: &mut Guest) -> Result<(), GuestError> {
+    let kernel = guest.system.save_firewall()?;
+    let v6 = text(&without_closed(parse(&kernel.v6)));
+    Ok(guest.system.load_firewall(&Rules { v4: String::new(), v6 }, Load::Tables)?)
+}
+
+fn without_closed(mut tables: Tables) -> Tables {
+    for (name, chain) in tables.values_mut().flatten() {
+        chain.rules.retain(|rule| !CLOSED.contains(&(name, rule)));
+    }
+    tables
+}
+
 /// The frame instead of the one that is there, with all that is others'.
 fn beside_others(frame: &Tables, now: &Tables) -> Tables {
     let mut tables = now.clone();
@@ -95,6 +109,14 @@ COMMIT
             }
             assert_eq!(beside_others(&parse(to), &now), wanted, "{from}\n{to}");
         }
+    }
+
+    #[test]
+    fn what_ufw_let_pass_without_ipv6_goes_with_its_firewall_and_the_rules_of_others_stay() {
+        let left = with_others(SHUT);
+        let own = ["-A INPUT -i lo -j ACCEPT\n", "-A OUTPUT -o lo -j ACCEPT\n"];
+        let rest = own.iter().fold(left.clone(), |rest, rule| rest.replace(rule, ""));
+        assert_eq!(without_closed(parse(&left)), parse(&rest));
     }
 
     #[test]
