@@ -122,6 +122,7 @@ mod lab;
 mod lab_names;
 mod left_out;
 mod lockouts;
+mod lockouts_hooks;
 mod lockouts_real;
 mod operator_runs;
 mod operator_runs_real;
