@@ -135,6 +135,8 @@ mod plan;
 mod plan_leaves;
 mod plan_readers;
 mod plan_units;
+mod plan_units_packages;
+mod plan_units_ties;
 mod proxmox_client;
 mod reach_cli;
 mod reach_lab;
