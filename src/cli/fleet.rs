@@ -81,7 +81,7 @@ impl Fleet {
             workspace,
             access,
             sudo_password,
-            client,
+            client: client.until(interrupts.stop()),
             runtime,
             board,
             interrupts,
