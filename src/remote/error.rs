@@ -80,6 +80,9 @@ impl RemoteError {
             Self::Denied { .. } => {
                 "ssh-add -l   # the keys that ssh has; `access` in stacks/site.toml names the user and may name a key"
             }
+            Self::Connect { .. } => {
+                "pct enter VMID   # on its node: whether sshd runs, and what the firewall bars"
+            }
             Self::Interrupted { .. } => "the same command again continues",
             Self::Refused { refusal, .. } if refusal.code == RefusalCode::Busy => {
                 "the same command again, when that is over"
