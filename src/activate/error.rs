@@ -43,7 +43,12 @@ pub enum ActivateError {
     )]
     Stale { target: Target, planned: GenerationId, found: GenerationId },
     #[error("the saved plan of {target} no longer fits: its {differs} would be others now")]
-    PlanStale { target: Target, differs: String },
+    PlanStale {
+        target: Target,
+        differs: String,
+        /// What makes such a plan.
+        verb: &'static str,
+    },
     #[error("{target} is busy: {}", pending_text(pending))]
     Pending { target: Target, pending: Box<PendingTx> },
     #[error(
@@ -272,7 +277,10 @@ impl ActivateError {
                 let start = format!("pct start {vmid}");
                 return Some(format!("{start}   # on its node; then the same command again"));
             }
-            Self::NeverBegan { .. } | Self::Fetch { .. } | Self::CalledOff { .. } => {
+            Self::NeverBegan { .. }
+            | Self::Fetch { .. }
+            | Self::CalledOff { .. }
+            | Self::Stale { .. } => {
                 return Some("the same command again".to_owned());
             }
             Self::NetworkPutBack { target, .. } => {
@@ -295,10 +303,9 @@ impl ActivateError {
             | Self::Inconsistent { target, .. }
             | Self::Pending { target, .. }
             | Self::NotWhole { target, .. } => ("status", target, "how it is by now"),
-            Self::PlanStale { target, .. } => {
-                return Some(format!("stackc plan {target} --out FILE   # plans again"));
+            Self::PlanStale { target, verb, .. } => {
+                return Some(format!("stackc {verb} {target} --out FILE   # plans again"));
             }
-            Self::Stale { target, .. } => ("plan", target, "plans again"),
             Self::Drift { target, .. } => ("drift", target, "what was changed"),
             Self::NoGuest { target } => ("activate", target, "makes it, when it is defined"),
             Self::Unproved { target, .. } => ("build", target, "makes the bundle again"),
