@@ -413,6 +413,7 @@ fn a_task_is_followed_no_further_after_an_interrupt() {
     let started = Instant::now();
     let error = client.start(&name("pve"), vmid()).expect_err("nobody waits for it");
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
-    assert_eq!(error.to_string(), "interrupted while Proxmox was to start guest 101; it may still");
+    // While the task is asked about, or between two questions.
+    assert!(error.is_interrupted(), "{error}");
     assert_eq!(pve.count("POST", "/nodes/pve/lxc/101/status/start"), 1);
 }
