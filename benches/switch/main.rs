@@ -25,7 +25,7 @@ use std::{process::ExitCode, time::Instant};
 /// As many guests at once.
 const COUNTS: [usize; 3] = [1, 4, guests::MANY];
 /// How long `stackc-guest` may be, in bytes, and what it may take at most.
-const SIZE_MAX: u64 = 3 << 20;
+const SIZE_MAX: u64 = 3_000_000;
 const MEMORY_KIB_MAX: u64 = 30 << 10;
 
 fn main() -> ExitCode {

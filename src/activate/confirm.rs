@@ -64,9 +64,8 @@ impl Switching<'_> {
         let request = ResultRequest { tx: self.tx.clone(), wait_seconds: 0 };
         match connection.result(&request) {
             Ok(_) => Ok(()),
-            Err(error) if error.is_unknown() || error.is_interrupted() => {
-                self.rule_out(connection, begun).map(drop)
-            }
+            Err(error) if error.is_unknown() => self.rule_out(connection, begun).map(drop),
+            Err(error) if error.is_interrupted() => self.rule_out(connection, error).map(drop),
             Err(error) => Err(self.unknown(error)),
         }
     }
@@ -83,6 +82,7 @@ impl Switching<'_> {
         }
         let (identity, tx) = (self.identity.clone(), self.tx.clone());
         match connection.undo(&UndoRequest { identity, tx, who: self.who.to_owned() }) {
+            Ok(state) if begun.is_interrupted() => self.judge(state).map_err(called_off),
             Ok(state) => self.judge(state),
             Err(error) if error.is_unknown() && begun.is_answer() => {
                 Err(refused_to_begin(begun.into()))
@@ -215,6 +215,17 @@ impl Switching<'_> {
         let (target, by) = (self.target.clone(), clock_in(self.waits.silence()));
         let error = ActivateError::Unknown { target, then, by, cause };
         Failed { stage: Stage::Unknown, error }
+    }
+}
+
+/// What the operator wanted no more of has nothing to be mended.
+fn called_off(failed: Failed) -> Failed {
+    match failed.error {
+        ActivateError::Undone { target, from, what, state } => {
+            let error = ActivateError::CalledOff { target, from, what, state };
+            Failed { error, ..failed }
+        }
+        _ => failed,
     }
 }
 

@@ -43,7 +43,12 @@ pub enum ActivateError {
     )]
     Stale { target: Target, planned: GenerationId, found: GenerationId },
     #[error("the saved plan of {target} no longer fits: its {differs} would be others now")]
-    PlanStale { target: Target, differs: String },
+    PlanStale {
+        target: Target,
+        differs: String,
+        /// What makes such a plan.
+        verb: &'static str,
+    },
     #[error("{target} is busy: {}", pending_text(pending))]
     Pending { target: Target, pending: Box<PendingTx> },
     #[error(
@@ -69,6 +74,8 @@ pub enum ActivateError {
     },
     #[error("{target} went back to generation {from}: {what}")]
     Undone { target: Target, from: GenerationId, what: String, state: Box<TxState> },
+    #[error("{target} went back to generation {from}: {what}")]
+    CalledOff { target: Target, from: GenerationId, what: String, state: Box<TxState> },
     #[error("{target} is not whole: {what}")]
     Inconsistent { target: Target, what: String, state: Box<TxState> },
     #[error(
@@ -247,6 +254,7 @@ impl ActivateError {
             Self::Proxmox(error) => error.evidence().to_vec(),
             Self::Remote(error) => error.refusal().map(|r| r.details.clone()).unwrap_or_default(),
             Self::Undone { state, .. }
+            | Self::CalledOff { state, .. }
             | Self::SettingsLeft { state, .. }
             | Self::Inconsistent { state, .. } => of_state(state),
             _ => Vec::new(),
@@ -258,10 +266,22 @@ impl ActivateError {
         let (verb, target, then) = match self {
             Self::Remote(error) => return error.next().map(str::to_owned),
             Self::Proxmox(error) => return error.next().map(str::to_owned),
-            Self::Undone { target, .. } => ("activate", target, "after mending it"),
-            Self::Stopped { target, .. } => ("activate", target, "starts it, and tries again"),
-            Self::NeverBegan { target, .. } | Self::Fetch { target, .. } => {
-                ("activate", target, "tries again")
+            // These come of a rollback too, after which `activate` would lead the wrong way.
+            Self::Undone { .. } => {
+                return Some("the same command again, after mending it".to_owned());
+            }
+            Self::Stopped { .. } => {
+                return Some("start the guest in Proxmox; then the same command again".to_owned());
+            }
+            Self::NotRunning { vmid, .. } => {
+                let start = format!("pct start {vmid}");
+                return Some(format!("{start}   # on its node; then the same command again"));
+            }
+            Self::NeverBegan { .. }
+            | Self::Fetch { .. }
+            | Self::CalledOff { .. }
+            | Self::Stale { .. } => {
+                return Some("the same command again".to_owned());
             }
             Self::NetworkPutBack { target, .. } => {
                 ("plan", target, "when its address, gateway and bridge are right")
@@ -283,13 +303,11 @@ impl ActivateError {
             | Self::Inconsistent { target, .. }
             | Self::Pending { target, .. }
             | Self::NotWhole { target, .. } => ("status", target, "how it is by now"),
-            Self::PlanStale { target, .. } => {
-                return Some(format!("stackc plan {target} --out FILE   # plans again"));
+            Self::PlanStale { target, verb, .. } => {
+                return Some(format!("stackc {verb} {target} --out FILE   # plans again"));
             }
-            Self::Stale { target, .. } => ("plan", target, "plans again"),
             Self::Drift { target, .. } => ("drift", target, "what was changed"),
             Self::NoGuest { target } => ("activate", target, "makes it, when it is defined"),
-            Self::NotRunning { target, .. } => ("activate", target, "starts it"),
             Self::Unproved { target, .. } => ("build", target, "makes the bundle again"),
             Self::Leased { .. } => {
                 let then = "the same command again when it is over; a run that died gives way after two minutes";

@@ -109,8 +109,11 @@ pub(super) fn move_network(
     match connection.observe(&super::look::observe_request(job, &moved)) {
         Ok(_) => Ok(()),
         Err(error) if answered(&error) => Ok(()),
-        Err(_) => {
+        Err(error) => {
             seams.proxmox.set(&moved, &[Setting::Network(before)])?;
+            if error.is_interrupted() {
+                return Err(error.into());
+            }
             let target = job.bundle.manifest.target.clone();
             Err(ActivateError::NetworkPutBack { target, address })
         }

@@ -1,7 +1,8 @@
 //! `stackc activate`: makes bundles live.
 
 use super::{
-    fleet::{self, Fleet, JOBS, Targets, ask, can_ask, parallel, show_failure},
+    failures::{Failures, show_failure},
+    fleet::{self, Fleet, JOBS, Targets, ask, can_ask, parallel},
     output::{self, Format},
     saved_plan::{self, Approved},
     workspace::{self, Workspace},
@@ -54,21 +55,25 @@ pub struct RunOptions {
     pub overwrite_drift: bool,
 }
 
-/// Builds, plans, asks, activates. Exit codes: design.md §11.
-pub fn run(args: &ActivateArgs, workspace: &Workspace) -> ExitCode {
-    if let Some(path) = &args.plan {
-        return activate_saved(path, args, workspace).unwrap_or_else(|code| code);
+impl RunOptions {
+    /// The job, run so.
+    pub fn set<'b>(&self, job: Job<'b>) -> Job<'b> {
+        let Self { allow_ip_conflicts, overwrite_drift, .. } = *self;
+        Job { allow_ip_conflicts, overwrite_drift, ..job }
     }
-    let wrong = match (args.targets.targets.is_empty(), args.all) {
-        (true, false) => "name the guests to activate, or say --all",
-        (false, true) => "--all means every guest: name some, or say --all, not both",
-        _ => return activate_all(args, workspace).unwrap_or_else(|code| code),
-    };
-    output::tell(&format!("error: {wrong}\n"));
-    ExitCode::from(output::Exit::Usage.code())
 }
 
-fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
+/// Builds, plans, asks, activates. Exit codes: design.md §11.
+pub fn run(args: &ActivateArgs, workspace: &Workspace) -> ExitCode {
+    let done = match &args.plan {
+        Some(path) => activate_saved(path, args, workspace),
+        None => activate_named(args, workspace),
+    };
+    done.unwrap_or_else(|code| code)
+}
+
+fn activate_named(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
+    args.targets.require(args.all, "activate")?;
     let compiled = workspace.compile(Format::Text)?;
     let targets = workspace::select(&args.targets.targets, &workspace::tags(&compiled.guests))?;
     let fleet = Fleet::open(workspace, &compiled.site)?;
@@ -76,7 +81,7 @@ fn activate_all(args: &ActivateArgs, workspace: &Workspace) -> Result<ExitCode, 
     require_secrets(&fleet, &bundles)?;
     keep(&fleet, bundles.iter().copied())?;
     let jobs = jobs_of(&fleet, bundles, &args.options)?;
-    Ok(run_jobs(&fleet, jobs, &args.options, None, 0))
+    Ok(run_jobs(&fleet, jobs, &args.options, None, Failures::default()))
 }
 
 /// Carries out saved plans. What definitions say by now is not asked.
@@ -89,7 +94,8 @@ fn activate_saved(
     let fleet = Fleet::open(workspace, &workspace.site(Format::Text)?)?;
     let bundles = saved.bundles(&fleet, path).map_err(|error| fleet::refuse(&error))?;
     let jobs = jobs_of(&fleet, bundles.iter().collect(), &args.options)?;
-    Ok(run_jobs(&fleet, jobs, &args.options, Some(&saved.by_target()), 0))
+    let approved = saved.by_target();
+    Ok(run_jobs(&fleet, jobs, &args.options, Some(&approved), Failures::default()))
 }
 
 fn jobs_of<'b>(
@@ -98,12 +104,9 @@ fn jobs_of<'b>(
     options: &RunOptions,
 ) -> Result<Vec<Job<'b>>, ExitCode> {
     let who = who();
-    let jobs = bundles.into_iter().map(|bundle| {
-        let mut job = Job::activate(bundle, &|| fleet.secrets(), who.clone())?;
-        job.allow_ip_conflicts = options.allow_ip_conflicts;
-        job.overwrite_drift = options.overwrite_drift;
-        Ok(job)
-    });
+    let jobs = bundles
+        .into_iter()
+        .map(|bundle| Ok(options.set(Job::activate(bundle, &|| fleet.secrets(), who.clone())?)));
     let jobs: Result<Vec<Job<'_>>, ActivateError> = jobs.collect();
     jobs.map_err(|error| fleet::refuse(&error))
 }
@@ -133,14 +136,14 @@ pub(super) struct Planned<'a> {
     pub(super) plan: Plan,
 }
 
-/// Plans every job, asks once, runs them. The highest exit code of all, and of `code` for guests that have failed already.
+/// Plans every job, asks once, runs them. The highest exit code of all, also of guests that have failed already.
 /// Plans that were approved before are not asked about, and all of them are carried out or none.
 pub fn run_jobs(
     fleet: &Fleet,
     jobs: Vec<Job<'_>>,
     options: &RunOptions,
     before: Option<&Approved>,
-    code: u8,
+    mut failures: Failures,
 ) -> ExitCode {
     let planned = parallel(jobs, options.jobs, |job| {
         let target = job.bundle.manifest.target.clone();
@@ -150,17 +153,12 @@ pub fn run_jobs(
         });
         planned.map_err(|failed| (target, failed))
     });
-    let mut code = code;
-    let mut to_run = Vec::new();
-    for planned in planned {
-        match planned {
-            Ok(planned) => {
-                output::print_coloured(&text(&planned.plan));
-                to_run.extend((!planned.plan.is_empty()).then_some(planned));
-            }
-            Err((target, failed)) => code = code.max(show_failure(&target, &failed)),
-        }
+    let mut to_run = failures.sift(planned);
+    for Planned { plan, .. } in &to_run {
+        output::print_coloured(&text(plan));
     }
+    to_run.retain(|planned| !planned.plan.is_empty());
+    let code = failures.code;
     if to_run.is_empty() || (before.is_some() && code != 0) {
         return ExitCode::from(code);
     }

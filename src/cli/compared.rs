@@ -2,7 +2,8 @@
 
 use super::{
     diff::{document, painted},
-    fleet::{Fleet, show_failure},
+    failures::show_failure,
+    fleet::Fleet,
     history::why,
     output,
     reach::Sought,
@@ -23,8 +24,7 @@ pub fn show(
     is_json: bool,
 ) -> Result<ExitCode, ExitCode> {
     let [sought] = sought else {
-        output::tell("error: --diff compares generations of one guest: name one target\n");
-        return Err(ExitCode::from(output::Exit::Usage.code()));
+        return Err(output::usage("--diff compares generations of one guest: name one target"));
     };
     let compared = look(fleet, sought, numbers)
         .map_err(|failed| ExitCode::from(show_failure(&sought.target, &failed)))?;

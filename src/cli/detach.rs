@@ -2,7 +2,8 @@
 
 use super::{
     activate::{approved, plan_one, run_one},
-    fleet::{Fleet, refuse, show_failure},
+    failures::show_failure,
+    fleet::{Fleet, refuse},
     output::{self, Format},
     reach::seek,
     rollback::on_guest,
@@ -58,8 +59,7 @@ fn take_off(args: &DetachArgs, workspace: &Workspace) -> Result<ExitCode, ExitCo
     let fleet = Fleet::open(workspace, &workspace.site(Format::Text)?)?;
     let sought = seek(&fleet, workspace, std::slice::from_ref(&args.target))?;
     let Some(sought) = sought.iter().find(|sought| sought.target.to_string() == args.target) else {
-        output::tell("error: `detach` takes one guest by its whole name, as in shop/dev\n");
-        return Err(ExitCode::from(output::Exit::Usage.code()));
+        return Err(output::usage("`detach` takes one guest by its whole name, as in shop/dev"));
     };
     let failed = |failed: Failed| fleet.ended(show_failure(&sought.target, &failed));
     let way = on_guest(&fleet, sought, None, way_off).map_err(failed)?;

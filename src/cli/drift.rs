@@ -2,7 +2,8 @@
 
 use super::{
     diff::painted,
-    fleet::{Fleet, JOBS, Targets, failure_json, parallel, show_failure},
+    failures::Failures,
+    fleet::{Fleet, JOBS, Targets, parallel},
     output::{self, Format},
     reach::{Definition, Sought, seek},
     workspace::Workspace,
@@ -73,27 +74,18 @@ fn show(args: &DriftArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
         Ok(state) => Ok(Row { target: sought.target, definition: sought.definition, state }),
         Err(failed) => Err((sought.target, failed)),
     });
-    let (mut code, mut rows, mut failures) = (0, Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(row) => rows.push(row),
-            Err((target, failed)) => {
-                code = code.max(show_failure(&target, &failed));
-                failures.push(failure_json(&target, &failed));
-            }
-        }
-    }
+    let mut failures = Failures::default();
+    let rows = failures.sift(results);
     if args.json {
-        let guests: Vec<_> = rows.iter().map(Row::json).collect();
-        output::print_json(&json!({ "guests": guests, "failures": failures }));
+        failures.print_json("guests", rows.iter().map(Row::json));
     } else {
         let lines = rows.iter().flat_map(Row::lines);
         output::print_coloured(&lines.map(painted).collect::<String>());
     }
-    if code == 0 && args.exit_code && rows.iter().any(Row::has_drift) {
-        code = output::Exit::Changes.code();
+    if failures.code == 0 && args.exit_code && rows.iter().any(Row::has_drift) {
+        return Ok(ExitCode::from(output::Exit::Changes.code()));
     }
-    Ok(ExitCode::from(code))
+    Ok(ExitCode::from(failures.code))
 }
 
 fn look(fleet: &Fleet, sought: &Sought) -> Result<State, Failed> {

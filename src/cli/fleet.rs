@@ -2,14 +2,13 @@
 
 use super::{
     interrupts::Interrupts,
-    output,
+    output::{self, usage},
     progress::{Board, Progress},
     workspace::Workspace,
 };
 use crate::{
-    activate::{Failed, Fetch, Seams},
+    activate::{Fetch, Seams},
     model::{Bundle, GenerationId, GuestAccess, ReleaseDocument, SecretValue, Site, Target, Vmid},
-    plan::difference::visible,
     proxmox::{Proxmox as _, ProxmoxClient, ProxmoxError, address_answers},
     remote::{Connection, Door, SshConnection},
     store::{
@@ -18,7 +17,6 @@ use crate::{
     },
     vault::{Secrets, VaultError},
 };
-use serde_json::{Value, json};
 use std::{
     error::Error,
     io::IsTerminal,
@@ -38,6 +36,19 @@ pub struct Targets {
     /// project/env, a project, a pattern such as '*/dev', or @tag
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
+}
+
+impl Targets {
+    /// Refuses a verb that was told neither guests nor `--all`, or both.
+    pub fn require(&self, all: bool, to: &str) -> Result<(), ExitCode> {
+        match (self.targets.is_empty(), all) {
+            (true, false) => Err(usage(&format!("name the guests to {to}, or say --all"))),
+            (false, true) => {
+                Err(usage("--all means every guest: name some, or say --all, not both"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A generation's number, as a word of the command line.
@@ -81,7 +92,7 @@ impl Fleet {
             workspace,
             access,
             sudo_password,
-            client,
+            client: client.until(interrupts.stop()),
             runtime,
             board,
             interrupts,
@@ -189,45 +200,6 @@ pub fn refuse(error: &dyn Error) -> ExitCode {
     output::fail(error, output::Exit::Refused.code())
 }
 
-/// Prints a failed activation: what, evidence, state, and the command to go on with. Returns its exit code.
-pub fn show_failure(target: &Target, failed: &Failed) -> u8 {
-    output::tell(&failure_text(target, failed));
-    failed.exit_code()
-}
-
-/// What guests and their programs say must not move the cursor, nor set a clipboard.
-fn failure_text(target: &Target, failed: &Failed) -> String {
-    let evidence = failed.error.evidence().into_iter().map(|line| format!("    │ {line}\n"));
-    let evidence = evidence.collect::<Vec<_>>().concat();
-    let next = failed.error.next().map(|next| format!("  next:  {next}\n")).unwrap_or_default();
-    let what = named(target, &failed.error.to_string());
-    let (because, state) = (output::because(&failed.error), failed.state());
-    visible(&format!("error: {what}\n{because}{evidence}  state: {state}\n{next}")).into_owned()
-}
-
-/// A message with its guest's name, once: among several guests a reader has to know which one is meant.
-fn named(target: &Target, message: &str) -> String {
-    let name = target.to_string();
-    let mut words = message.split(|c: char| c.is_whitespace() || ",;:`".contains(c));
-    if words.any(|word| word == name) {
-        return message.to_owned();
-    }
-    format!("{name}: {message}")
-}
-
-/// The same for programs.
-pub fn failure_json(target: &Target, failed: &Failed) -> Value {
-    json!({
-        "target": target.to_string(),
-        "message": failed.error.to_string(),
-        "because": output::causes(&failed.error),
-        "evidence": failed.error.evidence(),
-        "state": failed.state(),
-        "next": failed.error.next(),
-        "exit_code": failed.exit_code(),
-    })
-}
-
 /// Columns as wide as their widest cell.
 pub fn table<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
     let rows: Vec<[String; N]> = rows.collect();
@@ -261,48 +233,6 @@ fn is_yes(answer: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activate::{ActivateError, Stage};
-    use crate::model::{Failure, GenerationId, Phase, TxState};
-    use std::collections::BTreeMap;
-
-    #[test]
-    fn a_log_that_is_shown_cannot_steer_the_terminal() {
-        let what = "it crashed".to_owned();
-        let evidence = vec!["app: \u{1b}]52;c;cm0=\u{7}\u{1b}[2J\ttext".to_owned()];
-        let failure = Some(Failure { what: what.clone(), evidence });
-        let tx = "00000000000000a1".parse().expect("it is a transaction's name");
-        let (phase, downtime_ms) = (Phase::Undone, BTreeMap::new());
-        let state = Box::new(TxState {
-            tx,
-            phase,
-            failure,
-            downtime_ms,
-            switch_ms: 0,
-            drift_copies: Vec::new(),
-        });
-        let (project, env) = ("shop".parse().expect("a name"), "dev".parse().expect("a name"));
-        let target = Target { project, env };
-        let from = GenerationId(1);
-        let error = ActivateError::Undone { target: target.clone(), from, what, state };
-        let text = failure_text(&target, &Failed { stage: Stage::Undone, error });
-        assert!(
-            text.contains("    │ app: <U+001B>]52;c;cm0=<U+0007><U+001B>[2J\ttext\n"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn a_failure_names_its_guest_once() {
-        let target = Target {
-            project: "shop".parse().expect("a project"),
-            env: "dev".parse().expect("an env"),
-        };
-        let named = |message| named(&target, message);
-        assert_eq!(named("shop/dev went back"), "shop/dev went back");
-        assert_eq!(named("files of shop/dev: two"), "files of shop/dev: two");
-        assert_eq!(named("shop/dev2 is busy"), "shop/dev: shop/dev2 is busy");
-        assert_eq!(named("no route"), "shop/dev: no route");
-    }
 
     #[test]
     fn a_yes_is_one_however_it_is_written_and_nothing_else_is() {

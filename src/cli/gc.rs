@@ -1,14 +1,15 @@
 //! `stackc gc`: what guests keep of their past and no longer need is shown, then removed.
 
 use super::{
-    fleet::{Fleet, JOBS, Targets, ask, can_ask, failure_json, parallel, show_failure, table},
+    failures::Failures,
+    fleet::{Fleet, JOBS, Targets, ask, can_ask, parallel, table},
     output::{self, Format},
     reach::{Sought, seek},
     workspace::Workspace,
 };
 use crate::{
     activate::{Failed, Found, Keeper, gc, who},
-    model::{Target, protocol::Garbage},
+    model::protocol::Garbage,
 };
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -64,29 +65,18 @@ struct Seen {
 }
 
 pub fn run(args: &GcArgs, workspace: &Workspace) -> ExitCode {
-    let wrong = match (args.targets.targets.is_empty(), args.all) {
-        (true, false) => "name the guests to collect from, or say --all",
-        (false, true) => "--all means every guest: name some, or say --all, not both",
-        _ => return collect(args, workspace).unwrap_or_else(|code| code),
-    };
-    output::tell(&format!("error: {wrong}\n"));
-    ExitCode::from(output::Exit::Usage.code())
+    collect(args, workspace).unwrap_or_else(|code| code)
 }
 
 fn collect(args: &GcArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
+    args.targets.require(args.all, "collect from")?;
     let fleet = Fleet::open(workspace, &workspace.site(Format::of(args.json))?)?;
     let sought = seek(&fleet, workspace, &args.targets.targets)?;
     let looked = parallel(sought, args.jobs, |sought| {
         look(&fleet, &sought, args).map_err(|failed| (sought.target, failed))
     });
     let mut report = Report::default();
-    let mut seen = Vec::new();
-    for looked in looked {
-        match looked {
-            Ok(there) => seen.push(there),
-            Err((target, failed)) => report.fail(&target, &failed),
-        }
-    }
+    let seen = report.failures.sift(looked);
     if !args.json {
         output::print(&seen.iter().map(text).collect::<String>());
     }
@@ -119,7 +109,7 @@ fn approved(args: &GcArgs, full: &[Seen], report: &mut Report) -> bool {
     let yes = can_ask() && ask(&format!("Remove it, and free {}?", size(bytes)));
     if !yes {
         output::tell("error: not approved, so nothing was removed; --yes does it unasked\n");
-        report.code = report.code.max(output::Exit::Refused.code());
+        report.failures.code = report.failures.code.max(output::Exit::Refused.code());
     }
     yes
 }
@@ -131,7 +121,7 @@ fn remove(full: Vec<Seen>, args: &GcArgs, report: &mut Report) {
     });
     for (seen, removed) in done {
         if let Err(failed) = removed {
-            report.fail(&seen.keeper.target, &failed);
+            report.failures.add(&seen.keeper.target, &failed);
             continue;
         }
         if !args.json {
@@ -145,17 +135,11 @@ fn remove(full: Vec<Seen>, args: &GcArgs, report: &mut Report) {
 /// What becomes of all guests.
 #[derive(Default)]
 struct Report {
-    code: u8,
     guests: Vec<Value>,
-    failures: Vec<Value>,
+    failures: Failures,
 }
 
 impl Report {
-    fn fail(&mut self, target: &Target, failed: &Failed) {
-        self.code = self.code.max(show_failure(target, failed));
-        self.failures.push(failure_json(target, failed));
-    }
-
     fn tell(&mut self, seen: &[Seen], removed: bool) {
         let guest = |seen: &Seen| {
             json!({
@@ -172,9 +156,9 @@ impl Report {
     fn end(mut self, as_json: bool) -> u8 {
         if as_json {
             self.guests.sort_by_key(|guest| guest["target"].to_string());
-            output::print_json(&json!({ "guests": self.guests, "failures": self.failures }));
+            self.failures.print_json("guests", self.guests.into_iter());
         }
-        self.code
+        self.failures.code
     }
 }
 

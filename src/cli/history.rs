@@ -2,7 +2,8 @@
 
 use super::{
     compared,
-    fleet::{Fleet, JOBS, failure_json, generation, parallel, show_failure, table},
+    failures::Failures,
+    fleet::{Fleet, JOBS, generation, parallel, table},
     output::{self, Format},
     reach::{Sought, seek},
     workspace::Workspace,
@@ -53,28 +54,20 @@ fn show(args: &HistoryArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode>
     if let Some([from, to]) = args.diff.as_deref() {
         return compared::show(&fleet, &sought, [*from, *to], args.json);
     }
-    let told = parallel(sought, JOBS, |sought| {
-        let reply = ask(&fleet, &sought);
-        (sought, reply)
+    let results = parallel(sought, JOBS, |sought| match ask(&fleet, &sought) {
+        Ok(reply) => Ok((sought, reply)),
+        Err(failed) => Err((sought.target, failed)),
     });
-    let (mut code, mut guests, mut failures) = (0, Vec::new(), Vec::new());
-    for (sought, reply) in &told {
-        match reply {
-            Ok(reply) => guests.push((sought, reply)),
-            Err(failed) => {
-                code = code.max(show_failure(&sought.target, failed));
-                failures.push(failure_json(&sought.target, failed));
-            }
-        }
-    }
+    let mut failures = Failures::default();
+    let guests = failures.sift(results);
     if args.json {
-        let guests: Vec<_> = guests.iter().map(|(sought, reply)| json(sought, reply)).collect();
-        output::print_json(&json!({ "guests": guests, "failures": failures }));
+        let guests = guests.iter().map(|(sought, reply)| json(sought, reply));
+        failures.print_json("guests", guests);
     } else {
         let texts: Vec<_> = guests.iter().map(|(sought, reply)| text(sought, reply)).collect();
         output::print(&texts.join("\n"));
     }
-    Ok(ExitCode::from(code))
+    Ok(ExitCode::from(failures.code))
 }
 
 fn ask(fleet: &Fleet, sought: &Sought) -> Result<HistoryReply, Failed> {

@@ -14,6 +14,7 @@ pub mod detach;
 pub mod diff;
 pub mod drift;
 pub mod explain;
+pub mod failures;
 pub mod fleet;
 pub mod gc;
 pub mod help;

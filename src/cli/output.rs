@@ -63,6 +63,12 @@ pub fn fail(error: &dyn Error, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Tells a wrong use of the command line.
+pub fn usage(wrong: &str) -> ExitCode {
+    tell(&format!("error: {wrong}\n"));
+    ExitCode::from(Exit::Usage.code())
+}
+
 /// The causes of an error, a line each.
 pub fn because(error: &dyn Error) -> String {
     causes(error)

@@ -1,7 +1,8 @@
 //! `stackc pin` and `stackc unpin`: generations that `gc` leaves alone.
 
 use super::{
-    fleet::{Fleet, generation, show_failure},
+    failures::show_failure,
+    fleet::{Fleet, generation},
     output::{self, Format},
     reach::{Sought, seek},
     workspace::Workspace,
@@ -53,8 +54,7 @@ fn set(
     let fleet = Fleet::open(workspace, &workspace.site(Format::Text)?)?;
     let sought = seek(&fleet, workspace, &[target.to_owned()])?;
     let [sought] = &sought[..] else {
-        output::tell("error: a generation is one guest's: name one\n");
-        return Err(ExitCode::from(output::Exit::Usage.code()));
+        return Err(output::usage("a generation is one guest's: name one"));
     };
     fleet.change();
     match ask(&fleet, sought, number, pinned) {

@@ -2,16 +2,17 @@
 
 use super::{
     activate::keep,
-    fleet::{Fleet, JOBS, Targets, failure_json, parallel, refuse, show_failure},
+    failures::Failures,
+    fleet::{Fleet, JOBS, Targets, parallel, refuse},
     output::{self, Format},
     saved_plan::{SavedPlans, ToSave},
     workspace::{self, Workspace},
 };
 use crate::{
     activate::{ActivateError, Failed, Job, look, who},
+    model::Target,
     plan::text,
 };
-use serde_json::json;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -52,35 +53,27 @@ fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let jobs = bundles.map(|bundle| Job::activate(bundle, &secrets, who()));
     let jobs: Result<Vec<_>, ActivateError> = jobs.collect();
     let jobs = jobs.map_err(|error| refuse(&error))?;
-    let results = parallel(jobs, args.jobs, |job| {
-        let target = job.bundle.manifest.target.clone();
-        (target, plan_of(&fleet, &job))
-    });
-    let (mut code, mut plans, mut failures) = (0, Vec::new(), Vec::new());
-    for (target, result) in results {
-        match result {
-            Ok(plan) => plans.push(plan),
-            Err(failed) => {
-                code = code.max(show_failure(&target, &failed));
-                failures.push(failure_json(&target, &failed));
-            }
-        }
-    }
+    let mut failures = Failures::default();
+    let plans = failures.sift(plans_of(&fleet, jobs, args.jobs));
     if args.json {
-        let documents: Vec<_> = plans.iter().map(|saved| saved.plan.json()).collect();
-        output::print_json(&json!({ "plans": documents, "failures": failures }));
+        failures.print_json("plans", plans.iter().map(|saved| saved.plan.json()));
     } else {
-        for ToSave { plan, .. } in &plans {
-            output::print_coloured(&text(plan));
-        }
+        show(&plans);
     }
     if let Some(path) = &args.out {
-        save(&plans, path, code)?;
+        save(&plans, path, failures.code)?;
     }
-    if code == 0 && args.exit_code && plans.iter().any(|saved| !saved.plan.is_empty()) {
-        code = output::Exit::Changes.code();
+    let changes = plans.iter().any(|saved| !saved.plan.is_empty());
+    if failures.code == 0 && args.exit_code && changes {
+        return Ok(ExitCode::from(output::Exit::Changes.code()));
     }
-    Ok(ExitCode::from(code))
+    Ok(ExitCode::from(failures.code))
+}
+
+pub(super) fn show(plans: &[ToSave]) {
+    for ToSave { plan, .. } in plans {
+        output::print_coloured(&text(plan));
+    }
 }
 
 /// Writes plans for later, when all of them could be made.
@@ -92,7 +85,17 @@ pub(super) fn save(plans: &[ToSave], path: &Path, code: u8) -> Result<(), ExitCo
     Ok(())
 }
 
-pub(super) fn plan_of(fleet: &Fleet, job: &Job<'_>) -> Result<ToSave, Failed> {
+pub(super) fn plans_of(
+    fleet: &Fleet,
+    jobs: Vec<Job<'_>>,
+    workers: usize,
+) -> Vec<Result<ToSave, (Target, Failed)>> {
+    parallel(jobs, workers, |job| {
+        plan_of(fleet, &job).map_err(|failed| (job.bundle.manifest.target.clone(), failed))
+    })
+}
+
+fn plan_of(fleet: &Fleet, job: &Job<'_>) -> Result<ToSave, Failed> {
     let progress = fleet.progress(&job.bundle.manifest.target);
     let plan = fleet
         .with_seams(&progress, |seams| look(seams, job)?.plan(job).map_err(Failed::refused))?;

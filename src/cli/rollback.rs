@@ -3,17 +3,17 @@
 
 use super::{
     activate::{RunOptions, run_jobs},
-    fleet::{Fleet, Targets, generation, parallel, refuse, show_failure},
-    output::{self, Format},
-    plan::{plan_of, save},
+    failures::Failures,
+    fleet::{Fleet, Targets, generation, refuse},
+    output::{Format, usage},
+    plan::{plans_of, save, show},
     reach::{Sought, seek},
     saved_plan::{self, Approved},
     workspace::Workspace,
 };
 use crate::{
-    activate::{ActivateError, Back, Failed, Job, Seams, Way, way_back, who},
+    activate::{ActivateError, Back, Job, Seams, Way, way_back, who},
     model::{Digest, GenerationId},
-    plan::text,
 };
 use std::{
     path::{Path, PathBuf},
@@ -65,8 +65,7 @@ pub fn run(args: &RollbackArgs, workspace: &Workspace) -> ExitCode {
     let done = match &args.plan {
         Some(path) => back_as_saved(path, args, workspace),
         None if args.targets.targets.is_empty() => {
-            output::tell("error: name the guests to roll back\n");
-            return ExitCode::from(output::Exit::Usage.code());
+            return usage("name the guests to roll back");
         }
         None => roll_back(args, workspace),
     };
@@ -78,17 +77,20 @@ fn roll_back(args: &RollbackArgs, workspace: &Workspace) -> Result<ExitCode, Exi
     let to = args.to;
     let sought = seek(&fleet, workspace, &args.targets.targets)?;
     if sought.len() > 1 && to.is_some_and(|to| to != GenerationId::FOUND) {
-        output::tell(
-            "error: each guest counts its own generations: name one guest with --to, or leave it out\n",
-        );
-        return Err(ExitCode::from(output::Exit::Usage.code()));
+        return Err(usage(
+            "each guest counts its own generations: name one guest with --to, or leave it out",
+        ));
     }
-    let (ways, code) = find_ways(&fleet, sought.iter().map(|sought| (sought, to)))?;
+    let mut failures = Failures::default();
+    let ways = find_ways(&fleet, sought.iter().map(|sought| (sought, to)), &mut failures)?;
     let jobs = jobs_of(&fleet, &ways, &args.options)?;
-    match &args.out {
-        Some(path) => plan_only(&fleet, jobs, path, args.options.jobs, code),
-        None => Ok(run_jobs(&fleet, jobs, &args.options, None, code)),
-    }
+    let Some(path) = &args.out else {
+        return Ok(run_jobs(&fleet, jobs, &args.options, None, failures));
+    };
+    let plans = failures.sift(plans_of(&fleet, jobs, args.options.jobs));
+    show(&plans);
+    save(&plans, path, failures.code)?;
+    Ok(ExitCode::from(failures.code))
 }
 
 /// Carries out saved plans: to the generations that they name, whatever is live by now.
@@ -106,28 +108,27 @@ fn back_as_saved(
         sought.extend(found.into_iter().map(|sought| (sought, number)));
     }
     let wanted = sought.iter().map(|(sought, number)| (sought, Some(*number)));
-    let (ways, code) = find_ways(&fleet, wanted)?;
+    let mut failures = Failures::default();
+    let ways = find_ways(&fleet, wanted, &mut failures)?;
     let jobs = jobs_of(&fleet, &ways, &args.options)?;
     let approved: Approved = saved.by_target();
-    Ok(run_jobs(&fleet, jobs, &args.options, Some(&approved), code))
+    Ok(run_jobs(&fleet, jobs, &args.options, Some(&approved), failures))
 }
 
-/// The ways of all guests that have one, and the highest exit code of those that have none; these have been told.
+/// The ways of all guests that have one.
 fn find_ways<'s>(
     fleet: &Fleet,
     sought: impl Iterator<Item = (&'s Sought, Option<GenerationId>)>,
-) -> Result<(Vec<Way>, u8), ExitCode> {
-    let (mut ways, mut code) = (Vec::new(), 0);
-    for (sought, to) in sought {
-        match find_way(fleet, sought, to) {
-            Ok(way) => ways.push(way),
-            Err(failed) => code = code.max(show_failure(&sought.target, &failed)),
-        }
-    }
+    failures: &mut Failures,
+) -> Result<Vec<Way>, ExitCode> {
+    let found = sought.map(|(sought, to)| {
+        on_guest(fleet, sought, to, way_back).map_err(|failed| (sought.target.clone(), failed))
+    });
+    let ways = failures.sift(found.collect());
     for way in ways.iter().filter(|way| !way.bundle.is_found()) {
         fleet.put(&way.bundle).map_err(|error| refuse(&error))?;
     }
-    Ok((ways, code))
+    Ok(ways)
 }
 
 fn jobs_of<'w>(
@@ -136,42 +137,9 @@ fn jobs_of<'w>(
     options: &RunOptions,
 ) -> Result<Vec<Job<'w>>, ExitCode> {
     let secrets = || fleet.secrets();
-    let jobs = ways.iter().map(|way| {
-        let mut job = Job::rollback(way, &secrets, who())?;
-        job.allow_ip_conflicts = options.allow_ip_conflicts;
-        job.overwrite_drift = options.overwrite_drift;
-        Ok(job)
-    });
+    let jobs = ways.iter().map(|way| Ok(options.set(Job::rollback(way, &secrets, who())?)));
     let jobs: Result<Vec<_>, ActivateError> = jobs.collect();
     jobs.map_err(|error| refuse(&error))
-}
-
-/// Shows what going back would do, and saves it.
-fn plan_only(
-    fleet: &Fleet,
-    jobs: Vec<Job<'_>>,
-    path: &Path,
-    workers: usize,
-    code: u8,
-) -> Result<ExitCode, ExitCode> {
-    let results =
-        parallel(jobs, workers, |job| (job.bundle.manifest.target.clone(), plan_of(fleet, &job)));
-    let (mut code, mut plans) = (code, Vec::new());
-    for (target, result) in results {
-        match result {
-            Ok(saved) => {
-                output::print_coloured(&text(&saved.plan));
-                plans.push(saved);
-            }
-            Err(failed) => code = code.max(show_failure(&target, &failed)),
-        }
-    }
-    save(&plans, path, code)?;
-    Ok(ExitCode::from(code))
-}
-
-fn find_way(fleet: &Fleet, sought: &Sought, to: Option<GenerationId>) -> Result<Way, Failed> {
-    on_guest(fleet, sought, to, way_back)
 }
 
 /// Looks at the guest of a target with all that going back needs to know.

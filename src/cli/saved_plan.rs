@@ -176,9 +176,9 @@ impl Approved {
         if differs.is_empty() && saved.plan == now {
             return Ok(());
         }
-        let error =
-            ActivateError::PlanStale { target: target.clone(), differs: differs.join(", ") };
-        Err(Failed::refused(error))
+        let (target, differs) = (target.clone(), differs.join(", "));
+        let verb = if saved.back_to.is_some() { "rollback" } else { "plan" };
+        Err(Failed::refused(ActivateError::PlanStale { target, differs, verb }))
     }
 }
 

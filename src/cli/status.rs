@@ -1,13 +1,14 @@
 //! `stackc status`: what is live where.
 
 use super::{
-    fleet::{self, Fleet, JOBS, Targets, failure_json, parallel, show_failure},
+    failures::Failures,
+    fleet::{self, Fleet, JOBS, Targets, parallel},
     output::{self, Format},
     reach::{Definition, Sought, seek},
     workspace::Workspace,
 };
 use crate::{
-    activate::{Failed, Found},
+    activate::Found,
     model::{Container, Digest, GenerationId, Target, Vmid, protocol::ObservedGuest},
     plan::pending_text,
 };
@@ -78,27 +79,14 @@ fn show(args: &StatusArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> 
         Ok(found) => Ok(row(sought, &found)),
         Err(failed) => Err((sought.target, failed)),
     });
-    Ok(print(results, args.json))
-}
-
-fn print(results: Vec<Result<Row, (Target, Failed)>>, as_json: bool) -> ExitCode {
-    let (mut code, mut rows, mut failures) = (0, Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(row) => rows.push(row),
-            Err((target, failed)) => {
-                code = code.max(show_failure(&target, &failed));
-                failures.push(failure_json(&target, &failed));
-            }
-        }
-    }
-    if as_json {
-        let guests: Vec<_> = rows.iter().map(Row::json).collect();
-        output::print_json(&json!({ "guests": guests, "failures": failures }));
+    let mut failures = Failures::default();
+    let rows = failures.sift(results);
+    if args.json {
+        failures.print_json("guests", rows.iter().map(Row::json));
     } else {
         output::print(&table(&rows));
     }
-    ExitCode::from(code)
+    Ok(ExitCode::from(failures.code))
 }
 
 fn row(sought: Sought, found: &Found) -> Row {

@@ -156,7 +156,7 @@ pub struct Lab {
     pub gateway: Ipv4Addr,
     /// The bridge's name on this machine.
     pub host_bridge: String,
-    /// A private key that every new guest lets in as root; `.pub` beside it.
+    /// A private key that every new guest lets in as root, and that workspaces have; `.pub` beside it.
     pub admin_key: Utf8PathBuf,
     pub state: Utf8PathBuf,
     /// The bases that guests can be laid over, by the volume id of the template that each stands for.

@@ -1,18 +1,19 @@
 //! A workspace for a lab: the worked examples, adapted to the lab's network and API, with keys, secrets and the example
-//! apps' repositories. What is in it depends on the lab and on random secrets only; commits are the same everywhere.
+//! apps' repositories. What is in it depends on the lab only: guests that were made from one workspace are reached, and
+//! activated, from the next. Commits are the same everywhere.
 
 mod adapt;
 mod examples;
 mod repository;
 
 use super::Lab;
-use crate::model::SecretName;
+use crate::model::{Digest, SecretName};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs::{self, OpenOptions},
-    io::{self, Read as _},
+    io,
     os::unix::fs::OpenOptionsExt as _,
     process::Command,
 };
@@ -60,9 +61,12 @@ pub fn create(dir: &Utf8Path, lab: &Lab) -> Result<(), WorkspaceError> {
         b"/out\n/repos\n/keys/ops\n/stacks/secrets.local.toml\n",
         0o644,
     )?;
-    let ca = fs::read(&lab.ca_file).map_err(at("read", &lab.ca_file))?;
-    write(&dir.join(adapt::CA), &ca, 0o644)?;
-    make_key(&dir.join(adapt::ADMIN_KEY))?;
+    copy(&lab.ca_file, &dir.join(adapt::CA), 0o644)?;
+    let key = dir.join(adapt::ADMIN_KEY);
+    // The one that every guest of the lab lets in.
+    copy(&lab.admin_key, &key, 0o600)?;
+    let public = |key: &Utf8Path| Utf8PathBuf::from(format!("{key}.pub"));
+    copy(&public(&lab.admin_key), &public(&key), 0o644)?;
     for (name, files) in examples::APPS {
         repository::create(&dir.join("repos").join(name), name, files)?;
     }
@@ -70,7 +74,8 @@ pub fn create(dir: &Utf8Path, lab: &Lab) -> Result<(), WorkspaceError> {
     repository::start(dir, "the worked examples, for this lab")
 }
 
-/// Writes `stacks/secrets.local.toml`: the lab's token, and a new random value for each other secret.
+/// Writes `stacks/secrets.local.toml`: the lab's token, and for each other secret a value that only who has the token can
+/// know, the same in every workspace: databases that are there keep their passwords.
 ///
 /// # Errors
 /// Secrets that are there already are kept: a value that guests use must not be lost.
@@ -81,10 +86,10 @@ pub fn write_secrets(
 ) -> Result<(), WorkspaceError> {
     let mut values = BTreeMap::new();
     for name in names {
-        values.insert(name.as_str(), random_hex(16)?);
+        values.insert(name.as_str(), derived(lab, name.as_str())[..32].to_owned());
     }
     values.insert("proxmox/token", lab.token.clone());
-    let mut text = format!("tag_key = \"{}\"\n", random_hex(32)?);
+    let mut text = format!("tag_key = \"{}\"\n", derived(lab, "tag_key"));
     for (name, value) in values {
         // A dotted key for each: a table's header could come twice when names are not sorted by their depth.
         writeln!(text, "{} = \"{value}\"", name.replace('/', ".")).expect("text takes it");
@@ -103,25 +108,13 @@ fn must_be_empty(dir: &Utf8Path) -> Result<(), WorkspaceError> {
     Err(WorkspaceError::NotEmpty { dir: dir.to_owned() })
 }
 
-/// A key pair for the operators of this workspace, without a passphrase: a lab's guests hold nothing worth one.
-fn make_key(path: &Utf8Path) -> Result<(), WorkspaceError> {
-    run("make a key", "ssh-keygen", |program| {
-        program.args(["-q", "-t", "ed25519", "-N", "", "-C", "stackc-lab", "-f", path.as_str()]);
-    })
-    .map(|_| ())
+/// 64 hex digits for something of a lab; no secret's name is without a `/`, so that none is that of the key of tags.
+fn derived(lab: &Lab, name: &str) -> String {
+    Digest::of(format!("{}\n{name}", lab.token).as_bytes()).to_string()
 }
 
-/// This many random bytes in lower-case hex.
-fn random_hex(bytes: usize) -> Result<String, WorkspaceError> {
-    let source = Utf8Path::new("/dev/urandom");
-    let mut random = vec![0; bytes];
-    let mut file = fs::File::open(source).map_err(at("open", source))?;
-    file.read_exact(&mut random).map_err(at("read", source))?;
-    Ok(random.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(hex_digit).collect())
-}
-
-fn hex_digit(number: u8) -> Option<char> {
-    char::from_digit(number.into(), 16)
+fn copy(from: &Utf8Path, to: &Utf8Path, mode: u32) -> Result<(), WorkspaceError> {
+    write(to, &fs::read(from).map_err(at("read", from))?, mode)
 }
 
 /// Writes a new file with its mode, whatever the umask would take from it, and the folders above it.

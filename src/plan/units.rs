@@ -1,6 +1,7 @@
 //! What a switch does to each unit: the decision table of NixOS's `switch-to-configuration`, for Debian.
 //!
-//! Four rows differ. Targets are not started again: what is newly enabled is started by its name. On Debian a unit's text
+//! Four rows differ. Targets are not started again, but for those that ask to be stopped: what is newly enabled is started
+//! by its name. On Debian a unit's text
 //! does not change when its files do, so hashes, tags and the release count too. Files of Debian's own services count for
 //! these. And a service is stopped before the flip only when its old text says how to stop it (`ExecStop`) or asks for it
 //! (`X-StopIfChanged`): otherwise a restart afterwards has less downtime.
@@ -10,6 +11,7 @@ mod dependents;
 mod found;
 mod readers;
 mod sockets;
+mod targets;
 
 use super::{FileChange, Live, live::unit_texts, unit_file::UnitFile};
 use crate::model::{Bundle, Down, GuestPath, Manifest, SecretName, UnitName, protocol::UnitState};
@@ -119,6 +121,14 @@ pub(super) struct Differences<'a> {
     pub(super) down: &'a BTreeMap<UnitName, Down>,
 }
 
+impl Differences<'_> {
+    fn any(&self) -> bool {
+        let Self { secrets, release, files, drifted, drop_ins, down } = self;
+        let none = secrets.is_empty() && files.is_empty() && drifted.is_empty();
+        !none || *release || !drop_ins.is_empty() || !down.is_empty()
+    }
+}
+
 /// Decides for every unit. Units that nothing happens to are left out.
 pub(super) fn decide(
     live: &Live,
@@ -132,7 +142,7 @@ pub(super) fn decide(
     let mut decided = BTreeMap::new();
     for (name, old) in &old_units {
         let goes = old.own() && !new_units.get(name).is_some_and(Unit::own);
-        let stops = || old.text(&live.unit_texts).flag("Unit", "X-StopOnRemoval") != Some(false);
+        let stops = || !outlives(old, &live.unit_texts);
         if goes && is_active(states, name) && stops() {
             // An instance is of its template's file, which may stay.
             let cause = if name.template().is_some() { "it goes" } else { "its file goes" };
@@ -148,7 +158,8 @@ pub(super) fn decide(
     }
     for (name, new) in &new_units {
         if new.masked {
-            let stops = is_active(states, name);
+            let outlives = old_units.get(name).is_some_and(|old| outlives(old, &live.unit_texts));
+            let stops = is_active(states, name) && !outlives;
             decided
                 .extend(stops.then(|| (name.clone(), change(UnitDecision::Stop, "it is masked"))));
             continue;
@@ -166,8 +177,16 @@ pub(super) fn decide(
     for (name, change) in readers::changes(differences, states) {
         decided.entry(name).or_insert(change);
     }
+    if differences.any() {
+        targets::stopped_by_every_switch(&mut decided, &new_units, &new_texts, states);
+    }
     with_dependents(&mut decided, &new_units, &new_texts, states);
     decided
+}
+
+/// Whether a unit is to run on when its file goes, or is masked.
+fn outlives(unit: &Unit, texts: &BTreeMap<GuestPath, String>) -> bool {
+    unit.text(texts).flag("Unit", "X-StopOnRemoval") == Some(false)
 }
 
 fn appears(

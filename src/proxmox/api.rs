@@ -1,11 +1,11 @@
 //! Requests and answers: the envelope, the texts of errors, retries of what may be retried.
 
-use super::{ProxmoxError, tls};
+use super::{ProxmoxError, stop::Stop, tls};
 use crate::model::{Parameters, SecretName, SecretValue, Site, Trust};
 use reqwest::{Certificate, Client, Method, Response, header};
 use serde_json::Value;
-use std::{error::Error, io, thread, time::Duration};
-use tokio::runtime::Handle;
+use std::{error::Error, io, time::Duration};
+use tokio::{runtime::Handle, sync::watch};
 
 /// TCP and TLS to a reachable node take milliseconds; a black hole must not take minutes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -15,8 +15,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 const GLANCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// pveproxy closes idle connections after 5 s, without a word.
 const POOL_IDLE: Duration = Duration::from_secs(3);
-/// Pauses between tries of a GET; together less than a worker's own 30 s.
-const GET_PAUSES: [Duration; 4] = [
+/// Pauses between tries; together less than a worker's own 30 s.
+const PAUSES: [Duration; 4] = [
     Duration::from_millis(200),
     Duration::from_secs(1),
     Duration::from_secs(3),
@@ -31,6 +31,7 @@ pub(super) struct Api {
     /// The name of the secret that the token is.
     token: SecretName,
     runtime: Handle,
+    stop: Stop,
 }
 
 impl Api {
@@ -62,25 +63,31 @@ impl Api {
         };
         let http = builder.build().map_err(|error| setup(error.into()))?;
         let base = format!("{}/api2/json", url.trim_end_matches('/'));
-        Ok(Self { http, base, token: site.token.clone(), runtime })
+        let (token, stop) = (site.token.clone(), Stop::default());
+        Ok(Self { http, base, token, runtime, stop })
+    }
+
+    /// The same; what is asked when this says so ends without an answer.
+    pub(super) fn until(self, says: watch::Receiver<bool>) -> Self {
+        Self { stop: Stop::when(says), ..self }
+    }
+
+    /// Waits between two looks at what Proxmox is to do, which nobody has to wait for any more after an interrupt.
+    pub(super) fn pause(&self, time: Duration, what: &str) -> Result<(), ProxmoxError> {
+        let passed = !self.stop.came() && self.runtime.block_on(self.stop.pause(time));
+        if passed { Ok(()) } else { Err(ProxmoxError::Interrupted { what: what.to_owned() }) }
     }
 
     /// Reads; tried again while nobody answers.
     pub(super) fn get(&self, path: &str) -> Result<Value, ProxmoxError> {
-        let mut pauses = GET_PAUSES.into_iter();
-        loop {
-            match self.send(Method::GET, path, &Parameters::new(), REQUEST_TIMEOUT) {
-                Err(error) if error.outcome_unknown() && !is_untrusted(&error) => {
-                    thread::sleep(pauses.next().ok_or(error)?);
-                }
-                answer => return answer,
-            }
-        }
+        let again = |error: &ProxmoxError| error.outcome_unknown() && !is_untrusted(error);
+        self.ask(&Method::GET, path, &Parameters::new(), again)
     }
 
     /// Reads, once and soon over.
     pub(super) fn glance(&self, path: &str) -> Result<Value, ProxmoxError> {
-        self.send(Method::GET, path, &Parameters::new(), GLANCE_TIMEOUT)
+        let stop = self.stop.of_this_call();
+        self.send(&Method::GET, path, &Parameters::new(), GLANCE_TIMEOUT, &stop)
     }
 
     /// Changes something: once. Only a held lock is waited for, for it means that nothing was changed.
@@ -90,11 +97,24 @@ impl Api {
         path: &str,
         parameters: &Parameters,
     ) -> Result<Value, ProxmoxError> {
-        let mut pauses = GET_PAUSES.into_iter();
+        self.ask(method, path, parameters, ProxmoxError::is_lock_contention)
+    }
+
+    fn ask(
+        &self,
+        method: &Method,
+        path: &str,
+        parameters: &Parameters,
+        again: impl Fn(&ProxmoxError) -> bool,
+    ) -> Result<Value, ProxmoxError> {
+        let (stop, mut pauses) = (self.stop.of_this_call(), PAUSES.into_iter());
         loop {
-            match self.send(method.clone(), path, parameters, REQUEST_TIMEOUT) {
-                Err(error) if error.is_lock_contention() => {
-                    thread::sleep(pauses.next().ok_or(error)?);
+            match self.send(method, path, parameters, REQUEST_TIMEOUT, &stop) {
+                Err(error) if again(&error) => {
+                    let pause = pauses.next().ok_or(error)?;
+                    if !self.runtime.block_on(stop.pause(pause)) {
+                        return Err(interrupted(method, path));
+                    }
                 }
                 answer => return answer,
             }
@@ -103,19 +123,22 @@ impl Api {
 
     fn send(
         &self,
-        method: Method,
+        method: &Method,
         path: &str,
         parameters: &Parameters,
         limit: Duration,
+        stop: &Stop,
     ) -> Result<Value, ProxmoxError> {
-        let verb = verb(&method);
+        let verb = verb(method);
         let silent = |cause| ProxmoxError::Silent { method: verb, path: path.to_owned(), cause };
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).timeout(limit);
+        let url = format!("{}{path}", self.base);
+        let mut request = self.http.request(method.clone(), url).timeout(limit);
         if verb != "GET" {
             request = request.form(parameters);
         }
-        let (status, reason, body) =
-            self.runtime.block_on(async { take(request.send().await?).await }).map_err(silent)?;
+        let asked = stop.unless(async { take(request.send().await?).await });
+        let answer = self.runtime.block_on(asked).ok_or_else(|| interrupted(method, path))?;
+        let (status, reason, body) = answer.map_err(silent)?;
         let parsed: Option<Value> = serde_json::from_slice(&body).ok();
         if status == 200 {
             let unreadable = || ProxmoxError::Unreadable {
@@ -134,6 +157,10 @@ impl Api {
             _ => ProxmoxError::Refused { method: verb, path, status, text },
         })
     }
+}
+
+fn interrupted(method: &Method, path: &str) -> ProxmoxError {
+    ProxmoxError::Interrupted { what: format!("answer {method} {path}") }
 }
 
 /// A certificate that is not trusted now will not be in a second either.

@@ -7,7 +7,7 @@ use crate::model::{
 };
 use reqwest::Method;
 use serde_json::Value;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
 
 /// A client of one cluster. Clones share their connections.
 #[derive(Clone)]
@@ -19,6 +19,12 @@ impl ProxmoxClient {
     /// Sets up the client; no request is made yet.
     pub fn new(site: &Site, token: &SecretValue, runtime: Handle) -> Result<Self, ProxmoxError> {
         Ok(Self { api: Api::new(site, token, runtime)? })
+    }
+
+    /// The same; calls that have no answer yet end when this says so, and tasks are followed no further.
+    #[must_use]
+    pub fn until(self, stop: watch::Receiver<bool>) -> Self {
+        Self { api: self.api.until(stop) }
     }
 
     /// Where a guest is and what it is; none when the cluster has no such number.

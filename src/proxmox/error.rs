@@ -33,6 +33,8 @@ pub enum ProxmoxError {
     Task { what: String, upid: String, exit: String, log: Vec<String> },
     #[error("Proxmox did not finish within {seconds} s to {what}; it may still (task {upid})")]
     Slow { what: String, upid: String, seconds: u64 },
+    #[error("interrupted while Proxmox was to {what}; it may still")]
+    Interrupted { what: String },
     #[error("guest number {vmid} is taken by {owner}, which is not stackc's")]
     Taken { vmid: Vmid, owner: String },
     #[error("guest {vmid} has disappeared from node `{node}`")]
@@ -68,6 +70,7 @@ impl ProxmoxError {
             Self::Task { .. } | Self::Slow { .. } | Self::Gone { .. } => {
                 Some("look at the task log of that guest in Proxmox; then the same again")
             }
+            Self::Interrupted { .. } => Some("the same command again continues"),
             Self::Unreadable { .. } => {
                 Some("see that `proxmox.url` in stacks/site.toml is a Proxmox API")
             }
@@ -90,6 +93,11 @@ impl ProxmoxError {
             Self::Refused { status, .. } => matches!(status, 595..=599),
             _ => false,
         }
+    }
+
+    /// Whether the operator wants no answer any more.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted { .. })
     }
 
     /// Whether a lock was held; nothing was changed then.

@@ -9,6 +9,7 @@ mod client;
 mod error;
 mod preflight;
 mod read;
+mod stop;
 mod task;
 mod tls;
 mod write;

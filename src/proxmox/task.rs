@@ -3,10 +3,7 @@
 use super::{ProxmoxError, api::Api};
 use crate::model::{HostKey, NodeName, Vmid};
 use serde_json::Value;
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// Unpacking a template onto a slow storage takes minutes, not more.
 const TASK_LIMIT: Duration = Duration::from_secs(900);
@@ -52,7 +49,7 @@ pub(super) fn settle(
             let (what, upid) = (what.to_owned(), upid.to_owned());
             return Err(ProxmoxError::Slow { what, upid, seconds: TASK_LIMIT.as_secs() });
         }
-        thread::sleep(pause);
+        api.pause(pause, what)?;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

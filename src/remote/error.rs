@@ -60,7 +60,7 @@ impl RemoteError {
     }
 
     /// Whether the guest answered, and does not let this user in.
-    pub(super) fn is_denied(&self) -> bool {
+    pub fn is_denied(&self) -> bool {
         matches!(self, Self::Denied { .. })
     }
 
@@ -80,6 +80,10 @@ impl RemoteError {
             Self::Denied { .. } => {
                 "ssh-add -l   # the keys that ssh has; `access` in stacks/site.toml names the user and may name a key"
             }
+            Self::Connect { .. } => {
+                "pct enter VMID   # on its node: whether sshd runs, and what the firewall bars"
+            }
+            Self::Interrupted { .. } => "the same command again continues",
             Self::Refused { refusal, .. } if refusal.code == RefusalCode::Busy => {
                 "the same command again, when that is over"
             }

@@ -4,7 +4,11 @@ use crate::{
     activate_faults::{Operator, WHO, never, stacks},
     fake::operator::{At, Fault, World},
 };
-use stackc::{activate::Stage, model::protocol::Lease};
+use stackc::{
+    activate::{ActivateError, Stage},
+    model::protocol::Lease,
+    remote::RemoteError,
+};
 
 fn lease(who: &str) -> Lease {
     Lease {
@@ -57,6 +61,11 @@ fn an_interrupt_at_any_call_goes_back_at_once_tells_the_truth_and_leaves_nothing
                 assert!(!world.inside().abandoned.is_empty(), "call {call}: it holds the guest");
             }
             assert_ne!(stage, Stage::Unknown, "call {call}: {run:?}");
+            if let Err(failed) = &run {
+                let next = failed.error.next().unwrap_or_default();
+                assert!(next.starts_with("the same command again"), "call {call}: {next}");
+                assert!(!next.contains("mend"), "call {call}: nothing is broken: {next}");
+            }
             stages.push(stage);
             operator.run_well(&world, &two);
             assert_eq!(world.live_digest(), Some(two.digest));
@@ -65,4 +74,38 @@ fn an_interrupt_at_any_call_goes_back_at_once_tells_the_truth_and_leaves_nothing
     for stage in [Stage::Refused, Stage::BeforeSwitch, Stage::Undone, Stage::AfterConfirm] {
         assert!(stages.contains(&stage), "no interrupt ended in {stage:?}: {stages:?}");
     }
+}
+
+#[test]
+fn a_switch_that_failed_by_itself_is_to_be_mended_first() {
+    let (one, two) = stacks();
+    let operator = Operator::new();
+    let world = World::of(&[&one, &two]).breaks(&two);
+    operator.run_well(&world, &one);
+    let failed = operator.run(&world, &two, &never()).expect_err("it does not get healthy");
+    assert_eq!(failed.error.next().as_deref(), Some("the same command again, after mending it"));
+}
+
+#[test]
+fn a_guest_that_this_run_started_may_answer_before_its_keys_are_in_place() {
+    let (one, _) = stacks();
+    let operator = Operator::new();
+    let world = World::of(&[&one]);
+    let fault = Fault::new(At::Login(2), false);
+    operator.run(&world, &one, &fault).expect("the third login is let in");
+    assert_eq!(fault.struck(), 2);
+    assert_eq!(world.live_digest(), Some(one.digest));
+}
+
+#[test]
+fn a_login_that_a_guest_denies_which_ran_before_is_told_at_once() {
+    let (one, two) = stacks();
+    let operator = Operator::new();
+    let world = World::of(&[&one, &two]);
+    operator.run_well(&world, &one);
+    let fault = Fault::new(At::Login(usize::MAX), false);
+    let failed = operator.run(&world, &two, &fault).expect_err("nobody is let in");
+    assert_eq!((fault.struck(), failed.stage), (1, Stage::Refused));
+    let is_denied = matches!(failed.error, ActivateError::Remote(RemoteError::Denied { .. }));
+    assert!(is_denied, "{:?}", failed.error);
 }

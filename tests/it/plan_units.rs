@@ -2,21 +2,23 @@
 
 use crate::{
     handmade::{Stack, access, bundle, name, seal},
-    plan::{guest, switched, tags},
+    plan::{container, guest, planned, switched, tags},
 };
 use stackc::model::{
     Bundle, Bytes, Digest, Entry, EntryPath, FileClass, GuestPath, Mode, Switch, UnitActions,
-    UnitInputs, UnitName, protocol::UnitState,
+    UnitInputs, UnitName,
+    protocol::{ObservedGuest, UnitState},
 };
+use stackc::plan::text;
 
-const UNITS: &str = "rootfs/etc/systemd/system/";
-const ACTIVE: &str = "active";
+pub const UNITS: &str = "rootfs/etc/systemd/system/";
+pub const ACTIVE: &str = "active";
 /// What every service of the table has.
 const RUN: &str = "[Service]\nExecStart=/bin/a\n";
 
 /// A unit before and after.
 #[derive(Clone)]
-struct Unit {
+pub struct Unit {
     name: &'static str,
     old: Option<String>,
     new: Option<String>,
@@ -36,7 +38,7 @@ enum Brings {
     Files,
 }
 
-fn unit(name: &'static str, old: &str, new: &str) -> Unit {
+pub fn unit(name: &'static str, old: &str, new: &str) -> Unit {
     Unit {
         name,
         old: Some(old.to_owned()),
@@ -50,48 +52,52 @@ fn unit(name: &'static str, old: &str, new: &str) -> Unit {
 }
 
 /// A drop-in for a package's unit.
-fn drop_in(old: &str, new: &str) -> Unit {
+pub fn drop_in(old: &str, new: &str) -> Unit {
     Unit { brings: Brings::DropIn, ..unit("nginx.service", old, new) }
 }
 
 /// Files for a package's unit.
-fn files(old: UnitInputs, new: UnitInputs) -> Unit {
+pub fn files(old: UnitInputs, new: UnitInputs) -> Unit {
     Unit { brings: Brings::Files, ..unit("nginx.service", "", "").reads(old, new) }
 }
 
 /// `a.service`, which gets these lines besides those that it keeps.
-fn service(kept: &str, old: &str, new: &str) -> Unit {
+pub fn service(kept: &str, old: &str, new: &str) -> Unit {
     unit("a.service", &format!("{RUN}{kept}{old}"), &format!("{RUN}{kept}{new}"))
 }
 
-fn changed_with(kept: &str) -> Unit {
+pub fn changed_with(kept: &str) -> Unit {
     service(kept, "[Service]\nNice=1\n", "[Service]\nNice=2\n")
 }
 
 impl Unit {
-    fn state(self, state: &'static str) -> Self {
+    pub fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
+    pub fn state(self, state: &'static str) -> Self {
         Self { state, ..self }
     }
 
-    fn enabled(self) -> Self {
+    pub fn enabled(self) -> Self {
         Self { enabled: true, ..self }
     }
 
-    fn goes(self) -> Self {
+    pub fn goes(self) -> Self {
         Self { new: None, ..self }
     }
 
-    fn comes(self) -> Self {
+    pub fn comes(self) -> Self {
         Self { old: None, ..self }
     }
 
-    fn reads(mut self, old: UnitInputs, new: UnitInputs) -> Self {
+    pub fn reads(mut self, old: UnitInputs, new: UnitInputs) -> Self {
         (self.old_inputs, self.new_inputs) = (old, new);
         self
     }
 }
 
-fn with_units(units: &[Unit], new: bool) -> Bundle {
+pub fn with_units(units: &[Unit], new: bool) -> Bundle {
     let mut made = bundle(&Stack::default());
     made.manifest.entries.retain(|path, _| !path.as_str().starts_with(UNITS));
     made.files.retain(|path, _| !path.as_str().starts_with(UNITS));
@@ -126,11 +132,17 @@ fn with_units(units: &[Unit], new: bool) -> Bundle {
     made
 }
 
-fn decided(units: &[Unit]) -> String {
+pub fn decided(units: &[Unit]) -> String {
     words(&switch(units).units)
 }
 
-fn switch(units: &[Unit]) -> Switch {
+pub fn switch(units: &[Unit]) -> Switch {
+    let (wanted, observed) = observed(units);
+    switched(&wanted, &observed, &tags("a"))
+}
+
+/// The bundle with the new units, and a guest that has the old ones.
+fn observed(units: &[Unit]) -> (Bundle, ObservedGuest) {
     let (live, wanted) = (with_units(units, false), with_units(units, true));
     let mut observed = guest(&live, &wanted, &tags("a"));
     observed.units = units
@@ -140,11 +152,11 @@ fn switch(units: &[Unit]) -> Switch {
             (name::<UnitName>(unit.name), UnitState { load, active })
         })
         .collect();
-    switched(&wanted, &observed, &tags("a"))
+    (wanted, observed)
 }
 
 /// `stop a.service, start a.socket a.service`.
-fn words(actions: &UnitActions) -> String {
+pub fn words(actions: &UnitActions) -> String {
     let lists = [
         ("stop", &actions.stop),
         ("reload", &actions.reload),
@@ -159,7 +171,7 @@ fn words(actions: &UnitActions) -> String {
 }
 
 /// Every row, so that one run shows all that are wrong.
-fn expect(rows: &[(&str, Vec<Unit>, &str)]) {
+pub fn expect(rows: &[(&str, Vec<Unit>, &str)]) {
     let wrong: Vec<String> = rows
         .iter()
         .map(|(row, units, expected)| (row, decided(units), expected))
@@ -227,7 +239,7 @@ fn what_a_unit_can_read_anew_is_a_reload() {
         ("X-ReloadIfChanged", vec![changed_with("X-ReloadIfChanged=true\n")], "reload a.service"),
         (
             "the login that carries stackc",
-            vec![Unit { name: "ssh.service", ..changed_with("") }],
+            vec![changed_with("").named("ssh.service")],
             "reload ssh.service",
         ),
     ]);
@@ -288,33 +300,41 @@ fn a_service_with_its_own_way_to_stop_is_stopped_by_its_old_definition() {
 }
 
 #[test]
-fn a_unit_that_must_not_be_restarted_is_left_alone() {
-    expect(&[
-        ("X-RestartIfChanged=false", vec![changed_with("X-RestartIfChanged=false\n")], ""),
-        ("RefuseManualStop", vec![changed_with("[Unit]\nRefuseManualStop=true\n")], ""),
-        ("X-OnlyManualStart", vec![changed_with("[Unit]\nX-OnlyManualStart=true\n")], ""),
-    ]);
+fn a_unit_that_must_not_be_restarted_is_left_alone_and_the_plan_says_so() {
+    for kept in [
+        "X-RestartIfChanged=false\n",
+        "[Unit]\nRefuseManualStop=true\n",
+        "[Unit]\nX-OnlyManualStart=true\n",
+    ] {
+        let units = [changed_with(kept)];
+        assert_eq!(decided(&units), "", "{kept}");
+        let (wanted, observed) = observed(&units);
+        let plan =
+            planned(&wanted, &tags("a"), Some(&container(&Stack::default())), Some(&observed));
+        let told = text(&plan);
+        assert!(told.contains("leave      a.service: Nice changed\n"), "{kept}: {told}");
+    }
 }
 
 #[test]
-fn a_socket_and_its_service_stop_together_and_the_socket_starts_first() {
-    let socket = |old, new| unit("a.socket", old, new);
-    let (one, two) = ("[Socket]\nListenStream=1\n", "[Socket]\nListenStream=2\n");
-    let both = "stop a.service a.socket, start a.socket a.service";
+fn a_target_that_asks_for_it_is_stopped_by_every_switch_with_what_is_part_of_it() {
+    let target = |state| {
+        let text = "[Unit]\nX-StopOnReconfiguration=true\n";
+        unit("a.target", text, text).state(state)
+    };
+    let part = || service("[Unit]\nPartOf=a.target\n", "", "").named("b.service");
+    let same = || service("", "", "");
     expect(&[
-        ("the service changes", vec![changed_with(""), socket(one, one)], both),
-        ("the socket changes", vec![service("", "", ""), socket(one, two)], both),
         (
-            "the socket changes while its service is down",
-            vec![service("", "", "").state("inactive"), socket(one, two)],
-            "stop a.socket, start a.socket",
+            "something changes",
+            vec![target(ACTIVE), changed_with(""), part()],
+            "stop b.service a.target, restart a.service, start a.target b.service",
         ),
-        (
-            "a socket that is down is none",
-            vec![changed_with(""), socket(one, one).state("inactive")],
-            "restart a.service",
-        ),
+        ("nothing changes", vec![target(ACTIVE), same(), part()], ""),
+        ("it is not reached", vec![target("inactive"), changed_with("")], "restart a.service"),
     ]);
+    let other = unit("a.target", "[Unit]\nWants=b\n", "[Unit]\nWants=c\n");
+    assert_eq!(decided(&[other, changed_with("")]), "restart a.service");
 }
 
 #[test]
@@ -356,6 +376,21 @@ fn a_unit_that_is_masked_is_stopped_and_runs_again_after_an_undo() {
 }
 
 #[test]
+fn a_unit_of_ours_that_is_masked_is_stopped_unless_it_is_to_outlive_its_file() {
+    for (kept, forth) in [("", "stop a.service"), ("[Unit]\nX-StopOnRemoval=false\n", "")] {
+        let live = with_units(&[changed_with(kept)], false);
+        let mut wanted = with_units(&[], true);
+        let mask = Entry::Link { target: "/dev/null".to_owned() };
+        wanted.manifest.entries.insert(name(&format!("{UNITS}a.service")), mask);
+        seal(&mut wanted);
+        let mut observed = guest(&live, &wanted, &tags("a"));
+        let (load, active) = ("loaded".to_owned(), ACTIVE.to_owned());
+        observed.units.insert(name("a.service"), UnitState { load, active });
+        assert_eq!(words(&switched(&wanted, &observed, &tags("a")).units), forth, "{kept}");
+    }
+}
+
+#[test]
 fn a_unit_that_is_down_is_only_started_when_it_is_enabled_and_changed() {
     for state in ["inactive", "failed"] {
         expect(&[
@@ -368,69 +403,6 @@ fn a_unit_that_is_down_is_only_started_when_it_is_enabled_and_changed() {
             ),
         ]);
     }
-}
-
-#[test]
-fn a_packages_unit_takes_its_drop_ins_like_a_unit_of_the_bundle_and_is_never_stopped() {
-    let (one, two) = ("[Service]\nNice=1\n", "[Service]\nNice=2\n");
-    expect(&[
-        ("it changes", vec![drop_in(one, two)], "restart nginx.service"),
-        ("it is the same", vec![drop_in(one, one)], ""),
-        ("it comes", vec![drop_in(one, two).comes()], "restart nginx.service"),
-        ("it comes while the unit is down", vec![drop_in(one, two).comes().state("inactive")], ""),
-        ("it goes", vec![drop_in(one, two).goes()], "restart nginx.service"),
-        ("it goes while the unit is down", vec![drop_in(one, two).goes().state("failed")], ""),
-        (
-            "of the login that carries stackc",
-            vec![Unit { name: "ssh.service", ..drop_in(one, two).goes() }],
-            "reload ssh.service",
-        ),
-    ]);
-}
-
-#[test]
-fn a_packages_unit_takes_the_files_that_are_declared_for_it() {
-    let path: GuestPath = name("/etc/nginx/conf.d/page.conf");
-    let of = |text: &str| [(path.clone(), Digest::of(text.as_bytes()))].into();
-    let restart = |text: &str| UnitInputs { restart: of(text), ..UnitInputs::default() };
-    let reload = |text: &str| UnitInputs { reload: of(text), ..UnitInputs::default() };
-    expect(&[
-        ("a restart", vec![files(restart("1"), restart("2"))], "restart nginx.service"),
-        ("a reload", vec![files(reload("1"), reload("2"))], "reload nginx.service"),
-        ("the same", vec![files(reload("1"), reload("1"))], ""),
-        ("they come", vec![files(reload("1"), reload("1")).comes()], "reload nginx.service"),
-        (
-            "they come for a restart",
-            vec![files(restart("1"), restart("1")).comes()],
-            "restart nginx.service",
-        ),
-        (
-            "they come, and the package's start was held back",
-            vec![files(reload("1"), reload("1")).comes().state("inactive")],
-            "start nginx.service",
-        ),
-        ("they go", vec![files(reload("1"), reload("1")).goes()], "restart nginx.service"),
-        (
-            "a change while it is down",
-            vec![files(restart("1"), restart("2")).state("inactive")],
-            "",
-        ),
-    ]);
-}
-
-/// systemd refuses to start a socket whose service runs.
-#[test]
-fn a_changed_socket_goes_back_like_it_came() {
-    let socket = unit("a.socket", "[Socket]\nListenStream=1\n", "[Socket]\nListenStream=2\n");
-    let named = "[Socket]\nListenStream=1\nService=other.service\n";
-    let other = Unit { name: "other.service", ..service("", "", "") };
-    let undone = |units: &[Unit]| words(&switch(units).undo_units);
-    let both = "stop a.service a.socket, start a.socket a.service";
-    assert_eq!(undone(&[service("", "", ""), socket.clone()]), both);
-    let named = unit("a.socket", named, &named.replace("=1", "=2"));
-    let theirs = "stop other.service a.socket, start a.socket other.service";
-    assert_eq!(decided(&[other.clone(), named.clone()]), theirs);
-    assert_eq!(undone(&[other, named]), theirs);
 }
 
 #[test]
@@ -458,77 +430,6 @@ fn what_a_unit_reads_counts_like_its_text() {
 }
 
 #[test]
-fn a_socket_counts_for_every_service_that_names_it_and_not_for_one_that_listens_for_itself() {
-    let socket = |new| unit("b.socket", "[Socket]\nListenStream=1\n", new);
-    let same = || socket("[Socket]\nListenStream=1\n");
-    let both = "stop a.service b.socket, start b.socket a.service";
-    let named = "Sockets=b.socket\n";
-    let own = |unit: Unit| Unit { name: "b.service", ..unit };
-    let apart = "X-NotSocketActivated=true\n";
-    expect(&[
-        ("a service that names it changes", vec![changed_with(named), same()], both),
-        ("it changes", vec![service(named, "", ""), socket("[Socket]\nListenStream=2\n")], both),
-        (
-            "a service of no socket's changes",
-            vec![changed_with("Sockets=c.socket\n"), same()],
-            "restart a.service",
-        ),
-        (
-            "its own service listens for itself",
-            vec![own(changed_with(apart)), same()],
-            "restart b.service",
-        ),
-        (
-            "it changes, and its own service listens for itself",
-            vec![own(service(apart, "", "")), socket("[Socket]\nListenStream=2\n")],
-            "stop b.service b.socket, start b.socket b.service",
-        ),
-    ]);
-}
-
-#[test]
-fn what_is_tied_to_a_unit_that_goes_down_is_stopped_and_started_with_it_once() {
-    let changed = || service("", "Nice=1\n", "Nice=2\n");
-    let tied = |name, how: &str| Unit { name, ..service(&format!("[Unit]\n{how}\n"), "", "") };
-    let with_stop = || service("ExecStop=/bin/s\n", "Nice=1\n", "Nice=2\n");
-    for how in [
-        "Requires=a.service",
-        "Requisite=x.service a.service",
-        "BindsTo=a.service",
-        "PartOf=a.service",
-    ] {
-        let both = "stop b.service, restart a.service, start b.service";
-        assert_eq!(decided(&[changed(), tied("b.service", how)]), both, "{how}");
-    }
-    let b = || tied("b.service", "Requires=a.service");
-    expect(&[
-        ("only wanted", vec![changed(), tied("b.service", "Wants=a.service")], "restart a.service"),
-        ("it is down", vec![changed(), b().state("inactive")], "restart a.service"),
-        (
-            "else it would stay down",
-            vec![with_stop(), b()],
-            "stop b.service a.service, start a.service b.service",
-        ),
-        (
-            "it changes as well",
-            vec![
-                changed(),
-                Unit {
-                    name: "b.service",
-                    ..service("[Unit]\nRequires=a.service\n", "Nice=1\n", "Nice=2\n")
-                },
-            ],
-            "stop b.service, restart a.service, start b.service",
-        ),
-        (
-            "and what is tied to that",
-            vec![changed(), b(), tied("c.service", "BindsTo=b.service")],
-            "stop c.service b.service, restart a.service, start b.service c.service",
-        ),
-    ]);
-}
-
-#[test]
 fn the_mount_of_the_root_is_only_mounted_anew() {
     let changed = unit("-.mount", "[Mount]\nWhat=/a\n", "[Mount]\nWhat=/b\n");
     expect(&[("it changes", vec![changed], "reload -.mount")]);
@@ -536,7 +437,7 @@ fn the_mount_of_the_root_is_only_mounted_anew() {
 
 #[test]
 fn an_instance_follows_its_template_which_is_no_unit_that_could_be_asked_to() {
-    let template = |old: &str, new: &str| Unit { name: "a@.service", ..service("", old, new) };
+    let template = |old: &str, new: &str| service("", old, new).named("a@.service");
     let with_instance = |template: Unit, old: bool, new: bool| {
         let link = |made: &mut Bundle, is_there| {
             let path = name(&format!("{UNITS}multi-user.target.wants/a@1.service"));

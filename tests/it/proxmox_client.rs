@@ -17,11 +17,16 @@ use stackc::{
 use std::{
     error::Error,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::{Duration, Instant},
 };
+use tokio::sync::watch;
 
 const TOKEN: &str = "ops@pve!stackc=00000000-0000-0000-0000-000000000000";
 const MARK: &str = "stackc shop/dev 0123456789abcdef0123456789abcdef";
 const UPID: &str = "UPID:pve:0000AAAA:000BBBBB:65000000:vzstart:101:ops@pve!stackc:";
+
+/// Far below the client's own limits, and far above what a call takes.
+const SOON: Duration = Duration::from_secs(5);
 
 fn client(pve: &Pve) -> ProxmoxClient {
     client_trusting(pve, pve.ca.clone())
@@ -349,4 +354,66 @@ fn what_a_new_guest_needs_and_the_cluster_lacks_is_told_in_one_list() {
             "there is no pool `apps` that the API token may see",
         ]
     );
+}
+
+/// The operator speaks as soon as a call has come that `of` picks.
+fn interrupted(
+    of: fn(&Call) -> bool,
+    answers: impl Fn(&Call) -> Answer + Send + Sync + 'static,
+) -> (Pve, ProxmoxClient) {
+    let (stop, says) = watch::channel(false);
+    let pve = Pve::start(move |call| {
+        if of(call) {
+            stop.send_replace(true);
+        }
+        answers(call)
+    });
+    let client = client(&pve).until(says);
+    (pve, client)
+}
+
+#[test]
+fn a_call_without_an_answer_ends_with_an_interrupt_and_what_is_asked_after_it_does_not() {
+    let (pve, mut client) = interrupted(
+        |call| call.method == "PUT",
+        |call| if call.method == "PUT" { Answer::Never } else { node(call, Some(MARK)) },
+    );
+    let found = client.container(vmid()).expect("it answers").expect("it is there");
+    let (memory, started) = ([Setting::MemoryMib(1024)], Instant::now());
+    let error = client.set(&found, &memory).expect_err("nobody wants the answer any more");
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    assert!(error.is_interrupted() && !error.outcome_unknown(), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "interrupted while Proxmox was to answer PUT /nodes/pve/lxc/101/config; it may still"
+    );
+    assert_eq!(pve.changes(), 1, "a change is not made again");
+    // What brings the guest to an end that can be told.
+    client.container(vmid()).expect("it still answers");
+}
+
+#[test]
+fn a_silent_proxmox_is_not_asked_again_after_an_interrupt() {
+    let (pve, mut client) = interrupted(|_| true, |_| Answer::Silence);
+    let (silent, started) = (client.container(vmid()), Instant::now());
+    assert!(silent.expect_err("nobody answers").is_interrupted());
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    assert_eq!(pve.calls().len(), 1);
+}
+
+#[test]
+fn a_task_is_followed_no_further_after_an_interrupt() {
+    let (pve, mut client) = interrupted(
+        |call| is_task(call, "/status"),
+        |call| {
+            let running = json!({"status": "running"});
+            Answer::Data(if is_task(call, "/status") { running } else { json!(UPID) })
+        },
+    );
+    let started = Instant::now();
+    let error = client.start(&name("pve"), vmid()).expect_err("nobody waits for it");
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    // While the task is asked about, or between two questions.
+    assert!(error.is_interrupted(), "{error}");
+    assert_eq!(pve.count("POST", "/nodes/pve/lxc/101/status/start"), 1);
 }

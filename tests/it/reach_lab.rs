@@ -91,7 +91,8 @@ fn a_way_back_that_was_reviewed_is_gone_exactly_and_once() {
     assert_eq!(tiny.settle(), State::Live(1));
     let live = tiny.look().generation;
     let (code, told) = run(&["rollback", "--plan", file.as_str()]);
-    assert!(code == Some(3) && told.contains("plan"), "it was for another guest: {told}");
+    let again = format!("stackc rollback {target} --out FILE");
+    assert!(code == Some(3) && told.contains(&again), "it was for another guest: {told}");
     assert_eq!(tiny.look().generation, live, "and nothing has changed");
     let (code, told) = run(&["plan", &target, "--out", file.as_str()]);
     assert_eq!(code, Some(0), "{told}");

@@ -53,9 +53,11 @@ fn definitions_of_the_workspace_name_the_lab_and_no_example_network() {
 }
 
 #[test]
-fn secrets_of_the_workspace_are_random_private_and_never_overwritten() {
+fn secrets_of_the_workspace_are_private_and_never_overwritten() {
     let (_dir, workspace, lab) = made();
-    let names = ["shop/dev/a", "proxmox/token"].map(|name| name.parse().expect("a name")).into();
+    let names =
+        ["shop/dev/a", "shop/dev/b", "proxmox/token"].map(|name| name.parse().expect("a name"));
+    let names = names.into();
     workspace::write_secrets(&workspace, &lab, &names).expect("secrets");
     let path = workspace.join("stacks/secrets.local.toml");
     let mode = fs::metadata(&path).expect("it is made").permissions().mode();
@@ -64,9 +66,36 @@ fn secrets_of_the_workspace_are_random_private_and_never_overwritten() {
     let secrets: toml::Table = text.parse().expect("it is TOML");
     assert_eq!(secrets["proxmox"]["token"].as_str(), Some(lab.token.as_str()));
     assert_eq!(secrets["tag_key"].as_str().map(str::len), Some(64));
-    assert_ne!(secrets["shop"]["dev"]["a"].as_str(), secrets["tag_key"].as_str());
+    assert_ne!(secrets["shop"]["dev"]["a"], secrets["shop"]["dev"]["b"]);
     workspace::write_secrets(&workspace, &lab, &names).expect_err("they are kept");
     assert_eq!(fs::read_to_string(&path).expect("it is there"), text);
+}
+
+#[test]
+fn guests_made_from_one_workspace_of_a_lab_are_let_in_and_kept_by_the_next() {
+    let (_dir, first, lab) = made();
+    let names = ["shop/dev/a".parse().expect("a name")].into();
+    let (second, third) = (first.with_file_name("second"), first.with_file_name("third"));
+    workspace::create(&second, &lab).expect("another workspace");
+    for workspace in [&first, &second] {
+        workspace::write_secrets(workspace, &lab, &names).expect("secrets");
+    }
+    let read = |of: &Utf8Path, file| fs::read_to_string(of.join(file)).expect("it is made");
+    for file in ["keys/ops", "keys/ops.pub", "stacks/secrets.local.toml"] {
+        assert_eq!(read(&first, file), read(&second, file), "{file}");
+    }
+    assert_eq!(read(&first, "keys/ops"), "a private key");
+    let mode = fs::metadata(first.join("keys/ops")).expect("it is made").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "ssh takes no other");
+    let other = Lab { token: lab.token.replace('0', "1"), ..lab };
+    workspace::create(&third, &other).expect("a workspace of another lab");
+    workspace::write_secrets(&third, &other, &names).expect("secrets");
+    let values = [&first, &third].map(|workspace| {
+        let secrets: toml::Table =
+            read(workspace, "stacks/secrets.local.toml").parse().expect("it is TOML");
+        [secrets["shop"]["dev"]["a"].clone(), secrets["tag_key"].clone()]
+    });
+    assert!(values[0].iter().all(|value| !values[1].contains(value)), "each lab has its own");
 }
 
 #[test]
@@ -94,7 +123,11 @@ fn a_replacement_without_its_text_changes_nothing() {
 fn made() -> (tempfile::TempDir, Utf8PathBuf, Lab) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let top = Utf8Path::from_path(dir.path()).expect("UTF-8").to_owned();
-    fs::write(top.join("ca.pem"), "a certificate").expect("writable");
+    for (file, text) in
+        [("ca.pem", "a certificate"), ("key", "a private key"), ("key.pub", "a public key")]
+    {
+        fs::write(top.join(file), text).expect("writable");
+    }
     let lab: Lab = serde_json::from_value(serde_json::json!({
         "name": "x", "url": "https://127.0.0.1:18006", "ca_file": top.join("ca.pem"),
         "token": "root@pam!stackc=00000000-0000-0000-0000-000000000000", "node": "pve",

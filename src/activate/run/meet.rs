@@ -36,16 +36,25 @@ impl Run<'_, '_> {
         self.claim()
     }
 
-    /// A connection tries for a while by itself; a guest that boots may take longer, for as long as it runs.
+    /// A connection tries for a while by itself; a guest that boots may take longer, for as long as it runs. Its sshd may
+    /// answer before the keys are in place, which cloud-init writes late.
     fn first_look(
         &mut self,
         connection: &mut dyn Connection,
         container: &Container,
     ) -> Result<ObservedGuest, RemoteError> {
         let (request, started) = (observe_request(self.job, container), Instant::now());
+        let mut told = false;
         loop {
             match connection.observe(&request) {
-                Err(error) if error.is_lost() && started.elapsed() < BOOT => {
+                Err(error)
+                    if (error.is_lost() || error.is_denied()) && started.elapsed() < BOOT =>
+                {
+                    if error.is_denied() && !std::mem::replace(&mut told, true) {
+                        let seconds = BOOT.saturating_sub(started.elapsed()).as_secs();
+                        let text = format!("{error}; trying again for up to {seconds} s");
+                        (self.seams.progress)("connection", &text);
+                    }
                     let proxmox = &mut self.seams.proxmox;
                     if proxmox.is_off(&container.node, container.vmid).unwrap_or(false) {
                         return Err(error);

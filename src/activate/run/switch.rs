@@ -135,11 +135,17 @@ impl Run<'_, '_> {
         (self.seams.progress)("settings", &format!("{} go back too", names.join(", ")));
         let restored = match self.restore_settings() {
             // Whether it was done or not: the same again does it.
-            Err(error) if error.outcome_unknown() => self.restore_settings(),
+            Err(error) if error.outcome_unknown() || error.is_interrupted() => {
+                self.restore_settings()
+            }
             restored => restored,
         };
         match (restored, failed.error) {
-            (Err(cause), ActivateError::Undone { target, from, what, state }) => {
+            (
+                Err(cause),
+                ActivateError::Undone { target, from, what, state }
+                | ActivateError::CalledOff { target, from, what, state },
+            ) => {
                 let error = ActivateError::SettingsLeft { target, from, what, state, cause };
                 Failed { stage: Stage::SettingsLeft, error }
             }

@@ -50,6 +50,8 @@ pub enum Answer {
     Error(u16, Value),
     /// The connection closes without a word.
     Silence,
+    /// It stays open, without a word.
+    Never,
 }
 
 type Handler = dyn Fn(&Call) -> Answer + Send + Sync;
@@ -151,7 +153,10 @@ async fn answer(
         form: String::from_utf8_lossy(&form).into_owned(),
     };
     calls.lock().unwrap_or_else(PoisonError::into_inner).push(call.clone());
-    respond(handler(&call))
+    match handler(&call) {
+        Answer::Never => std::future::pending().await,
+        answer => respond(answer),
+    }
 }
 
 fn respond(answer: Answer) -> io::Result<Response<Body>> {
@@ -159,7 +164,7 @@ fn respond(answer: Answer) -> io::Result<Response<Body>> {
         Answer::Data(value) => (200, None, json!({ "data": value }).to_string()),
         Answer::Reason(status, reason) => (status, Some(reason), String::new()),
         Answer::Error(status, body) => (status, None, body.to_string()),
-        Answer::Silence => return Err(io::ErrorKind::ConnectionAborted.into()),
+        Answer::Silence | Answer::Never => return Err(io::ErrorKind::ConnectionAborted.into()),
     };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).map_err(io::Error::other)?;
