@@ -20,6 +20,11 @@ const HISTORY: &str = "/var/lib/stackc/history";
 /// After this many boots that did not finish, nothing is tried again without a person.
 pub const RECOVERIES_MAX: u32 = 3;
 
+/// So much of one line is noted, and of all: the notes have to fit into the reserve beside those that they replace, and a
+/// character takes six bytes at most.
+const LINE_CHARS_MAX: usize = 1000;
+const EVIDENCE_CHARS_MAX: usize = 32 << 10;
+
 /// How a transaction ends: settled by one link(2), for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -180,10 +185,9 @@ pub fn note_failure(fs: &mut dyn GuestFs, tx: &TxId, failure: &Failure) -> Resul
     if notes.failure.is_some() {
         return Ok(());
     }
-    // A unit's journal may quote its secrets, and what is noted here is shown.
-    let evidence = redact::lines(fs, failure.evidence.clone());
-    let failure = Some(Failure { what: failure.what.clone(), evidence });
-    keep_notes(fs, tx, &TxState { failure, ..notes })
+    let mut noted = Failure { what: failure.what.clone(), evidence: Vec::new() };
+    add(fs, &mut noted, failure.evidence.clone());
+    keep_notes(fs, tx, &TxState { failure: Some(noted), ..notes })
 }
 
 /// Adds lines to the failure's evidence, once each.
@@ -194,12 +198,24 @@ pub fn note_evidence(
 ) -> Result<(), GuestError> {
     let mut notes = notes(fs, tx)?;
     let Some(failure) = &mut notes.failure else { return Ok(()) };
-    let fresh: Vec<String> = redact::lines(fs, lines)
-        .into_iter()
-        .filter(|line| !failure.evidence.contains(line))
-        .collect();
-    failure.evidence.extend(fresh);
+    add(fs, failure, lines);
     keep_notes(fs, tx, &notes)
+}
+
+/// A unit's journal may quote its secrets, and what is noted here is shown. It may also be of any length.
+fn add(fs: &mut dyn GuestFs, failure: &mut Failure, lines: Vec<String>) {
+    let length = |line: &String| line.chars().count();
+    let mut room = EVIDENCE_CHARS_MAX.saturating_sub(failure.evidence.iter().map(length).sum());
+    for line in redact::lines(fs, lines) {
+        let mut line: String = line.chars().take(LINE_CHARS_MAX).collect();
+        if length(&line) > room {
+            line = "and more than there is room for".to_owned();
+        }
+        if !failure.evidence.contains(&line) {
+            room = room.saturating_sub(length(&line));
+            failure.evidence.push(line);
+        }
+    }
 }
 
 fn keep_notes(fs: &mut dyn GuestFs, tx: &TxId, notes: &TxState) -> Result<(), GuestError> {
