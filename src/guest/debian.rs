@@ -176,6 +176,9 @@ impl System for Debian {
             &format!("--on-active={}ms", after.as_millis()),
             "--timer-property=AccuracySec=100ms",
             "--property=TimeoutStartSec=infinity",
+            // Killed, for want of memory for one, it would never ring again.
+            "--property=Restart=on-abnormal",
+            "--property=RestartSec=3",
             &program,
             alarm.verb(),
             tx.as_str(),

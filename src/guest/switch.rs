@@ -43,7 +43,6 @@ fn try_switch(
     if let Some(digest) = plan.generation.digest {
         store::verify(guest.fs, &digest)?;
     }
-    guest.system.arm(&plan.tx, Alarm::Switch, alarm_after(plan, before))?;
     journal::set_phase(guest.fs, &plan.tx, Phase::Switching)?;
     let started = guest.system.uptime();
     let mut downtime = Downtime::default();
@@ -58,7 +57,7 @@ fn try_switch(
 }
 
 /// The alarm covers the whole of the switch, its hooks and verification, the confirm's window, and an undo's wait.
-fn alarm_after(plan: &Switch, before: &Before) -> Duration {
+pub fn alarm_after(plan: &Switch, before: &Before) -> Duration {
     let health = &plan.health;
     let seconds =
         [health.start_seconds, health.window_seconds, health.confirm_seconds, before.start_seconds];

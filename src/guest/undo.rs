@@ -43,23 +43,24 @@ pub fn undo(guest: &mut Guest, tx: &TxId, cause: impl Into<Cause>) -> Result<TxS
 
 /// The deadline passed, or the switch hangs: then it is ended first. Whatever keeps it from the end, it is tried again.
 pub fn by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), GuestError> {
+    let undone = undo_by_alarm(guest, tx, patience);
+    or_again(guest, tx, undone)
+}
+
+fn undo_by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), GuestError> {
     if !journal::is_pending(guest.fs, tx)? {
         return Ok(());
     }
     // One that is going back already may have a unit to wait for, which an end would only begin anew.
-    let ended = match journal::decision(guest.fs, tx)? {
-        Some(Decision::Undone) => Ok(()),
-        _ => guest.system.end_switch(tx),
-    };
-    let undone = ended.map_err(GuestError::from).and_then(|()| {
-        let _guard = lease::lock(guest, patience)?;
-        if !journal::is_pending(guest.fs, tx)? {
-            return Ok(());
-        }
-        let what = "nobody confirmed the switch in time".to_owned();
-        undo(guest, tx, Failure { what, evidence: Vec::new() }).map(drop)
-    });
-    or_again(guest, tx, undone)
+    if journal::decision(guest.fs, tx)? != Some(Decision::Undone) {
+        guest.system.end_switch(tx)?;
+    }
+    let _guard = lease::lock(guest, patience)?;
+    if !journal::is_pending(guest.fs, tx)? {
+        return Ok(());
+    }
+    let what = "nobody confirmed the switch in time".to_owned();
+    undo(guest, tx, Failure { what, evidence: Vec::new() }).map(drop)
 }
 
 /// The switch's process is gone, however it ended.
