@@ -185,8 +185,9 @@ pub fn note_failure(fs: &mut dyn GuestFs, tx: &TxId, failure: &Failure) -> Resul
     if notes.failure.is_some() {
         return Ok(());
     }
-    let mut noted = Failure { what: failure.what.clone(), evidence: Vec::new() };
-    add(fs, &mut noted, failure.evidence.clone());
+    let mut noted = Failure { evidence: Vec::new(), ..failure.clone() };
+    // A unit's journal may quote its secrets, and what is noted here is shown.
+    add(&mut noted, redact::lines(fs, failure.evidence.clone()));
     keep_notes(fs, tx, &TxState { failure: Some(noted), ..notes })
 }
 
@@ -198,15 +199,16 @@ pub fn note_evidence(
 ) -> Result<(), GuestError> {
     let mut notes = notes(fs, tx)?;
     let Some(failure) = &mut notes.failure else { return Ok(()) };
-    add(fs, failure, lines);
+    let lines = redact::lines(fs, lines);
+    add(failure, lines);
     keep_notes(fs, tx, &notes)
 }
 
-/// A unit's journal may quote its secrets, and what is noted here is shown. It may also be of any length.
-fn add(fs: &mut dyn GuestFs, failure: &mut Failure, lines: Vec<String>) {
+/// Adds lines, which may be of any length.
+fn add(failure: &mut Failure, lines: Vec<String>) {
     let length = |line: &String| line.chars().count();
     let mut room = EVIDENCE_CHARS_MAX.saturating_sub(failure.evidence.iter().map(length).sum());
-    for line in redact::lines(fs, lines) {
+    for line in lines {
         let mut line: String = line.chars().take(LINE_CHARS_MAX).collect();
         if length(&line) > room {
             line = "and more than there is room for".to_owned();
@@ -297,4 +299,22 @@ pub fn records(fs: &mut dyn GuestFs) -> Result<Vec<TxRecord>, GuestError> {
     let names = names.iter().filter(|name| name.strip_suffix(".json").is_some());
     let paths: Vec<String> = names.map(|name| format!("{HISTORY}/{name}")).collect();
     paths.iter().map(|path| kept::read(fs, path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_of_any_length_has_the_room_that_it_has_and_says_that_there_is_more() {
+        let mut failure = Failure::new("it failed".to_owned(), Vec::new());
+        for number in 0..100 {
+            let lines = (0..10).map(|line| format!("{number} {line} {}", "ö".repeat(5000)));
+            add(&mut failure, lines.collect());
+        }
+        let chars: usize = failure.evidence.iter().map(|line| line.chars().count()).sum();
+        assert!(chars > EVIDENCE_CHARS_MAX - LINE_CHARS_MAX && chars < EVIDENCE_CHARS_MAX + 100);
+        let more = failure.evidence.iter().filter(|line| line.starts_with("and more")).count();
+        assert_eq!((failure.evidence.len(), more), (33, 1));
+    }
 }

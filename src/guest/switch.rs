@@ -85,10 +85,11 @@ fn change(
 /// An error of the switch as what is shown of it, with the unit whose job it was.
 fn explain(guest: &mut Guest, plan: &Switch, error: &GuestError) -> Cause {
     let refusal = error.refusal("");
-    let mut failure = Failure { what: refusal.message, evidence: refusal.details };
+    let mut failure = Failure::new(refusal.message, refusal.details);
     let unit = units::failed_unit(error, &plan.units);
     if let Some(unit) = unit {
         failure.what = format!("`{unit}` did not start: {}", failure.what);
+        failure.units.insert(unit.clone());
     }
     Cause::of_units(guest, failure, unit.into_iter().cloned().collect())
 }

@@ -60,7 +60,7 @@ fn undo_by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(),
         return Ok(());
     }
     let what = "nobody confirmed the switch in time".to_owned();
-    undo(guest, tx, Failure { what, evidence: Vec::new() }).map(drop)
+    undo(guest, tx, Failure::new(what, Vec::new())).map(drop)
 }
 
 /// The switch's process is gone, however it ended.
@@ -105,13 +105,13 @@ fn true_failure(guest: &mut Guest, failure: &Failure) -> Failure {
 /// The reason for every switch that a reboot or a power cut ended.
 pub fn went_down() -> Failure {
     let what = "the guest went down before the switch was confirmed".to_owned();
-    Failure { what, evidence: Vec::new() }
+    Failure::new(what, Vec::new())
 }
 
 /// What the switch's own process said last may tell why.
 fn ended_early(guest: &mut Guest, tx: &TxId) -> Cause {
     let what = "the switch ended before it was done".to_owned();
-    let failure = Failure { what, evidence: Vec::new() };
+    let failure = Failure::new(what, Vec::new());
     let since = guest.system.uptime().saturating_sub(LAST_WORDS);
     Cause::of_units(guest, failure, vec![switch_unit(tx)]).since(since)
 }
@@ -119,7 +119,7 @@ fn ended_early(guest: &mut Guest, tx: &TxId) -> Cause {
 /// Takes back a transaction whose preparation failed: nothing but prepared files is there.
 pub fn give_up(guest: &mut Guest, tx: &TxId, error: &GuestError) -> Result<(), GuestError> {
     let refusal = error.refusal("");
-    let failure = Failure { what: refusal.message, evidence: refusal.details };
+    let failure = Failure::new(refusal.message, refusal.details);
     undo(guest, tx, failure).map(drop)
 }
 
