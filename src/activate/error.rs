@@ -341,7 +341,8 @@ mod tests {
                 switch_ms: 0,
                 drift_copies: Vec::new(),
             };
-            let target = "shop/dev".parse().expect("it is a target");
+            let (project, env) = ("shop".parse().expect("a name"), "dev".parse().expect("a name"));
+            let target = Target { project, env };
             let (from, what, state) = (GenerationId(1), what.clone(), Box::new(state));
             let error = ActivateError::Undone { target, from, what, state };
             Failed { stage: Stage::Undone, error }.because(&units).error.evidence()

@@ -185,10 +185,10 @@ pub fn note_failure(fs: &mut dyn GuestFs, tx: &TxId, failure: &Failure) -> Resul
     if notes.failure.is_some() {
         return Ok(());
     }
-    let mut noted = Failure { evidence: Vec::new(), ..failure.clone() };
+    let mut shown = Failure { evidence: Vec::new(), ..failure.clone() };
     // A unit's journal may quote its secrets, and what is noted here is shown.
-    add(&mut noted, redact::lines(fs, failure.evidence.clone()));
-    keep_notes(fs, tx, &TxState { failure: Some(noted), ..notes })
+    add(&mut shown, redact::lines(fs, failure.evidence.clone()));
+    keep_notes(fs, tx, &TxState { failure: Some(shown), ..notes })
 }
 
 /// Adds lines to the failure's evidence, once each.
@@ -209,10 +209,9 @@ fn add(failure: &mut Failure, lines: Vec<String>) {
     let length = |line: &String| line.chars().count();
     let mut room = EVIDENCE_CHARS_MAX.saturating_sub(failure.evidence.iter().map(length).sum());
     for line in lines {
-        let mut line: String = line.chars().take(LINE_CHARS_MAX).collect();
-        if length(&line) > room {
-            line = "and more than there is room for".to_owned();
-        }
+        let line: String = line.chars().take(LINE_CHARS_MAX).collect();
+        let fits = length(&line) <= room;
+        let line = if fits { line } else { "and more than there is room for".to_owned() };
         if !failure.evidence.contains(&line) {
             room = room.saturating_sub(length(&line));
             failure.evidence.push(line);

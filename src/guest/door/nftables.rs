@@ -132,12 +132,6 @@ mod tests {
     }
 
     #[test]
-    fn of_a_list_whose_beginning_is_missing_no_table_is_known() {
-        assert!(is_whole("") && is_whole(BANS) && is_whole(COMPAT));
-        assert!(!is_whole(&BANS[1..]) && !is_whole(&COMPAT[1..]));
-    }
-
-    #[test]
     fn a_table_that_came_and_shuts_out_goes_and_one_that_only_passes_on_stays() {
         let (names, script) = back(BANS, &[COMPAT, BANS, OUT].concat());
         assert_eq!(
