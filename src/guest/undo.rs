@@ -34,8 +34,10 @@ pub fn undo(guest: &mut Guest, tx: &TxId, cause: impl Into<Cause>) -> Result<TxS
         Decision::Confirmed => close::confirmed(guest, tx)?,
         Decision::Undone => {
             let failure = true_failure(guest, &cause.failure);
-            journal::note_failure(guest.fs, tx, &failure)?;
+            // What cannot be told keeps nothing from coming back.
+            let noted = journal::note_failure(guest.fs, tx, &failure);
             go_back(guest, tx, &cause)?;
+            noted?;
         }
     }
     journal::state(guest.fs, tx)

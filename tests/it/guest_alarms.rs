@@ -70,6 +70,29 @@ fn an_alarm_of_hooks_that_cannot_have_the_lock_rings_again() {
     assert_eq!(folder.text(SSHD), OPEN);
 }
 
+/// A guest whose notes cannot be read is told late of why it went back, and goes back all the same.
+#[test]
+fn notes_that_cannot_be_read_keep_nothing_from_going_back() {
+    for boots in [false, true] {
+        let (folder, first, _) = Folder::on_first();
+        let (second, old) = (make(2, 60), folder.picture());
+        folder.switch_over(&second, &second.switch(TX, 1, 2, &first.ledger()));
+        let notes = format!("/var/lib/stackc/tx/{TX}/state.json");
+        folder.put(&notes, "damaged");
+        if boots {
+            folder.boot();
+            folder.command(&["recover"]).output().expect("it can be run");
+        } else {
+            ring(&folder, "timer-undo");
+            assert!(is_set(&folder, "retry"), "{:?}", folder.system().alarms);
+        }
+        assert_eq!(folder.picture(), old, "boots: {boots}");
+        fs::remove_file(folder.at(&notes)).expect("it is there");
+        ring(&folder, "timer-undo");
+        assert_eq!(folder.result(TX).phase, Phase::Undone);
+    }
+}
+
 /// Hooks before the switch have shut the way in: nobody comes to see that what begins it has died.
 #[test]
 fn whoever_dies_while_a_switch_begins_leaves_an_alarm_that_opens_what_its_hooks_shut() {
