@@ -200,15 +200,14 @@ impl Failed {
 
     /// With what the plan changed for the units that failed: evidence begins with its cause.
     pub(super) fn because(mut self, units: &BTreeMap<UnitName, UnitChange>) -> Self {
-        if let ActivateError::Undone { what, state, .. } = &mut self.error
+        if let ActivateError::Undone { state, .. } = &mut self.error
             && let Some(failure) = &mut state.failure
         {
-            let is_named = |unit: &UnitName| what.contains(&format!("`{unit}`"));
-            let named = units.keys().any(is_named);
-            let causes = units
-                .iter()
-                .filter(|(unit, change)| !change.causes.is_empty() && (!named || is_named(unit)))
-                .map(|(unit, change)| planned(unit, change));
+            let has_failed = |unit: &UnitName| failure.units.contains(unit);
+            let is_known = units.keys().any(has_failed);
+            let of_failed = units.iter().filter(|(unit, _)| !is_known || has_failed(unit));
+            let causes = of_failed.filter(|(_, change)| !change.causes.is_empty());
+            let causes: Vec<_> = causes.map(|(unit, change)| planned(unit, change)).collect();
             failure.evidence.splice(0..0, causes);
         }
         self
@@ -327,5 +326,47 @@ impl ActivateError {
             | Self::OldSecret { .. } => return None,
         };
         Some(format!("stackc {verb} {target}   # {then}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Failure, Phase};
+    use crate::plan::UnitDecision;
+
+    /// A unit that a failure only speaks of, by its own words or a program's, is not the one that failed.
+    #[test]
+    fn what_failed_is_told_by_the_guest_and_not_read_from_its_sentence() {
+        let unit = |name: &str| name.parse::<UnitName>().expect("it is a unit's name");
+        let change = |cause: &str| UnitChange {
+            decision: UnitDecision::Restart,
+            causes: vec![cause.into()],
+        };
+        let units = BTreeMap::from([
+            (unit("app.service"), change("its file changed")),
+            (unit("db.service"), change("its own changed")),
+        ]);
+        let what = "`app.service` waits for its database".to_owned();
+        let told = |failed: &[&str]| {
+            let mut failure = Failure::new(what.clone(), Vec::new());
+            failure.units = failed.iter().map(|name| unit(name)).collect();
+            let state = TxState {
+                tx: "00000000000000a1".parse().expect("it is a transaction's name"),
+                phase: Phase::Undone,
+                failure: Some(failure),
+                downtime_ms: BTreeMap::new(),
+                switch_ms: 0,
+                drift_copies: Vec::new(),
+            };
+            let (project, env) = ("shop".parse().expect("a name"), "dev".parse().expect("a name"));
+            let target = Target { project, env };
+            let (from, what, state) = (GenerationId(1), what.clone(), Box::new(state));
+            let error = ActivateError::Undone { target, from, what, state };
+            Failed { stage: Stage::Undone, error }.because(&units).error.evidence()
+        };
+        assert_eq!(told(&["db.service"]), ["planned: restart db.service: its own changed"]);
+        assert_eq!(told(&[]).len(), 2, "any of them may be why");
+        assert_eq!(told(&["other.service"]).len(), 2, "the plan had nothing for it");
     }
 }

@@ -177,6 +177,7 @@ pub(super) fn check(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), Activate
     // What the bundle takes the place of is kept, as every file of others.
     let taken = taken_paths(job.bundle);
     runtime.drop_ins.retain(|path, _| !taken.contains(path));
+    runtime.enabled.retain(|path, _| !taken.contains(path));
     let what: Vec<String> = paths.chain(runtime.by_hand()).collect();
     if what.is_empty() || job.overwrite_drift {
         return Ok(());

@@ -84,7 +84,7 @@ mod tests {
     fn a_log_that_is_shown_cannot_steer_the_terminal() {
         let what = "it crashed".to_owned();
         let evidence = vec!["app: \u{1b}]52;c;cm0=\u{7}\u{1b}[2J\ttext".to_owned()];
-        let failure = Some(Failure { what: what.clone(), evidence });
+        let failure = Some(Failure::new(what.clone(), evidence));
         let tx = "00000000000000a1".parse().expect("it is a transaction's name");
         let (phase, downtime_ms) = (Phase::Undone, BTreeMap::new());
         let state = Box::new(TxState {

@@ -139,6 +139,8 @@ fn guest_state(guest: &ObservedGuest) -> Vec<String> {
         1 => state.push("1 drop-in of others".to_owned()),
         files => state.push(format!("{files} drop-ins of others")),
     }
+    let enabled = guest.runtime_drift.enabled.values();
+    state.extend(enabled.map(|unit| format!("{unit} enabled by hand")));
     let failed = guest.units.iter().filter(|(_, unit)| unit.active == "failed");
     state.extend(failed.map(|(unit, _)| format!("{unit} failed")));
     state

@@ -4,9 +4,10 @@ use super::Guest;
 use super::before::{self, Before};
 use super::error::GuestError;
 use super::fs::GuestFs;
+use super::system::Alarm;
 use super::{
     copies, door, found, generation, health, hooks, journal, recover, release, secrets, staging,
-    store, undo,
+    store, switch, undo,
 };
 use crate::model::protocol::{Caller, Done};
 use crate::model::{GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document};
@@ -60,28 +61,25 @@ pub fn begin(guest: &mut Guest, caller: &Caller, switch: &Switch) -> Result<Done
     }
     let already =
         journal::phase(guest.fs, tx)? > Phase::Begun || journal::decision(guest.fs, tx)?.is_some();
-    if !already {
-        door::early::forget(guest)?;
-        prepare(guest, switch)?;
-        guest.system.start_switch(tx)?;
+    if !already && let Err(error) = start(guest, switch) {
+        undo::give_up(guest, tx, &error)?;
+        return Err(error);
     }
     Ok(Done { already })
 }
 
-/// Makes what the switch only has to rename. A failure here leaves nothing: the transaction is undone.
-fn prepare(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
-    let prepared = journal::before(guest.fs, &switch.tx).and_then(|before| {
-        let owned = generation::ledger(guest.fs, switch.from)?;
-        copies::keep(guest.fs, switch, &owned)?;
-        copies::note(guest.fs, &switch.tx)?;
-        staging::prepare(guest.fs, switch, &before, &owned)?;
-        generation::write(guest.fs, switch)
-    });
-    if let Err(error) = prepared {
-        undo::give_up(guest, &switch.tx, &error)?;
-        return Err(error);
-    }
-    Ok(())
+/// Makes what the switch only has to rename, and starts it. A failure here leaves nothing: the transaction is undone.
+fn start(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
+    let before = journal::before(guest.fs, &switch.tx)?;
+    let owned = generation::ledger(guest.fs, switch.from)?;
+    copies::keep(guest.fs, switch, &owned)?;
+    copies::note(guest.fs, &switch.tx)?;
+    staging::prepare(guest.fs, switch, &before, &owned)?;
+    generation::write(guest.fs, switch)?;
+    // From here on there is always somebody who undoes it: first the alarm of its hooks, then its own.
+    guest.system.arm(&switch.tx, Alarm::Switch, switch::alarm_after(switch, &before))?;
+    door::early::forget(guest)?;
+    Ok(guest.system.start_switch(&switch.tx)?)
 }
 
 /// Refuses whatever would not end in a whole generation.

@@ -16,6 +16,8 @@ pub const MARK: &str = "STACKC_HOOK";
 
 /// What is kept of a command's output: enough for every log that a person reads.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
+/// The longest output of a command of whose output all counts: rules of a firewall with 50,000 bans.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// How long output may still come from what a finished command left behind in the background.
 const LINGER: Duration = Duration::from_millis(300);
 
@@ -43,8 +45,13 @@ pub fn run(command: &Command, said: &mut dyn FnMut(&str)) -> Result<Output, Syst
     let (mut child, reader) = spawned.map_err(|cause| spawn_error(&argv[0], cause))?;
     feed(&mut child, &command.input);
     let lines = collect(reader);
-    let ended = wait(&mut child, &lines, command.limit, said);
-    ended.map_err(|cause| spawn_error(&argv[0], cause))
+    let ended = wait(&mut child, &lines, command, said);
+    let (output, is_cut) = ended.map_err(|cause| spawn_error(&argv[0], cause))?;
+    if command.whole && is_cut {
+        let ending = format!("it says more than {} MiB", ANSWER_BYTES_MAX >> 20);
+        return Err(SystemError::Failed { command: argv.join(" "), ending, tail: Vec::new() });
+    }
+    Ok(output)
 }
 
 fn spawn_error(program: &str, cause: std::io::Error) -> SystemError {
@@ -72,20 +79,22 @@ fn collect(mut reader: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     receiver
 }
 
+/// How it ended, and whether only the end of its output is there.
 fn wait(
     child: &mut Child,
     chunks: &Receiver<Vec<u8>>,
-    limit: Duration,
+    command: &Command,
     said: &mut dyn FnMut(&str),
-) -> std::io::Result<Output> {
+) -> std::io::Result<(Output, bool)> {
+    let most = if command.whole { ANSWER_BYTES_MAX } else { OUTPUT_BYTES_MAX };
     let started = Instant::now();
     let (mut told, mut is_new) = (started, false);
-    let mut bytes = Vec::new();
+    let (mut bytes, mut is_cut) = (Vec::new(), false);
     let mut closed = false;
     let status = loop {
         match chunks.recv_timeout(Duration::from_millis(10)) {
             Ok(chunk) => {
-                keep(&mut bytes, &chunk);
+                is_cut |= keep(&mut bytes, &chunk, most);
                 is_new = true;
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -101,7 +110,7 @@ fn wait(
             last_line(&bytes).inspect(|line| said(line));
             (told, is_new) = (Instant::now(), false);
         }
-        if started.elapsed() > limit {
+        if started.elapsed() > command.limit {
             kill_group(child);
             child.wait()?;
             break None;
@@ -109,10 +118,10 @@ fn wait(
     };
     let ended = Instant::now();
     while let Ok(chunk) = chunks.recv_timeout(LINGER.saturating_sub(ended.elapsed())) {
-        keep(&mut bytes, &chunk);
+        is_cut |= keep(&mut bytes, &chunk, most);
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Output { code: status.and_then(|status| status.code()), text })
+    Ok((Output { code: status.and_then(|status| status.code()), text }, is_cut))
 }
 
 /// The last whole line that says something. Progress bars end theirs with a carriage return.
@@ -123,11 +132,14 @@ fn last_line(bytes: &[u8]) -> Option<String> {
     lines.find(|line| !line.trim().is_empty()).map(std::borrow::Cow::into_owned)
 }
 
-fn keep(bytes: &mut Vec<u8>, chunk: &[u8]) {
+/// Whether something had to go for it.
+fn keep(bytes: &mut Vec<u8>, chunk: &[u8], most: usize) -> bool {
     bytes.extend_from_slice(chunk);
-    if bytes.len() > 2 * OUTPUT_BYTES_MAX {
-        bytes.drain(..bytes.len() - OUTPUT_BYTES_MAX);
+    let is_cut = bytes.len() > 2 * most;
+    if is_cut {
+        bytes.drain(..bytes.len() - most);
     }
+    is_cut
 }
 
 /// Kills whatever has its working folder, or its mark, here or below. One that a dead call left behind still writes.

@@ -51,7 +51,7 @@ impl Debian {
 
     /// The rules that one of iptables' programs prints.
     fn saved(&mut self, program: &str) -> Result<String, SystemError> {
-        match run(self, &Command::new(&[program], ASK_LIMIT)) {
+        match run(self, &Command::asking(&[program], ASK_LIMIT)) {
             // A guest without the programs, fresh from its template, has nobody who could have set a rule.
             Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => Ok(String::new()),
             saved => saved.map(|saved| rules_only(&saved.text)),
@@ -176,6 +176,9 @@ impl System for Debian {
             &format!("--on-active={}ms", after.as_millis()),
             "--timer-property=AccuracySec=100ms",
             "--property=TimeoutStartSec=infinity",
+            // Killed, for want of memory for one, it would never ring again.
+            "--property=Restart=on-abnormal",
+            "--property=RestartSec=3",
             &program,
             alarm.verb(),
             tx.as_str(),
@@ -277,7 +280,7 @@ impl System for Debian {
 
     fn ufw_frame6(&mut self) -> Result<String, SystemError> {
         let words = ["unshare", "--net", "--", "sh", "-c", UFW_APART];
-        Ok(rules_only(&run(self, &Command::new(&words, ASK_LIMIT))?.text))
+        Ok(rules_only(&run(self, &Command::asking(&words, ASK_LIMIT))?.text))
     }
 
     fn run_aloud(

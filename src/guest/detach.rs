@@ -2,7 +2,7 @@
 
 use super::error::GuestError;
 use super::fs::{GuestFs, remove_tree, split};
-use super::{Guest, found, generation, journal, lease, packages, recover, sweep};
+use super::{Guest, found, generation, journal, lease, packages, place, recover, sweep};
 use crate::model::GenerationId;
 use crate::model::layout::{BINARIES, STATE};
 use crate::model::protocol::DetachReply;
@@ -69,7 +69,8 @@ fn refuse_live(fs: &mut dyn GuestFs) -> Result<(), GuestError> {
 
 fn keep_shared(fs: &mut dyn GuestFs) -> Result<Option<String>, GuestError> {
     let is_kept = fs.stat(KEPT)?.is_some();
-    if !fs.list(SHARED)?.is_empty() {
+    place::remove_or_leave(fs, SHARED)?;
+    if fs.stat(SHARED)?.is_some() {
         if is_kept {
             return Err(GuestError::Unfit(format!(
                 "`{KEPT}` is there already; move it away first"

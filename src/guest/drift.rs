@@ -98,7 +98,7 @@ pub fn at_paths_of(
     for path in placement.place.keys().chain(&placement.remove) {
         let is_changed = match owned.paths.get(path) {
             Some(placed) => instead(fs, &accounts, path.as_str(), placed)?.is_some(),
-            // A link by which somebody masked a unit leaves, or a drop-in of others, and is in no ledger.
+            // A link by which somebody masked or enabled a unit leaves, or a drop-in of others, and is in no ledger.
             None => placement.remove.contains(path),
         };
         if is_changed {
@@ -151,6 +151,7 @@ pub fn runtime(
     Ok(RuntimeDrift {
         units: down::down(guest.fs, ledger, started, reports)?,
         drop_ins: drop_ins.own,
+        enabled: drop_ins.enabled,
         others: drop_ins.others,
         firewall: match live.digest {
             Some(digest) => firewall::drift(guest, &digest, kernel)?,

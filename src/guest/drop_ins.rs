@@ -1,4 +1,5 @@
-//! Drop-ins that are nobody's in the ledger: `systemctl edit`, `systemctl set-property`, a file put there by hand.
+//! Drop-ins that are nobody's in the ledger: `systemctl edit`, `systemctl set-property`, a file put there by hand. And links by
+//! which others have units of the generation start: `systemctl enable`.
 
 use super::error::GuestError;
 use super::fs::{GuestFs, Kind};
@@ -21,6 +22,8 @@ const UNITS: &str = "/etc/systemd/system/";
 pub struct DropIns {
     /// For units that the generation brings, which run by no other text than its own.
     pub own: BTreeMap<GuestPath, UnitName>,
+    /// Links to these, or to instances of them, in folders of what is wanted.
+    pub enabled: BTreeMap<GuestPath, UnitName>,
     /// For packages' units that it has something of, for every unit of a sort, and for those whose name begins alike.
     pub others: BTreeSet<GuestPath>,
 }
@@ -44,6 +47,11 @@ pub fn look(
         for name in shared.iter().filter(|name| there.contains(&format!("{name}.d"))) {
             found.others.extend(of_others(fs, ledger, &format!("{folder}/{name}.d"))?);
         }
+        let is_wants =
+            |name: &&String| [".wants", ".requires"].iter().any(|end| name.ends_with(end));
+        for name in there.iter().filter(is_wants) {
+            found.enabled.extend(enabled(fs, ledger, &own, &format!("{folder}/{name}"))?);
+        }
     }
     Ok(found)
 }
@@ -64,16 +72,39 @@ fn shared_names(unit: &UnitName) -> Vec<String> {
     prefixes.chain([kind.to_owned()]).collect()
 }
 
+/// What is in a folder; nothing in what is none.
+fn names(fs: &mut dyn GuestFs, folder: &str) -> Result<Vec<String>, GuestError> {
+    let is_folder = fs.stat(folder)?.is_some_and(|stat| stat.kind == Kind::Directory);
+    if is_folder { Ok(fs.list(folder)?) } else { Ok(Vec::new()) }
+}
+
+fn enabled(
+    fs: &mut dyn GuestFs,
+    ledger: &Ledger,
+    own: &BTreeSet<UnitName>,
+    folder: &str,
+) -> Result<Vec<(GuestPath, UnitName)>, GuestError> {
+    let mut found = Vec::new();
+    for name in names(fs, folder)? {
+        let (Ok(unit), Ok(path)) = (name.parse::<UnitName>(), format!("{folder}/{name}").parse())
+        else {
+            continue;
+        };
+        let unit = unit.template().unwrap_or(unit);
+        if own.contains(&unit) && !ledger.paths.contains_key(&path) {
+            found.push((path, unit));
+        }
+    }
+    Ok(found)
+}
+
 fn of_others(
     fs: &mut dyn GuestFs,
     ledger: &Ledger,
     folder: &str,
 ) -> Result<Vec<GuestPath>, GuestError> {
     let mut found = Vec::new();
-    if fs.stat(folder)?.is_none_or(|stat| stat.kind != Kind::Directory) {
-        return Ok(found);
-    }
-    for name in fs.list(folder)? {
+    for name in names(fs, folder)? {
         // What conditions a package's services is stackc's own, and in no ledger.
         let counts = name.strip_suffix(".conf").is_some() && name != DROP_IN;
         let Ok(path) = format!("{folder}/{name}").parse::<GuestPath>() else { continue };

@@ -149,7 +149,8 @@ fn broken_unit(
         } else {
             continue;
         };
-        let failure = Failure { what, evidence: Vec::new() };
+        let units = [unit.clone()].into();
+        let failure = Failure { units, ..Failure::new(what, Vec::new()) };
         return Ok(Some(Cause::of_units(guest, failure, vec![unit.clone()])));
     }
     Ok(None)
@@ -183,7 +184,7 @@ fn silent(
     let what = format!("probe {} {verb} not pass {within}", names.join(", "));
     let evidence = failing.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
     let units = switch.units.restart.iter().chain(&switch.units.start).cloned().collect();
-    Cause::of_units(guest, Failure { what, evidence }, units)
+    Cause::of_units(guest, Failure::new(what, evidence), units)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::door::early;
 use super::error::GuestError;
 use super::kept;
 use super::system::{Alarm, Command, succeed};
-use super::{recover, store, undo, watch};
+use super::{lease, recover, store, undo, watch};
 use crate::model::protocol::Done;
 use crate::model::{
     Digest, Entry, EntryPath, GuestPath, HealthDocument, Hook, HooksDocument, Switch, TxId,
@@ -88,12 +88,17 @@ pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
     Ok(guest.fs.remove(RECORD)?)
 }
 
-/// The alarm of a preparation rings: its switch has not begun in time.
-pub fn by_alarm(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
-    if early::tx(guest)?.as_ref() != Some(tx) {
-        return Ok(());
-    }
-    let done = take_back(guest);
+/// The alarm of a preparation rings: its switch has not begun in time. It rings once, and who was cut off never comes back:
+/// what fails is tried again, the wait for the lock too.
+pub fn by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), GuestError> {
+    let done = lease::lock(guest, patience).and_then(|_guard| {
+        if early::tx(guest)?.as_ref() != Some(tx) {
+            return Ok(());
+        }
+        // What began the switch may have died before that had an alarm of its own.
+        undo::after_switch(guest, tx)?;
+        take_back(guest)
+    });
     if done.is_err() {
         guest.system.arm(tx, Alarm::Reopen, undo::RETRY_AFTER)?;
     }

@@ -20,6 +20,11 @@ const HISTORY: &str = "/var/lib/stackc/history";
 /// After this many boots that did not finish, nothing is tried again without a person.
 pub const RECOVERIES_MAX: u32 = 3;
 
+/// So much of one line is noted, and of all: the notes have to fit into the reserve beside those that they replace, and a
+/// character takes six bytes at most.
+const LINE_CHARS_MAX: usize = 1000;
+const EVIDENCE_CHARS_MAX: usize = 32 << 10;
+
 /// How a transaction ends: settled by one link(2), for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -180,10 +185,10 @@ pub fn note_failure(fs: &mut dyn GuestFs, tx: &TxId, failure: &Failure) -> Resul
     if notes.failure.is_some() {
         return Ok(());
     }
+    let mut shown = Failure { evidence: Vec::new(), ..failure.clone() };
     // A unit's journal may quote its secrets, and what is noted here is shown.
-    let evidence = redact::lines(fs, failure.evidence.clone());
-    let failure = Some(Failure { what: failure.what.clone(), evidence });
-    keep_notes(fs, tx, &TxState { failure, ..notes })
+    add(&mut shown, redact::lines(fs, failure.evidence.clone()));
+    keep_notes(fs, tx, &TxState { failure: Some(shown), ..notes })
 }
 
 /// Adds lines to the failure's evidence, once each.
@@ -194,12 +199,24 @@ pub fn note_evidence(
 ) -> Result<(), GuestError> {
     let mut notes = notes(fs, tx)?;
     let Some(failure) = &mut notes.failure else { return Ok(()) };
-    let fresh: Vec<String> = redact::lines(fs, lines)
-        .into_iter()
-        .filter(|line| !failure.evidence.contains(line))
-        .collect();
-    failure.evidence.extend(fresh);
+    let lines = redact::lines(fs, lines);
+    add(failure, lines);
     keep_notes(fs, tx, &notes)
+}
+
+/// Adds lines, which may be of any length.
+fn add(failure: &mut Failure, lines: Vec<String>) {
+    let length = |line: &String| line.chars().count();
+    let mut room = EVIDENCE_CHARS_MAX.saturating_sub(failure.evidence.iter().map(length).sum());
+    for line in lines {
+        let line: String = line.chars().take(LINE_CHARS_MAX).collect();
+        let fits = length(&line) <= room;
+        let line = if fits { line } else { "and more than there is room for".to_owned() };
+        if !failure.evidence.contains(&line) {
+            room = room.saturating_sub(length(&line));
+            failure.evidence.push(line);
+        }
+    }
 }
 
 fn keep_notes(fs: &mut dyn GuestFs, tx: &TxId, notes: &TxState) -> Result<(), GuestError> {
@@ -281,4 +298,22 @@ pub fn records(fs: &mut dyn GuestFs) -> Result<Vec<TxRecord>, GuestError> {
     let names = names.iter().filter(|name| name.strip_suffix(".json").is_some());
     let paths: Vec<String> = names.map(|name| format!("{HISTORY}/{name}")).collect();
     paths.iter().map(|path| kept::read(fs, path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_of_any_length_has_the_room_that_it_has_and_says_that_there_is_more() {
+        let mut failure = Failure::new("it failed".to_owned(), Vec::new());
+        for number in 0..100 {
+            let lines = (0..10).map(|line| format!("{number} {line} {}", "ö".repeat(5000)));
+            add(&mut failure, lines.collect());
+        }
+        let chars: usize = failure.evidence.iter().map(|line| line.chars().count()).sum();
+        assert!(chars > EVIDENCE_CHARS_MAX - LINE_CHARS_MAX && chars < EVIDENCE_CHARS_MAX + 100);
+        let more = failure.evidence.iter().filter(|line| line.starts_with("and more")).count();
+        assert_eq!((failure.evidence.len(), more), (33, 1));
+    }
 }

@@ -9,6 +9,7 @@ use super::journal::{is_volatile, saved_path, temp_path};
 use crate::model::layout::{CURRENT, STATE};
 use crate::model::{GuestPath, Placed, Switch, TxId};
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 
 /// Removes what leaves, flips `current`, and puts the new paths in place, each step durable before the next.
 pub fn forth(fs: &mut dyn GuestFs, switch: &Switch, accounts: &Accounts) -> Result<(), GuestError> {
@@ -36,13 +37,14 @@ pub fn forth(fs: &mut dyn GuestFs, switch: &Switch, accounts: &Accounts) -> Resu
     sync_folders(fs, switch)
 }
 
-/// A directory that holds things of others stays.
+/// A directory that holds things of others stays, whatever their names are, which need not be text; and one that something is
+/// mounted on.
 pub fn remove_or_leave(fs: &mut dyn GuestFs, path: &str) -> Result<(), GuestError> {
-    let is_folder = fs.stat(path)?.is_some_and(|stat| stat.kind == Kind::Directory);
-    if is_folder && !fs.list(path)?.is_empty() {
-        return Ok(());
+    let is_held = |kind| matches!(kind, ErrorKind::DirectoryNotEmpty | ErrorKind::ResourceBusy);
+    match fs.remove(path) {
+        Err(error) if is_held(error.cause.kind()) => Ok(()),
+        removed => Ok(removed?),
     }
-    Ok(fs.remove(path)?)
 }
 
 /// Brings every path back to what was there before. Uses names that exist already, so a full disk does not stop it.

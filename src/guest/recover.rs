@@ -177,10 +177,10 @@ fn hold(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Guest
 /// reads again and starts what the old generation has enabled. The kernel's rules come from the files, after us.
 fn go_back(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
     let tx = &switch.tx;
-    match journal::decide(guest.fs, tx, Decision::Undone)? {
-        Decision::Confirmed => return close::confirmed(guest, tx),
-        Decision::Undone => journal::note_failure(guest.fs, tx, &undo::went_down())?,
+    if journal::decide(guest.fs, tx, Decision::Undone)? == Decision::Confirmed {
+        return close::confirmed(guest, tx);
     }
+    let noted = journal::note_failure(guest.fs, tx, &undo::went_down());
     journal::set_phase(guest.fs, tx, Phase::Undoing)?;
     place::back(guest.fs, switch, before)?;
     undo::verify_files(guest, switch, before)?;
@@ -192,7 +192,7 @@ fn go_back(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gu
         // The job is only queued: a unit that cannot start must not keep the others down.
         drop(guest.system.job(UnitJob::StartLater, unit));
     }
-    door?;
+    door.and(noted)?;
     close::undone(guest, switch)
 }
 

@@ -43,7 +43,6 @@ fn try_switch(
     if let Some(digest) = plan.generation.digest {
         store::verify(guest.fs, &digest)?;
     }
-    guest.system.arm(&plan.tx, Alarm::Switch, alarm_after(plan, before))?;
     journal::set_phase(guest.fs, &plan.tx, Phase::Switching)?;
     let started = guest.system.uptime();
     let mut downtime = Downtime::default();
@@ -58,7 +57,7 @@ fn try_switch(
 }
 
 /// The alarm covers the whole of the switch, its hooks and verification, the confirm's window, and an undo's wait.
-fn alarm_after(plan: &Switch, before: &Before) -> Duration {
+pub fn alarm_after(plan: &Switch, before: &Before) -> Duration {
     let health = &plan.health;
     let seconds =
         [health.start_seconds, health.window_seconds, health.confirm_seconds, before.start_seconds];
@@ -86,10 +85,11 @@ fn change(
 /// An error of the switch as what is shown of it, with the unit whose job it was.
 fn explain(guest: &mut Guest, plan: &Switch, error: &GuestError) -> Cause {
     let refusal = error.refusal("");
-    let mut failure = Failure { what: refusal.message, evidence: refusal.details };
+    let mut failure = Failure::new(refusal.message, refusal.details);
     let unit = units::failed_unit(error, &plan.units);
     if let Some(unit) = unit {
         failure.what = format!("`{unit}` did not start: {}", failure.what);
+        failure.units.insert(unit.clone());
     }
     Cause::of_units(guest, failure, unit.into_iter().cloned().collect())
 }

@@ -193,6 +193,8 @@ pub struct Command {
     pub input: Vec<u8>,
     /// After this its whole process group is killed.
     pub limit: Duration,
+    /// Whether all of its output counts: one that is cut is a failure then.
+    pub whole: bool,
 }
 
 impl Command {
@@ -207,6 +209,11 @@ impl Command {
             environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Self { argv, environment, limit, ..Self::default() }
     }
+
+    /// A question, whose answer counts as a whole or not at all.
+    pub fn asking(argv: &[&str], limit: Duration) -> Self {
+        Self { whole: true, ..Self::new(argv, limit) }
+    }
 }
 
 /// How a command ended.
@@ -214,7 +221,7 @@ impl Command {
 pub struct Output {
     /// Exit code; none when a signal or the time limit ended it.
     pub code: Option<i32>,
-    /// Standard output and standard error in one, as they came; the last 256 KiB at most.
+    /// Standard output and standard error in one, as they came; the last 256 KiB at most, unless all of it counts.
     pub text: String,
 }
 

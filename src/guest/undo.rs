@@ -34,8 +34,10 @@ pub fn undo(guest: &mut Guest, tx: &TxId, cause: impl Into<Cause>) -> Result<TxS
         Decision::Confirmed => close::confirmed(guest, tx)?,
         Decision::Undone => {
             let failure = true_failure(guest, &cause.failure);
-            journal::note_failure(guest.fs, tx, &failure)?;
+            // What cannot be told keeps nothing from coming back.
+            let noted = journal::note_failure(guest.fs, tx, &failure);
             go_back(guest, tx, &cause)?;
+            noted?;
         }
     }
     journal::state(guest.fs, tx)
@@ -43,23 +45,24 @@ pub fn undo(guest: &mut Guest, tx: &TxId, cause: impl Into<Cause>) -> Result<TxS
 
 /// The deadline passed, or the switch hangs: then it is ended first. Whatever keeps it from the end, it is tried again.
 pub fn by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), GuestError> {
+    let undone = undo_by_alarm(guest, tx, patience);
+    or_again(guest, tx, undone)
+}
+
+fn undo_by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), GuestError> {
     if !journal::is_pending(guest.fs, tx)? {
         return Ok(());
     }
     // One that is going back already may have a unit to wait for, which an end would only begin anew.
-    let ended = match journal::decision(guest.fs, tx)? {
-        Some(Decision::Undone) => Ok(()),
-        _ => guest.system.end_switch(tx),
-    };
-    let undone = ended.map_err(GuestError::from).and_then(|()| {
-        let _guard = lease::lock(guest, patience)?;
-        if !journal::is_pending(guest.fs, tx)? {
-            return Ok(());
-        }
-        let what = "nobody confirmed the switch in time".to_owned();
-        undo(guest, tx, Failure { what, evidence: Vec::new() }).map(drop)
-    });
-    or_again(guest, tx, undone)
+    if journal::decision(guest.fs, tx)? != Some(Decision::Undone) {
+        guest.system.end_switch(tx)?;
+    }
+    let _guard = lease::lock(guest, patience)?;
+    if !journal::is_pending(guest.fs, tx)? {
+        return Ok(());
+    }
+    let what = "nobody confirmed the switch in time".to_owned();
+    undo(guest, tx, Failure::new(what, Vec::new())).map(drop)
 }
 
 /// The switch's process is gone, however it ended.
@@ -104,13 +107,13 @@ fn true_failure(guest: &mut Guest, failure: &Failure) -> Failure {
 /// The reason for every switch that a reboot or a power cut ended.
 pub fn went_down() -> Failure {
     let what = "the guest went down before the switch was confirmed".to_owned();
-    Failure { what, evidence: Vec::new() }
+    Failure::new(what, Vec::new())
 }
 
 /// What the switch's own process said last may tell why.
 fn ended_early(guest: &mut Guest, tx: &TxId) -> Cause {
     let what = "the switch ended before it was done".to_owned();
-    let failure = Failure { what, evidence: Vec::new() };
+    let failure = Failure::new(what, Vec::new());
     let since = guest.system.uptime().saturating_sub(LAST_WORDS);
     Cause::of_units(guest, failure, vec![switch_unit(tx)]).since(since)
 }
@@ -118,7 +121,7 @@ fn ended_early(guest: &mut Guest, tx: &TxId) -> Cause {
 /// Takes back a transaction whose preparation failed: nothing but prepared files is there.
 pub fn give_up(guest: &mut Guest, tx: &TxId, error: &GuestError) -> Result<(), GuestError> {
     let refusal = error.refusal("");
-    let failure = Failure { what: refusal.message, evidence: refusal.details };
+    let failure = Failure::new(refusal.message, refusal.details);
     undo(guest, tx, failure).map(drop)
 }
 

@@ -92,7 +92,7 @@ pub fn own(guest: &mut Guest, verb: &str, rest: &[&str]) -> Option<Called> {
         }
         ("timer-hooks", [_, milliseconds]) => {
             guest.system.sleep(Duration::from_millis(milliseconds.parse().ok()?));
-            reply(locked(guest, LONG_PATIENCE, |guest| hooks::by_alarm(guest, &tx)))
+            reply(hooks::by_alarm(guest, &tx, LONG_PATIENCE))
         }
         _ => return None,
     })
@@ -287,7 +287,7 @@ fn undo_call(guest: &mut Guest, input: &mut dyn BufRead) -> Result<TxState, Gues
     let request: UndoRequest = request(input)?;
     lease::check_identity(guest.fs, &request.identity)?;
     let what = format!("{} asked to go back", request.who);
-    let failure = Failure { what, evidence: Vec::new() };
+    let failure = Failure::new(what, Vec::new());
     locked(guest, LONG_PATIENCE, |guest| {
         let state = undo::undo(guest, &request.tx, failure)?;
         leave_when_over(guest, state)

@@ -14,6 +14,9 @@ pub struct RuntimeDrift {
     pub firewall: Vec<String>,
     /// Drop-ins of others for units that the live generation brings, which run otherwise than their own files say.
     pub drop_ins: BTreeMap<GuestPath, UnitName>,
+    /// Links of others by which such units start: `systemctl enable`, whose link would still be there when the unit is not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub enabled: BTreeMap<GuestPath, UnitName>,
     /// Drop-ins of others for packages' units, and for every unit of a sort. Nothing of stackc's, so no drift: only told.
     pub others: BTreeSet<GuestPath>,
 }
@@ -52,7 +55,10 @@ impl Down {
 
 impl RuntimeDrift {
     pub fn is_empty(&self) -> bool {
-        self.units.is_empty() && self.firewall.is_empty() && self.drop_ins.is_empty()
+        self.units.is_empty()
+            && self.firewall.is_empty()
+            && self.drop_ins.is_empty()
+            && self.enabled.is_empty()
     }
 
     /// What somebody meant to be so, a sentence each.
@@ -63,7 +69,9 @@ impl RuntimeDrift {
         let drop_ins = self.drop_ins.iter();
         let drop_ins =
             drop_ins.map(|(path, unit)| format!("{path}: a drop-in of others for {unit}"));
-        units.chain(firewall).chain(drop_ins).collect()
+        let enabled = self.enabled.iter();
+        let enabled = enabled.map(|(path, unit)| format!("{path}: {unit} enabled by hand"));
+        units.chain(firewall).chain(drop_ins).chain(enabled).collect()
     }
 
     /// Units that are down for nobody's wish.

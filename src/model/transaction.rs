@@ -2,7 +2,11 @@
 
 use super::{Generation, GenerationId, HealthDocument, Hook, Ledger, Placement, UnitName};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 /// The name of a transaction: 16 lower-case hex digits, drawn by the operator.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -157,6 +161,16 @@ pub struct TxState {
 pub struct Failure {
     /// One sentence: `app-backend.service failed to start`.
     pub what: String,
+    /// Units that it is of for certain; none where nobody knows which one was at fault.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub units: BTreeSet<UnitName>,
     /// Lines of the failing unit's journal since the switch, or a probe's last answers.
     pub evidence: Vec<String>,
+}
+
+impl Failure {
+    /// One that is of no unit for certain.
+    pub fn new(what: String, evidence: Vec<String>) -> Self {
+        Self { what, units: BTreeSet::new(), evidence }
+    }
 }

@@ -282,6 +282,7 @@ fn what_drifted(plan: &Plan) -> String {
         (runtime.failed().next().is_some(), "units failed"),
         (!runtime.firewall.is_empty(), "the kernel's rules are not the bundle's"),
         (!runtime.drop_ins.is_empty(), "drop-ins of others change units"),
+        (!runtime.enabled.is_empty(), "units were enabled by hand"),
     ];
     let reasons = reasons.iter().filter(|(is_so, _)| *is_so).map(|(_, words)| *words);
     reasons.collect::<Vec<_>>().join(", ")

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{
     Down, FirewallAction, Generation, GenerationCause, GenerationId, GuestPath, Ledger, Manifest,
-    Nonce, Outcome, ReleaseId, Switch, TxId, UnitActions, UnitName, document, layout,
+    Nonce, Outcome, ReleaseId, RuntimeDrift, Switch, TxId, UnitActions, UnitName, document, layout,
     protocol::ObservedGuest,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,7 +103,7 @@ pub(super) fn unit_changes(
     let changed = wanted.tags.iter().filter(|(name, tag)| old_tags.get(name) != Some(tag));
     let secrets = changed.map(|(name, _)| name.clone()).collect();
     let drifted = observed.drift.keys().cloned().collect();
-    let drop_ins = drop_ins(observed, &ledger(wanted.bundle));
+    let drop_ins = of_brought(&observed.runtime_drift.drop_ins, &ledger(wanted.bundle));
     let differences = Differences {
         secrets: &secrets,
         release,
@@ -120,8 +120,8 @@ pub(super) fn unit_changes(
     decided
 }
 
-/// Links by which somebody masked units that run in the live generation, and drop-ins of others for units that the wanted
-/// one brings. They are nobody's in a ledger, and leave.
+/// Links by which somebody masked units that run in the live generation, and drop-ins and links of others for units that the
+/// wanted one brings. They are nobody's in a ledger, and leave.
 fn overrides(observed: &ObservedGuest, wanted: &Ledger) -> Vec<GuestPath> {
     let links = observed.runtime_drift.units.iter().filter_map(|(unit, down)| match down {
         Down::Masked => format!("{UNITS}{unit}").parse().ok(),
@@ -129,17 +129,22 @@ fn overrides(observed: &ObservedGuest, wanted: &Ledger) -> Vec<GuestPath> {
         Down::Stopped | Down::Failed => None,
     });
     let links = links.filter(|path| !wanted.paths.contains_key(path));
-    links.chain(drop_ins(observed, wanted).into_keys()).collect()
+    let RuntimeDrift { drop_ins, enabled, .. } = &observed.runtime_drift;
+    let of_others = [drop_ins, enabled].into_iter().flat_map(|found| of_brought(found, wanted));
+    links.chain(of_others.map(|(path, _)| path)).collect()
 }
 
-/// Drop-ins of others that change units which the wanted generation brings, and are not its own from now on.
-pub(super) fn drop_ins(observed: &ObservedGuest, wanted: &Ledger) -> BTreeMap<GuestPath, UnitName> {
+/// What others have for units that the wanted generation brings, and is not its own from now on.
+fn of_brought(
+    found: &BTreeMap<GuestPath, UnitName>,
+    wanted: &Ledger,
+) -> BTreeMap<GuestPath, UnitName> {
     let is_own = |unit: &UnitName| {
         format!("{UNITS}{unit}")
             .parse()
             .is_ok_and(|path: GuestPath| wanted.paths.contains_key(&path))
     };
-    let mut found = observed.runtime_drift.drop_ins.clone();
+    let mut found = found.clone();
     found.retain(|path, unit| is_own(unit) && !wanted.paths.contains_key(path));
     found
 }

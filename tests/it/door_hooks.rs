@@ -7,9 +7,9 @@ use stackc::model::{HooksDocument, Phase, Switch};
 
 const TX: &str = "00000000000000a2";
 const NEXT_TX: &str = "00000000000000a3";
-const SSHD: &str = "/etc/ssh/sshd_config";
+pub const SSHD: &str = "/etc/ssh/sshd_config";
 const SHUT: &str = "AllowUsers nobody\n";
-const OPEN: &str = "Port 22\n";
+pub const OPEN: &str = "Port 22\n";
 const KEPT: &str = "/var/lib/stackc/way-in";
 
 /// A guest on generation 1, and a version 2 whose hook before the switch shuts it, then ends like this.
@@ -29,7 +29,7 @@ fn ready(ending: &str) -> (Folder, Made, Switch) {
 }
 
 /// The same where the hook has run and the switch may begin.
-fn shut() -> (Folder, Made, Switch) {
+pub fn shut() -> (Folder, Made, Switch) {
     let (folder, made, switch) = ready("");
     folder.prepare(TX, &made);
     assert_eq!(folder.text(SSHD), SHUT);
@@ -70,7 +70,8 @@ fn hooks_before_a_switch_that_is_undone_are_undone_with_it() {
     let (folder, _, switch) = shut();
     folder.begin(&switch).expect("it begins");
     assert!(!folder.at(KEPT).exists(), "it is the transaction's now");
-    assert_eq!(alarms(&folder), [""; 0]);
+    let all = ["begin", "hooks", "switch"].map(|alarm| format!("{TX} {alarm}"));
+    assert_eq!(alarms(&folder), all, "whoever dies now leaves somebody who undoes it");
     folder.command(&["timer-hooks", TX, "0"]).output().expect("it can be run");
     assert_eq!(folder.text(SSHD), SHUT, "an alarm that rang meanwhile does nothing");
     folder.run_switch(TX);

@@ -170,3 +170,37 @@ fn a_drop_in_for_a_unit_that_leaves_is_left_to_its_owner() {
     assert!(!switch.placement.remove.contains(&name::<GuestPath>(WEB)));
     assert_eq!(switch.units.stop, [name("web.service")]);
 }
+
+const BY_HAND: &str = "/etc/systemd/system/timers.target.wants/app.service";
+
+#[test]
+fn a_link_by_which_somebody_enabled_a_unit_of_the_generation_is_told_and_those_of_others_units_are_not()
+ {
+    let (folder, first, _) = Folder::on_first();
+    let runs = "/run/systemd/system/multi-user.target.requires/app.service";
+    let others = "/etc/systemd/system/timers.target.wants/nginx.service";
+    for path in [BY_HAND, runs, others] {
+        let link = folder.at(path);
+        fs::create_dir_all(link.parent().expect("it is below the root")).expect("it can be made");
+        symlink("/etc/systemd/system/app.service", link).expect("it is ours");
+    }
+    let found = folder.observe(first.bundle.digest).runtime_drift;
+    let by_hand = [BY_HAND, runs].map(|path| (name(path), name("app.service")));
+    assert_eq!(found.enabled, BTreeMap::from(by_hand));
+    assert!(found.drop_ins.is_empty() && !found.is_empty());
+}
+
+#[test]
+fn a_unit_that_somebody_enabled_is_told_and_its_link_leaves_without_a_restart() {
+    let stack = Stack::default();
+    let live = bundle(&stack);
+    let mut observed = guest(&live, &live, &tags("a"));
+    let path = BY_HAND.replace("app", "web");
+    observed.runtime_drift.enabled.insert(name(&path), name("web.service"));
+    observed.recorded = Some(recorded(&live));
+    let plan = planned(&live, &tags("a"), Some(&container(&stack)), Some(&observed));
+    insta::assert_snapshot!(text(&plan));
+    let switch = switched(&live, &observed, &tags("a"));
+    assert_eq!(switch.placement.remove, [name(&path)]);
+    assert_eq!((switch.units.restart, switch.units.stop), (Vec::new(), Vec::new()));
+}

@@ -188,6 +188,7 @@ fn guest_undoes_at_once_when_a_unit_does_not_start() {
     assert!(matches!(state.phase, Phase::Inconsistent | Phase::Undone), "{state:?}");
     let failure = state.failure.expect("it says why");
     assert!(failure.what.contains("`ssh.service` did not start"), "{failure:?}");
+    assert_eq!(failure.units, [name("ssh.service")].into());
     assert_eq!(folder.undo(TX2).phase, Phase::Undone);
     assert_eq!(folder.picture(), picture);
 }

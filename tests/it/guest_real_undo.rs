@@ -135,3 +135,20 @@ fn guest_goes_back_to_a_unit_that_takes_two_minutes_to_start() {
     let unit = |line: &&String| line.contains("app.service") && line.contains("after ");
     assert_eq!(failure.evidence.iter().find(unit), None, "{failure:?}");
 }
+
+#[test]
+fn guest_goes_back_though_its_alarm_is_killed_in_the_middle_of_that() {
+    let Some(lab) = RealLab::start("oom") else { return };
+    let mut story = Story::new(&lab, "oom1");
+    let silent = bundle(&story.guest, 2, APP, &[22, 3001], 10);
+    let switch = story.switch_to(&silent);
+    assert_eq!(story.guest.begin(&switch).phase, Phase::AwaitingConfirm);
+    let unit = format!("stackc-undo-{}-confirm.service", switch.tx);
+    let kill = format!(
+        "for _ in $(seq 3000); do systemctl -q is-active {unit} && systemctl kill -s KILL {unit} && echo killed && exit; sleep 0.01; done"
+    );
+    assert_eq!(story.guest.says(&kill), "killed");
+    assert_ne!(story.guest.result(&switch).phase, Phase::Undone, "it was too late");
+    // The alarm of the switch itself rings minutes later.
+    story.expect_back(&switch, Duration::from_secs(60));
+}

@@ -99,6 +99,7 @@ mod found_guest;
 mod found_lab;
 mod found_operator;
 mod fuzzed;
+mod guest_alarms;
 mod guest_bundle;
 mod guest_cost;
 mod guest_faults;

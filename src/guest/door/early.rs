@@ -66,10 +66,9 @@ pub fn read(guest: &mut Guest, tx: &TxId) -> Result<Option<(Door, Texts, Rules)>
     Ok(Some((door, record::texts(guest.fs, FOLDER)?, head.rules)))
 }
 
-/// Forgets it: it is the switch's now. The alarm goes first, and finds nothing when it rings meanwhile.
+/// Forgets it: it is the switch's now, which has an alarm of its own by then. One that still rings finds nothing.
 pub fn forget(guest: &mut Guest) -> Result<(), GuestError> {
-    if let Some(head) = head(guest)? {
-        guest.system.disarm(&head.tx)?;
+    if guest.fs.stat(FOLDER)?.is_some() {
         guest.fs.rename(FOLDER, STAGED)?;
         guest.fs.sync_dir(split(FOLDER).0)?;
         remove_tree(guest.fs, STAGED)?;
@@ -102,5 +101,6 @@ pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
         (guest.news)(News::Event { step: "hooks", text: told });
     }
     opened?;
+    guest.system.disarm(&tx)?;
     forget(guest)
 }

@@ -194,7 +194,7 @@ fn ask(system: &mut dyn System, question: &str) -> Result<Vec<String>, GuestErro
 /// The lines of an answer, without what changes by itself. What the kernel does not have, such as IPv6, has none.
 pub fn lines_of(system: &mut dyn System, command: &str) -> Result<Vec<String>, GuestError> {
     let argv: Vec<&str> = command.split(' ').collect();
-    match run(system, &Command::new(&argv, LIMIT)) {
+    match run(system, &Command::asking(&argv, LIMIT)) {
         Ok(output) => Ok(output.text.lines().map(lasting).collect()),
         Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => Ok(Vec::new()),
         Err(SystemError::NoSystem { .. } | SystemError::Failed { .. }) => Ok(Vec::new()),

@@ -30,7 +30,7 @@ pub fn as_kept(system: &mut dyn System, rules: &Rules, ipv6: bool) -> Option<Rul
 
 fn kept(system: &mut dyn System, program: &str, text: &str) -> Option<String> {
     let script = format!("{program}-restore && {program}-save");
-    let command = Command::new(&["unshare", "--net", "--", "sh", "-c", &script], LIMIT);
+    let command = Command::asking(&["unshare", "--net", "--", "sh", "-c", &script], LIMIT);
     let command = Command { input: text.as_bytes().to_vec(), ..command };
     let output = system.run(&command).ok()?;
     (output.code == Some(0)).then_some(output.text)

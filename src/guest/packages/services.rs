@@ -10,7 +10,7 @@ use crate::guest::Guest;
 use crate::guest::error::GuestError;
 use crate::guest::fs::{GuestFs, Kind, Sync, mkdir_all, replace, split};
 use crate::guest::system::UnitJob;
-use crate::guest::{generation, journal, store};
+use crate::guest::{generation, journal, place, store};
 use crate::model::layout::CURRENT;
 use crate::model::protocol::PackageService;
 use crate::model::{AptDocument, Digest, GuestPath, Ledger, PackageName, UnitName, document};
@@ -198,10 +198,9 @@ fn unbind(fs: &mut dyn GuestFs, unit: &UnitName) -> Result<bool, GuestError> {
     }
     let folder = split(&path).0;
     fs.remove(&path)?;
-    if fs.list(folder)?.is_empty() {
-        fs.remove(folder)?;
-    }
-    fs.sync_dir(UNITS)?;
+    place::remove_or_leave(fs, folder)?;
+    let changed = if fs.stat(folder)?.is_some() { folder } else { UNITS };
+    fs.sync_dir(changed)?;
     Ok(true)
 }
 

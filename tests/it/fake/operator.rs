@@ -161,7 +161,10 @@ impl Inside {
             let text = format!("the transaction `{tx}` is not on this guest");
             return Err(refused(RefusalCode::Unknown, text));
         };
-        let failure = Failure { what: "`web.service` failed".to_owned(), evidence: Vec::new() };
+        let failure = Failure {
+            units: ["web.service".parse().expect("it is a unit's name")].into(),
+            ..Failure::new("`web.service` failed".to_owned(), Vec::new())
+        };
         Ok(TxState {
             tx: tx.clone(),
             phase: *phase,

@@ -1,0 +1,141 @@
+//! Going back by itself: what a program says, what a user names, and what cannot be read keep no undo from its end, and an
+//! alarm that does not come to it rings again.
+
+use crate::door_hooks::{OPEN, SSHD, shut};
+use crate::guest_bundle::{hooks, make};
+use crate::guest_fixture::{Folder, caller, input};
+use crate::kill_points::{Kills, Left};
+use stackc::guest::{Command, Debian, System as _};
+use stackc::model::protocol::BeginRequest;
+use stackc::model::{HooksDocument, Ledger, Phase};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
+
+const TX: &str = "00000000000000a2";
+const LOCK: &str = "/var/lib/stackc/lock";
+
+/// A guest whose second version waits for its confirm.
+fn waiting() -> Folder {
+    let (folder, first, _) = Folder::on_first();
+    let second = make(2, 60);
+    folder.switch_over(&second, &second.switch(TX, 1, 2, &first.ledger()));
+    assert_eq!(folder.result(TX).phase, Phase::AwaitingConfirm);
+    folder
+}
+
+fn ring(folder: &Folder, verb: &str) {
+    folder.command(&[verb, TX, "0"]).output().expect("it can be run");
+}
+
+fn is_set(folder: &Folder, alarm: &str) -> bool {
+    folder.system().alarms.contains(&format!("{TX} {alarm}"))
+}
+
+#[test]
+fn a_file_whose_name_is_no_text_in_a_folder_of_the_new_generation_does_not_keep_it_from_going_back()
+{
+    let (folder, made) = (Folder::new(), make(1, 60));
+    folder.switch_over(&made, &made.switch(TX, 0, 1, &Ledger::default()));
+    let uploaded = folder.at("/etc/app").join(OsStr::from_bytes(b"caf\xe9.txt"));
+    fs::write(&uploaded, "of a user").expect("the folder is there");
+    ring(&folder, "timer-undo");
+    let state = folder.result(TX);
+    assert_eq!(state.phase, Phase::Undone, "{state:?}");
+    assert_eq!(fs::read_to_string(uploaded).expect("it is nobody's to take"), "of a user");
+}
+
+#[test]
+fn an_alarm_that_cannot_read_the_decision_rings_again() {
+    let folder = waiting();
+    let decision = format!("/var/lib/stackc/tx/{TX}/decision");
+    fs::create_dir(folder.at(&decision)).expect("nobody has decided");
+    ring(&folder, "timer-undo");
+    assert!(is_set(&folder, "retry"), "{:?}", folder.system().alarms);
+    fs::remove_dir(folder.at(&decision)).expect("it is there");
+    ring(&folder, "timer-undo");
+    assert_eq!(folder.result(TX).phase, Phase::Undone);
+}
+
+#[test]
+fn an_alarm_of_hooks_that_cannot_have_the_lock_rings_again() {
+    let (folder, ..) = shut();
+    fs::remove_file(folder.at(LOCK)).expect("it is there");
+    fs::create_dir(folder.at(LOCK)).expect("it is gone");
+    ring(&folder, "timer-hooks");
+    assert!(is_set(&folder, "reopen"), "{:?}", folder.system().alarms);
+    fs::remove_dir(folder.at(LOCK)).expect("it is there");
+    ring(&folder, "timer-hooks");
+    assert_eq!(folder.text(SSHD), OPEN);
+}
+
+/// A guest whose notes cannot be read is told late of why it went back, and goes back all the same.
+#[test]
+fn notes_that_cannot_be_read_keep_nothing_from_going_back() {
+    for boots in [false, true] {
+        let (folder, first, _) = Folder::on_first();
+        let (second, old) = (make(2, 60), folder.picture());
+        folder.switch_over(&second, &second.switch(TX, 1, 2, &first.ledger()));
+        let notes = format!("/var/lib/stackc/tx/{TX}/state.json");
+        folder.put(&notes, "damaged");
+        if boots {
+            folder.boot();
+            folder.command(&["recover"]).output().expect("it can be run");
+        } else {
+            ring(&folder, "timer-undo");
+            assert!(is_set(&folder, "retry"), "{:?}", folder.system().alarms);
+        }
+        assert_eq!(folder.picture(), old, "boots: {boots}");
+        fs::remove_file(folder.at(&notes)).expect("it is there");
+        ring(&folder, "timer-undo");
+        assert_eq!(folder.result(TX).phase, Phase::Undone);
+    }
+}
+
+/// Hooks before the switch have shut the way in: nobody comes to see that what begins it has died.
+#[test]
+fn whoever_dies_while_a_switch_begins_leaves_an_alarm_that_opens_what_its_hooks_shut() {
+    let (folder, _, switch) = shut();
+    let bytes = input(&BeginRequest { caller: caller(TX), switch }, &[]);
+    let kills = Kills::of("begin after hooks").each(&folder, &["begin"], &bytes, |folder, at| {
+        for alarm in folder.system().alarms {
+            let is_of_hooks = ["hooks", "begin"].iter().any(|name| alarm.ends_with(name));
+            ring(folder, if is_of_hooks { "timer-hooks" } else { "timer-undo" });
+        }
+        assert_eq!(folder.text(SSHD), OPEN, "{at}: {:?}", folder.system().alarms);
+        Left::Old
+    });
+    kills.expect_more_than(10);
+}
+
+#[test]
+fn what_a_program_says_at_length_is_noted_in_the_room_that_is_kept_for_the_end() {
+    let (folder, first, _) = Folder::on_first();
+    let script = "#!/bin/sh\nfor line in 1 2 3 4; do head -c 50000 /dev/zero | tr '\\0' $line; echo; done\nexit 3\n";
+    folder.put_program("/usr/local/bin/loud", script);
+    let mut made = make(2, 60);
+    let after_switch = hooks(&[("loud", &["/usr/local/bin/loud"])]);
+    made.set_hooks(HooksDocument { after_switch, ..HooksDocument::default() });
+    folder.switch_over(&made, &made.switch(TX, 1, 2, &first.ledger()));
+    let state = folder.result(TX);
+    assert_eq!(state.phase, Phase::Undone, "{:?}", state.phase);
+    let evidence = state.failure.expect("it says why").evidence;
+    let lengths: Vec<usize> = evidence.iter().map(String::len).collect();
+    assert!(evidence.len() >= 4 && lengths.iter().all(|length| *length <= 1000), "{lengths:?}");
+}
+
+/// `iptables-save` of a guest with thousands of bans: an undo puts back what was heard, and nothing else.
+#[test]
+fn an_answer_of_which_all_counts_is_whole_or_a_failure_and_never_its_end() {
+    let said = |whole, lines: u32| {
+        let words = ["seq", "1000001", &(1_000_000 + lines).to_string()];
+        Debian.run(&Command { whole, ..Command::new(&words, Duration::from_secs(60)) })
+    };
+    let text = said(true, 200_000).expect("it is long, and no more").text;
+    assert_eq!((text.len(), text.lines().next()), (1_600_000, Some("1000001")));
+    let error = said(true, 2_500_000).expect_err("it is longer than any answer");
+    assert!(error.to_string().ends_with("it says more than 8 MiB"), "{error}");
+    let text = said(false, 2_500_000).expect("of a log the end is enough").text;
+    assert!(text.len() <= 512 << 10 && text.ends_with("3500000\n"));
+}
