@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// The variable by which a command is found that works in a folder of others: its value is as good as a folder of its own.
 pub const MARK: &str = "STACKC_HOOK";
 
-/// What is kept of a command's output: enough for every log that a person reads.
+/// What is kept of a command's output, at least, and twice as much at most: enough for every log that a person reads.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
 /// How long output may still come from what a finished command left behind in the background.
 const LINGER: Duration = Duration::from_millis(300);
@@ -81,11 +81,12 @@ fn wait(
     let started = Instant::now();
     let (mut told, mut is_new) = (started, false);
     let mut bytes = Vec::new();
+    let mut is_cut = false;
     let mut closed = false;
     let status = loop {
         match chunks.recv_timeout(Duration::from_millis(10)) {
             Ok(chunk) => {
-                keep(&mut bytes, &chunk);
+                is_cut |= keep(&mut bytes, &chunk);
                 is_new = true;
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -109,10 +110,10 @@ fn wait(
     };
     let ended = Instant::now();
     while let Ok(chunk) = chunks.recv_timeout(LINGER.saturating_sub(ended.elapsed())) {
-        keep(&mut bytes, &chunk);
+        is_cut |= keep(&mut bytes, &chunk);
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Output { code: status.and_then(|status| status.code()), text })
+    Ok(Output { code: status.and_then(|status| status.code()), text, is_cut })
 }
 
 /// The last whole line that says something. Progress bars end theirs with a carriage return.
@@ -123,11 +124,14 @@ fn last_line(bytes: &[u8]) -> Option<String> {
     lines.find(|line| !line.trim().is_empty()).map(std::borrow::Cow::into_owned)
 }
 
-fn keep(bytes: &mut Vec<u8>, chunk: &[u8]) {
+/// Keeps the end; whether something before it went.
+fn keep(bytes: &mut Vec<u8>, chunk: &[u8]) -> bool {
     bytes.extend_from_slice(chunk);
-    if bytes.len() > 2 * OUTPUT_BYTES_MAX {
+    let is_too_long = bytes.len() > 2 * OUTPUT_BYTES_MAX;
+    if is_too_long {
         bytes.drain(..bytes.len() - OUTPUT_BYTES_MAX);
     }
+    is_too_long
 }
 
 /// Kills whatever has its working folder, or its mark, here or below. One that a dead call left behind still writes.
@@ -183,5 +187,24 @@ fn kill_group(child: &Child) {
     if let Some(group) = group {
         // Gone already is as good.
         let _gone = kill_process_group(group, Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::system::{SystemError, whole};
+    use super::*;
+
+    /// Rules are put back from such a list: one without its beginning would take away what it does not show.
+    #[test]
+    fn a_list_whose_beginning_could_not_be_kept_is_refused_and_one_that_is_whole_is_not() {
+        for (bytes, is_cut) in [(2 * OUTPUT_BYTES_MAX, false), (2 * OUTPUT_BYTES_MAX + 1, true)] {
+            let script = format!("head -c {bytes} /dev/zero | tr '\\0' x");
+            let command = Command::new(&["sh", "-c", &script], Duration::from_secs(60));
+            let output = run(&command, &mut |_| {}).expect("it runs");
+            assert_eq!(output.is_cut, is_cut, "{bytes}");
+            let refused = matches!(whole(&command, output), Err(SystemError::Failed { .. }));
+            assert_eq!(refused, is_cut, "{bytes}");
+        }
     }
 }
