@@ -7,7 +7,7 @@ use super::door::early;
 use super::error::GuestError;
 use super::kept;
 use super::system::{Alarm, Command, succeed};
-use super::{recover, store, undo, watch};
+use super::{lease, recover, store, undo, watch};
 use crate::model::protocol::Done;
 use crate::model::{
     Digest, Entry, EntryPath, GuestPath, HealthDocument, Hook, HooksDocument, Switch, TxId,
@@ -83,17 +83,19 @@ pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
     if done && early::tx(guest)?.is_none() {
         return Ok(());
     }
-    end(guest, &tx)?;
+    // What cannot be ended keeps nothing from coming back.
+    let ended = end(guest, &tx);
     early::take_back(guest)?;
+    ended?;
     Ok(guest.fs.remove(RECORD)?)
 }
 
-/// The alarm of a preparation rings: its switch has not begun in time.
-pub fn by_alarm(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
-    if early::tx(guest)?.as_ref() != Some(tx) {
-        return Ok(());
-    }
-    let done = take_back(guest);
+/// The alarm of a preparation rings: its switch has not begun in time. Whatever keeps it from the end, it is tried again.
+pub fn by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), GuestError> {
+    let done = lease::lock(guest, patience).and_then(|_guard| match early::tx(guest)? {
+        Some(kept) if kept == *tx => take_back(guest),
+        _ => Ok(()),
+    });
     if done.is_err() {
         guest.system.arm(tx, Alarm::Reopen, undo::RETRY_AFTER)?;
     }

@@ -92,7 +92,7 @@ pub fn own(guest: &mut Guest, verb: &str, rest: &[&str]) -> Option<Called> {
         }
         ("timer-hooks", [_, milliseconds]) => {
             guest.system.sleep(Duration::from_millis(milliseconds.parse().ok()?));
-            reply(locked(guest, LONG_PATIENCE, |guest| hooks::by_alarm(guest, &tx)))
+            reply(hooks::by_alarm(guest, &tx, PATIENCE))
         }
         _ => return None,
     })
