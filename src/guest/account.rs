@@ -51,6 +51,10 @@ impl Accounts {
         self.users.get(name.as_str()).ok_or_else(unknown)
     }
 
+    pub fn into_users(self) -> BTreeMap<String, User> {
+        self.users
+    }
+
     /// The numbers for an access by name. An unknown name is refused: it never becomes root.
     pub fn ids(&self, access: &Access) -> Result<Ids, GuestError> {
         let unknown = || GuestError::Owner { what: "group", name: access.group.to_string() };

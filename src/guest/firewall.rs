@@ -143,6 +143,7 @@ fn apply(guest: &mut Guest, digest: &Digest) -> Result<(), GuestError> {
         guest.system.load_firewall(&rules, Load::Chains)?;
     } else {
         guest.system.set_ufw(true)?;
+        frame::keep_others(guest, &kernel)?;
     }
     verify(guest, digest)
 }

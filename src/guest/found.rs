@@ -77,7 +77,7 @@ pub fn note(fs: &mut dyn GuestFs, switch: &Switch, before: &Before) -> Result<()
 pub fn restore_rules(guest: &mut Guest) -> Result<(), GuestError> {
     let Some(rules) = read(guest.fs)?.rules else { return Ok(()) };
     let ways = Ways::look(guest.system)?;
-    firewall::restore(guest, &rules, &ways, true).map(drop)
+    firewall::restore(guest, &rules, &ways, true).1
 }
 
 /// Takes away what an undo would still have needed: where packages came from, and folders that hold nothing any more.

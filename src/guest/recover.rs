@@ -2,6 +2,7 @@
 
 use super::Guest;
 use super::before::Before;
+use super::door::early;
 use super::error::GuestError;
 use super::fs::{GuestFs, mkdir_all, replace, split, text};
 use super::journal::{self, Decision, Reserve};
@@ -135,6 +136,10 @@ pub fn ended(guest: &mut Guest) -> Result<(), GuestError> {
     let mut first = Ok(());
     for tx in journal::pending(guest.fs)? {
         first = first.and(open_again(guest, &tx, &boot_id));
+    }
+    // What hooks before a switch did that never began has no transaction, and its own alarms went with the last boot.
+    if let Some(tx) = early::tx_before_boot(guest)? {
+        guest.system.arm(&tx, Alarm::Reopen, RETRY_AFTER)?;
     }
     first
 }

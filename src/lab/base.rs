@@ -35,8 +35,8 @@ const BASE_PACKAGES: &str = "systemd systemd-sysv dbus libpam-systemd openssh-se
     iputils-ping ca-certificates curl procps logrotate tzdata";
 
 /// What a guest can install, with all that these depend on.
-const REPOSITORY_PACKAGES: &str = "acl cron curl git iptables jq locales logrotate mariadb-server \
-    netcat-openbsd nginx nodejs npm openssh-server postgresql python3 python3-pip python3-psycopg2 \
+const REPOSITORY_PACKAGES: &str = "acl cron curl git ipset iptables jq locales logrotate mariadb-server \
+    netcat-openbsd nftables nginx nodejs npm openssh-server postgresql python3 python3-pip python3-psycopg2 \
     python3-venv redis-server rsync sudo tzdata ufw unattended-upgrades";
 
 /// Units that cannot work in an unprivileged guest, or would reach for the network by themselves.

@@ -1,7 +1,7 @@
 //! The way in and hooks before a switch: what they shut is open again whether the switch begins, fails, or never comes.
 
 use crate::guest_bundle::{Made, hooks, make};
-use crate::guest_fixture::{Folder, caller};
+use crate::guest_fixture::{Folder, caller, name};
 use stackc::model::protocol::{AbandonRequest, BundleRequest, Done, Refusal};
 use stackc::model::{HooksDocument, Phase, Switch};
 
@@ -63,6 +63,19 @@ fn hooks_before_a_switch_that_never_comes_are_undone_by_an_alarm_and_it_may_not_
     assert_eq!(copy, SHUT, "what the hook wrote is not lost");
     let refusal = folder.begin(&switch).expect_err("its hooks were taken back");
     assert!(refusal.message.contains("activate again"), "{refusal:?}");
+}
+
+#[test]
+fn an_alarm_of_hooks_that_finds_the_guest_busy_sets_another() {
+    let (folder, ..) = shut();
+    let lock = std::fs::File::open(folder.at("/var/lib/stackc/lock")).expect("it is there");
+    lock.lock().expect("nobody else has it");
+    let output = folder.command(&["timer-hooks", TX, "0"]).output().expect("it can be run");
+    assert!(!output.status.success(), "it can take nothing back now");
+    assert!(alarms(&folder).contains(&format!("{TX} reopen")), "{:?}", alarms(&folder));
+    drop(lock);
+    folder.command(&["timer-hooks", TX, "0"]).output().expect("it can be run");
+    assert_open(&folder);
 }
 
 #[test]
@@ -139,6 +152,29 @@ fn a_reboot_before_the_switch_undoes_its_hooks_before_anybody_listens() {
     assert_open(&folder);
     let jobs = folder.system().jobs;
     assert!(!jobs.iter().any(|job| job.starts_with("start ")), "{jobs:?}");
+}
+
+#[test]
+fn what_a_boot_could_not_take_back_of_hooks_is_tried_again_when_the_guest_is_up() {
+    let ssh = || name("ssh.service");
+    let (folder, made, _) = ready("");
+    folder.change_system(|state| state.units.entry(ssh()).or_default().active = "active".into());
+    folder.prepare(TX, &made);
+    folder.boot();
+    folder.change_system(|state| assert!(state.failing.insert(ssh())));
+    let recover = |words: &[&str]| folder.command(words).output().expect("it can be run").status;
+    assert!(!recover(&["recover"]).success(), "sshd cannot be started");
+    recover(&["recover-ended"]);
+    assert_eq!(alarms(&folder), [format!("{TX} reopen")]);
+    folder.change_system(|state| {
+        state.failing.clear();
+        state.jobs.clear();
+        state.units.entry(ssh()).or_default().active = "active".into();
+    });
+    recover(&["timer-hooks", TX, "0"]);
+    assert_open(&folder);
+    let jobs = folder.system().jobs;
+    assert_eq!(jobs, ["daemon-reload", "restart ssh.service"], "it has read what the hook left");
 }
 
 #[test]

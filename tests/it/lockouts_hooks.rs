@@ -1,7 +1,7 @@
 //! Lock-outs that no compiler sees, as hooks make them.
 
 /// What a hook does, by name. Every one keeps new connections, or whoever makes them, out.
-pub const LOCK_OUTS: [(&str, &str); 32] = [
+pub const LOCK_OUTS: [(&str, &str); 33] = [
     ("a rule that drops", "iptables -I INPUT -p tcp --dport 22 -j DROP"),
     ("rules flushed and a policy that drops", "iptables -F; iptables -P INPUT DROP"),
     ("a table that was not there", "iptables -t raw -I PREROUTING -p tcp --dport 22 -j DROP"),
@@ -22,6 +22,10 @@ pub const LOCK_OUTS: [(&str, &str); 32] = [
     (
         "sshd's unit broken",
         "mkdir -p /etc/systemd/system/ssh.service.d; printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' >/etc/systemd/system/ssh.service.d/x.conf; systemctl daemon-reload; systemctl restart ssh || true",
+    ),
+    (
+        "sshd that hangs as it starts",
+        "mkdir -p /etc/systemd/system/ssh.service.d; printf '[Service]\\nExecStartPre=/bin/sleep infinity\\n' >/etc/systemd/system/ssh.service.d/x.conf; systemctl daemon-reload; systemctl restart --no-block ssh",
     ),
     (
         "sshd on another port",

@@ -33,7 +33,7 @@ const OFTEN: Duration = Duration::from_millis(250);
 /// More at once would be kept out by sshd itself (`MaxStartups`), or wait for each other.
 const AT_ONCE: u32 = 6;
 /// Who is not let in after this will not be.
-const NEVER: Duration = Duration::from_secs(30);
+pub const NEVER: Duration = Duration::from_secs(30);
 /// Trials run on so many guests side by side.
 const GUESTS: usize = 4;
 /// In the long form, where the limit is meant.
@@ -48,7 +48,7 @@ const PICTURE: &str = "iptables-save | sed -n '/^-A/p;/^:.* DROP/s/ \\[.*//p' | 
     getent passwd root; getent shadow root; readlink /var/lib/stackc/current; ls -R /etc/systemd/system | grep -v recover; \
     systemctl is-active app ssh";
 
-fn bundle(guest: &RealGuest, version: u32, hook: Option<&str>) -> Made {
+pub fn bundle(guest: &RealGuest, version: u32, hook: Option<&str>) -> Made {
     let text = format!("[Service]\nExecStart=/bin/sleep infinity\nX-Version={version}\n");
     let file = ("/etc/systemd/system/app.service", FileClass::Linked, "0644", text);
     let [v4, v6] = &guest.found_rules;
@@ -70,10 +70,16 @@ fn bundle(guest: &RealGuest, version: u32, hook: Option<&str>) -> Made {
 
 /// A guest that is on generation 1.
 fn on_first(lab: &RealLab, vmid: u32) -> (RealGuest, Made) {
+    on_first_after(lab, vmid, "true")
+}
+
+/// The same, where a command ran before.
+pub fn on_first_after(lab: &RealLab, vmid: u32, script: &str) -> (RealGuest, Made) {
     let own = format!("out{vmid}");
     lab.boot(vmid, &own);
     let mut guest = RealGuest::new(lab, &own);
     guest.install_ufw();
+    guest.says(script);
     let mut first = bundle(&guest, 1, None);
     // Nobody is locked out of this one: a machine that is busy is no reason to fail.
     first.set_health(HealthDocument { confirm_seconds: 60, ..first.health.clone() });
@@ -84,22 +90,22 @@ fn on_first(lab: &RealLab, vmid: u32) -> (RealGuest, Made) {
     (guest, first)
 }
 
-fn tx(number: u64) -> String {
+pub fn tx(number: u64) -> String {
     format!("{number:016x}")
 }
 
 /// A guest and what is tried on it.
-struct Trial<'a> {
-    lab: &'a RealLab,
-    vmid: u32,
-    guest: &'a RealGuest,
-    first: &'a Made,
-    number: u64,
+pub struct Trial<'a> {
+    pub lab: &'a RealLab,
+    pub vmid: u32,
+    pub guest: &'a RealGuest,
+    pub first: &'a Made,
+    pub number: u64,
 }
 
 impl Trial<'_> {
     /// How long nobody was let in after the deadline, and for how long that may be so.
-    fn attempt(&self, script: &str, strict: bool) -> Result<(Duration, Duration), String> {
+    pub fn attempt(&self, script: &str, strict: bool) -> Result<(Duration, Duration), String> {
         let Self { guest, first, number, .. } = *self;
         let old = guest.says(PICTURE);
         let limit = if strict { LIMIT } else { LIMIT.mul_f64(busyness(guest)) };
@@ -199,7 +205,7 @@ fn finish(guest: &RealGuest, switch: &Switch, old: &str) -> Result<(), String> {
 }
 
 /// What fail2ban does at a ban, and Docker when it starts and publishes a port, as they do it.
-const OTHERS: &str = "iptables -N f2b-sshd; iptables -A f2b-sshd -j RETURN; \
+pub const OTHERS: &str = "iptables -N f2b-sshd; iptables -A f2b-sshd -j RETURN; \
     iptables -I INPUT -p tcp -m multiport --dports 22 -j f2b-sshd; \
     iptables -I f2b-sshd 1 -s 203.0.113.9 -j REJECT --reject-with icmp-port-unreachable; \
     iptables -N DOCKER; iptables -I FORWARD -o docker0 -j DOCKER; \
@@ -209,7 +215,7 @@ const OTHERS: &str = "iptables -N f2b-sshd; iptables -A f2b-sshd -j RETURN; \
     echo '# by hand' >/etc/ssh/sshd_config.d/99-hand.conf";
 
 /// The rules that are theirs.
-const THEIRS: &str = "iptables-save | grep -E 'f2b-sshd|DOCKER' | sed 's/ \\[.*//'";
+pub const THEIRS: &str = "iptables-save | grep -E 'f2b-sshd|DOCKER' | sed 's/ \\[.*//'";
 
 #[test]
 fn bans_and_published_ports_that_came_while_a_switch_was_open_are_there_when_it_is_undone() {

@@ -6,7 +6,7 @@ use super::super::fs::{mkdir_all, remove_tree, split};
 use super::super::kept;
 use super::super::system::{Alarm, Rules, UnitJob};
 use super::super::{Guest, journal};
-use super::{Door, Texts, Way, listen, look, record};
+use super::{Door, Texts, Way, listen, listening, look, record};
 use crate::model::TxId;
 use crate::model::protocol::News;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,12 @@ fn head(guest: &mut Guest) -> Result<Option<Head>, GuestError> {
     kept::read(guest.fs, &path).map(Some)
 }
 
+/// Whose preparation's door is kept since before this boot.
+pub fn tx_before_boot(guest: &mut Guest) -> Result<Option<TxId>, GuestError> {
+    let boot_id = guest.system.boot_id()?;
+    Ok(head(guest)?.filter(|head| head.boot_id != boot_id).map(|head| head.tx))
+}
+
 /// Whose preparation's door is kept.
 pub fn tx(guest: &mut Guest) -> Result<Option<TxId>, GuestError> {
     Ok(head(guest)?.map(|head| head.tx))
@@ -76,6 +82,18 @@ pub fn forget(guest: &mut Guest) -> Result<(), GuestError> {
     Ok(())
 }
 
+/// At boot nobody listens yet, and no job can be waited for. Who listens has read what the hooks left: this is another try.
+fn listen_after_boot(guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
+    guest.system.daemon_reload()?;
+    let now = listening(guest.system)?;
+    let mut first = Ok(());
+    for unit in &door.listeners {
+        let job = if now.contains(unit) { UnitJob::Restart } else { UnitJob::StartLater };
+        first = first.and(guest.system.job(job, unit));
+    }
+    Ok(first?)
+}
+
 /// Opens the door again that hooks before a switch may have shut. What was done is news, and copies of it are kept.
 pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
     let Some(Head { tx, boot_id, rules }) = head(guest)? else { return Ok(()) };
@@ -90,12 +108,9 @@ pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
         let heard = listen(guest, &door, &changed, false);
         ruled.and(others).and(heard)
     } else {
-        // The kernel has forgotten what it was told. At boot no job can be waited for.
+        // The kernel has forgotten what it was told.
         let (_, restored) = way.put_back(guest, &door);
-        let reloaded = guest.system.daemon_reload();
-        let started = door.listeners.iter().map(|unit| guest.system.job(UnitJob::StartLater, unit));
-        let started = started.fold(Ok(()), Result::and);
-        restored.and(reloaded.and(started).map_err(GuestError::from))
+        restored.and(listen_after_boot(guest, &door))
     };
     for told in &way.told {
         (guest.news)(News::Event { step: "hooks", text: told });

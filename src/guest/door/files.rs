@@ -11,14 +11,18 @@ use crate::model::{GuestPath, Placement, Switch};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What sshd, PAM, sudo and the firewall read, at their start or at each login. Sources: sshd(8), pam.conf(5), `dpkg -L`.
-const PATHS: [&str; 24] = [
+/// What sshd, PAM, sudo, the firewall and the network read, at their start, at each login or at boot: what is not read again
+/// until then shuts out later. Sources: sshd(8), pam.conf(5), interfaces(5), systemd.network(5), `dpkg -L`.
+const PATHS: [&str; 35] = [
     "/etc/bash.bashrc",
     "/etc/default/ssh",
     "/etc/default/ufw",
     "/etc/environment",
     "/etc/hosts.allow",
     "/etc/hosts.deny",
+    "/etc/iptables",
+    "/etc/network",
+    "/etc/nftables.conf",
     "/etc/nologin",
     "/etc/nsswitch.conf",
     "/etc/pam.d",
@@ -27,17 +31,27 @@ const PATHS: [&str; 24] = [
     "/etc/ssh",
     "/etc/sudoers",
     "/etc/sudoers.d",
+    "/etc/systemd/network",
+    "/etc/systemd/system/default.target",
+    "/etc/systemd/system/multi-user.target.wants/networking.service",
+    "/etc/systemd/system/multi-user.target.wants/ssh.service",
+    "/etc/systemd/system/networking.service",
+    "/etc/systemd/system/sockets.target.wants/ssh.socket",
     "/etc/systemd/system/ssh.service",
     "/etc/systemd/system/ssh.service.d",
     "/etc/systemd/system/ssh.socket",
     "/etc/systemd/system/ssh.socket.d",
+    "/etc/systemd/system/sshd.service",
+    "/etc/systemd/system/systemd-networkd.service",
     "/etc/ufw",
-    "/run/nologin",
+    NO_LOGIN,
     "/run/systemd/system/ssh.service",
     "/run/systemd/system/ssh.service.d",
     "/run/systemd/system/ssh.socket",
     "/run/systemd/system/ssh.socket.d",
 ];
+/// While a guest boots or goes down systemd has this there by itself, and brought back it would shut out whoever is not root.
+const NO_LOGIN: &str = "/run/nologin";
 /// Folders on the way to these and to the programs themselves: who may pass. What else is in them is not the door's.
 const FOLDERS: [&str; 12] = [
     "/",
@@ -56,6 +70,7 @@ const FOLDERS: [&str; 12] = [
 /// The same of somebody's home: what sshd and a shell read there.
 const OF_HOME: [&str; 4] = [".bash_login", ".bash_profile", ".bashrc", ".profile"];
 const SSH_OF_HOME: &str = ".ssh";
+/// Keys first.
 const OF_SSH: [&str; 4] = ["authorized_keys", "authorized_keys2", "environment", "rc"];
 /// Where accounts have their keys, a file each.
 const KEYS: &str = "/etc/ssh/authorized_keys.d";
@@ -95,13 +110,17 @@ impl Files {
             }
         }
         for path in PATHS {
-            taken.take(fs, path)?;
+            if path != NO_LOGIN || fs.stat(path)?.is_none() {
+                taken.take(fs, path)?;
+            }
         }
-        for user in people.values() {
+        let rows = Rows::look(fs, &people, &mut taken.texts)?;
+        // Root's first: nobody's own files take the room away from what has to be kept.
+        let (roots, users): (Vec<_>, Vec<_>) = people.values().partition(|user| user.uid == 0);
+        for user in roots.into_iter().chain(users) {
             taken.take_home(fs, user)?;
         }
-        let Taken { parts, users, mut texts } = taken;
-        let rows = Rows::look(fs, &people, &mut texts)?;
+        let Taken { parts, users, texts } = taken;
         Ok((Self { parts, users, rows }, texts))
     }
 
@@ -299,17 +318,16 @@ impl Taken {
     }
 }
 
-/// Those who log in: root, and who has a file of keys.
+/// Those who log in: root, who has a file of keys, and who has keys at home, as on a guest that stackc has not been to.
 fn people(fs: &mut dyn GuestFs) -> Result<BTreeMap<String, User>, GuestError> {
     let mut names: BTreeSet<String> = fs.list(KEYS)?.into_iter().collect();
     names.insert("root".to_owned());
-    let accounts = Accounts::read(fs)?;
-    let user = |name: &String| accounts.user(&name.parse().ok()?).ok().cloned();
-    Ok(names
-        .into_iter()
-        .filter_map(|name| Some((user(&name)?, name)))
-        .map(|(u, n)| (n, u))
-        .collect())
+    let mut people = Accounts::read(fs)?.into_users();
+    people.retain(|name, user| {
+        let keys = format!("{}/{SSH_OF_HOME}/{}", user.home, OF_SSH[0]);
+        names.contains(name) || matches!(fs.stat(&keys), Ok(Some(_)))
+    });
+    Ok(people)
 }
 
 /// Whether going back takes care of a path by itself.

@@ -117,10 +117,10 @@ impl Way<'_> {
         ways: &Ways,
         own: bool,
     ) -> Result<(), GuestError> {
-        let firewall::Restored { changed, lost, instead } =
-            firewall::restore(guest, rules, ways, own)?;
+        let (firewall::Restored { changed, lost, instead }, restored) =
+            firewall::restore(guest, rules, ways, own);
         if lost.is_empty() && (own || !changed) {
-            return Ok(());
+            return restored;
         }
         self.tell("the kernel's firewall");
         for rule in lost.iter().take(RULES_TOLD) {
@@ -128,7 +128,7 @@ impl Way<'_> {
         }
         let rules = [("iptables-save", &*instead.v4), ("ip6tables-save", &*instead.v6)];
         self.told.extend(copies::keep_rules(guest.fs, self.tx, &rules));
-        Ok(())
+        restored
     }
 
     fn restore_tables(&mut self, guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
@@ -245,10 +245,10 @@ fn listen(
     let mut first = Ok(());
     for unit in &door.listeners {
         let job = match now.contains(unit) {
-            false => UnitJob::Start,
-            true if !changed.roots.is_empty() => UnitJob::Restart,
-            true if reload => UnitJob::Reload,
-            true => continue,
+            true if changed.roots.is_empty() && reload => UnitJob::Reload,
+            true if changed.roots.is_empty() => continue,
+            // One that hangs as it starts would be waited for by another start.
+            _ => UnitJob::Restart,
         };
         first = first.and(guest.system.job(job, unit));
     }

@@ -15,6 +15,8 @@ const ACCOUNTS: [&str; 2] = ["/etc/passwd", "/etc/shadow"];
 const GROUPS: [&str; 2] = ["/etc/group", "/etc/gshadow"];
 /// As whom sshd talks to those who are not in yet. Source: sshd(8).
 const SSHD: &[u8] = b"sshd";
+/// Every one of the files has a row of this name.
+const ROOT: &[u8] = b"root";
 
 /// A file of accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,13 +99,17 @@ impl Rows {
         };
         let rows: Vec<&[u8]> =
             rows.values().map(|hash| texts.get(*hash)).collect::<Result<_, _>>()?;
-        let text = if let Ok(Some((Part::File { .. }, text))) = Part::of(fs, file) {
-            text
-        } else {
-            // Nobody could log in, nor anything start, by these rows alone.
-            remove_tree(fs, file)?;
-            mkdir_all(fs, split(file).0, 0o755)?;
-            texts.get(*sha256)?.to_vec()
+        let has_root = |text: &Vec<u8>| lines(text).any(|row| name_in(row) == ROOT);
+        let text = match Part::of(fs, file) {
+            Ok(Some((Part::File { .. }, text))) if has_root(&text) => text,
+            // Nobody could log in, nor anything start, by these rows alone; what was emptied is no file of accounts either.
+            found => {
+                if !matches!(found, Ok(Some((Part::File { .. }, _)))) {
+                    remove_tree(fs, file)?;
+                }
+                mkdir_all(fs, split(file).0, 0o755)?;
+                texts.get(*sha256)?.to_vec()
+            }
         };
         write(fs, file, &with_rows(&text, &rows), Ids { uid: *uid, gid: *gid, mode: *mode })
     }

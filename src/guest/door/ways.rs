@@ -1,7 +1,7 @@
 //! Who was in when the switch began, and by which ports.
 
 use super::super::error::GuestError;
-use super::super::system::System;
+use super::super::system::{System, succeed};
 use super::network::lines_of;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -20,7 +20,8 @@ pub struct Ways {
 
 impl Ways {
     pub fn look(system: &mut dyn System) -> Result<Self, GuestError> {
-        let lines = lines_of(system, "ss -Htn state established")?;
+        // A guest that serves thousands is none to refuse: the end of the list has to do.
+        let lines = lines_of(system, "ss -Htn state established", succeed)?;
         Ok(parse(&lines))
     }
 

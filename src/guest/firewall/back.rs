@@ -4,7 +4,7 @@
 use super::super::Guest;
 use super::super::door::Ways;
 use super::super::error::GuestError;
-use super::super::system::{Load, Rules};
+use super::super::system::{Load, Rules, SystemError};
 use super::rule::{is_passed, is_ufw, leads_to_ufw, reached, single_source};
 use super::tables::{Chain, Table, Tables, after, opened, parse, target, text, words};
 use std::collections::BTreeSet;
@@ -13,39 +13,97 @@ use std::collections::BTreeSet;
 const GENTLE: [&str; 9] =
     ["RETURN", "ACCEPT", "LOG", "NFLOG", "MARK", "CONNMARK", "SET", "MASQUERADE", "SNAT"];
 
+/// So many rules are left out at most when the kernel refuses them: each costs another try.
+const REFUSED_MAX: usize = 100;
+
 /// What putting the kernel's tables back has come to.
 #[derive(Debug, Default)]
 pub struct Restored {
     /// Whether they were others.
     pub changed: bool,
-    /// Rules of others that could not stay, in words.
+    /// Rules that could not stay, or come back, in words.
     pub lost: Vec<String>,
     /// The kernel's rules before.
     pub instead: Rules,
 }
 
-/// Puts the kernel's tables back as they were saved. `own` says whether the switch that is taken back loaded rules itself.
+/// Puts the kernel's tables back as they were saved, and how that went: one family does not keep the other. `own` says whether
+/// the switch that is taken back loaded rules itself.
 pub fn restore(
     guest: &mut Guest,
     saved: &Rules,
     ways: &Ways,
     own: bool,
-) -> Result<Restored, GuestError> {
-    let instead = guest.system.save_firewall()?;
-    let (mut changed, mut lost) = (false, Vec::new());
-    let mut family = |name: &str, saved: &str, kernel: &str| {
-        let (saved, now) = (parse(saved), parse(kernel));
-        let (back, gone) = merge(&saved, &now, ways, own);
-        changed |= back != now;
-        lost.extend(gone.into_iter().map(|rule| format!("{name} {rule}")));
-        text(&back)
-    };
-    let v4 = family("IPv4", &saved.v4, &instead.v4);
-    let v6 = family("IPv6", &saved.v6, &instead.v6);
-    if changed {
-        guest.system.load_firewall(&Rules { v4, v6 }, Load::Tables)?;
+) -> (Restored, Result<(), GuestError>) {
+    let mut restored = Restored::default();
+    match guest.system.save_firewall() {
+        Ok(now) => restored.instead = now,
+        Err(error) if *saved == Rules::default() => return (restored, Err(error.into())),
+        // What cannot be listed cannot be kept either, and the way back is known all the same.
+        Err(error) => {
+            let why = GuestError::from(error).refusal("").message;
+            restored.lost.push(format!("what came meanwhile: {why}"));
+        }
     }
-    Ok(Restored { changed, lost, instead })
+    let mut first = Ok(());
+    let families = [
+        ("IPv4", &saved.v4, restored.instead.v4.as_str()),
+        ("IPv6", &saved.v6, restored.instead.v6.as_str()),
+    ];
+    for (name, saved, kernel) in families {
+        let now = parse(kernel);
+        let (back, gone) = merge(&parse(saved), &now, ways, own);
+        restored.lost.extend(gone.into_iter().map(|rule| format!("{name} {rule}")));
+        if back != now {
+            restored.changed = true;
+            let load = |text: &str| {
+                let text = text.to_owned();
+                let rules = match name {
+                    "IPv4" => Rules { v4: text, v6: String::new() },
+                    _ => Rules { v4: String::new(), v6: text },
+                };
+                guest.system.load_firewall(&rules, Load::Tables)
+            };
+            let (refused, loaded) = load_most(&text(&back), load);
+            restored.lost.extend(refused.into_iter().map(|rule| format!("{name} {rule}")));
+            first = first.and(loaded.map_err(GuestError::from));
+        }
+    }
+    (restored, first)
+}
+
+/// Loads tables without the rules that the kernel does not take any more, such as that of a set which is gone: they must not
+/// keep the others from coming back. Those rules, and how it went.
+fn load_most(
+    text: &str,
+    mut load: impl FnMut(&str) -> Result<(), SystemError>,
+) -> (Vec<String>, Result<(), SystemError>) {
+    let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut refused = Vec::new();
+    loop {
+        let loaded = load(&lines.concat());
+        let at = match &loaded {
+            Err(SystemError::Failed { tail, .. }) if refused.len() < REFUSED_MAX => {
+                refused_line(tail).filter(|at| lines.get(*at).is_some_and(|l| l.starts_with("-A ")))
+            }
+            _ => None,
+        };
+        let Some(at) = at else { return (refused, loaded) };
+        let table = lines[..at].iter().rfind(|line| line.starts_with('*'));
+        let table = table.map_or("", |line| line[1..].trim());
+        refused.push(format!("{table}: {}", lines[at].trim()));
+        lines.remove(at);
+    }
+}
+
+/// The line that iptables-restore(8) stumbled over, from 0: `Error occurred at line: 4`, or `line 4: RULE_APPEND failed`.
+fn refused_line(tail: &[String]) -> Option<usize> {
+    tail.iter().find_map(|told| {
+        let (_, rest) = told.split_once("line")?;
+        let number = rest.trim_start_matches([':', ' ']);
+        let number = number.split(|c: char| !c.is_ascii_digit()).next()?;
+        number.parse::<usize>().ok()?.checked_sub(1)
+    })
 }
 
 /// What the kernel is to have, and the rules of others that are not in it any more.
@@ -69,7 +127,7 @@ fn merge(saved: &Tables, now: &Tables, ways: &Ways, own: bool) -> (Tables, Vec<S
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Stays,
-    /// It keeps somebody out who was in.
+    /// It keeps somebody out who was in, or leads to what goes.
     Goes,
     /// It may keep anybody out: so may the chain that it came with.
     Spoils,
@@ -176,6 +234,8 @@ impl Merge<'_> {
         let target = target(&words).unwrap_or("RETURN");
         let is_gentle = GENTLE.contains(&target) || self.is_of_others(target);
         match (target, single_source(&words)) {
+            // It goes by itself, and nothing can lead to it then.
+            (target, _) if is_ufw(target) && !self.was.contains_key(target) => Fate::Goes,
             (target, _) if spoiled.contains(target) => Fate::Spoils,
             _ if is_gentle || !self.reached.contains(chain) => Fate::Stays,
             ("DNAT" | "REDIRECT", _) => {
@@ -309,6 +369,57 @@ COMMIT
         assert!(text.contains("*raw\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n"), "{text}");
         assert_eq!(lost.len(), 2);
         assert!(text.contains("-A f2b-sshd -s 203.0.113.9/32 -j REJECT"), "{text}");
+    }
+
+    #[test]
+    fn what_leads_to_a_chain_of_ufws_that_goes_goes_with_it_wherever_it_is() {
+        let (kept, lost) = with(
+            ":ufw-user-forward - [0:0]\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -j ufw-user-forward\n-A DOCKER-USER -j RETURN\n",
+        );
+        assert_eq!(lost, ["filter: -A DOCKER-USER -j ufw-user-forward"]);
+        let docker =
+            [":DOCKER-USER - [0:0]", "-A DOCKER-USER -j RETURN", "-A FORWARD -j DOCKER-USER"];
+        assert_eq!(kept, docker);
+    }
+
+    #[test]
+    fn a_rule_that_the_kernel_no_longer_takes_keeps_no_other_from_coming_back() {
+        let of_sets = [
+            "-A INPUT -m set --match-set gone src -j REJECT",
+            "-A INPUT -m cgroup --path gone -j DROP",
+        ];
+        let text =
+            WAS.replace("-A INPUT -j ufw", &format!("{}\n-A INPUT -j ufw", of_sets.join("\n")));
+        // As iptables 1.8.9 says it of a set, and of what the kernel itself refuses.
+        let says = [
+            |line| format!("Error occurred at line: {line}"),
+            |line| {
+                format!("line {line}: RULE_APPEND failed (Invalid argument): rule in chain INPUT")
+            },
+        ];
+        let mut loaded = String::new();
+        let load = |text: &str| {
+            let refused = text.lines().position(|line| line.contains("gone"));
+            let Some(at) = refused else {
+                text.clone_into(&mut loaded);
+                return Ok(());
+            };
+            let tail =
+                vec!["iptables-restore v1.8.9 (nf_tables): ".to_owned(), says[at % 2](at + 1)];
+            let (command, ending) = ("iptables-restore".to_owned(), "exit code 2".to_owned());
+            Err(SystemError::Failed { command, ending, tail })
+        };
+        let (refused, done) = load_most(&text, load);
+        assert!(done.is_ok(), "{done:?}");
+        assert_eq!(loaded, WAS);
+        assert_eq!(refused, of_sets.map(|rule| format!("filter: {rule}")));
+        let fails = |_: &str| {
+            let (command, ending) = ("iptables-restore".to_owned(), "exit code 1".to_owned());
+            let tail = vec!["Error occurred at line: 1".to_owned()];
+            Err(SystemError::Failed { command, ending, tail })
+        };
+        let (refused, done) = load_most(&text, fails);
+        assert!(refused.is_empty() && done.is_err(), "what is no rule is not left out");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! ufw's frame of IPv6, which comes or goes while that of IPv4 stays: in one atomic commit, beside the chains of others.
+//! ufw's frame beside the chains of others: that of IPv6 comes or goes in one atomic commit while that of IPv4 stays.
 //!
 //! What the frame is made of is asked of ufw's own start, in a network namespace of its own, where no packet is.
 
@@ -30,6 +30,19 @@ fn without_closed(mut tables: Tables) -> Tables {
         chain.rules.retain(|rule| !CLOSED.contains(&(name, rule)));
     }
     tables
+}
+
+/// Brings back what ufw's own start has flushed of others: whole tables, where half a frame was in its way, or where it shuts
+/// IPv6.
+pub fn keep_others(guest: &mut Guest, before: &Rules) -> Result<(), GuestError> {
+    let now = guest.system.save_firewall()?;
+    let with_others = |before: &str, now: &str| {
+        let now = parse(now);
+        let both = beside_others(&now, &parse(before));
+        if both == now { String::new() } else { text(&both) }
+    };
+    let (v4, v6) = (with_others(&before.v4, &now.v4), with_others(&before.v6, &now.v6));
+    Ok(guest.system.load_firewall(&Rules { v4, v6 }, Load::Tables)?)
 }
 
 /// The frame instead of the one that is there, with all that is others'.
@@ -117,6 +130,15 @@ COMMIT
         let own = ["-A INPUT -i lo -j ACCEPT\n", "-A OUTPUT -o lo -j ACCEPT\n"];
         let rest = own.iter().fold(left.clone(), |rest, rule| rest.replace(rule, ""));
         assert_eq!(without_closed(parse(&left)), parse(&rest));
+    }
+
+    #[test]
+    fn what_a_start_of_ufw_flushed_of_others_comes_back_and_what_it_left_is_as_it_left_it() {
+        for frame in [OPEN, SHUT] {
+            let (half, whole) = (parse(&with_others(OPEN)), parse(&with_others(frame)));
+            assert_eq!(beside_others(&parse(frame), &half), whole, "flushed: {frame}");
+            assert_eq!(beside_others(&whole, &half), whole, "left: {frame}");
+        }
     }
 
     #[test]
