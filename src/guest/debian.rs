@@ -1,8 +1,7 @@
 //! The running side of a real Debian guest: systemctl, iptables, ufw, journalctl.
 
 use super::system::{
-    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, Units, list, run,
-    switch_unit,
+    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, Units, run, switch_unit,
 };
 use super::{child, probe, systemd};
 use crate::model::{Probe, TxId, UnitName};
@@ -52,11 +51,7 @@ impl Debian {
 
     /// The rules that one of iptables' programs prints.
     fn saved(&mut self, program: &str) -> Result<String, SystemError> {
-<<<<<<< HEAD
         match run(self, &Command::asking(&[program], ASK_LIMIT)) {
-=======
-        match list(self, &Command::new(&[program], ASK_LIMIT)) {
->>>>>>> door
             // A guest without the programs, fresh from its template, has nobody who could have set a rule.
             Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => Ok(String::new()),
             saved => saved.map(|saved| rules_only(&saved.text)),
@@ -285,11 +280,7 @@ impl System for Debian {
 
     fn ufw_frame6(&mut self) -> Result<String, SystemError> {
         let words = ["unshare", "--net", "--", "sh", "-c", UFW_APART];
-<<<<<<< HEAD
         Ok(rules_only(&run(self, &Command::asking(&words, ASK_LIMIT))?.text))
-=======
-        Ok(rules_only(&list(self, &Command::new(&words, ASK_LIMIT))?.text))
->>>>>>> door
     }
 
     fn run_aloud(

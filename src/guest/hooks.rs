@@ -90,7 +90,6 @@ pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
     Ok(guest.fs.remove(RECORD)?)
 }
 
-<<<<<<< HEAD
 /// The alarm of a preparation rings: its switch has not begun in time. It rings once, and who was cut off never comes back:
 /// what fails is tried again, the wait for the lock too.
 pub fn by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), GuestError> {
@@ -101,13 +100,6 @@ pub fn by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), 
         // What began the switch may have died before that had an alarm of its own.
         undo::after_switch(guest, tx)?;
         take_back(guest)
-=======
-/// The alarm of a preparation rings: its switch has not begun in time. Whatever keeps it from the end, it is tried again.
-pub fn by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), GuestError> {
-    let done = lease::lock(guest, patience).and_then(|_guard| match early::tx(guest)? {
-        Some(kept) if kept == *tx => take_back(guest),
-        _ => Ok(()),
->>>>>>> door
     });
     if done.is_err() {
         guest.system.arm(tx, Alarm::Reopen, undo::RETRY_AFTER)?;

@@ -34,10 +34,12 @@ pub fn receive(
     digest: &Digest,
     archive: &mut dyn Read,
 ) -> Result<bool, GuestError> {
+    let store = format!("{STATE}/store");
     if verify(fs, digest).is_ok() {
+        // A call that died may have put it there, and not have made that durable.
+        fs.sync_dir(&store)?;
         return Ok(true);
     }
-    let store = format!("{STATE}/store");
     mkdir_all(fs, &store, 0o755)?;
     let staged = format!("{store}/.tmp-{digest}-{tx}");
     remove_tree(fs, &staged)?;

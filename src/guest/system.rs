@@ -221,14 +221,8 @@ impl Command {
 pub struct Output {
     /// Exit code; none when a signal or the time limit ended it.
     pub code: Option<i32>,
-<<<<<<< HEAD
     /// Standard output and standard error in one, as they came; the last 256 KiB at most, unless all of it counts.
-=======
-    /// Standard output and standard error in one, as they came; the last 256 KiB at least.
->>>>>>> door
     pub text: String,
-    /// Whether what came before that is missing.
-    pub is_cut: bool,
 }
 
 impl Output {
@@ -280,22 +274,6 @@ pub fn succeed(command: &Command, output: Output) -> Result<Output, SystemError>
         None => format!("killed by a signal or after {} s", command.limit.as_secs()),
     };
     Err(SystemError::Failed { command: command.argv.join(" "), ending, tail: output.tail(20) })
-}
-
-/// Refuses an output that is not success, or not all: what is missing of a list would pass for what is not there.
-pub fn whole(command: &Command, output: Output) -> Result<Output, SystemError> {
-    let output = succeed(command, output)?;
-    if !output.is_cut {
-        return Ok(output);
-    }
-    let ending = "it lists more than can be kept".to_owned();
-    Err(SystemError::Failed { command: command.argv.join(" "), ending, tail: Vec::new() })
-}
-
-/// Runs a command that must succeed and lists something.
-pub fn list(system: &mut dyn System, command: &Command) -> Result<Output, SystemError> {
-    let output = system.run(command)?;
-    whole(command, output)
 }
 
 /// Runs a command that must succeed.

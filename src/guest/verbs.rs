@@ -92,11 +92,7 @@ pub fn own(guest: &mut Guest, verb: &str, rest: &[&str]) -> Option<Called> {
         }
         ("timer-hooks", [_, milliseconds]) => {
             guest.system.sleep(Duration::from_millis(milliseconds.parse().ok()?));
-<<<<<<< HEAD
             reply(hooks::by_alarm(guest, &tx, LONG_PATIENCE))
-=======
-            reply(hooks::by_alarm(guest, &tx, PATIENCE))
->>>>>>> door
         }
         _ => return None,
     })

@@ -15,16 +15,19 @@ use nix::{
 };
 use rustix::fs::{Advice, fadvise};
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{Seek as _, SeekFrom, Write as _},
     os::unix::fs::FileExt as _,
     path::Path,
     process::Command,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 /// What is copied of an image: a piece that is all zero is left a hole.
 const PIECE: usize = 16 << 10;
+const ZEROS: [u8; PIECE] = [0; PIECE];
 
 /// A child of ours is between fork and exec for as long as a busy machine lets it wait.
 const UNMOUNT_MAX: Duration = Duration::from_secs(20);
@@ -63,10 +66,11 @@ impl FileSystem {
         command(argv);
     }
 
-    /// As a guest's root is mounted. XFS refuses the same file system twice otherwise, and workers mount copies side by side.
+    /// As a guest's root is mounted, but that nothing becomes durable by the mere passing of seconds. XFS refuses the same
+    /// file system twice otherwise, and workers mount copies side by side.
     fn options(self) -> &'static str {
         match self {
-            Self::Ext4 => "errors=remount-ro",
+            Self::Ext4 => "errors=remount-ro,commit=300",
             Self::Xfs => "nouuid",
         }
     }
@@ -80,10 +84,11 @@ pub fn are_disks_left_out() -> bool {
     is_left_out("root with mkfs.xfs, mkfs.ext4 and losetup", is_root && all)
 }
 
-/// The bytes of an unmounted file system that are not zero, by their places.
+/// The bytes of a file system that are not zero, by their places.
+#[derive(PartialEq, Eq)]
 pub struct Image {
     file_system: FileSystem,
-    pieces: Vec<(u64, Vec<u8>)>,
+    pieces: BTreeMap<u64, Arc<Vec<u8>>>,
 }
 
 /// A file that holds a file system, and the guest's folder that it is mounted on.
@@ -151,16 +156,25 @@ impl Disk {
     /// Unmounts it, and takes down what is in it.
     pub fn save(&mut self) -> Image {
         self.unmount();
+        self.durable(None)
+    }
+
+    /// What is on disk now, whatever is mounted: all that a power cut leaves at this moment. Pieces that are those of
+    /// another image are shared with it.
+    pub fn durable(&self, like: Option<&Image>) -> Image {
         let file = self.file.as_file();
-        let mut pieces = Vec::new();
+        let mut pieces = BTreeMap::new();
         let mut place = 0;
         let length = self.file_system.mebibytes() << 20;
+        let mut bytes = vec![0; PIECE];
         while let Some(next) = next_written(file, place).filter(|next| *next < length) {
             let start = next - next % PIECE as u64;
-            let mut bytes = vec![0; PIECE];
             file.read_exact_at(&mut bytes, start).expect("it is as long");
-            if bytes.iter().any(|byte| *byte != 0) {
-                pieces.push((start, bytes));
+            let known = like.and_then(|image| image.pieces.get(&start));
+            if let Some(known) = known.filter(|known| ***known == bytes) {
+                pieces.insert(start, known.clone());
+            } else if bytes != ZEROS {
+                pieces.insert(start, Arc::new(bytes.clone()));
             }
             place = start + PIECE as u64;
         }

@@ -4,8 +4,9 @@
 
 use crate::{
     crash_disk::are_disks_left_out,
+    crash_points::Points,
     crash_scene::{Scene, Verb},
-    crash_sweep::{Again, Points, sweep, sweep_recoveries},
+    crash_sweep::{Again, sweep, sweep_recoveries},
     fault_results::{Results, asked},
     fault_summary::Summary,
 };
@@ -16,7 +17,7 @@ const OPEN: [Verb; 5] = [Verb::Begin, Verb::Switch, Verb::Confirm, Verb::Undo, V
 /// What can be crashed three times before the guest, by its fourth boot, waits for a person.
 const OPEN_FIRST: [Verb; 4] = [Verb::Begin, Verb::Switch, Verb::Confirm, Verb::Undo];
 /// Of the changing calls before a crash that is followed by others.
-const LONG_STRIDE: usize = 55;
+const LONG_STRIDE: usize = 19;
 const SHORT_STRIDE: usize = 17;
 /// How a recovery is crashed: at every third system call.
 const EVERY_THIRD: usize = 3;
@@ -64,11 +65,7 @@ fn all_verbs(files: usize, points: Points, results: &Mutex<Results>) {
 const STRIDE: &str = "STACKC_CRASH_STRIDE";
 
 pub fn stride() -> usize {
-    stride_or(1)
-}
-
-fn stride_or(usual: u64) -> usize {
-    usize::try_from(asked(STRIDE).unwrap_or(usual)).expect("64 bits")
+    usize::try_from(asked(STRIDE).unwrap_or(1)).expect("64 bits")
 }
 
 /// Crashes of some changing calls, and of each `again`th system call of the recovery after them.
@@ -108,25 +105,19 @@ fn crash_long_1_file() {
 
 #[test]
 #[ignore = "takes minutes"]
-fn crash_long_30_files() {
-    long("crash-long-30-files", 30, 1);
+fn crash_long_10_files() {
+    long("crash-long-10-files", 10);
 }
 
 #[test]
 #[ignore = "takes a quarter of an hour"]
-fn crash_long_120_files() {
-    long("crash-long-120-files", 120, 1);
-}
-
-#[test]
-#[ignore = "takes minutes; with STACKC_CRASH_STRIDE=1 hours"]
-fn crash_long_500_files() {
-    long("crash-long-500-files", 500, 25);
+fn crash_long_100_files() {
+    long("crash-long-100-files", 100);
 }
 
 /// At each of the calls that change something, or at one in so many.
-fn long(name: &str, files: usize, usual: u64) {
-    let stride = stride_or(usual);
+fn long(name: &str, files: usize) {
+    let stride = stride();
     let each = if stride == 1 { "each".to_owned() } else { format!("one in {stride}") };
     let what =
         format!("Kill and power cut at {each} of the calls that change something, {files} files");
@@ -137,11 +128,11 @@ fn long(name: &str, files: usize, usual: u64) {
 #[test]
 #[ignore = "takes an hour"]
 fn crash_long_recoveries() {
-    let what = "Crashed, and crashed again at every third system call of the recovery, 30 files";
+    let what = "Crashed, and crashed again at every third system call of the recovery, 10 files";
     run("crash-long-recoveries", what, Taken::by(stride(), 1000), |results| {
         let twice = Again { stride: EVERY_THIRD, thrice: false };
-        recoveries(&OPEN, 30, (LONG_STRIDE * stride(), twice), results);
+        recoveries(&OPEN, 10, (LONG_STRIDE * stride(), twice), results);
         let thrice = Again { stride: 5 * EVERY_THIRD, thrice: true };
-        recoveries(&OPEN_FIRST, 30, (2 * LONG_STRIDE * stride(), thrice), results);
+        recoveries(&OPEN_FIRST, 10, (2 * LONG_STRIDE * stride(), thrice), results);
     });
 }

@@ -7,12 +7,14 @@ use crate::{
 };
 use serde::de::DeserializeOwned;
 use stackc::model::{
-    FileClass, HooksDocument, Ledger, Switch,
+    Digest, FileClass, HooksDocument, Ledger, Switch,
     protocol::{BeginRequest, ConfirmRequest, Refusal, UndoRequest},
 };
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -80,8 +82,8 @@ pub struct Scene {
     folder: tempfile::TempDir,
 }
 
-/// A bundle with so many files in its overlay, beside its hook: most are links, a tenth are copies, and a tenth are of this
-/// version only.
+/// A bundle with so many files in its overlay, beside its hook: of ten, one is a copy, one is of this version only, and four
+/// are what a person may think of who means ill.
 fn sized(version: u32, files: usize) -> Made {
     let unit = format!("[Service]\nExecStart=/usr/bin/env true\n# {version}\n");
     let script = format!("#!/bin/sh\necho {version}\n");
@@ -90,12 +92,12 @@ fn sized(version: u32, files: usize) -> Made {
         (HOOK.to_owned(), FileClass::Linked, "0755", script),
     ];
     for number in 1..files {
-        let (path, class, mode) = match number % 10 {
-            1 => (format!("/etc/ssh/sshd_config.d/{number:03}.conf"), FileClass::Copied, "0600"),
-            2 => (format!("/etc/profile.d/{number:03}-of-{version}.sh"), FileClass::Linked, "0644"),
-            _ => (format!("/etc/profile.d/{number:03}.sh"), FileClass::Linked, "0644"),
+        let (path, class, mode) = file(version, number);
+        let text = match number % 10 {
+            4 => String::new(),
+            _ => format!("# {number} of version {version}\n"),
         };
-        overlay.push((path, class, mode, format!("# {number} of version {version}\n")));
+        overlay.push((path, class, mode, text));
     }
     let overlay: Vec<_> = overlay
         .iter()
@@ -108,9 +110,46 @@ fn sized(version: u32, files: usize) -> Made {
     made
 }
 
+/// Where a file is, and how it comes there.
+fn file(version: u32, number: usize) -> (String, FileClass, &'static str) {
+    let (class, mode) = (FileClass::Linked, "0644");
+    let path = match number % 10 {
+        1 => {
+            let path = format!("/etc/ssh/sshd_config.d/{number:03}.conf");
+            return (path, FileClass::Copied, "0600");
+        }
+        2 => only(version, number),
+        // As long as a name may be, with all that a shell would trip over.
+        3 => format!("/etc/{number:03} '\"$(x)` *\\x{}", "\u{e4}".repeat(120)),
+        5 => format!("/etc/{number:03}{}/file", "/deep".repeat(12)),
+        7 => format!("/etc/systemd/system/app-{number:03}@.service"),
+        _ => format!("/etc/profile.d/{number:03}.sh"),
+    };
+    (path, class, mode)
+}
+
+/// Of one version only; what was found there comes back when it leaves.
+fn only(version: u32, number: usize) -> String {
+    format!("/etc/profile.d/{number:03}-of-{version}.sh")
+}
+
+/// What stands where the bundles' files come, and beside them: nobody's text.
+fn put_foreign(folder: &Folder, files: usize) {
+    for number in (2..files).step_by(10) {
+        for version in [1, 2] {
+            folder.put(&only(version, number), "");
+            fs::write(folder.at(&only(version, number)), b"\xff\0foreign").expect("there is room");
+        }
+    }
+    let beside = folder.at("/etc/profile.d");
+    fs::create_dir_all(&beside).expect("there is room");
+    fs::write(beside.join(OsStr::from_bytes(b"\xff\xfe foreign")), "").expect("there is room");
+}
+
 impl Scene {
     pub fn new(verb: Verb, files: usize) -> Self {
         let start = Folder { binary: SENT, ..Folder::new() };
+        put_foreign(&start, files);
         let (first, second) = (sized(1, files), sized(2, files));
         start.activate(&first, &first.switch("00000000000000a1", 0, 1, &Ledger::default()));
         let switch = second.switch(TX, 1, 2, &first.ledger());
@@ -231,31 +270,45 @@ pub fn picture(folder: &Folder) -> Picture {
 
 /// All that is in a folder, to the byte: names, kinds, modes, owners, texts, and which names are one file. But not when
 /// the lease ends.
-pub fn fingerprint(folder: &Folder) -> stackc::model::Digest {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fingerprint {
+    pub kept: Digest,
+    /// What a boot takes from it.
+    pub memory: Digest,
+}
+
+/// What runs on the guest.
+const MEMORY: &str = "run/stackc/system.json";
+
+pub fn fingerprint(folder: &Folder) -> Fingerprint {
     let mut text = Vec::new();
     let mut names_of_inode = BTreeMap::new();
     let root = folder.dir.path();
     let is_kept = |entry: &walkdir::DirEntry| entry.file_name() != "lost+found";
     for entry in walkdir::WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(is_kept) {
         let path = entry.expect("it is readable").into_path();
-        describe(root, &path, &mut names_of_inode, &mut text);
+        let below = path.strip_prefix(root).expect("it is below").as_os_str().as_encoded_bytes();
+        if below != MEMORY.as_bytes() {
+            describe(&path, below, &mut names_of_inode, &mut text);
+        }
     }
-    stackc::model::Digest::of(&text)
+    let memory = fs::read(folder.at(MEMORY)).unwrap_or_default();
+    Fingerprint { kept: Digest::of(&text), memory: Digest::of(&memory) }
 }
 
-fn describe(root: &Path, path: &Path, first: &mut BTreeMap<u64, String>, text: &mut Vec<u8>) {
+fn describe(path: &Path, below: &[u8], first: &mut BTreeMap<u64, Vec<u8>>, text: &mut Vec<u8>) {
     use std::os::unix::fs::MetadataExt as _;
     let stat = fs::symlink_metadata(path).expect("it is there");
-    let below = path.strip_prefix(root).expect("it is below").display().to_string();
     // A folder has one name.
-    let same = first.entry(stat.ino()).or_insert_with(|| below.clone());
-    let head = format!("{below}\0{same}\0{:o} {} {}\0", stat.mode(), stat.uid(), stat.gid());
-    text.extend(head.into_bytes());
+    let same = first.entry(stat.ino()).or_insert_with(|| below.to_vec());
+    let access = format!("\0{:o} {} {}\0", stat.mode(), stat.uid(), stat.gid());
+    text.extend([below, b"\0", same, access.as_bytes()].concat());
     if stat.is_symlink() {
         let target = fs::read_link(path).expect("it is a link");
         text.extend(target.as_os_str().as_encoded_bytes());
-    } else if stat.is_file() && !below.ends_with("stackc/lease") {
-        text.extend(fs::read(path).expect("it is readable"));
+    } else if stat.is_file() && !below.ends_with(b"stackc/lease") {
+        let bytes = fs::read(path).expect("it is readable");
+        text.extend(Digest::of(&bytes).to_string().as_bytes());
     }
     text.push(0);
 }

@@ -1,26 +1,25 @@
 //! A scene disturbed at one system call after the other, by several workers, each with a disk of its own.
+//!
+//! A kill leaves what is there as the call is entered, and a power cut what is on disk then: one run shows both for many
+//! calls, and is really killed, and cut by `FS_IOC_SHUTDOWN`, at the last of them.
 
 use crate::{
     crash_disk::{Disk, FileSystem, Image, own_mounts},
     crash_judge::Left,
+    crash_points::{Points, WORKERS, side_by_side},
     crash_record::{Record, put},
-    crash_scene::{Scene, fingerprint},
-    crash_tracer::{self, Strike, Traced},
+    crash_scene::{Fingerprint, Scene, fingerprint},
+    crash_tracer::{self, Look, Strike, Traced},
     fault_results::{Results, caught, stops},
     fault_summary::Verdict,
     guest_fixture::{Folder, reply},
 };
 use stackc::model::Digest;
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{collections::BTreeMap, path::Path, sync::Mutex};
 
-/// As many as the machine that this is measured on has processors.
-const WORKERS: usize = 2;
+/// What is looked at in one run: short enough for nothing to become durable by itself, which the kernel sees to after half
+/// a minute.
+const LOOKS_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -49,35 +48,9 @@ impl Fault {
     }
 }
 
-/// At which system calls.
-#[derive(Debug, Clone, Copy)]
-pub enum Points {
-    /// At each one.
-    All,
-    /// At each `stride`th of those that change something: between two of them, each leaves the same.
-    Changing { stride: usize },
-}
-
-impl Points {
-    fn of(self, clean: &Traced) -> Vec<usize> {
-        match self {
-            Self::All => (1..=clean.calls.len()).collect(),
-            Self::Changing { stride } => {
-                let changing = clean.changing();
-                let last = changing.last().copied();
-                // Where it begins differs by scene, so that strides meet other calls in each.
-                let offset = clean.calls.len() % stride;
-                let some = changing.into_iter().skip(offset).step_by(stride);
-                let mut some: Vec<usize> = some.collect();
-                some.extend(last.filter(|last| some.last() != Some(last)));
-                some
-            }
-        }
-    }
-}
-
-/// Verdicts by what was left, to the byte: the same state is judged once, whichever file system it was left on.
-type Judged = Mutex<BTreeMap<(Digest, bool, bool), Result<Verdict, String>>>;
+/// Verdicts by what was left, to the byte, and whether the call had answered: the same state is judged once, whichever file
+/// system it was left on. What was in memory counts where there was no boot.
+type Judged = Mutex<BTreeMap<(Digest, Option<Digest>, bool), Result<Verdict, String>>>;
 
 /// How a recovery is crashed, too.
 #[derive(Debug, Clone, Copy)]
@@ -96,13 +69,36 @@ struct Stage<'s> {
     judged: &'s Judged,
 }
 
+/// A call of the binary that is watched.
+struct Call<'c> {
+    from: &'c Image,
+    words: &'c [&'c str],
+    input: &'c Path,
+    /// As it enters this system call.
+    killed_at: Option<usize>,
+}
+
+/// What was there as the binary entered a system call.
+struct Seen {
+    /// Which system call, from 1.
+    point: usize,
+    answered: bool,
+    left: Fingerprint,
+    /// Where that was not judged before.
+    folder: Option<Folder>,
+    durable: Image,
+}
+
 /// Crashes a scene's call at its points, in all ways and on all file systems.
 pub fn sweep(scene: &Scene, points: Points, results: &Mutex<Results>) {
     let judged = Judged::default();
     for file_system in FileSystem::ALL {
         let stage = Stage::new(scene, file_system, &judged);
-        stage.on_each(&points.of(&stage.clean), results, |disk, point| {
-            stage.trial(disk, *point).iter().for_each(|record| put(results, record));
+        let points = points.of(&stage.clean);
+        let looks = points.len().div_ceil(2 * WORKERS).clamp(1, LOOKS_MAX);
+        let runs: Vec<&[usize]> = points.chunks(looks).collect();
+        stage.on_each(&runs, results, |disk, points| {
+            stage.trial(disk, points).iter().for_each(|record| put(results, record));
         });
     }
 }
@@ -120,33 +116,14 @@ pub fn sweep_recoveries(scene: &Scene, (points, again): (Points, Again), results
             fault.strike(disk);
             disk.folder.boot();
             let left = disk.save();
-            for second in (1..).step_by(again.stride).take_while(|_| !stops(results)) {
-                let at = (*point, second, *fault);
-                let Some(record) = stage.second_trial(disk, &left, at, again.thrice) else { break };
-                put(results, &record);
-            }
+            let records = if again.thrice {
+                stage.third_trials(disk, &left, (*point, *fault), again.stride)
+            } else {
+                stage.second_trials(disk, &left, (*point, *fault), again.stride)
+            };
+            records.iter().for_each(|record| put(results, record));
         });
     }
-}
-
-/// Does the work for each trial, on workers that have mounts of their own, and what they begin with.
-pub fn side_by_side<T: Sync, W>(
-    trials: &[T],
-    begin: impl Fn() -> W + Sync,
-    work: impl Fn(&mut W, &T) + Sync,
-) {
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                own_mounts();
-                let mut worker = begin();
-                while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    work(&mut worker, trial);
-                }
-            });
-        }
-    });
 }
 
 impl<'s> Stage<'s> {
@@ -183,69 +160,178 @@ impl<'s> Stage<'s> {
     /// Kills the call there. Whether it had answered before.
     fn strike(&self, disk: &mut Disk, point: usize) -> bool {
         disk.load(&self.image);
-        answered(&trace(self.scene, &disk.folder, Strike::Kill(point)))
+        answered(&trace(self.scene, &disk.folder, Strike::Kill(point)).said)
     }
 
-    /// What a kill leaves is looked at first, as it is and as the next boot finds it; then the power goes.
-    fn trial(&self, disk: &mut Disk, point: usize) -> [Record; 3] {
-        let answered = self.strike(disk, point);
+    /// Looks at all points but the last in one run, which is struck at that.
+    fn trial(&self, disk: &mut Disk, points: &[usize]) -> Vec<Record> {
+        let (last, points) = points.split_last().expect("a run has a point");
+        let (words, input) = (self.scene.words(), self.scene.input());
+        let call = Call { from: &self.image, words: &words, input: &input, killed_at: Some(*last) };
+        let (mut seen, answered) = self.watch(disk, &call, |at| points.contains(&at));
+        let mut records = self.struck(disk, *last, answered);
+        for seen in &mut seen {
+            let folder = seen.folder.take();
+            for (fault, rebooted) in [(Fault::Kill, false), (Fault::KillThenBoot, true)] {
+                let verdict = self.judge(folder.as_ref(), seen.left, rebooted, seen.answered);
+                records.push(self.record(fault.name().to_owned(), seen.point.to_string(), verdict));
+            }
+        }
+        for (seen, verdict) in seen.iter().zip(self.cuts(disk, &seen)) {
+            let fault = Fault::PowerCut.name().to_owned();
+            records.push(self.record(fault, seen.point.to_string(), verdict));
+        }
+        records
+    }
+
+    /// What a real kill leaves is judged as it is and as the next boot finds it; then the power goes.
+    fn struck(&self, disk: &mut Disk, point: usize, answered: bool) -> Vec<Record> {
         let there = fingerprint(&disk.folder);
-        let killed = self.judge(&disk.folder, there, false, answered);
-        let booted = self.judge(&disk.folder, there, true, answered);
+        let killed = self.judge(Some(&disk.folder), there, false, answered);
+        let booted = self.judge(Some(&disk.folder), there, true, answered);
         Fault::PowerCut.strike(disk);
-        let cut = self.judge(&disk.folder, fingerprint(&disk.folder), true, answered);
-        [(Fault::Kill, killed), (Fault::KillThenBoot, booted), (Fault::PowerCut, cut)].map(
-            |(fault, verdict)| self.record(fault.name().to_owned(), point.to_string(), verdict),
-        )
+        let cut = self.judge(Some(&disk.folder), fingerprint(&disk.folder), true, answered);
+        let records =
+            [(Fault::Kill, killed), (Fault::KillThenBoot, booted), (Fault::PowerCut, cut)];
+        let record = |(fault, verdict): (Fault, _)| {
+            self.record(fault.name().into(), point.to_string(), verdict)
+        };
+        records.map(record).into()
     }
 
-    /// None when the recovery was over before that.
-    fn second_trial(
+    /// Runs a call, and looks at what is there at some of its points. What was seen, and whether it has answered.
+    fn watch(
+        &self,
+        disk: &mut Disk,
+        call: &Call,
+        is_point: impl Fn(usize) -> bool,
+    ) -> (Vec<Seen>, bool) {
+        disk.load(call.from);
+        let mut seen: Vec<Seen> = Vec::new();
+        let argv = argv(&disk.folder, call.words);
+        let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+        // A recovery, which is let run to its end, has nobody to answer to.
+        let answered = |said: &[u8]| call.killed_at.is_some() && answered(said);
+        let traced = crash_tracer::watch(&argv, call.input, &mut |point, said| {
+            if is_point(point) {
+                let like = seen.last().map_or(call.from, |seen| &seen.durable);
+                seen.push(self.look(disk, point, answered(said), like));
+            }
+            if call.killed_at == Some(point) { Look::Enough } else { Look::More }
+        });
+        let is_killed = call.killed_at.is_some();
+        assert_eq!(traced.is_killed(), is_killed, "it has other system calls than before");
+        (seen, answered(&traced.said))
+    }
+
+    fn look(&self, disk: &Disk, point: usize, answered: bool, like: &Image) -> Seen {
+        // First what a power cut leaves, before time makes it more.
+        let durable = disk.durable(Some(like));
+        let left = fingerprint(&disk.folder);
+        let is_known =
+            [false, true].iter().all(|rebooted| self.known(left, *rebooted, answered).is_some());
+        let folder = (!is_known).then(|| disk.folder.copy());
+        Seen { point, answered, left, folder, durable }
+    }
+
+    /// What power cuts leave, in the order in which it was seen. Where nothing became durable in between, they leave the
+    /// same.
+    fn cuts(&self, disk: &mut Disk, all: &[Seen]) -> Vec<Result<Verdict, String>> {
+        let mut verdicts: Vec<Result<Verdict, String>> = Vec::new();
+        for (number, seen) in all.iter().enumerate() {
+            let before = number.checked_sub(1).map(|before| &all[before]);
+            let is_same =
+                |before: &&Seen| before.answered == seen.answered && before.durable == seen.durable;
+            if before.filter(is_same).is_some() {
+                verdicts.push(verdicts[number - 1].clone());
+                continue;
+            }
+            disk.load(&seen.durable);
+            let left = fingerprint(&disk.folder);
+            verdicts.push(self.judge(Some(&disk.folder), left, true, seen.answered));
+        }
+        verdicts
+    }
+
+    /// The recovery of what was left is crashed at every so many-th of its system calls.
+    fn second_trials(
         &self,
         disk: &mut Disk,
         left: &Image,
-        (point, second, fault): (usize, usize, Fault),
-        thrice: bool,
-    ) -> Option<Record> {
-        disk.load(left);
-        if !crash_recovery(&disk.folder, second) {
-            return None;
-        }
-        fault.strike(disk);
-        disk.folder.boot();
-        if thrice {
-            crash_recovery(&disk.folder, second);
-            fault.strike(disk);
-        }
-        let verdict = self.judge(&disk.folder, fingerprint(&disk.folder), true, false);
-        let often = if thrice { "three times" } else { "twice" };
-        Some(self.record(
-            format!("crashed again: {}, {often}", fault.name()),
-            format!("{point}+{second}"),
-            verdict,
-        ))
+        (point, fault): (usize, Fault),
+        stride: usize,
+    ) -> Vec<Record> {
+        let (words, input) = (&["recover"], Path::new("/dev/null"));
+        let call = Call { from: left, words, input, killed_at: None };
+        let (mut seen, _) = self.watch(disk, &call, |at| at % stride == 1 % stride);
+        let verdicts = match fault {
+            Fault::PowerCut => self.cuts(disk, &seen),
+            _ => seen
+                .iter_mut()
+                .map(|seen| self.judge(seen.folder.take().as_ref(), seen.left, true, false))
+                .collect(),
+        };
+        let record = |(seen, verdict): (&Seen, _)| {
+            let fault = format!("crashed again: {}, twice", fault.name());
+            self.record(fault, format!("{point}+{}", seen.point), verdict)
+        };
+        seen.iter().zip(verdicts).map(record).collect()
     }
 
-    /// Judges a copy, which needs no disk. What is there has this fingerprint.
+    /// So is the recovery after that, at the same one.
+    fn third_trials(
+        &self,
+        disk: &mut Disk,
+        left: &Image,
+        (point, fault): (usize, Fault),
+        stride: usize,
+    ) -> Vec<Record> {
+        let mut records = Vec::new();
+        for second in (1..).step_by(stride) {
+            disk.load(left);
+            if !crash_recovery(&disk.folder, second) {
+                break;
+            }
+            fault.strike(disk);
+            disk.folder.boot();
+            crash_recovery(&disk.folder, second);
+            fault.strike(disk);
+            let there = fingerprint(&disk.folder);
+            let verdict = self.judge(Some(&disk.folder), there, true, false);
+            let fault = format!("crashed again: {}, three times", fault.name());
+            records.push(self.record(fault, format!("{point}+{second}"), verdict));
+        }
+        records
+    }
+
+    fn known(
+        &self,
+        left: Fingerprint,
+        rebooted: bool,
+        answered: bool,
+    ) -> Option<Result<Verdict, String>> {
+        let key = (left.kept, (!rebooted).then_some(left.memory), answered);
+        self.judged.lock().expect("nobody panics with it").get(&key).cloned()
+    }
+
+    /// Judges a copy, which needs no disk. Without a folder, it was judged before.
     fn judge(
         &self,
-        there: &Folder,
-        fingerprint: Digest,
+        there: Option<&Folder>,
+        left: Fingerprint,
         rebooted: bool,
         answered: bool,
     ) -> Result<Verdict, String> {
-        let key = (fingerprint, rebooted, answered);
-        let known =
-            |judged: &Judged| judged.lock().expect("nobody panics with it").get(&key).cloned();
-        if let Some(verdict) = known(self.judged) {
+        if let Some(verdict) = self.known(left, rebooted, answered) {
             return verdict;
         }
-        let folder = there.copy();
+        let folder = there.expect("what nobody has judged is kept").copy();
         if rebooted {
             folder.boot();
         }
-        let left = Left { scene: self.scene, folder: &folder, rebooted, answered };
-        let verdict = caught(|| left.judge());
+        let left_over = Left { scene: self.scene, folder: &folder, rebooted, answered };
+        let verdict = caught(|| left_over.judge());
+        let key = (left.kept, (!rebooted).then_some(left.memory), answered);
         self.judged.lock().expect("nobody panics with it").insert(key, verdict.clone());
         verdict
     }
@@ -255,20 +341,25 @@ impl<'s> Stage<'s> {
     }
 }
 
-fn trace(scene: &Scene, folder: &Folder, strike: Strike) -> Traced {
+fn argv(folder: &Folder, words: &[&str]) -> Vec<String> {
     let root = folder.dir.path().display().to_string();
-    let mut argv = vec![folder.binary, "--root", &root];
-    argv.extend(scene.words());
+    let words = words.iter().map(|&word| word.to_owned());
+    [folder.binary.to_owned(), "--root".to_owned(), root].into_iter().chain(words).collect()
+}
+
+fn trace(scene: &Scene, folder: &Folder, strike: Strike) -> Traced {
+    let argv = argv(folder, &scene.words());
+    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
     crash_tracer::run(&argv, &scene.input(), strike)
 }
 
 /// False when it was over before that.
 fn crash_recovery(folder: &Folder, point: usize) -> bool {
-    let root = folder.dir.path().display().to_string();
-    let argv = [folder.binary, "--root", &root, "recover"];
+    let argv = argv(folder, &["recover"]);
+    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
     crash_tracer::run(&argv, "/dev/null".as_ref(), Strike::Kill(point)).is_killed()
 }
 
-fn answered(traced: &Traced) -> bool {
-    !traced.said.is_empty() && reply::<serde_json::Value>(&traced.said).is_some_and(|r| r.is_ok())
+fn answered(said: &[u8]) -> bool {
+    !said.is_empty() && reply::<serde_json::Value>(said).is_some_and(|reply| reply.is_ok())
 }

@@ -14,7 +14,7 @@ use nix::{
 };
 use std::{
     fs::File,
-    io::Read as _,
+    os::unix::fs::FileExt as _,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -89,15 +89,33 @@ pub fn run_meanwhile(
     meanwhile: &mut dyn FnMut(),
 ) -> Traced {
     let mut tracee = Tracee::stopped_at_exec(argv, input);
-    let (calls, status) = tracee.go_on(strike, meanwhile);
-    let mut said = Vec::new();
-    tracee.child.stdout.take().expect("it is piped").read_to_end(&mut said).expect("it is ours");
-    Traced { calls, status, said }
+    tracee.go_on(&mut |tracee, at| tracee.enter(at, strike, meanwhile))
+}
+
+/// Runs a program, and shows it as it enters each system call, before that has an effect: the call's number, from 1, and
+/// what was said so far. It is killed there when `look` has seen enough.
+pub fn watch(argv: &[&str], input: &Path, look: &mut dyn FnMut(usize, &[u8]) -> Look) -> Traced {
+    Tracee::stopped_at_exec(argv, input).go_on(&mut |tracee, at| {
+        if look(at, &tracee.said()) == Look::Enough {
+            kill(tracee.pid, Signal::SIGKILL).expect("it is our child");
+        }
+        None
+    })
+}
+
+/// Whether somebody who looks at a program wants to see more of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    More,
+    Enough,
 }
 
 struct Tracee {
-    child: Child,
+    /// Waited for by its number alone.
+    _child: Child,
     pid: Pid,
+    /// What it says goes into a file, which can be read while it is stopped.
+    stdout: File,
     /// Something was removed since there was no room.
     has_room: bool,
 }
@@ -109,7 +127,9 @@ impl Tracee {
         let input = File::open(input).expect("the input is there");
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", "kill -STOP $$; exec \"$0\" \"$@\""]).args(argv);
-        shell.stdin(input).stdout(Stdio::piped()).stderr(Stdio::null());
+        let stdout = tempfile::tempfile().expect("there is room");
+        let written = stdout.try_clone().expect("it is ours");
+        shell.stdin(input).stdout(written).stderr(Stdio::null());
         let child = shell.spawn().expect("there is a shell");
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("it was a pid_t before"));
         let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).expect("it is our child");
@@ -128,14 +148,18 @@ impl Tracee {
             }
             .expect("it is stopped");
         }
-        Self { child, pid, has_room: false }
+        Self { _child: child, pid, stdout, has_room: false }
     }
 
-    fn go_on(
-        &mut self,
-        strike: Strike,
-        meanwhile: &mut dyn FnMut(),
-    ) -> (Vec<libc::c_long>, WaitStatus) {
+    fn said(&self) -> Vec<u8> {
+        let length = self.stdout.metadata().expect("it is ours").len();
+        let mut said = vec![0; usize::try_from(length).expect("64 bits")];
+        self.stdout.read_exact_at(&mut said, 0).expect("it only grows");
+        said
+    }
+
+    /// Runs it to its end. `enter` says with which error a call is to end that it is about to make.
+    fn go_on(&mut self, enter: &mut dyn FnMut(&mut Self, usize) -> Option<i32>) -> Traced {
         let mut calls = Vec::new();
         // The first stop is the end of execve.
         let mut enters = false;
@@ -145,7 +169,7 @@ impl Tracee {
             let signal = match waitpid(self.pid, None).expect("it is our child") {
                 WaitStatus::PtraceSyscall(_) if enters => {
                     calls.push(self.call());
-                    failing = self.enter(calls.len(), strike, meanwhile);
+                    failing = enter(self, calls.len());
                     enters = false;
                     None
                 }
@@ -156,7 +180,7 @@ impl Tracee {
                 }
                 WaitStatus::PtraceEvent(..) => None,
                 WaitStatus::Stopped(_, signal) => Some(signal),
-                ended => return (calls, ended),
+                status => return Traced { calls, status, said: self.said() },
             };
             // A tracee that was killed meanwhile is gone, and the next wait says so.
             let _gone = ptrace::syscall(self.pid, signal);

@@ -17,8 +17,10 @@ pub struct Ask {
 /// When there is enough of something.
 #[derive(Clone, Copy)]
 enum Enough {
-    /// Runs that took every place and were not stopped, on each of these and in so many sizes.
-    Everywhere { on: &'static [&'static str], sizes: usize },
+    /// Runs that took every place and were not stopped, of each of these calls, on each of these and in so many sizes.
+    Everywhere { calls: &'static [&'static str], on: &'static [&'static str], sizes: usize },
+    /// Runs that took every place and were not stopped, and so many states.
+    Each { least: u64 },
     /// So many states on this, or wherever they were when it is empty.
     States { least: u64, on: &'static str },
     /// This was measured, and its median and its longest are no longer.
@@ -26,46 +28,52 @@ enum Enough {
 }
 
 const DISKS: &[&str] = &["ext4", "xfs"];
+const CALLS: &[&str] =
+    &["receive", "secrets", "begin", "switch", "confirm", "undo", "recover", "gc"];
+/// What a boot has to end.
+const OPEN: &[&str] = &["begin", "switch", "confirm", "undo", "recover"];
 const ACCIDENTS: &[&str] = &["accident", "flaw"];
 
 pub const ASKS: [Ask; 17] = [
     Ask {
-        what: "The guest's binary is killed at every system call that changes something",
+        what: "The guest's binary is killed at every system call that changes something: of a switch and all before and after \
+               it, undo, recovery, gc, and while secrets come",
         faults: &["kill", "kill, then boot"],
-        enough: Enough::Everywhere { on: DISKS, sizes: 3 },
+        enough: Enough::Everywhere { calls: CALLS, on: DISKS, sizes: 3 },
     },
     Ask {
         what: "The power is cut at each of them",
         faults: &["power cut"],
-        enough: Enough::Everywhere { on: DISKS, sizes: 3 },
+        enough: Enough::Everywhere { calls: CALLS, on: DISKS, sizes: 3 },
     },
     Ask {
         what: "The recovery after that is crashed, at every third system call, and the one after that",
         faults: &["crashed again"],
-        enough: Enough::Everywhere { on: DISKS, sizes: 1 },
+        enough: Enough::Everywhere { calls: OPEN, on: DISKS, sizes: 1 },
     },
     Ask {
-        what: "A power cut on a disk that keeps only what POSIX promises",
+        what: "A power cut on a disk that keeps only what POSIX promises: disks that differ",
         faults: &["weak disk"],
         enough: Enough::States { least: 100_000, on: "" },
     },
     Ask {
-        what: "Each fsync, rename and journal write of the guest's code is left out: does a tester see it?",
+        what: "Each fsync, rename and journal write of the guest's code is left out: a tester sees it, or it is shown to make \
+               no difference",
         faults: &["left out"],
-        enough: Enough::States { least: 200, on: "" },
+        enough: Enough::Each { least: 200 },
     },
     Ask {
         what: "No block, no inode, no quota left, at every level from none to enough",
         faults: &["no block left", "no inode left", "quota used up"],
-        enough: Enough::States { least: 300, on: "" },
+        enough: Enough::Each { least: 300 },
     },
     Ask {
         what: "The disk fails, turns read-only; the kernel kills for want of memory",
         faults: &["input/output error", "read-only half-way", "out of memory"],
-        enough: Enough::States { least: 1_000, on: "" },
+        enough: Enough::Each { least: 1_000 },
     },
     Ask {
-        what: "Real guests, Debian 12: kill, power, network, full disk, versions that do not work",
+        what: "Real guests, Debian 12: kill, power, network cut, full disk, units that fail, crash, hang",
         faults: ACCIDENTS,
         enough: Enough::States { least: 400, on: "Debian 12" },
     },
@@ -129,12 +137,11 @@ pub struct Shown<'a> {
 
 impl Ask {
     fn has(&self, sort: &Sort) -> bool {
-        let name = sort.fault.split(':').next().unwrap_or_default();
         let on = match self.enough {
             Enough::States { on, .. } => on,
             _ => "",
         };
-        self.faults.contains(&name) && sort.on.starts_with(on)
+        self.faults.iter().any(|fault| sort.is_of(fault)) && sort.on.starts_with(on)
     }
 
     pub fn shown<'a>(&self, summaries: &'a Summaries) -> Shown<'a> {
@@ -151,10 +158,11 @@ impl Ask {
 
     pub fn wanted(&self) -> String {
         match self.enough {
-            Enough::Everywhere { on, sizes: 1 } => format!("each, on {}", on.join(" and ")),
-            Enough::Everywhere { on, sizes } => {
+            Enough::Everywhere { on, sizes: 1, .. } => format!("each, on {}", on.join(" and ")),
+            Enough::Everywhere { on, sizes, .. } => {
                 format!("each, on {}, {sizes} sizes", on.join(" and "))
             }
+            Enough::Each { least } => format!("each, at least {least}"),
             Enough::States { least, .. } => least.to_string(),
             Enough::Milliseconds { median, longest, .. } => {
                 format!("median {median} ms, longest {longest} ms")
@@ -164,10 +172,17 @@ impl Ask {
 
     /// What is missing; none when all is there.
     pub fn missing(&self, shown: &Shown) -> Option<String> {
+        if shown.rows.is_empty() && shown.times.is_none() {
+            return Some("not run".to_owned());
+        }
+        let is_run = |fault: &&&str| shown.rows.iter().any(|(_, sort, _)| sort.is_of(fault));
+        if let Some(fault) = self.faults.iter().find(|fault| !is_run(fault)) {
+            return Some(format!("not run: {fault}"));
+        }
         match (self.enough, shown.times) {
-            _ if shown.rows.is_empty() && shown.times.is_none() => Some("not run".to_owned()),
-            (Enough::Everywhere { on, sizes }, _) => shown.missing_places(on, sizes),
-            (Enough::States { least, .. }, _) => {
+            (Enough::Everywhere { calls, on, sizes }, _) => shown.missing_places(calls, on, sizes),
+            (Enough::Each { .. }, _) if shown.is_part() => Some("not all of it".to_owned()),
+            (Enough::Each { least } | Enough::States { least, .. }, _) => {
                 let short = least.saturating_sub(shown.states());
                 (short > 0).then(|| format!("{short} more"))
             }
@@ -192,12 +207,19 @@ impl Shown<'_> {
         self.rows.iter().filter_map(|(.., counts)| counts.get(&Verdict::Failed)).sum()
     }
 
-    fn missing_places(&self, on: &[&str], sizes: usize) -> Option<String> {
+    /// Whether a run of it was stopped, or took a sample.
+    fn is_part(&self) -> bool {
+        self.rows.iter().any(|(run, ..)| !run.ended || run.sample)
+    }
+
+    fn missing_places(&self, calls: &[&str], on: &[&str], sizes: usize) -> Option<String> {
         let whole = self.rows.iter().filter(|(run, ..)| run.ended && !run.sample);
-        let whole: BTreeSet<(&str, &str)> =
-            whole.map(|(_, sort, _)| (&*sort.on, &*sort.size)).collect();
-        let met = |place: &&&str| whole.iter().filter(|(on, _)| *on == **place).count() >= sizes;
-        let short: Vec<&str> = on.iter().filter(|place| !met(place)).copied().collect();
+        let whole: BTreeSet<(&str, &str, &str)> =
+            whole.map(|(_, sort, _)| (&*sort.on, &*sort.size, &*sort.verb)).collect();
+        let has = |on: &str, size: &str| calls.iter().all(|call| whole.contains(&(on, size, call)));
+        let all: BTreeSet<&str> = whole.iter().map(|(_, size, _)| *size).collect();
+        let is_met = |on: &&&str| all.iter().filter(|size| has(on, size)).count() >= sizes;
+        let short: Vec<&str> = on.iter().filter(|place| !is_met(place)).copied().collect();
         (!short.is_empty()).then(|| format!("not all of it on {}", short.join(", ")))
     }
 

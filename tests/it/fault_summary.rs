@@ -40,6 +40,13 @@ pub struct Sort {
     pub size: String,
 }
 
+impl Sort {
+    /// Whether it is of this fault, whatever comes after a colon.
+    pub fn is_of(&self, fault: &str) -> bool {
+        self.fault.split(':').next() == Some(fault)
+    }
+}
+
 /// How one state that a fault left was judged, after its repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

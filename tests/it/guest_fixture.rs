@@ -1,5 +1,6 @@
 //! A folder as a guest, driven by the real binary.
 
+use crate::folder_copy::copy_folder;
 use crate::guest_bundle::{Made, make};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -69,9 +70,7 @@ impl Folder {
     /// The same guest once more, second names and all.
     pub fn copy(&self) -> Self {
         let dir = in_memory();
-        let from = self.dir.path().join(".");
-        let copied = Command::new("cp").arg("-a").arg(from).arg(dir.path()).status();
-        assert!(copied.expect("cp can be run").success());
+        copy_folder(self.dir.path(), dir.path());
         Self { dir, binary: self.binary }
     }
 
@@ -295,7 +294,9 @@ fn walk(root: &Path, below: &Path, picture: &mut BTreeMap<String, String>) {
     let what = if stat.is_symlink() {
         format!("-> {}", fs::read_link(&at).expect("it is a link").display())
     } else if stat.is_file() {
-        format!("{:o} {}", stat.mode() & 0o7777, fs::read_to_string(&at).expect("it is text"))
+        let bytes = fs::read(&at).expect("it is readable");
+        let text = String::from_utf8(bytes).unwrap_or_else(|bytes| format!("{bytes:?}"));
+        format!("{:o} {text}", stat.mode() & 0o7777)
     } else {
         for entry in fs::read_dir(&at).expect("it is a folder") {
             walk(root, &below.join(entry.expect("it is listed").file_name()), picture);

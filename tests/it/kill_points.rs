@@ -139,10 +139,13 @@ pub fn recover(folder: &Folder) {
 /// # Panics
 /// When something half-made is there.
 pub fn assert_no_leftovers(root: &Path) {
-    let found = Command::new("find")
-        .arg(root)
-        .args(["-name", "*stackc-0*", "-o", "-name", ".tmp-*", "-o", "-name", ".gone-*"])
-        .output();
-    let found = found.expect("find can be run").stdout;
-    assert!(found.is_empty(), "left over: {}", String::from_utf8_lossy(&found));
+    let is_left = |name: &str| {
+        name.contains("stackc-0") || name.starts_with(".tmp-") || name.starts_with(".gone-")
+    };
+    let there = walkdir::WalkDir::new(root).into_iter().map(|e| e.expect("it is readable"));
+    let found: Vec<_> = there
+        .filter(|entry| is_left(&entry.file_name().to_string_lossy()))
+        .map(walkdir::DirEntry::into_path)
+        .collect();
+    assert!(found.is_empty(), "left over: {found:?}");
 }

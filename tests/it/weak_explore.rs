@@ -6,9 +6,8 @@ use crate::weak_guest::WeakGuest;
 use crate::weak_judge::{Before, converges, ends, judge};
 use crate::weak_story::{Allowed, Step, Story, TX};
 use stackc::guest::{Answer, GuestFs as _};
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 /// How much of it.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +26,7 @@ pub struct Depth {
 /// What was tried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
-    /// Disks after a power cut, each another one.
+    /// Disks after a power cut, each another one than all that were counted before.
     pub states: usize,
     /// Of these, cut again in the recovery from another one.
     pub again: usize,
@@ -50,7 +49,12 @@ impl Tally {
 
 /// Guests that were judged already, by what can matter to a judge, and whether they are on the new generation. Judges
 /// call the guest's code whole, whatever was left out before, so that those of one story share them.
-pub type Judged = Rc<RefCell<BTreeMap<(Allowed, Before, u64), bool>>>;
+pub type Judged = Arc<Mutex<BTreeMap<(Allowed, Before, u64), bool>>>;
+
+/// Disks that were booted, so that the same one counts once, whatever story led there.
+pub type Disks = Arc<Mutex<BTreeSet<u64>>>;
+
+const UNHURT: &str = "nobody panics with it";
 
 pub struct Explorer<'s> {
     story: &'s Story,
@@ -60,13 +64,19 @@ pub struct Explorer<'s> {
     pub seen: BTreeSet<Site>,
     images: BTreeSet<(Allowed, bool, u64)>,
     judged: Judged,
+    disks: Disks,
     recoveries: usize,
     /// Whether the guest has told how the transaction ended.
     told: bool,
 }
 
 impl<'s> Explorer<'s> {
-    pub fn new(story: &'s Story, depth: Depth, seed: u64, judged: &Judged) -> Self {
+    pub fn new(
+        story: &'s Story,
+        depth: Depth,
+        seed: u64,
+        (judged, disks): (&Judged, &Disks),
+    ) -> Self {
         Self {
             story,
             depth,
@@ -75,6 +85,7 @@ impl<'s> Explorer<'s> {
             seen: BTreeSet::new(),
             images: BTreeSet::new(),
             judged: judged.clone(),
+            disks: disks.clone(),
             recoveries: 0,
             told: false,
         }
@@ -173,11 +184,13 @@ impl<'s> Explorer<'s> {
         allowed: Allowed,
         is_first: bool,
     ) -> Result<(), String> {
-        if !self.images.insert((allowed, self.told, disk.now().fingerprint(|_| false))) {
+        let fingerprint = disk.now().fingerprint(|_| false);
+        if !self.images.insert((allowed, self.told, fingerprint)) {
             return Ok(());
         }
-        self.tally.states += 1;
-        self.tally.again += usize::from(!is_first);
+        let counts = usize::from(self.disks.lock().expect(UNHURT).insert(fingerprint));
+        self.tally.states += counts;
+        self.tally.again += if is_first { 0 } else { counts };
         let mut guest = from.booted(disk);
         let recovers = guest.recovers_at_boot();
         if recovers && !matches!(guest.call(&["recover"], &[]), Answer::Reply(_)) {
@@ -186,9 +199,9 @@ impl<'s> Explorer<'s> {
         self.seen.append(&mut guest.seen);
         let is_new = self.judge(&guest, allowed, recovers)?;
         if is_new {
-            self.tally.new += 1;
+            self.tally.new += counts;
         } else {
-            self.tally.old += 1;
+            self.tally.old += counts;
         }
         if recovers && is_first {
             self.recoveries += 1;
@@ -219,12 +232,12 @@ impl<'s> Explorer<'s> {
     ) -> Result<bool, String> {
         let before = Before { told: self.told, settled: recovered };
         let key = (allowed, before, guest.fs.disk().now().fingerprint(is_half_made));
-        if let Some(is_new) = self.judged.borrow().get(&key) {
+        if let Some(is_new) = self.judged.lock().expect(UNHURT).get(&key) {
             return Ok(*is_new);
         }
         let is_new = judge(self.story, &mut guest.whole(), allowed, before)?;
         converges(self.story, &mut guest.whole(), is_new)?;
-        self.judged.borrow_mut().insert(key, is_new);
+        self.judged.lock().expect(UNHURT).insert(key, is_new);
         Ok(is_new)
     }
 

@@ -3,7 +3,7 @@
 use crate::dice::Dice;
 use crate::fault_results::{Results, stops};
 use crate::fault_summary::{Sort, Summary, Verdict};
-use crate::weak_explore::{Depth, Explorer, Judged, Tally};
+use crate::weak_explore::{Depth, Disks, Explorer, Judged, Tally};
 use crate::weak_guest::WeakGuest;
 use crate::weak_story::{Story, TX, activate, all, version};
 use stackc::model::Ledger;
@@ -19,9 +19,14 @@ const WORKERS: usize = 2;
 const SHORT: Depth = Depth { losses: 8, recoveries: 7, again: 2, kills: 23 };
 const LONG: Depth = Depth { losses: 150, recoveries: 3, again: 8, kills: 2 };
 
-/// Tells a story, and counts what it shows.
-fn explore(story: &Story, depth: Depth, seed: u64, results: &Mutex<Results>) -> Tally {
-    let mut explorer = Explorer::new(story, depth, seed, &Judged::default());
+/// Tells a story, and counts what it shows beside those before.
+fn explore(
+    story: &Story,
+    (depth, seed): (Depth, u64),
+    disks: &Disks,
+    results: &Mutex<Results>,
+) -> Tally {
+    let mut explorer = Explorer::new(story, depth, seed, (&Judged::default(), disks));
     let started = Instant::now();
     let told = explorer.explore();
     let tally = explorer.tally;
@@ -37,10 +42,17 @@ fn explore(story: &Story, depth: Depth, seed: u64, results: &Mutex<Results>) -> 
         results.summary.add(&sort, verdict, states as u64);
     }
     if let Err(fault) = told {
+        eprintln!("{}: {fault}", story.name);
         results.add(&sort, Verdict::Failed, Some(&fault), &sort);
     }
     results.keep();
     tally
+}
+
+/// The stories to tell, by `STACKC_STORIES=gc,mending`: all of them where it is not set.
+fn is_wanted(story: &Story) -> bool {
+    let wanted = std::env::var("STACKC_STORIES").ok();
+    wanted.is_none_or(|wanted| wanted.split(',').any(|name| name == story.name))
 }
 
 fn explore_all(name: &str, depth: Depth, few: u64) -> Tally {
@@ -50,14 +62,16 @@ fn explore_all(name: &str, depth: Depth, few: u64) -> Tally {
         format!("STACKC_SEED={seed} cargo test --test it a_power_cut_on_a_weak_disk -- --ignored");
     let results = Mutex::new(Results::new(name, Summary::new(what, &again, Some(seed))));
     let (next, sum) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
+    let disks = Disks::default();
     thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
-                // A story stays with its thread.
-                let stories = all();
+                // A story stays with its thread. The last are the longest, and begin first.
+                let mut stories = all();
+                stories.reverse();
                 while let Some(story) = stories.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if !stops(&results) {
-                        let tally = explore(story, depth, seed, &results);
+                    if is_wanted(story) && !stops(&results) {
+                        let tally = explore(story, (depth, seed), &disks, &results);
                         sum.lock().expect("nobody panics with it").add(tally);
                     }
                 }

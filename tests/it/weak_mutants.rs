@@ -2,13 +2,20 @@
 //! make no difference, with its reason.
 
 use crate::fake::Site;
-use crate::fault_results::Results;
+use crate::fault_results::{Results, stops};
 use crate::fault_summary::{Sort, Summary, Verdict};
-use crate::weak_equivalent::why_equivalent;
-use crate::weak_explore::{Depth, Explorer, Judged};
+use crate::weak_equivalent::{equivalent_sites, why_equivalent};
+use crate::weak_explore::{Depth, Disks, Explorer, Judged};
 use crate::weak_story::{Story, all, change, gc, recovered, undone};
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+use std::thread;
+
+/// As many as the machine that this is measured on has processors.
+const WORKERS: usize = 2;
 
 /// What is left out: all that keeps or orders something.
 const EFFECTS: [&str; 8] = [
@@ -26,20 +33,24 @@ const FINDING: Depth = Depth { losses: 4, recoveries: 20, again: 1, kills: 60 };
 const DEPTH: Depth = Depth { losses: 16, recoveries: 0, again: 0, kills: 0 };
 const SEED: u64 = 7;
 
-/// A story with what was judged in it.
+/// A story with what was judged in it, which all workers share.
 struct Told {
     story: Story,
     judged: Judged,
 }
 
 impl Told {
-    fn new(story: Story) -> Rc<Self> {
-        Rc::new(Self { story, judged: Judged::default() })
+    fn new(story: Story) -> Self {
+        Self { story, judged: Judged::default() }
+    }
+
+    fn explorer(&self, depth: Depth) -> Explorer<'_> {
+        Explorer::new(&self.story, depth, SEED, (&self.judged, &Disks::default()))
     }
 
     /// Every effect that the story's calls come by.
     fn sites(&self) -> BTreeSet<Site> {
-        let mut explorer = Explorer::new(&self.story, FINDING, SEED, &self.judged);
+        let mut explorer = self.explorer(FINDING);
         let whole = explorer.explore();
         assert_eq!(whole, Ok(()), "{}", self.story.name);
         let is_wanted = |site: &Site| EFFECTS.contains(&site.effect) && self.has_call(&site.verb);
@@ -52,8 +63,7 @@ impl Told {
 
     /// What is wrong with a guest whose code lacks the effect; none when nobody finds out.
     fn fault_without(&self, site: &Site) -> Option<String> {
-        let mut explorer = Explorer::new(&self.story, DEPTH, SEED, &self.judged);
-        explorer.explore_without(site).err()
+        self.explorer(DEPTH).explore_without(site).err()
     }
 }
 
@@ -80,27 +90,83 @@ fn the_faults_that_protocols_are_known_for_are_found_on_a_weak_disk() {
     }
 }
 
-/// Every effect with the stories that come by it.
-fn by_site() -> BTreeMap<Site, Vec<Rc<Told>>> {
-    let mut by_site: BTreeMap<Site, Vec<Rc<Told>>> = BTreeMap::new();
-    for told in all().into_iter().map(Told::new) {
-        for site in told.sites() {
-            by_site.entry(site).or_default().push(told.clone());
+/// All stories as one worker tells them, which keeps them: what was judged in each is known to all workers.
+fn stories(judged: &[Judged]) -> Vec<Told> {
+    let told = |(story, judged): (Story, &Judged)| Told { story, judged: judged.clone() };
+    all().into_iter().zip(judged).map(told).collect()
+}
+
+/// Does the work for each number below this, side by side, with stories of the worker's own.
+fn side_by_side(count: usize, judged: &[Judged], work: impl Fn(&[Told], usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                let stories = stories(judged);
+                let numbers = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
+                for number in numbers.take_while(|number| *number < count) {
+                    work(&stories, number);
+                }
+            });
         }
-    }
-    by_site
+    });
+}
+
+/// Every effect with the stories that come by it, by their numbers.
+fn by_site(judged: &[Judged]) -> BTreeMap<Site, BTreeSet<usize>> {
+    let by_site: Mutex<BTreeMap<Site, BTreeSet<usize>>> = Mutex::default();
+    side_by_side(judged.len(), judged, |stories, number| {
+        // The last are the longest, and begin first.
+        let number = judged.len() - 1 - number;
+        let sites = stories[number].sites();
+        let mut by_site = by_site.lock().expect("no worker panics with it");
+        for site in sites {
+            by_site.entry(site).or_default().insert(number);
+        }
+    });
+    by_site.into_inner().expect("no worker panicked")
 }
 
 /// The first story is the one that is about the call; the last is mostly the whole activation.
-fn is_found(site: &Site, stories: &[Rc<Told>]) -> bool {
-    let both = [stories.first(), stories.last()];
-    both.into_iter().flatten().any(|told| told.fault_without(site).is_some())
+fn is_found(site: &Site, stories: &[Told], numbers: &BTreeSet<usize>) -> bool {
+    let both: BTreeSet<_> = [numbers.first(), numbers.last()].into_iter().flatten().collect();
+    both.into_iter().any(|number| stories[*number].fault_without(site).is_some())
 }
 
 /// The calls to look at, by `STACKC_VERBS=begin,switch`: all of them where it is not set.
-fn is_wanted(site: &Site) -> bool {
+fn is_wanted(verb: &str) -> bool {
     let wanted = std::env::var("STACKC_VERBS").ok();
-    wanted.is_none_or(|wanted| wanted.split(',').any(|verb| verb == site.verb))
+    wanted.is_none_or(|wanted| wanted.split(',').any(|asked| asked == verb))
+}
+
+/// What the table says of an effect must be so: whoever is in it is not found, and who is not, is.
+fn verdict(site: &str, is_found: bool) -> Result<Verdict, String> {
+    match (is_found, why_equivalent(site)) {
+        (true, None) => Ok(Verdict::Found),
+        (false, Some(_)) => Ok(Verdict::Equivalent),
+        (false, None) => Err(format!("nobody finds out: {site}")),
+        (true, Some(why)) => Err(format!("it is found, and the table says that {why}: {site}")),
+    }
+}
+
+fn add(results: &mut Results, site: &str, verdict: &Result<Verdict, String>) {
+    let (verb, effect) = site.split_once(": ").expect("a site has a verb");
+    let effect = EFFECTS.iter().find(|name| effect.starts_with(&format!("{name} ")));
+    let sort = Sort {
+        fault: format!("left out: {}", effect.expect("an effect is one of them")),
+        verb: verb.to_owned(),
+        on: "a model of POSIX".to_owned(),
+        size: String::new(),
+    };
+    if let (Ok(Verdict::Equivalent), Some(why)) = (verdict, why_equivalent(site)) {
+        results.summary.equivalents.insert(site.to_owned(), why.to_owned());
+    }
+    let problem = verdict.as_ref().err().map(String::as_str);
+    let verdict = verdict.as_ref().copied().unwrap_or(Verdict::Failed);
+    if let Some(problem) = problem {
+        eprintln!("{problem}");
+    }
+    results.add(&sort, verdict, problem, &site);
 }
 
 #[test]
@@ -108,27 +174,24 @@ fn is_wanted(site: &Site) -> bool {
 fn every_effect_that_is_left_out_is_found_or_known_to_make_no_difference() {
     let what = "The testers are tested: each effect of the guest's code is left out in turn";
     let again = "cargo test --test it every_effect_that_is_left_out -- --ignored";
-    let mut results = Results::new("weak-mutants", Summary::new(what, again, Some(SEED)));
-    for (site, stories) in by_site().iter().filter(|(site, _)| is_wanted(site)) {
-        if results.stops() {
-            break;
+    let results = Mutex::new(Results::new("weak-mutants", Summary::new(what, again, Some(SEED))));
+    let judged: Vec<Judged> = all().iter().map(|_| Judged::default()).collect();
+    let sites: Vec<_> =
+        by_site(&judged).into_iter().filter(|(site, _)| is_wanted(&site.verb)).collect();
+    side_by_side(sites.len(), &judged, |stories, number| {
+        if stops(&results) {
+            return;
         }
-        let verdict = match (is_found(site, stories), why_equivalent(site)) {
-            (true, _) => Verdict::Found,
-            (false, Some(why)) => {
-                results.summary.equivalents.insert(site.to_string(), why.to_owned());
-                Verdict::Equivalent
-            }
-            (false, None) => Verdict::Failed,
-        };
-        let sort = Sort {
-            fault: format!("left out: {}", site.effect),
-            verb: site.verb.clone(),
-            on: "a model of POSIX".to_owned(),
-            size: String::new(),
-        };
-        let problem = (verdict == Verdict::Failed).then(|| format!("nobody finds out: {site}"));
-        results.add(&sort, verdict, problem.as_deref(), &site.to_string());
+        let (site, numbers) = &sites[number];
+        let verdict = verdict(&site.to_string(), is_found(site, stories, numbers));
+        add(&mut results.lock().expect("nobody panics with it"), &site.to_string(), &verdict);
+    });
+    let mut results = results.into_inner().expect("no worker panicked");
+    let sites: BTreeSet<String> = sites.iter().map(|(site, _)| site.to_string()).collect();
+    for row in equivalent_sites().filter(|row| !sites.contains(*row)) {
+        if row.split_once(": ").is_some_and(|(verb, _)| is_wanted(verb)) {
+            add(&mut results, row, &Err(format!("no story comes by it: {row}")));
+        }
     }
     results.finish(20);
 }

@@ -1,14 +1,14 @@
 //! The guest's own links, addresses and routes: whoever takes them away, the undo of a switch puts them back.
 
 use super::super::error::GuestError;
-use super::super::system::{Command, Output, System, SystemError, run, whole};
+use super::super::system::{Command, Output, System, SystemError, run, succeed};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind::NotFound;
 use std::time::Duration;
 
 /// Questions to the kernel and orders to it, which it answers at once.
-const LIMIT: Duration = Duration::from_secs(10);
+pub const LIMIT: Duration = Duration::from_secs(10);
 /// Words of ip(8) that say how things are now, and are no part of an address or a route.
 const PASSING: [&str; 3] = ["linkdown", "dead", "tentative"];
 /// Words that are followed by a number which changes by itself.
@@ -72,7 +72,7 @@ impl Network {
                 .collect(),
             silent: of_flag("NOARP").collect(),
             neighbours: ask(system, "neighbour show nud permanent")?.into_iter().collect(),
-            queues: lines_of(system, "tc qdisc show", whole)?.into_iter().collect(),
+            queues: lines_of(system, &asking("tc qdisc show"))?.into_iter().collect(),
             addresses: addresses.iter().filter_map(|line| address(line)).collect(),
             ..Self::default()
         };
@@ -198,28 +198,21 @@ fn after<'l>(line: &'l str, key: &str) -> Option<&'l str> {
 
 /// What ip(8) answers.
 fn ask(system: &mut dyn System, question: &str) -> Result<Vec<String>, GuestError> {
-    lines_of(system, &format!("ip {question}"), whole)
+    lines_of(system, &asking(&format!("ip {question}")))
+}
+
+fn asking(question: &str) -> Command {
+    let argv: Vec<&str> = question.split(' ').collect();
+    Command::asking(&argv, LIMIT)
 }
 
 /// The lines of an answer, without what changes by itself. What the kernel does not have, such as IPv6, has none; one that
 /// was asked and did not come to an answer is no such thing.
-pub fn lines_of(
-    system: &mut dyn System,
-    command: &str,
-    judge: fn(&Command, Output) -> Result<Output, SystemError>,
-) -> Result<Vec<String>, GuestError> {
-    let argv: Vec<&str> = command.split(' ').collect();
-<<<<<<< HEAD
-    match run(system, &Command::asking(&argv, LIMIT)) {
-        Ok(output) => Ok(output.text.lines().map(lasting).collect()),
-=======
-    let command = Command::new(&argv, LIMIT);
-    match system.run(&command) {
-        Ok(Output { code: Some(1..), .. }) => Ok(Vec::new()),
-        Ok(output) => Ok(judge(&command, output)?.text.lines().map(lasting).collect()),
->>>>>>> door
+pub fn lines_of(system: &mut dyn System, command: &Command) -> Result<Vec<String>, GuestError> {
+    match system.run(command) {
+        Ok(Output { code: Some(1..), .. }) | Err(SystemError::NoSystem { .. }) => Ok(Vec::new()),
+        Ok(output) => Ok(succeed(command, output)?.text.lines().map(lasting).collect()),
         Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => Ok(Vec::new()),
-        Err(SystemError::NoSystem { .. }) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
 }

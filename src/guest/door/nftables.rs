@@ -29,11 +29,7 @@ pub type Tables = BTreeMap<String, String>;
 pub fn look(system: &mut dyn System) -> Result<Option<Tables>, GuestError> {
     let list = Command::asking(&["nft", "--stateless", "list", "ruleset"], LIMIT);
     match run(system, &list) {
-<<<<<<< HEAD
         Ok(output) => Ok(Some(parse(&output.text))),
-=======
-        Ok(output) => Ok((!output.is_cut).then(|| parse(&output.text))),
->>>>>>> door
         Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => {
             Ok(Some(Tables::new()))
         }

@@ -1,14 +1,15 @@
 //! Who was in when the switch began, and by which ports.
 
 use super::super::error::GuestError;
-use super::super::system::{System, succeed};
-use super::network::lines_of;
+use super::super::system::{Command, System};
+use super::network::{LIMIT, lines_of};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Where sshd listens unless it is told otherwise.
 const SSH: u16 = 22;
+const ESTABLISHED: [&str; 4] = ["ss", "-Htn", "state", "established"];
 
 /// Connections by which somebody was in. Not everybody of them logs in, but whoever does is among them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +22,7 @@ pub struct Ways {
 impl Ways {
     pub fn look(system: &mut dyn System) -> Result<Self, GuestError> {
         // A guest that serves thousands is none to refuse: the end of the list has to do.
-        let lines = lines_of(system, "ss -Htn state established", succeed)?;
+        let lines = lines_of(system, &Command::new(&ESTABLISHED, LIMIT))?;
         Ok(parse(&lines))
     }
 

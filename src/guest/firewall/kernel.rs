@@ -5,7 +5,7 @@
 //! unprivileged container may do that, and it takes some 7 ms for each address family.
 
 use super::spelled;
-use crate::guest::system::{Command, Rules, System, list};
+use crate::guest::system::{Command, Rules, System, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn kept(system: &mut dyn System, program: &str, text: &str) -> Option<String> {
     let script = format!("{program}-restore && {program}-save");
     let command = Command::asking(&["unshare", "--net", "--", "sh", "-c", &script], LIMIT);
     let command = Command { input: text.as_bytes().to_vec(), ..command };
-    list(system, &command).ok().map(|output| output.text)
+    run(system, &command).ok().map(|output| output.text)
 }
 
 /// The texts of the address families that count.

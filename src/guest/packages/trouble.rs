@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Trouble {
-        Trouble::of(&Output { code: Some(100), text: text.to_owned(), is_cut: false })
+        Trouble::of(&Output { code: Some(100), text: text.to_owned() })
     }
 
     #[test]
