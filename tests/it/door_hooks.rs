@@ -66,19 +66,6 @@ fn hooks_before_a_switch_that_never_comes_are_undone_by_an_alarm_and_it_may_not_
 }
 
 #[test]
-fn an_alarm_of_hooks_that_finds_the_guest_busy_sets_another() {
-    let (folder, ..) = shut();
-    let lock = std::fs::File::open(folder.at("/var/lib/stackc/lock")).expect("it is there");
-    lock.lock().expect("nobody else has it");
-    let output = folder.command(&["timer-hooks", TX, "0"]).output().expect("it can be run");
-    assert!(!output.status.success(), "it can take nothing back now");
-    assert!(alarms(&folder).contains(&format!("{TX} reopen")), "{:?}", alarms(&folder));
-    drop(lock);
-    folder.command(&["timer-hooks", TX, "0"]).output().expect("it can be run");
-    assert_open(&folder);
-}
-
-#[test]
 fn hooks_before_a_switch_that_is_undone_are_undone_with_it() {
     let (folder, _, switch) = shut();
     folder.begin(&switch).expect("it begins");
