@@ -48,7 +48,7 @@ pub fn run(command: &Command, said: &mut dyn FnMut(&str)) -> Result<Output, Syst
     let ended = wait(&mut child, &lines, command, said);
     let (output, is_cut) = ended.map_err(|cause| spawn_error(&argv[0], cause))?;
     if command.whole && is_cut {
-        let ending = format!("it says more than {} MiB", 2 * ANSWER_BYTES_MAX >> 20);
+        let ending = format!("it says more than {} MiB", (2 * ANSWER_BYTES_MAX) >> 20);
         return Err(SystemError::Failed { command: argv.join(" "), ending, tail: Vec::new() });
     }
     Ok(output)

@@ -121,7 +121,9 @@ pub fn sweep_recoveries(scene: &Scene, (points, again): (Points, Again), results
             } else {
                 stage.second_trials(disk, &left, (*point, *fault), again.stride)
             };
-            records.iter().for_each(|record| put(results, record));
+            for record in &records {
+                put(results, record);
+            }
         });
     }
 }
@@ -241,8 +243,8 @@ impl<'s> Stage<'s> {
         for (number, seen) in all.iter().enumerate() {
             let before = number.checked_sub(1).map(|before| &all[before]);
             let is_same =
-                |before: &&Seen| before.answered == seen.answered && before.durable == seen.durable;
-            if before.filter(is_same).is_some() {
+                |before: &Seen| before.answered == seen.answered && before.durable == seen.durable;
+            if before.is_some_and(is_same) {
                 verdicts.push(verdicts[number - 1].clone());
                 continue;
             }
