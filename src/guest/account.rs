@@ -80,9 +80,9 @@ pub fn as_user(
     name: &Owner,
     command: Command,
 ) -> Result<Command, GuestError> {
-    let home = Accounts::read(fs)?.user(name)?.home.clone();
+    let User { home, gid, .. } = Accounts::read(fs)?.user(name)?.clone();
     let name = name.to_string();
-    let mut command = Command { user: Some(name.clone()), ..command };
+    let mut command = Command { user: Some(name.clone()), group: Some(gid), ..command };
     for (key, value) in [("HOME", home), ("USER", name.clone()), ("LOGNAME", name)] {
         command.environment.insert(key.to_owned(), value);
     }

@@ -72,6 +72,7 @@ pub fn look(
         check_type(&path, at, placement.place.get(&path))?;
         found.insert(path, at);
     }
+    placement.place.keys().try_for_each(|path| check_way(path, &found))?;
     Ok(found)
 }
 
@@ -96,6 +97,20 @@ fn check_type(path: &GuestPath, found: Found, placed: Option<&Placed>) -> Result
             "`{path}` is not on the guest, so no keys can be set in it; install its package"
         ))),
         _ => Ok(()),
+    }
+}
+
+/// What this switch removes or replaces cannot become the directory that holds something else of it.
+fn check_way(path: &GuestPath, found: &BTreeMap<GuestPath, Found>) -> Result<(), GuestError> {
+    let is_above = |above: &GuestPath| {
+        path.as_str().strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let mut files = found.iter().filter(|(_, found)| matches!(found, Found::Saved { .. }));
+    match files.find(|(above, _)| is_above(above)) {
+        None => Ok(()),
+        Some((above, _)) => Err(GuestError::Unfit(format!(
+            "`{above}` is no directory on the guest, and has to be one for `{path}`; activate once without both"
+        ))),
     }
 }
 

@@ -32,7 +32,8 @@ const TELL_ROUND: Duration = Duration::from_millis(500);
 pub fn run(command: &Command, said: &mut dyn FnMut(&str)) -> Result<Output, SystemError> {
     let mut argv = command.argv.clone();
     if let Some(user) = &command.user {
-        let as_user = ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--"];
+        let group = command.group.map_or_else(|| user.clone(), |group| group.to_string());
+        let as_user = ["setpriv", "--reuid", user, "--regid", &group, "--init-groups", "--"];
         argv.splice(0..0, as_user.iter().map(|&word| word.to_owned()));
     }
     let spawned = std::io::pipe().and_then(|(reader, writer)| {

@@ -38,27 +38,34 @@ pub fn forth(fs: &mut dyn GuestFs, switch: &Switch, accounts: &Accounts) -> Resu
 }
 
 /// A directory that holds things of others stays, whatever their names are, which need not be text; and one that something is
-/// mounted on.
+/// mounted on. Below what somebody has made a file of, nothing is left to remove.
 pub fn remove_or_leave(fs: &mut dyn GuestFs, path: &str) -> Result<(), GuestError> {
-    let is_held = |kind| matches!(kind, ErrorKind::DirectoryNotEmpty | ErrorKind::ResourceBusy);
+    use ErrorKind::{DirectoryNotEmpty, NotADirectory, ResourceBusy};
+    let is_done = |kind| matches!(kind, DirectoryNotEmpty | NotADirectory | ResourceBusy);
     match fs.remove(path) {
-        Err(error) if is_held(error.cause.kind()) => Ok(()),
+        Err(error) if is_done(error.cause.kind()) => Ok(()),
         removed => Ok(removed?),
     }
 }
 
-/// Brings every path back to what was there before. Uses names that exist already, so a full disk does not stop it.
+/// Brings every path back to what was there before. Uses names that exist already, so a full disk does not stop it. A path
+/// that cannot be brought back keeps no other one from it; the first error is returned.
 pub fn back(fs: &mut dyn GuestFs, switch: &Switch, before: &Before) -> Result<(), GuestError> {
     let is_new = |found: &Found| *found == Found::Absent;
     let here = current();
+    let mut first = Ok(());
     for (path, _) in before.paths.iter().rev().filter(|(p, found)| is_new(found) && **p != here) {
-        remove_or_leave(fs, path.as_str())?;
+        let removed = remove_or_leave(fs, path.as_str());
+        first = first.and(removed);
     }
     restore(fs, &switch.tx, &here, before.paths[&here])?;
     fs.sync_dir(STATE)?;
     for (path, found) in before.paths.iter().filter(|(path, _)| **path != here) {
-        restore(fs, &switch.tx, path, *found)?;
+        let restored = restore(fs, &switch.tx, path, *found);
+        first = first.and(restored);
     }
+    // What was prepared is still needed for the next try.
+    first?;
     sweep(fs, switch)?;
     for folder in before.created.iter().rev() {
         remove_or_leave(fs, folder)?;

@@ -186,6 +186,8 @@ pub struct Command {
     pub argv: Vec<String>,
     /// Runs as this user with a login's groups; root otherwise.
     pub user: Option<String>,
+    /// The number of that user's own group; the group of the same name where none is given.
+    pub group: Option<u32>,
     /// The whole environment.
     pub environment: BTreeMap<String, String>,
     pub folder: Option<String>,

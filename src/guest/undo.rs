@@ -232,7 +232,7 @@ fn back_once(
     // The door first: the operator must get in whatever happens to the rest, and hooks before the switch may have shut it.
     let door = door::open(guest, switch, before);
     let stopped = if touched { units::stop_all(guest, &switch.undo_units.stop) } else { Ok(()) };
-    place::back(guest.fs, switch, before)?;
+    let placed = place::back(guest.fs, switch, before);
     if touched {
         if switch.undo_units.daemon_reload {
             guest.system.daemon_reload()?;
@@ -240,7 +240,7 @@ fn back_once(
         put_back_sysctls(guest, switch)?;
         units::bring_up_all(guest, &switch.undo_units, &before.units)?;
     }
-    door.and(stopped)?;
+    door.and(stopped).and(placed)?;
     verify(guest, switch, before)?;
     if !touched {
         return Ok(());

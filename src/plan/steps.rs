@@ -8,8 +8,8 @@ use super::{
     units::unread,
 };
 use crate::model::{
-    Container, ContainerOptions, DatabaseName, DatabaseServer, OwnedDatabase, ProxmoxDocument,
-    SecretName, SecretTags, document, protocol::ObservedGuest,
+    Container, ContainerOptions, DatabaseName, DatabaseServer, Manifest, OwnedDatabase,
+    ProxmoxDocument, SecretName, SecretTags, document, protocol::ObservedGuest,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -144,12 +144,7 @@ fn prepare(
         let files = files.map(|(path, change)| format!("{} {path}", change.sign())).collect();
         add(Step::Packages(files), &cause, Some("packages stay installed"));
     }
-    let makes_users = wanted
-        .bundle
-        .manifest
-        .overlay()
-        .any(|(path, _)| path.as_str().starts_with("/etc/sysusers.d/"));
-    let stays = makes_users.then_some(leaves::USERS_STAY);
+    let stays = makes_users(wanted, live).then_some(leaves::USERS_STAY);
     add(Step::Accounts, "users, folders and owners of the new files", stays);
     if ensures_databases(wanted, documents, live) {
         add(Step::Databases, &databases_cause(documents), Some("databases stay"));
@@ -188,6 +183,16 @@ fn prepare(
         add(Step::Hooks(lines), cause, Some(HOOKS_STAY));
     }
     switch_over(plan, wanted, documents, live, guest, (cause, release));
+}
+
+/// Whether it has users, or other ones, that the live generation has not.
+fn makes_users(wanted: &Wanted<'_>, live: &Live) -> bool {
+    let mut files = wanted.bundle.manifest.overlay();
+    files.any(|(path, entry)| {
+        let is_same = |live: &Manifest| live.overlay().any(|other| other == (path.clone(), entry));
+        path.as_str().starts_with("/etc/sysusers.d/")
+            && !live.manifest.as_ref().is_some_and(is_same)
+    })
 }
 
 /// The switch with all that it changes, and its confirm.

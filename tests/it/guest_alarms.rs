@@ -5,6 +5,7 @@ use crate::door_hooks::{OPEN, SSHD, shut};
 use crate::guest_bundle::{hooks, make};
 use crate::guest_fixture::{Folder, caller, input};
 use crate::kill_points::{Kills, Left};
+use crate::left_out::is_left_out;
 use stackc::guest::{Command, Debian, System as _};
 use stackc::model::protocol::BeginRequest;
 use stackc::model::{HooksDocument, Ledger, Phase};
@@ -138,4 +139,16 @@ fn an_answer_of_which_all_counts_is_whole_or_a_failure_and_never_its_end() {
     assert!(error.to_string().ends_with("it says more than 8 MiB"), "{error}");
     let text = said(false, 2_500_000).expect("of a log the end is enough").text;
     assert!(text.len() <= 512 << 10 && text.ends_with("3500000\n"));
+}
+
+/// Debian's `nobody` is of the group `nogroup`.
+#[test]
+fn a_command_runs_as_a_user_whose_group_has_another_name() {
+    if is_left_out("root", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    let (user, group) = (Some("nobody".to_owned()), Some(65534));
+    let command = Command::new(&["id", "-un"], Duration::from_secs(60));
+    let said = Debian.run(&Command { user, group, ..command }).expect("it can be run");
+    assert_eq!((said.code, said.text.trim()), (Some(0), "nobody"));
 }

@@ -118,6 +118,7 @@ mod guest_prepare;
 mod guest_races;
 mod guest_real;
 mod guest_real_undo;
+mod guest_shapes;
 mod guest_sysctl;
 mod handmade;
 mod kill_points;
