@@ -3,10 +3,11 @@
 //! for recoveries.
 
 use crate::{
+    crash_again::{Again, sweep_recoveries},
     crash_disk::are_disks_left_out,
     crash_points::Points,
     crash_scene::{Scene, Verb},
-    crash_sweep::{Again, sweep, sweep_recoveries},
+    crash_sweep::sweep,
     fault_results::{Results, asked},
     fault_summary::Summary,
 };
