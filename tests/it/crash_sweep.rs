@@ -15,11 +15,18 @@ use crate::{
     guest_fixture::{Folder, reply},
 };
 use stackc::model::Digest;
-use std::{collections::BTreeMap, path::Path, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 /// What is looked at in one run: short enough for nothing to become durable by itself, which the kernel sees to after half
 /// a minute.
 const LOOKS_MAX: usize = 64;
+/// The kernel writes back every 5 s.
+const QUICK: Duration = Duration::from_secs(4);
 /// One in so many system calls of a run may be one that another run does without: a hook is waited for in rounds.
 const FEW: usize = 5;
 
@@ -289,7 +296,7 @@ fn what_is_seen_as_a_call_is_entered_is_what_a_kill_and_a_power_cut_leave_there(
     let (scene, judged) = (Scene::new(Verb::Begin, 1), Judged::default());
     for file_system in FileSystem::ALL {
         let stage = Stage::new(&scene, file_system, &judged);
-        let points = Points::Changing { stride: 13 }.of(&stage.clean);
+        let points = Points::Changing { stride: 37 }.of(&stage.clean);
         let (words, input) = (scene.words(), scene.input());
         let killed_at = points.last().copied();
         let call = Call { from: &stage.image, words: &words, input: &input, killed_at };
@@ -297,7 +304,13 @@ fn what_is_seen_as_a_call_is_entered_is_what_a_kill_and_a_power_cut_leave_there(
             &[()],
             || Disk::new(file_system, &scene.start),
             |disk, ()| {
-                let (seen, _) = stage.watch(disk, &call, |at| points.contains(&at));
+                // On a machine so busy that the kernel writes back meanwhile, more is durable than is at once.
+                let quick = (0..5).find_map(|_| {
+                    let started = Instant::now();
+                    let (seen, _) = stage.watch(disk, &call, |at| points.contains(&at));
+                    (started.elapsed() < QUICK).then_some(seen)
+                });
+                let seen = quick.expect("one run of five is quick");
                 assert!(seen.len() > 5, "only {} points", seen.len());
                 for Seen { point, left, durable, .. } in &seen {
                     disk.load(durable);
