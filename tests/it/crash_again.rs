@@ -34,10 +34,11 @@ pub fn sweep_recoveries(scene: &Scene, (points, again): (Points, Again), results
             fault.strike(disk);
             disk.folder.boot();
             let left = disk.save();
+            let first = First { left, point: *point, fault: *fault };
             let records = if again.thrice {
-                stage.third_trials(disk, &left, (*point, *fault), again.stride)
+                stage.third_trials(disk, &first, again.stride)
             } else {
-                stage.second_trials(disk, &left, (*point, *fault), again.stride)
+                stage.second_trials(disk, &first, again.stride)
             };
             for record in &records {
                 put(results, record);
@@ -46,15 +47,17 @@ pub fn sweep_recoveries(scene: &Scene, (points, again): (Points, Again), results
     }
 }
 
+/// What the first crash has left.
+struct First {
+    left: Image,
+    point: usize,
+    fault: Fault,
+}
+
 impl Stage<'_> {
     /// The recovery of what was left is crashed at every so many-th of its system calls.
-    fn second_trials(
-        &self,
-        disk: &mut Disk,
-        left: &Image,
-        (point, fault): (usize, Fault),
-        stride: usize,
-    ) -> Vec<Record> {
+    fn second_trials(&self, disk: &mut Disk, first: &First, stride: usize) -> Vec<Record> {
+        let First { left, point, fault } = first;
         let (words, input) = (&["recover"], Path::new("/dev/null"));
         let call = Call { from: left, words, input, killed_at: None };
         let (mut seen, _) = self.watch(disk, &call, |at| at % stride == 1 % stride);
@@ -73,13 +76,8 @@ impl Stage<'_> {
     }
 
     /// So is the recovery after that, at the same one.
-    fn third_trials(
-        &self,
-        disk: &mut Disk,
-        left: &Image,
-        (point, fault): (usize, Fault),
-        stride: usize,
-    ) -> Vec<Record> {
+    fn third_trials(&self, disk: &mut Disk, first: &First, stride: usize) -> Vec<Record> {
+        let First { left, point, fault } = first;
         let mut records = Vec::new();
         for second in (1..).step_by(stride) {
             disk.load(left);

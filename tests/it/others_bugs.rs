@@ -51,6 +51,24 @@ fn before_second() -> (WeakGuest, Picture, Made, Switch) {
     (guest, picture, second, switch)
 }
 
+/// Whether the next alarm leads back after each effect of what is done.
+fn assert_undone_wherever_it_ends(
+    before: &WeakGuest,
+    old: &Picture,
+    done: impl FnOnce(&mut WeakGuest),
+) {
+    let mut guest = before.fork();
+    done(&mut guest);
+    let moments = guest.fs.take_cuts();
+    assert!(moments.len() > 15, "only {} effects", moments.len());
+    for (number, disk) in moments.into_iter().enumerate() {
+        let mut guest = before.with_disk(disk);
+        silence(&mut guest, TX);
+        assert_eq!(guest.picture(), *old, "it ended after effect {number}");
+        assert_eq!(result(&mut guest, TX).phase, Phase::Undone, "effect {number}");
+    }
+}
+
 #[test]
 fn deploy_rs_38_an_alarm_that_comes_after_the_confirm_undoes_nothing() {
     let (mut guest, _, second, switch) = before_second();
@@ -98,16 +116,9 @@ fn deploy_rs_58_a_switch_that_hangs_anywhere_is_undone_by_its_alarm() {
         step.run(&mut before).unwrap_or_else(|refused| panic!("{refused}"));
     }
     before.fs.take_cuts();
-    let mut hanging = before.fork();
-    hanging.call(&["switch", TX], &[]);
-    let moments = hanging.fs.take_cuts();
-    assert!(moments.len() > 15, "only {} effects", moments.len());
-    for (number, disk) in moments.into_iter().enumerate() {
-        let mut hangs = before.with_disk(disk);
-        silence(&mut hangs, TX);
-        assert_eq!(hangs.picture(), old, "it hung after effect {number}");
-        assert_eq!(result(&mut hangs, TX).phase, Phase::Undone, "effect {number}");
-    }
+    assert_undone_wherever_it_ends(&before, &old, |guest| {
+        guest.call(&["switch", TX], &[]);
+    });
 }
 
 #[test]
@@ -174,16 +185,7 @@ fn devenv_d_going_back_that_was_interrupted_anywhere_is_done_again() {
     let (mut guest, old, second, switch) = before_second();
     switch_over(&mut guest, &second, &switch);
     guest.fs.take_cuts();
-    let mut interrupted = guest.fork();
-    silence(&mut interrupted, TX);
-    let moments = interrupted.fs.take_cuts();
-    assert!(moments.len() > 15, "only {} effects", moments.len());
-    for (number, disk) in moments.into_iter().enumerate() {
-        let mut dies = guest.with_disk(disk);
-        silence(&mut dies, TX);
-        assert_eq!(dies.picture(), old, "interrupted after effect {number}");
-        assert_eq!(result(&mut dies, TX).phase, Phase::Undone, "effect {number}");
-    }
+    assert_undone_wherever_it_ends(&guest, &old, |guest| silence(guest, TX));
 }
 
 #[test]
