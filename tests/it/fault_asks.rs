@@ -34,7 +34,7 @@ const CALLS: &[&str] =
 const OPEN: &[&str] = &["begin", "switch", "confirm", "undo", "recover"];
 const ACCIDENTS: &[&str] = &["accident", "flaw"];
 
-pub const ASKS: [Ask; 17] = [
+pub const ASKS: [Ask; 19] = [
     Ask {
         what: "The guest's binary is killed at every system call that changes something: of a switch and all before and after \
                it, undo, recovery, gc, and while secrets come",
@@ -91,12 +91,22 @@ pub const ASKS: [Ask; 17] = [
     Ask {
         what: "Two operators race for one guest: exactly one wins",
         faults: &["two operators"],
-        enough: Enough::States { least: 1_000, on: "" },
+        enough: Enough::States { least: 1_000, on: "a folder" },
+    },
+    Ask {
+        what: "… also on a real guest, each by his own `stackc activate`",
+        faults: &["two operators"],
+        enough: Enough::States { least: 50, on: "Debian 12" },
     },
     Ask {
         what: "The confirm comes at the moment of the deadline: one decision",
         faults: &["confirm at the deadline"],
-        enough: Enough::States { least: 1_000, on: "" },
+        enough: Enough::States { least: 1_000, on: "a folder" },
+    },
+    Ask {
+        what: "… also on a real guest",
+        faults: &["confirm at the deadline"],
+        enough: Enough::States { least: 50, on: "Debian 12" },
     },
     Ask {
         what: "Real guests: lock-outs that get past the compiler, reachable again within 5 s of the deadline",
@@ -119,7 +129,7 @@ pub const ASKS: [Ask; 17] = [
         enough: Enough::States { least: 200, on: "" },
     },
     Ask {
-        what: "Real guests: new connections while the firewall changes, none lost",
+        what: "Real guests: new connections while the firewall changes, is enabled first and goes back, none lost",
         faults: &["new connection"],
         enough: Enough::States { least: 1_000, on: "" },
     },

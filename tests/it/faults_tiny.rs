@@ -356,7 +356,18 @@ fn done(command: &mut Command) {
 
 impl Run {
     pub fn start(&self, tiny: &Tiny<'_>) -> Operator {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stackc"));
+        self.start_with(Command::new(env!("CARGO_BIN_EXE_stackc")), tiny)
+    }
+
+    /// The same by an operator whose machine has this name.
+    pub fn start_at(&self, host: &str, tiny: &Tiny<'_>) -> Operator {
+        let mut command = Command::new("unshare");
+        let named = "hostname \"$0\" && exec \"$@\"";
+        command.args(["--uts", "sh", "-c", named, host, env!("CARGO_BIN_EXE_stackc")]);
+        self.start_with(command, tiny)
+    }
+
+    fn start_with(&self, mut command: Command, tiny: &Tiny<'_>) -> Operator {
         command.arg("-C").arg(tiny.workspace(self.version)).args(&self.arguments);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("HOME", tiny.folder.path());

@@ -14,31 +14,34 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-/// `STACKC_FAULTS_TRIALS` asks for more.
 const ROUNDS: u64 = 100;
 const TX: [&str; 2] = ["00000000000000a2", "00000000000000b2"];
 const WHO: [&str; 2] = ["ops@desk", "dev@train"];
 
+/// What two want at the same moment, and where.
+pub struct Race<'a> {
+    /// Names the result file.
+    pub name: &'a str,
+    pub fault: &'a str,
+    /// As cargo takes it to run the same again.
+    pub test: &'a str,
+    pub on: &'a str,
+    /// `STACKC_FAULTS_TRIALS` asks for more.
+    pub rounds: u64,
+}
+
 /// Rounds of a race, each judged.
-fn race(
-    name: &str,
-    fault: &str,
-    test: &str,
-    mut round: impl FnMut(&mut Dice) -> Verdict,
-) -> Counts {
-    let rounds = asked("STACKC_FAULTS_TRIALS").unwrap_or(ROUNDS);
+pub fn race(race: &Race, mut round: impl FnMut(&mut Dice) -> Verdict) -> Counts {
+    let Race { name, fault, test, on, rounds } = *race;
+    let rounds = asked("STACKC_FAULTS_TRIALS").unwrap_or(rounds);
     let mut dice = Dice::seeded();
     let seed = dice.0;
     let again =
         format!("STACKC_SEED={seed} STACKC_FAULTS_TRIALS={rounds} cargo test --test it {test}");
-    let what = format!("Races, with the binary itself: {fault}");
+    let what = format!("Races on {on}: {fault}");
     let mut results = Results::new(name, Summary::new(&what, &again, Some(seed)));
-    let sort = Sort {
-        fault: fault.to_owned(),
-        verb: "switch".to_owned(),
-        on: "a folder in memory".to_owned(),
-        size: String::new(),
-    };
+    let [fault, verb, on, size] = [fault, "switch", on, ""].map(str::to_owned);
+    let sort = Sort { fault, verb, on, size };
     for number in 0..rounds {
         if results.stops() {
             break;
@@ -50,6 +53,11 @@ fn race(
     let counts = results.summary.counts.get(&sort).cloned().unwrap_or_default();
     results.finish(0);
     counts
+}
+
+/// With the binary itself.
+fn in_memory<'a>(name: &'a str, fault: &'a str, test: &'a str) -> Race<'a> {
+    Race { name, fault, test, on: "a folder in memory", rounds: ROUNDS }
 }
 
 /// A whole activation up to its switch, by this operator.
@@ -81,7 +89,8 @@ fn of_two_operators_in_a_race_one_wins_and_the_other_is_told_who_and_changes_not
         folder.picture()
     });
     let mut wins = [0, 0];
-    let counts = race("races-operators", "two operators", "of_two_operators", |dice| {
+    let race_of = in_memory("races-operators", "two operators", "of_two_operators_in");
+    let counts = race(&race_of, |dice| {
         let folder = start.copy();
         let (gate, late) = (Barrier::new(2), dice.roll(2));
         let by = Duration::from_micros(u64::try_from(dice.roll(4_000)).expect("it is short"));
@@ -149,8 +158,8 @@ fn confirm_and_deadline_at_the_same_moment_have_one_decision() {
     let new = start.picture();
     let confirm =
         ConfirmRequest { identity: identity(), tx: switch.tx.clone(), nonce: switch.nonce.clone() };
-    let fault = "confirm at the deadline";
-    let counts = race("races-confirm", fault, "confirm_and_deadline", |dice| {
+    let race_of = in_memory("races-confirm", "confirm at the deadline", "confirm_and_deadline_at");
+    let counts = race(&race_of, |dice| {
         let folder = start.copy();
         let (early, late) = (dice.roll(2) == 0, dice.roll(3_000));
         let by = Duration::from_micros(u64::try_from(late).expect("it is short"));

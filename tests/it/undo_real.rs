@@ -1,5 +1,4 @@
-//! What a switch and its undo cost those who use the guest: how soon the old generation serves again, and that no connection is lost
-//! to the firewall.
+//! What a switch and its undo cost those who use the guest: how soon the old generation serves again, and that rules are never absent.
 
 use crate::{
     fault_asks::SERVES,
@@ -15,17 +14,13 @@ use stackc::model::{
     FileClass, HealthDocument, HooksDocument, Ledger, Phase, Probe, Switch, TxState, UnitActions,
     protocol::{BeginRequest, Done, UndoRequest},
 };
-use std::{
-    collections::BTreeMap,
-    net::{SocketAddr, TcpStream},
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, thread, time::Duration};
 
 const APP: u16 = 3001;
 /// The longest time without the old generation that anybody accepts.
 const LONGEST_MS: u64 = 10_000;
+/// As `fault_asks` asks of the median.
+const MEDIAN_MS: u64 = 3_000;
 
 /// Notes 20 times a second how long the guest is up, which phase a transaction is in, and what the app says.
 const WATCH: &str = "rm -f /run/watched; while [ ! -e /run/enough ]; do \
@@ -50,15 +45,15 @@ fn server(version: u64) -> String {
     )
 }
 
-/// A version whose app starts like this, with one more port open.
-fn bundle(guest: &RealGuest, version: u64, start: &str, hook: &str, port: u32) -> Made {
+/// A version whose app starts like this, with more ports open.
+fn bundle(guest: &RealGuest, version: u64, start: &str, hook: &str, more: &[u32]) -> Made {
     let unit = format!("[Service]\nEnvironmentFile=/etc/app/env\n{start}\n");
     let files = [
         ("/etc/systemd/system/app.service", FileClass::Linked, "0644", unit),
         ("/usr/local/bin/app", FileClass::Linked, "0755", server(version)),
     ];
     let [v4, v6] = &guest.found_rules;
-    let ports = [22, u32::from(APP), port];
+    let ports = [&[22, u32::from(APP)], more].concat();
     let rules = [open_ports(v4, "ufw", &ports), open_ports(v6, "ufw6", &ports)];
     let probe = Probe::Http {
         address: [127, 0, 0, 1].into(),
@@ -81,15 +76,16 @@ fn bundle(guest: &RealGuest, version: u64, start: &str, hook: &str, port: u32) -
     made
 }
 
-fn well(guest: &RealGuest, version: u64, port: u32) -> Made {
-    bundle(guest, version, "ExecStart=/usr/local/bin/app", "exit 0", port)
+/// A version with nothing wrong.
+pub fn well(guest: &RealGuest, version: u64, more: &[u32]) -> Made {
+    bundle(guest, version, "ExecStart=/usr/local/bin/app", "exit 0", more)
 }
 
-fn tx(number: u64) -> String {
+pub fn tx(number: u64) -> String {
     format!("{number:016x}")
 }
 
-fn keep(guest: &RealGuest, switch: &Switch) {
+pub fn keep(guest: &RealGuest, switch: &Switch) {
     let state = guest.begin(switch);
     assert_eq!(state.phase, Phase::AwaitingConfirm, "{state:?}");
     assert_eq!(guest.confirm(switch).phase, Phase::Confirmed);
@@ -100,7 +96,7 @@ fn on_first(lab: &RealLab) -> (RealGuest, Made) {
     lab.boot(101, "undo");
     let mut guest = RealGuest::new(lab, "undo");
     guest.install_ufw();
-    let first = well(&guest, 1, 4001);
+    let first = well(&guest, 1, &[4001]);
     let switch = first.switch(&tx(1), 0, 1, &Ledger::default());
     guest.prepare(&tx(1), &first);
     keep(&guest, &switch);
@@ -120,18 +116,20 @@ fn undone_after(watched: &str) -> Option<u64> {
 }
 
 /// Results of trials on a guest of this project's own.
-fn results(name: &str, what: &str, trials: u32, test: &str) -> Results {
-    let again = format!("STACKC_FAULTS_TRIALS={trials} cargo test --test it {test}");
+pub fn results(name: &str, what: &str, trials: u32, test: &str) -> Results {
+    let again =
+        format!("STACKC_FAULTS_TRIALS={trials} cargo test --test it {test} -- --include-ignored");
     Results::new(name, Summary::new(what, &again, None))
 }
 
-fn sort(fault: String, verb: &str) -> Sort {
+/// Faults on such a guest.
+pub fn sort(fault: String, verb: &str) -> Sort {
     Sort { fault, verb: verb.to_owned(), on: "Debian 12".to_owned(), size: String::new() }
 }
 
 /// Milliseconds until the old generation answers again, when a version starts so.
 fn undo_of(guest: &RealGuest, first: &Made, number: u64, (start, hook): (&str, &str)) -> u64 {
-    let broken = bundle(guest, number, start, hook, 4001);
+    let broken = bundle(guest, number, start, hook, &[4001]);
     let switch = broken.switch(&tx(number), 1, number, &first.ledger());
     guest.prepare(&tx(number), &broken);
     guest.says("rm -f /run/enough");
@@ -147,13 +145,11 @@ fn undo_of(guest: &RealGuest, first: &Made, number: u64, (start, hook): (&str, &
     undone_after(&watched).unwrap_or_else(|| panic!("{start}:\n{watched}"))
 }
 
-#[test]
-fn devenv_a_a_failure_that_is_seen_is_undone_within_seconds() {
-    let Some(lab) = RealLab::start("undo") else { return };
-    let (guest, first) = on_first(&lab);
-    let trials = asked("STACKC_FAULTS_TRIALS").unwrap_or(4);
-    let mut results =
-        results("undo-time", "Failures that are seen", trials, "a_failure_that_is_seen");
+/// So many versions that do not work; the first limit is the median's.
+fn undo_all(lab: &RealLab, test: &str, trials: u32, median_ms: Option<u64>) {
+    let (guest, first) = on_first(lab);
+    let mut results = results("undo-time", "Failures that are seen", trials, test);
+    let mut times = Vec::new();
     for (number, (start, hook)) in (2..2 + u64::from(trials)).zip(FAILURES.iter().cycle()) {
         if results.stops() {
             break;
@@ -161,55 +157,30 @@ fn devenv_a_a_failure_that_is_seen_is_undone_within_seconds() {
         let sort = sort(format!("failure: {start}, hook {hook}"), "switch");
         let took = undo_of(&guest, &first, number, (start, hook));
         eprintln!("from a failure to the old generation's answer, {start}: {took} ms");
+        times.push(took);
         results.summary.measure(SERVES, &sort.on, took);
         let late = (took > LONGEST_MS).then(|| format!("{took} ms"));
         results.add(&sort, Verdict::Old, late.as_deref(), &took);
     }
     results.finish(0);
+    times.sort_unstable();
+    let median = times.get(times.len() / 2);
+    let is_soon = |limit| median.is_some_and(|median| *median <= limit);
+    assert!(median_ms.is_none_or(is_soon), "median {median:?} ms: {times:?}");
 }
 
 #[test]
-fn ufw_2_no_new_connection_is_lost_while_rules_change() {
-    let Some(lab) = RealLab::start("conn") else { return };
-    let (guest, first) = on_first(&lab);
-    let (address, over) = (SocketAddr::new(lab.address(101), APP), &AtomicBool::new(false));
-    let switches = asked("STACKC_FAULTS_TRIALS").unwrap_or(6);
-    let (made, lost) = thread::scope(|scope| {
-        // A lost packet is sent again after a second.
-        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(900)).is_ok();
-        let visitor = scope.spawn(move || {
-            let (mut made, mut lost) = (0_u64, 0_u64);
-            while !over.load(Ordering::SeqCst) {
-                *(if connect() { &mut made } else { &mut lost }) += 1;
-                thread::sleep(Duration::from_millis(2));
-            }
-            (made, lost)
-        });
-        let mut live = first;
-        for number in 2..u64::from(switches) + 2 {
-            let port = 4000 + u32::try_from(number).expect("it is small");
-            let mut next = well(&guest, 1, port);
-            next.set_hooks(HooksDocument::default());
-            let mut switch = next.switch(&tx(number), number - 1, number, &live.ledger());
-            // Nothing but the rules is another.
-            switch.units = UnitActions::default();
-            switch.undo_units = UnitActions::default();
-            guest.prepare(&tx(number), &next);
-            keep(&guest, &switch);
-            let rule = format!("iptables -S ufw-user-input | grep -c -- '--dport {port} '");
-            assert_eq!(guest.says(&rule), "1", "the rules did change");
-            live = next;
-        }
-        over.store(true, Ordering::SeqCst);
-        visitor.join().expect("it only counts")
-    });
-    eprintln!("{made} connections in {switches} switches, {lost} lost");
-    let what = "New connections while a firewall changes";
-    let mut results = results("connections", what, switches, "no_new_connection_is_lost");
-    let sort = sort("new connection".to_owned(), "switch of rules");
-    results.summary.add(&sort, Verdict::LetIn, made);
-    results.summary.add(&sort, Verdict::Failed, lost);
-    results.finish(999);
+fn devenv_a_a_failure_that_is_seen_is_undone_within_seconds() {
+    let Some(lab) = RealLab::start("undo") else { return };
+    undo_all(&lab, "a_failure_that_is_seen", 4, None);
+}
+
+#[test]
+#[ignore = "takes minutes; its median is that of a machine that does nothing else"]
+fn sixty_failures_that_are_seen_are_undone_within_three_seconds_by_the_median() {
+    let Some(lab) = RealLab::start("undl") else { return };
+    let trials = asked("STACKC_FAULTS_TRIALS").unwrap_or(60);
+    undo_all(&lab, "sixty_failures_that_are_seen", trials, Some(MEDIAN_MS));
 }
 
 /// Counts looks at the kernel at which a rule of the operators, of the policy or of others is missing.
@@ -234,7 +205,7 @@ fn ipv6_goes_off_and_on_without_a_moment_without_rules_or_the_chains_of_others()
     let mut live = first;
     let hooked = "ip6tables -S INPUT | grep -c ufw6-before-input";
     for (number, ipv6) in [(2, false), (3, true), (4, false)] {
-        let mut next = well(&guest, 1, 4001);
+        let mut next = well(&guest, 1, &[4001]);
         next.set_ipv6(ipv6);
         let mut switch = next.switch(&tx(number), number - 1, number, &live.ledger());
         switch.units = UnitActions::default();
