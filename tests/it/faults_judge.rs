@@ -46,6 +46,50 @@ const TEARS: [(&str, &str, &str); 9] = [
     ),
 ];
 
+/// The same of a guest on which nothing is live: what a first activation may leave of itself.
+const LEFT: [(&str, &str, &str); 5] = [
+    (
+        "ln -s /var/lib/stackc/current/tree/rootfs/usr/local/bin/deploy_app.sh /usr/local/bin/",
+        "rm /usr/local/bin/deploy_app.sh",
+        "/usr/local/bin/deploy_app.sh is placed",
+    ),
+    (
+        "ln -s ../tiny.service /etc/systemd/system/multi-user.target.wants/tiny.service",
+        "rm /etc/systemd/system/multi-user.target.wants/tiny.service",
+        "/etc/systemd/system/multi-user.target.wants/tiny.service is placed",
+    ),
+    (
+        "cp /var/lib/stackc/store/*/rootfs/usr/local/bin/deploy_app.sh /usr/local/bin/",
+        "rm /usr/local/bin/deploy_app.sh",
+        "/usr/local/bin/deploy_app.sh is placed",
+    ),
+    (
+        "sed -i s/ENABLED=no/ENABLED=yes/ /etc/ufw/ufw.conf",
+        "sed -i s/ENABLED=yes/ENABLED=no/ /etc/ufw/ufw.conf",
+        "the firewall would be on",
+    ),
+    (
+        "ip6tables -N ufw6-before-input; ip6tables -A INPUT -j ufw6-before-input",
+        "ip6tables -D INPUT -j ufw6-before-input; ip6tables -X ufw6-before-input",
+        "ip6tables-save: the firewall is on",
+    ),
+];
+
+/// On a guest with nothing live.
+pub fn sees_what_is_left(tiny: &Tiny<'_>) {
+    see_all(tiny, &LEFT, State::Untouched);
+}
+
+fn see_all(tiny: &Tiny<'_>, tears: &[(&str, &str, &str)], whole: State) {
+    for (tear, mend, said) in tears {
+        tiny.on_guest(tear, "").expect_done();
+        let problems = tiny.look().problems;
+        assert!(problems.iter().any(|p| p.contains(said)), "`{tear}` goes unseen: {problems:?}");
+        tiny.on_guest(mend, "").expect_done();
+        assert_eq!(tiny.settle(), whole, "after `{mend}`");
+    }
+}
+
 #[test]
 fn judge_of_the_fault_tests_sees_every_sort_of_tear() {
     let Some(lab) = RealLab::start("fjdg") else { return };
@@ -54,11 +98,5 @@ fn judge_of_the_fault_tests_sees_every_sort_of_tear() {
         tiny.activate(version).finish(&tiny).expect_done();
     }
     tiny.on_guest("cp /var/lib/stackc/current/tree/manifest.json /root/manifest", "").expect_done();
-    for (tear, mend, said) in TEARS {
-        tiny.on_guest(tear, "").expect_done();
-        let problems = tiny.look().problems;
-        assert!(problems.iter().any(|p| p.contains(said)), "`{tear}` goes unseen: {problems:?}");
-        tiny.on_guest(mend, "").expect_done();
-        assert_eq!(tiny.settle(), State::Live(2), "after `{mend}`");
-    }
+    see_all(&tiny, &TEARS, State::Live(2));
 }

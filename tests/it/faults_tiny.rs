@@ -48,8 +48,8 @@ pub struct Tiny<'lab> {
     env: String,
     address: Ipv4Addr,
     versions: BTreeMap<u32, Digest>,
-    /// Links and files that some version places.
-    paths: BTreeSet<String>,
+    /// Links and files that some version places, each with all that it places there.
+    paths: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What `whole.py` found.
@@ -75,7 +75,7 @@ impl<'lab> Tiny<'lab> {
         let [a, b, c, _] = lab.info.gateway.octets();
         let host = u8::try_from(vmid % 200 + 20).expect("it is at most 219");
         let (env, address) = (format!("e{vmid}"), Ipv4Addr::new(a, b, c, host));
-        let (versions, paths) = (BTreeMap::new(), BTreeSet::new());
+        let (versions, paths) = (BTreeMap::new(), BTreeMap::new());
         Self { lab, folder, vmid, env, address, versions, paths }
     }
 
@@ -131,7 +131,9 @@ impl<'lab> Tiny<'lab> {
         let built = built.expect("`build` links the bundle");
         let name = built.file_name().expect("it has a name").to_string_lossy();
         self.versions.insert(version, name.parse().expect("a bundle's name is its digest"));
-        self.paths.extend(placed_by(&built));
+        for (path, content) in placed_by(&built) {
+            self.paths.entry(path).or_default().extend(content);
+        }
     }
 
     pub fn workspace(&self, version: u32) -> PathBuf {

@@ -36,6 +36,9 @@ struct Listing {
 struct Listed {
     path: String,
     r#type: String,
+    /// Of a file; and where a link leads.
+    sha256: Option<String>,
+    target: Option<String>,
 }
 
 impl Wanted<'_> {
@@ -155,12 +158,16 @@ pub fn without_project(lab: &Lab, vmid: u32, address: Ipv4Addr) -> (TempDir, Utf
     (folder, workspace)
 }
 
-/// The links and files that a bundle places.
-pub fn placed_by(bundle: &Path) -> Vec<String> {
+/// The links and files that a bundle places, each with its hash, or its target; a secret has neither.
+pub fn placed_by(bundle: &Path) -> Vec<(String, Option<String>)> {
     let manifest = fs::read(bundle.join("manifest.json")).expect("a bundle has a manifest");
     let listing: Listing = serde_json::from_slice(&manifest).expect("a manifest is JSON");
-    let placed = listing.entries.iter().filter(|entry| entry.r#type != "directory");
-    placed.filter_map(|e| e.path.strip_prefix("rootfs").map(str::to_owned)).collect()
+    let placed = listing.entries.into_iter().filter(|entry| entry.r#type != "directory");
+    let placed = placed.filter_map(|entry| {
+        let path = entry.path.strip_prefix("rootfs")?.to_owned();
+        Some((path, entry.sha256.or(entry.target)))
+    });
+    placed.collect()
 }
 
 fn commit(repo: &Path) {

@@ -2,6 +2,7 @@
 
 use crate::{
     activate_cli::stackc,
+    faults_judge::sees_what_is_left,
     faults_tiny::{State, Tiny},
     fixture_lab::RealLab,
 };
@@ -24,6 +25,7 @@ fn a_real_guest_is_as_it_was_found_again_comes_back_from_there_and_is_let_go() {
     assert_eq!(tiny.settle(), State::Untouched, "neither links, nor rules, nor units");
     let enabled = tiny.on_guest("grep ENABLED /etc/ufw/ufw.conf", "");
     assert_eq!(enabled.lines, ["ENABLED=no"], "{enabled}");
+    sees_what_is_left(&tiny);
     let (_, table, errors) = stackc(workspace, &["status", &target]);
     assert!(table.contains("as found (generation 2)"), "{table}{errors}");
     let (code, table, _) = stackc(workspace, &["rollback", &target, "--to", "0", "--yes"]);

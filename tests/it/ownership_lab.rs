@@ -105,7 +105,8 @@ impl Owned {
     /// Every path that the last build places.
     fn placed(&self) -> BTreeSet<String> {
         let built = fs::canonicalize(self.workspace.join("out/guests/own/dev"));
-        placed_by(&built.expect("`build` links the bundle")).into_iter().collect()
+        let placed = placed_by(&built.expect("`build` links the bundle")).into_iter();
+        placed.map(|(path, _)| path).collect()
     }
 
     fn tells(&self, told: &[(&str, &str)]) {

@@ -1,11 +1,13 @@
 """Is this guest whole? Judges by files, processes and the kernel, not by what stackc says of itself.
 
-Reads a JSON list of paths on argv: what the bundles under test place. Writes one JSON object:
+Reads a JSON object on argv: the paths that the bundles under test place, each with the hashes and the links' targets that
+they place there. Writes one JSON object:
 {"generation": number or null, "digest": text or null, "problems": [text, ...]}
 """
 import glob, hashlib, json, os, pwd, grp, re, shlex, subprocess, sys
 
 STATE = "/var/lib/stackc"
+PROGRAMS = "/usr/local/lib/stackc"
 problems = []
 
 
@@ -147,10 +149,25 @@ def check_firewall(tree):
         check(":INPUT DROP" in kernel, f"{tool}: INPUT does not drop")
 
 
+def content(path):
+    return os.readlink(path) if os.path.islink(path) else sha256(path) if os.path.isfile(path) else None
+
+
+def is_of_stackc(path, contents):
+    """Whether a bundle placed it. The same may have stood there before: then it is older than the first call."""
+    if os.path.islink(path) and os.readlink(path).startswith(STATE):
+        return True
+    return content(path) in contents and os.lstat(path).st_ctime > os.stat(PROGRAMS).st_ctime
+
+
 def check_untouched(paths):
-    for path in paths:
-        check(not os.path.islink(path), f"{path} is placed, but nothing is live")
-    check("-A INPUT -j ufw-before-input" not in run("iptables-save"), "the firewall is on, but nothing is live")
+    for path, contents in paths.items():
+        check(not (os.path.lexists(path) and is_of_stackc(path, contents)), f"{path} is placed, but nothing is live")
+        check(not glob.glob(f"{os.path.dirname(path)}/.stackc-*.tmp"), f"{path}: something half-placed is beside it")
+    for tool, hook in (("iptables-save", "ufw-before-input"), ("ip6tables-save", "ufw6-before-input")):
+        check(f"-A INPUT -j {hook}" not in run(tool), f"{tool}: the firewall is on, but nothing is live")
+    conf = open("/etc/ufw/ufw.conf").read() if os.path.exists("/etc/ufw/ufw.conf") else ""
+    check("ENABLED=yes" not in conf.splitlines(), "the firewall would be on at the next boot, but nothing is live")
     check(not glob.glob("/etc/systemd/system/*.wants/tiny.service"), "tiny.service is enabled, but nothing is live")
     check(not run("systemctl", "is-active", "tiny.service"), "tiny.service runs, but nothing is live")
 
