@@ -169,7 +169,7 @@ fn attributes(at: &Path) -> io::Result<BTreeMap<String, Digest>> {
 
 /// Rules as they were saved, but for what the kernel has counted, and when; and for tables that somebody has looked into,
 /// which have no rule and let everything through.
-fn without_counters(saved: &str) -> Vec<String> {
+pub fn without_counters(saved: &str) -> Vec<String> {
     let mut rules = Vec::new();
     for table in saved.split_inclusive("COMMIT\n") {
         let lines = table.lines().filter(|line| !line.starts_with('#'));

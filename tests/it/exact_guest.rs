@@ -37,6 +37,14 @@ pub enum Move {
     RollbackTo(u64),
 }
 
+/// A transition, and what its judge says.
+pub struct Step {
+    pub way: Move,
+    /// Whether it made a generation.
+    pub changes: bool,
+    pub faults: Vec<String>,
+}
+
 pub struct Guest {
     lab: RealLab,
     eye: Eye,
@@ -69,11 +77,13 @@ impl Guest {
         Some(guest)
     }
 
-    /// Draws a transition, goes there, and says what the plan did not.
-    pub fn step(&mut self, dice: &mut Dice) -> (Move, Vec<String>) {
+    /// Draws a transition, goes there, and says whether it changed anything, and what the plan did not say.
+    pub fn step(&mut self, dice: &mut Dice) -> Step {
         let way = self.draw(dice);
         eprintln!("{way:?}: {}", self.drawn.words());
-        (way, self.go(way))
+        let before = self.picture.generation();
+        let faults = self.go(way);
+        Step { way, changes: self.picture.generation() != before, faults }
     }
 
     fn draw(&mut self, dice: &mut Dice) -> Move {

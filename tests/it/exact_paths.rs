@@ -4,12 +4,17 @@ use crate::{
     exact_accounts::{self, Accounts},
     exact_packages,
     exact_picture::{KEPT, Lines, Picture},
+    exact_rules,
     exact_said::Said,
 };
 use serde_json::Value;
 use stackc::model::{
     Access, Bundle, Digest, Encoder, Entry, FileClass, GuestPath, Part, TmpfilesLine, layout,
 };
+
+/// ufw's files that stackc changes.
+const OF_UFW: [&str; 4] =
+    [layout::USER_RULES, layout::USER6_RULES, layout::UFW_CONF, layout::UFW_DEFAULTS];
 
 /// What a transition is to lead to.
 pub struct Wanted<'a> {
@@ -34,7 +39,7 @@ pub fn expected(wanted: &Wanted<'_>, before: &Picture, after: &Picture) -> Lines
     }
     leave(&mut lines, wanted, before);
     come(&mut lines, wanted, &accounts, before);
-    firewall(&mut lines, wanted, before, after);
+    firewall(&mut lines, wanted, before);
     if wanted.bundle.is_none() {
         leave_folders(&mut lines, before);
     }
@@ -138,27 +143,32 @@ fn secret_text(encoder: Encoder, parts: &[Part], secret: &str) -> String {
     parts.iter().map(text).collect()
 }
 
-/// ufw's own files, where the plan says anything of the firewall: the bundle's rules, and keys in two files.
-fn firewall(lines: &mut Lines, wanted: &Wanted<'_>, before: &Picture, after: &Picture) {
+/// ufw's own files, where the plan says anything of the firewall: the bundle's rules, and its keys in two files that keep all
+/// else.
+fn firewall(lines: &mut Lines, wanted: &Wanted<'_>, before: &Picture) {
     if wanted.said.firewall.is_empty() {
         return;
     }
+    let Some(bundle) = wanted.bundle else {
+        for path in OF_UFW {
+            give_back(lines, path, before);
+        }
+        return;
+    };
+    let document = |name: &str| bundle.files.iter().find(|(path, _)| path.as_str() == name);
     let rules = [
         ("firewall/user.rules", layout::USER_RULES),
         ("firewall/user6.rules", layout::USER6_RULES),
     ];
-    for (document, path) in rules {
-        let Some(bundle) = wanted.bundle else {
-            give_back(lines, path, before);
-            continue;
-        };
-        let bytes = bundle.files.iter().find(|(name, _)| name.as_str() == document);
-        let line = bytes.map(|(_, bytes)| format!("0640 0:0 file {}", Digest::of(bytes)));
+    for (name, path) in rules {
+        let line = document(name).map(|(_, b)| format!("0640 0:0 file {}", Digest::of(b)));
         lines.extend(line.map(|line| (path.to_owned(), line)));
     }
-    // Keys are judged with the rules; here only that nothing but their content is another.
+    // Without one, nothing of the firewall can happen, and each line of it is missed.
+    let Some((_, ufw)) = document("firewall/ufw.json") else { return };
+    let ufw: Value = serde_json::from_slice(ufw).expect("it is JSON");
     for path in [layout::UFW_CONF, layout::UFW_DEFAULTS] {
-        let Some(text) = after.texts.get(path) else { continue };
+        let text = exact_rules::with_settings(path, before.text(path), &ufw);
         let sha256 = Digest::of(text.as_bytes());
         lines.insert(path.to_owned(), format!("0644 0:0 file {sha256}"));
     }

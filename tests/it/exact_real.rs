@@ -2,7 +2,7 @@
 
 use crate::{
     dice::Dice,
-    exact_guest::{Guest, Move},
+    exact_guest::{Guest, Move, Step},
     fault_results::Results,
     fault_summary::{Sort, Summary, Verdict},
     faults_all::asked,
@@ -23,20 +23,20 @@ fn go(name: &str, trials: u32, test: &str) {
     );
     let what = "Random transitions of a whole guest against their plans";
     let mut results = Results::new("exactness", Summary::new(what, &again, Some(dice.0)));
-    for number in 1..=trials {
-        if results.stops() {
-            break;
-        }
-        let (way, faults) = guest.step(&mut dice);
+    let mut number = 0;
+    while number < trials && !results.stops() {
+        let Step { way, changes, faults } = guest.step(&mut dice);
+        number += u32::from(changes);
         eprintln!("transition {number}, {way:?}: {} lines differ", faults.len());
         let problem = (!faults.is_empty()).then(|| faults.join("\n"));
         let state = (number, format!("{way:?}"), &faults);
-        results.add(&sort(way), Verdict::New, problem.as_deref(), &state);
+        results.add(&sort(way, changes), Verdict::New, problem.as_deref(), &state);
     }
     results.finish(0);
 }
 
-fn sort(way: Move) -> Sort {
+/// What changes nothing is judged, too, and is none of those that are asked for.
+fn sort(way: Move, changes: bool) -> Sort {
     let verb = match way {
         Move::Activate => "activate",
         Move::ActivateSaved => "activate --plan",
@@ -44,8 +44,9 @@ fn sort(way: Move) -> Sort {
         Move::RollbackTo(0) => "rollback --to 0",
         Move::RollbackTo(_) => "rollback --to",
     };
+    let fault = if changes { "no fault, against its plan" } else { "no change, and no fault" };
     let [fault, verb, on, size] =
-        ["no fault, against its plan", verb, "Debian 12", "definitions by lot"].map(str::to_owned);
+        [fault, verb, "Debian 12", "definitions by lot"].map(str::to_owned);
     Sort { fault, verb, on, size }
 }
 
@@ -73,6 +74,15 @@ fn what_a_hand_changes_meanwhile_is_told_by_the_judge_of_a_real_guest() {
         "the kernel has other rules",
         "nobody planned /var/lib/stackc/found.txt",
     ] {
+        assert!(told.contains(what), "{what}: {told}");
+    }
+    // The guest as it was found is in no bundle: its judge goes by what was written down.
+    for way in [Move::RollbackTo(0), Move::Activate] {
+        assert_eq!(guest.go(way), Vec::<String>::new(), "{way:?}");
+    }
+    let hand = "echo '# hand' >>/etc/default/ufw; iptables -A INPUT -p tcp --dport 10 -j DROP";
+    let told = guest.go_with(Move::RollbackTo(0), hand).join("\n");
+    for what in ["/etc/default/ufw: ", "the kernel's rules are not what was found"] {
         assert!(told.contains(what), "{what}: {told}");
     }
 }

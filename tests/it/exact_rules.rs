@@ -1,11 +1,18 @@
 //! The kernel's rules after a transition, against what a plan says and what ufw's files have.
 
-use crate::{exact_paths::Wanted, exact_picture::Picture};
+use crate::{
+    exact_eye::without_counters,
+    exact_paths::Wanted,
+    exact_picture::{KEPT, Picture},
+};
+use serde_json::Value;
 use stackc::model::layout;
 use std::collections::BTreeSet;
 
 /// How ufw marks each rule for itself.
 const TUPLE: &str = "### tuple ### ";
+/// What a plan says of the kernel's rules on the way to the guest as it was found.
+const AS_FOUND: &str = "the kernel's rules as they were found";
 /// Settings as a plan names them, where ufw has them.
 const SETTINGS: [(&str, &str, &str); 6] = [
     ("enabled", layout::UFW_CONF, "ENABLED"),
@@ -29,6 +36,15 @@ pub fn faults(wanted: &Wanted<'_>, before: &Picture, after: &Picture) -> Vec<Str
         faults.push("the kernel's rules are not what ufw's files say".to_owned());
         faults.extend(other_lines(&after.rules.files, &after.rules.kernel));
     }
+    if wanted.bundle.is_none() && !said.is_empty() {
+        let found = found(before);
+        if after.rules.kernel != found {
+            faults.push("the kernel's rules are not what was found".to_owned());
+            faults.extend(other_lines(&found, &after.rules.kernel));
+        }
+    }
+    let has = |line: &&String| told(line, before, after);
+    faults.extend(said.iter().filter(|line| !has(line)).map(|l| format!("it did not happen: {l}")));
     if wanted.bundle.is_some() {
         faults.extend(settings_faults(said, before, after));
         for path in [layout::USER_RULES, layout::USER6_RULES] {
@@ -36,12 +52,35 @@ pub fn faults(wanted: &Wanted<'_>, before: &Picture, after: &Picture) -> Vec<Str
             let old = if before.is_as_found() { "" } else { before.text(path) };
             faults.extend(rules_faults(said, old, after.text(path)));
         }
-        let has = |line: &&String| told(line, before, after);
-        faults.extend(
-            said.iter().filter(|line| !has(line)).map(|l| format!("it did not happen: {l}")),
-        );
     }
     faults
+}
+
+/// The kernel's rules as they were written down before a switch first changed any.
+fn found(before: &Picture) -> Vec<String> {
+    let text = before.text(&format!("{KEPT}/generations/0/found.json"));
+    let found: Value = serde_json::from_str(text).expect("what was found is written down");
+    let rules = &found["kept"]["rules"];
+    let families = ["v4", "v6"].map(|family| rules[family].as_str().expect("rules were loaded"));
+    families.iter().flat_map(|saved| without_counters(saved)).collect()
+}
+
+/// A file of ufw's with the settings of a bundle's document, each where it stands already.
+pub fn with_settings(path: &str, text: &str, document: &Value) -> String {
+    let mut text = text.to_owned();
+    for (name, _, key) in SETTINGS.iter().filter(|(_, at, _)| *at == path) {
+        let value = match &document[name] {
+            Value::Bool(on) => if *on { "yes" } else { "no" }.to_owned(),
+            Value::String(word) if *key == "LOGLEVEL" => word.clone(),
+            Value::String(word) => format!("\"{}\"", word.to_uppercase()),
+            other => panic!("{name} is {other}"),
+        };
+        let start = format!("{key}=");
+        let old = text.lines().find(|line| line.starts_with(&start));
+        let old = old.unwrap_or_else(|| panic!("{path} has no {key}")).to_owned();
+        text = text.replacen(&format!("{old}\n"), &format!("{start}{value}\n"), 1);
+    }
+    text
 }
 
 /// Whether this is what a stop of ufw leaves until the next boot: its chains, hooked in, with nothing in them, and policies
@@ -61,6 +100,7 @@ fn told(line: &str, before: &Picture, after: &Picture) -> bool {
     let (sign, words) = line.split_once(" firewall ").expect("it is a line of the firewall");
     match sign {
         "-" => words_of(before).contains(words),
+        "+" if words == AS_FOUND => after.rules.kernel == found(before),
         "+" => words_of(after).contains(words),
         _ => words.ends_with(": another comment"),
     }
