@@ -166,7 +166,7 @@ fn a_guest_whose_create_call_got_no_reply_is_adopted_by_its_mark() {
 
 /// "can't lock file" may come after the guest was made; whoever tries again finds its number taken, by itself.
 #[test]
-fn telmate_1069_a_guest_that_was_made_though_its_lock_timed_out_is_ours() {
+fn telmate_1069_and_danitso_40_a_guest_that_was_made_though_its_lock_timed_out_is_ours() {
     let is_created = AtomicBool::new(false);
     let pve = Pve::start(move |call| {
         if !call.is("POST", "/nodes/pve/lxc") {
