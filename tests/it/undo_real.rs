@@ -147,8 +147,8 @@ fn undo_of(guest: &RealGuest, first: &Made, number: u64, (start, hook): (&str, &
 
 /// So many versions that do not work; the first limit is the median's.
 fn undo_all(lab: &RealLab, test: &str, trials: u32, median_ms: Option<u64>) {
-    let (guest, first) = on_first(lab);
     let mut results = results("undo-time", "Failures that are seen", trials, test);
+    let (guest, first) = on_first(lab);
     let mut times = Vec::new();
     for (number, (start, hook)) in (2..2 + u64::from(trials)).zip(FAILURES.iter().cycle()) {
         if results.stops() {
