@@ -110,6 +110,9 @@ impl What {
     }
 }
 
+/// While this is on the guest, the flaws of its versions show.
+pub const FLAWED: &str = "/run/flawed";
+
 /// What is wrong with a version that compiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
@@ -145,15 +148,25 @@ impl Flaw {
     /// The unit with this flaw.
     pub fn unit(self, text: &str) -> String {
         let start = "ExecStart=/usr/bin/python3 /srv/app/web/built.py\n";
-        let with =
-            |start: &str| text.replace("ExecStart=/usr/bin/python3 /srv/app/web/built.py\n", start);
+        let instead = |flaw: &str| {
+            format!(
+                "ExecStart=/bin/sh -c '{}; exec /usr/bin/python3 /srv/app/web/built.py'\n",
+                shown(flaw)
+            )
+        };
+        let with = |lines: &str| text.replace(start, lines);
         match self {
-            Self::UnitFails => with("ExecStart=/bin/false\n"),
+            Self::UnitFails => with(&instead("exit 1")),
             Self::UnitCrashes => {
-                with("ExecStart=/bin/sh -c 'sleep 0.4; exit 1'\nRestart=always\nRestartSec=100ms\n")
+                with(&(instead("{ sleep 0.4; exit 1; }") + "Restart=always\nRestartSec=100ms\n"))
             }
-            Self::UnitHangsInStart => with(&format!("Type=notify\nTimeoutStartSec=5\n{start}")),
-            Self::UnitHangsInStop => with(&format!("{start}ExecStop=/bin/sleep 300\n")),
+            Self::UnitHangsInStart => with(&format!(
+                "TimeoutStartSec=5\nExecStartPre=/bin/sh -c '{}'\n{start}",
+                shown("sleep 300")
+            )),
+            Self::UnitHangsInStop => {
+                with(&format!("{start}ExecStop=/bin/sh -c '{}'\n", shown("sleep 300")))
+            }
             Self::HookHangs | Self::HookLocksOut => text.to_owned(),
         }
     }
@@ -168,7 +181,13 @@ impl Flaw {
             _ => return String::new(),
         };
         format!(
-            "[project.hooks.flaw]\nwhen = \"after_switch\"\nrun = [\"/bin/sh\", \"-c\", \"{script}\"]\ntimeout_seconds = 3\n"
+            "[project.hooks.flaw]\nwhen = \"after_switch\"\nrun = [\"/bin/sh\", \"-c\", \"{}\"]\ntimeout_seconds = 3\n",
+            shown(script)
         )
     }
+}
+
+/// What happens only once a flaw is to show: a version to which nobody may go back was well when it went live.
+fn shown(flaw: &str) -> String {
+    format!("[ ! -e {FLAWED} ] || {flaw}")
 }

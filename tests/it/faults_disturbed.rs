@@ -5,6 +5,7 @@ use crate::{
     cut_redirect::Redirect,
     cut_traffic::Traffic,
     fault_results::text_of,
+    faults_accident::{FLAWED, Flaw},
     faults_moment::count_steps,
     faults_tiny::{Run, State, Tiny},
     faults_trial::{Fault, Record, Trial, Verb, Wire, judge},
@@ -75,7 +76,7 @@ impl<'lab> Disturbed<'lab> {
         let attempted = catch_unwind(AssertUnwindSafe(|| {
             let mut run = self.ready_for(trial.verb, making);
             if let Fault::Flaw(flaw) = trial.fault {
-                run = self.tiny.activate_flawed(run.version, flaw);
+                run = self.with_flaw(&run, trial.verb, flaw);
             }
             let since = Instant::now();
             self.disturb(trial, &run, &mut record);
@@ -110,9 +111,31 @@ impl<'lab> Disturbed<'lab> {
             Fault::Flaw(_) => self.activation(),
             _ => run.clone(),
         };
-        next.finish(&self.tiny).expect_done();
-        self.settle_on_new(&next);
+        self.go_live(&next);
         record.converged = true;
+    }
+
+    /// The same command, to a version that is well no longer. One that is gone back to was live once without its flaw, and
+    /// another one after it.
+    fn with_flaw(&mut self, run: &Run, verb: Verb, flaw: Flaw) -> Run {
+        self.tiny.on_guest(&format!("rm -f {FLAWED}"), "").expect_done();
+        let flawed = if verb == Verb::Rollback {
+            let version = self.activation().version;
+            let flawed = self.tiny.activate_flawed(version, flaw);
+            self.go_live(&flawed);
+            let next = self.activation();
+            self.go_live(&next);
+            self.tiny.rollback(version, self.lives[0].generation)
+        } else {
+            self.tiny.activate_flawed(run.version, flaw)
+        };
+        self.tiny.on_guest(&format!("touch {FLAWED}"), "").expect_done();
+        flawed
+    }
+
+    fn go_live(&mut self, run: &Run) {
+        run.finish(&self.tiny).expect_done();
+        self.settle_on_new(run);
     }
 
     /// What the guest has written down; it is made anew for its next trial.
@@ -140,8 +163,7 @@ impl<'lab> Disturbed<'lab> {
         }
         while self.lives.len() < generations {
             let run = self.activation();
-            run.finish(&self.tiny).expect_done();
-            self.settle_on_new(&run);
+            self.go_live(&run);
         }
         self.exists = true;
         match (verb, &self.lives[..]) {
