@@ -145,6 +145,7 @@ mod plan_units;
 mod plan_units_packages;
 mod plan_units_ties;
 mod proxmox_client;
+mod proxmox_tasks;
 mod reach_cli;
 mod reach_lab;
 mod reader;
