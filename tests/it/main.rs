@@ -4,6 +4,7 @@
 
 mod access_life;
 mod access_real;
+mod activate_approved;
 mod activate_cli;
 mod activate_faults;
 mod activate_lab;
