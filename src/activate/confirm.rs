@@ -6,11 +6,12 @@ use super::{
     waits::{LOOK_SECONDS, PAUSE, Waits},
 };
 use crate::model::{
-    GenerationId, Nonce, Phase, Target, TxId, TxState,
+    GenerationId, Nonce, Phase, Target, TxId, TxState, Vmid,
     protocol::{BeginRequest, ConfirmRequest, Identity, PendingTx, ResultRequest, UndoRequest},
 };
 use crate::remote::{Connection, RemoteError};
 use std::{
+    cell::Cell,
     thread,
     time::{Duration, Instant},
 };
@@ -21,12 +22,15 @@ const BEGIN_TRIES: u32 = 3;
 /// One switch under way.
 pub(super) struct Switching<'a> {
     pub(super) target: &'a Target,
+    pub(super) vmid: Vmid,
     pub(super) identity: &'a Identity,
     pub(super) tx: &'a TxId,
     pub(super) nonce: &'a Nonce,
     pub(super) who: &'a str,
     pub(super) from: GenerationId,
     pub(super) waits: Waits<'a>,
+    /// Whether a confirm was sent, of which no answer came: it may have got through.
+    pub(super) confirming: Cell<bool>,
     /// Whether Proxmox has the guest as stopped.
     pub(super) is_off: &'a dyn Fn() -> bool,
     /// Is told what is being waited for.
@@ -107,16 +111,18 @@ impl Switching<'_> {
         let (identity, tx, nonce) = (self.identity.clone(), self.tx.clone(), self.nonce.clone());
         let request = ConfirmRequest { identity, tx, nonce };
         let (started, deadline) = (Instant::now(), self.waits.confirm());
-        // Any try may have got through although its answer did not.
-        let unheard =
-            |cause| self.unheard(cause, "it stays when its confirm got through, and else");
         let mut lost = 0;
         while started.elapsed() < deadline {
             let limit = self.waits.confirm_try().min(deadline.saturating_sub(started.elapsed()));
-            match connection.confirm(&request, limit) {
+            let confirmed = connection.confirm(&request, limit);
+            // One that was never let in has confirmed nothing.
+            if confirmed.as_ref().is_err_and(|error| !error.is_kept_out()) {
+                self.confirming.set(true);
+            }
+            match confirmed {
                 Ok(state) => return self.judge(state),
                 Err(error) if error.is_answer() && !error.is_busy() && !error.is_failed() => {
-                    return Err(unheard(error));
+                    return Err(self.unknown(error));
                 }
                 Err(error) if error.is_interrupted() => return self.rule_out(connection, error),
                 // The deadline is running: Proxmox is asked only when a second try has not come through either.
@@ -202,17 +208,24 @@ impl Switching<'_> {
 
     /// Nobody need wait for a guest that is off.
     fn stopped(&self, cause: RemoteError) -> Failed {
-        let error = ActivateError::Stopped { target: self.target.clone(), cause };
+        let (target, vmid, then) = (self.target.clone(), self.vmid, self.then());
+        let error = ActivateError::Stopped { target, vmid, then, cause };
         Failed { stage: Stage::Unknown, error }
     }
 
-    /// No confirm was sent.
-    fn unknown(&self, cause: RemoteError) -> Failed {
-        self.unheard(cause, "nothing confirms it, so")
+    /// What its going back depends on.
+    fn then(&self) -> &'static str {
+        if self.confirming.get() {
+            "it stays when its confirm got through, and else"
+        } else {
+            "nothing confirms it, so"
+        }
     }
 
-    fn unheard(&self, cause: RemoteError, then: &'static str) -> Failed {
-        let (target, by) = (self.target.clone(), clock_in(self.waits.silence()));
+    fn unknown(&self, cause: RemoteError) -> Failed {
+        // Nobody sees whether its units hang: they may take all the time that they have.
+        let by = clock_in(self.waits.end(Phase::Switching));
+        let (target, then) = (self.target.clone(), self.then());
         let error = ActivateError::Unknown { target, then, by, cause };
         Failed { stage: Stage::Unknown, error }
     }

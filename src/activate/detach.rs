@@ -75,7 +75,7 @@ fn unmark(
     }
     match seams.proxmox.set(&bare, &settings) {
         // Whether it was done or not: the guest itself says.
-        Err(error) if error.outcome_unknown() => {
+        Err(error) if error.outcome_unknown() || error.is_interrupted() => {
             let marked = reread(seams, container)?.mark.is_some();
             if marked { Err(error.into()) } else { Ok(()) }
         }

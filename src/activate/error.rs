@@ -36,8 +36,12 @@ pub enum ActivateError {
         "guest {vmid} is locked by Proxmox ({lock}); wait for it, or unlock it on the node: pct unlock {vmid}"
     )]
     Locked { vmid: Vmid, lock: String },
-    #[error("{target} was changed by hand ({}); look with `stackc drift {target}`, then use --overwrite-drift", what.join(", "))]
-    Drift { target: Target, what: Vec<String> },
+    #[error("{target} was changed by hand; without --overwrite-drift nothing goes over that")]
+    Drift {
+        target: Target,
+        /// Paths, and what else was changed.
+        what: Vec<String>,
+    },
     #[error(
         "{target} moved on since the plan was made: generation {found} is live, not {planned}; plan again"
     )]
@@ -95,10 +99,13 @@ pub enum ActivateError {
         cause: RemoteError,
     },
     #[error(
-        "the guest of {target} stopped before its switch was confirmed; it goes back by itself when it starts"
+        "the guest of {target} stopped before it told how its switch ended; {then} it goes back by itself when it starts"
     )]
     Stopped {
         target: Target,
+        vmid: Vmid,
+        /// What its going back depends on.
+        then: &'static str,
         #[source]
         cause: RemoteError,
     },
@@ -108,12 +115,13 @@ pub enum ActivateError {
         #[source]
         cause: RemoteError,
     },
-    #[error("{target} went back to generation {from} ({what}), but not its settings in Proxmox")]
+    #[error("the settings of {target} in Proxmox did not go back ({after})")]
     SettingsLeft {
         target: Target,
-        from: GenerationId,
-        what: String,
-        state: Box<TxState>,
+        /// The live generation; none where nothing of stackc's is live.
+        from: Option<GenerationId>,
+        /// What ended the activation.
+        after: Box<ActivateError>,
         #[source]
         cause: ProxmoxError,
     },
@@ -153,6 +161,8 @@ pub enum ActivateError {
     TwoGuests { target: Target, numbers: Vec<Vmid> },
     #[error("guest {vmid} of {target} does not run or has no address, so it cannot be asked")]
     NotRunning { target: Target, vmid: Vmid },
+    #[error("guest {vmid} of {target} is not fully created: its creation was cut short")]
+    HalfMade { target: Target, vmid: Vmid },
     #[error("{target} has nothing to go back to: {why}")]
     NothingBefore { target: Target, why: String },
     #[error(
@@ -254,8 +264,9 @@ impl ActivateError {
             Self::Remote(error) => error.refusal().map(|r| r.details.clone()).unwrap_or_default(),
             Self::Undone { state, .. }
             | Self::CalledOff { state, .. }
-            | Self::SettingsLeft { state, .. }
             | Self::Inconsistent { state, .. } => of_state(state),
+            Self::SettingsLeft { after, .. } => after.evidence(),
+            Self::Drift { what, .. } => what.clone(),
             _ => Vec::new(),
         }
     }
@@ -269,10 +280,7 @@ impl ActivateError {
             Self::Undone { .. } => {
                 return Some("the same command again, after mending it".to_owned());
             }
-            Self::Stopped { .. } => {
-                return Some("start the guest in Proxmox; then the same command again".to_owned());
-            }
-            Self::NotRunning { vmid, .. } => {
+            Self::Stopped { vmid, .. } | Self::NotRunning { vmid, .. } => {
                 let start = format!("pct start {vmid}");
                 return Some(format!("{start}   # on its node; then the same command again"));
             }
@@ -296,7 +304,14 @@ impl ActivateError {
             Self::Collected { target, .. } => {
                 ("build", target, "with the definitions of that time, then the same again")
             }
-            Self::SettingsLeft { target, .. } => ("plan", target, "shows the settings that differ"),
+            // The bundle that was wanted has these settings: its plan shows no difference.
+            Self::SettingsLeft { target, from: Some(from), .. } => {
+                let back = format!("stackc rollback {target} --to {from}");
+                return Some(format!("{back}   # its settings too"));
+            }
+            Self::SettingsLeft { target, from: None, .. } => {
+                ("activate", target, "the same again; nothing was live before")
+            }
             Self::Unknown { target, .. }
             | Self::Unfinished { target, .. }
             | Self::Inconsistent { target, .. }
@@ -305,7 +320,8 @@ impl ActivateError {
             Self::PlanStale { target, verb, .. } => {
                 return Some(format!("stackc {verb} {target} --out FILE   # plans again"));
             }
-            Self::Drift { target, .. } => ("drift", target, "what was changed"),
+            Self::Drift { target, .. } => ("drift", target, "what was changed; then decide"),
+            Self::HalfMade { target, .. } => ("activate", target, "goes on with its creation"),
             Self::NoGuest { target } => ("activate", target, "makes it, when it is defined"),
             Self::Unproved { target, .. } => ("build", target, "makes the bundle again"),
             Self::Leased { .. } => {

@@ -3,17 +3,18 @@
 use super::{ActivateError, Failed, Job, alive::is_dead};
 use crate::model::{
     Bundle, Container, Digest, DriftReply, DriftRequest, GuestAccess, Mark, Owner, Phase,
-    ReleaseDocument, SecretValue, Target, TxId, Vmid,
+    ReleaseDocument, RuntimeDrift, SecretValue, Setting, Target, TxId, Vmid,
     protocol::{
         FetchRequest, HistoryReply, HistoryRequest, Identity, ObserveRequest, ObservedGuest,
     },
 };
-use crate::plan::{Plan, container_of, plan, taken_paths, watched_units};
+use crate::plan::{Plan, Step, container_of, plan, taken_paths, watched_units};
 use crate::proxmox::{Proxmox, ProxmoxError};
 use crate::remote::{Connection, Door};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    time::Instant,
 };
 
 /// Fetches a release's checkout as a tar archive.
@@ -42,13 +43,30 @@ pub struct Found {
     pub container: Option<Container>,
     pub guest: Option<ObservedGuest>,
     pub connection: Option<Box<dyn Connection>>,
+    /// When the guest was looked at.
+    pub seen: Instant,
+    /// What settings were before a start changed them (`start`).
+    pub settings_before: Vec<Setting>,
 }
 
 impl Found {
+    pub fn nothing() -> Self {
+        Self::of(None, None, None)
+    }
+
+    fn of(
+        container: Option<Container>,
+        guest: Option<ObservedGuest>,
+        connection: Option<Box<dyn Connection>>,
+    ) -> Self {
+        let (seen, settings_before) = (Instant::now(), Vec::new());
+        Self { container, guest, connection, seen, settings_before }
+    }
+
     /// The plan from here to what the job wants.
     pub fn plan(&self, job: &Job<'_>) -> Result<Plan, ActivateError> {
         // A container without its host key's line is one whose creation was cut short: the plan finishes it.
-        let container = self.container.as_ref().filter(|c| c.host_key.is_some());
+        let container = self.container.as_ref().filter(|container| container.is_introduced());
         Ok(plan(&job.wanted(), &job.documents, container, self.guest.as_ref())?)
     }
 }
@@ -110,13 +128,10 @@ fn look_into(
 ) -> Result<Found, Failed> {
     let running = container.as_ref().filter(|container| container.running);
     let way_in = running.and_then(|container| Some((door(seams, container)?, container)));
-    let (mut guest, mut connection) = (None, None);
-    if let Some((door, container)) = way_in {
-        let mut opened = (seams.open)(door);
-        guest = Some(opened.observe(&request(container)).map_err(Failed::refused)?);
-        connection = Some(opened);
-    }
-    Ok(Found { container, guest, connection })
+    let Some((door, known)) = way_in else { return Ok(Found::of(container, None, None)) };
+    let mut connection = (seams.open)(door);
+    let guest = connection.observe(&request(known)).map_err(Failed::refused)?;
+    Ok(Found::of(container, Some(guest), Some(connection)))
 }
 
 /// The guest at the wanted number, when it is this target's.
@@ -172,8 +187,34 @@ pub(super) fn observe_request(job: &Job<'_>, container: &Container) -> ObserveRe
 /// Refuses what must not be worked over: drift, and somebody else's unfinished change.
 pub(super) fn check(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), ActivateError> {
     check_pending(job, guest)?;
-    let paths = guest.drift.keys().map(|path| format!("`{path}`"));
+    refuse_by_hand(job, guest, &guest.runtime_drift)
+}
+
+/// Refuses what a hand changed while the switch was prepared: nobody has seen that it would be gone over. What packages,
+/// a migration or hooks of this run's own stopped or changed looks no different, and is not told apart.
+pub(super) fn refuse_edited(
+    job: &Job<'_>,
+    approved: &Plan,
+    guest: &ObservedGuest,
+) -> Result<(), ActivateError> {
+    let any = |of: fn(&Step) -> bool| approved.steps.iter().any(|planned| of(&planned.step));
     let mut runtime = guest.runtime_drift.clone();
+    if any(|step| matches!(step, Step::Packages(_) | Step::Migrate | Step::Hooks(_))) {
+        runtime.units.clear();
+    }
+    if any(|step| matches!(step, Step::Hooks(_))) {
+        runtime = RuntimeDrift::default();
+    }
+    refuse_by_hand(job, guest, &runtime)
+}
+
+fn refuse_by_hand(
+    job: &Job<'_>,
+    guest: &ObservedGuest,
+    runtime: &RuntimeDrift,
+) -> Result<(), ActivateError> {
+    let paths = guest.drift.keys().map(|path| format!("`{path}`"));
+    let mut runtime = runtime.clone();
     // What the bundle takes the place of is kept, as every file of others.
     let taken = taken_paths(job.bundle);
     runtime.drop_ins.retain(|path, _| !taken.contains(path));
@@ -184,15 +225,6 @@ pub(super) fn check(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), Activate
     }
     let target = job.bundle.manifest.target.clone();
     Err(ActivateError::Drift { target, what })
-}
-
-/// Refuses what a hand changed since the plan was shown: nobody has seen that it would be gone over.
-pub(super) fn refuse_edited(job: &Job<'_>, guest: &ObservedGuest) -> Result<(), ActivateError> {
-    if guest.drift.is_empty() || job.overwrite_drift {
-        return Ok(());
-    }
-    let what = guest.drift.keys().map(|path| format!("`{path}`")).collect();
-    Err(ActivateError::Drift { target: job.bundle.manifest.target.clone(), what })
 }
 
 /// Refuses while a transaction is not over: what is live now may not stay.
@@ -246,6 +278,9 @@ pub(super) fn reached<'f>(
     let target = target.clone();
     match (&found.container, &mut found.connection) {
         (None, _) => Err(ActivateError::NoGuest { target }),
+        (Some(container), _) if !container.is_introduced() => {
+            Err(ActivateError::HalfMade { target, vmid: container.vmid })
+        }
         (Some(container), None) => Err(ActivateError::NotRunning { target, vmid: container.vmid }),
         (Some(container), Some(connection)) => {
             Ok((identity(&target, container), connection.as_mut()))

@@ -31,4 +31,4 @@ pub use look::{Fetch, Found, Seams, drift, fetch_bundle, find, history, look};
 pub use provision::preflight;
 pub use release::release_id;
 pub use rollback::{Back, Way, way_back};
-pub use run::{Activated, activate, settle};
+pub use run::{Activated, activate, settle, start};

@@ -3,6 +3,7 @@
 use super::{ActivateError, Found, Job, Seams, look::door, time};
 use crate::model::{Container, Mark, Network, Setting};
 use crate::plan::{Plan, SettingChange, Step};
+use crate::proxmox::ProxmoxError;
 use crate::remote::RemoteError;
 use std::net::IpAddr;
 
@@ -79,10 +80,9 @@ pub(super) fn set(
     seams: &mut Seams<'_>,
     container: &Container,
     changes: &[SettingChange],
-) -> Result<Container, ActivateError> {
+) -> Result<(), ProxmoxError> {
     let settings: Vec<Setting> = changes.iter().map(|change| change.setting.clone()).collect();
-    seams.proxmox.set(container, &settings)?;
-    reread(seams, container)
+    seams.proxmox.set(container, &settings)
 }
 
 pub(super) fn reread(
@@ -91,7 +91,7 @@ pub(super) fn reread(
 ) -> Result<Container, ActivateError> {
     let found = seams.proxmox.container(container.vmid)?;
     let (vmid, node) = (container.vmid, container.node.clone());
-    Ok(found.ok_or(crate::proxmox::ProxmoxError::Gone { vmid, node })?)
+    Ok(found.ok_or(ProxmoxError::Gone { vmid, node })?)
 }
 
 /// Changes the network of a guest that runs, and puts it back when the guest does not answer at its new address.
@@ -102,7 +102,8 @@ pub(super) fn move_network(
     change: &SettingChange,
 ) -> Result<(), ActivateError> {
     let before: Network = container.network.clone();
-    let moved = set(seams, container, std::slice::from_ref(change))?;
+    set(seams, container, std::slice::from_ref(change))?;
+    let moved = reread(seams, container)?;
     let Some(there) = door(seams, &moved) else { return Ok(()) };
     let address = there.address;
     let mut connection = (seams.open)(there);

@@ -16,6 +16,11 @@ use crate::model::{
 use crate::plan::{Plan, Step};
 use crate::proxmox::ProxmoxError;
 use crate::remote::Connection;
+use std::time::{Duration, Instant};
+
+/// How old a look may be when its plan is carried out. An approval takes longer, and so does waiting for other guests'
+/// turns; a whole activation by somebody else does not fit in here, and one that is at work shows its lease.
+const FRESH: Duration = Duration::from_millis(500);
 
 /// What an activation has made live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +41,11 @@ pub fn activate(
     approved: &Plan,
 ) -> Result<Activated, Failed> {
     let mut run = Run::new(seams, job, found);
+    run.look_again()?;
     run.settle_pending()?;
+    if let Some(guest) = &run.guest {
+        run.refuse_stale(approved, guest)?;
+    }
     run.refuse_drift()?;
     run.claim()?;
     match run.steps(approved) {
@@ -54,6 +63,23 @@ pub fn activate(
     }
 }
 
+/// Starts a guest that was off, with the settings that its approved plan has for it: only then can the rest be planned.
+///
+/// # Errors
+/// With the stage that things were in; the same call again, from a new look, continues.
+pub fn start(
+    seams: &mut Seams<'_>,
+    job: &Job<'_>,
+    found: Found,
+    approved: &Plan,
+) -> Result<Found, Failed> {
+    let mut run = Run::new(seams, job, found);
+    match run.steps(approved) {
+        Ok(()) => Ok(run.found()),
+        Err(failed) => Err(run.put_back(failed)),
+    }
+}
+
 /// Sees the end of what another run of this operator's own has begun, so that a plan is made against what stays.
 ///
 /// # Errors
@@ -65,7 +91,7 @@ pub fn settle(seams: &mut Seams<'_>, job: &Job<'_>, found: Found) -> Result<Foun
         check_pending(job, guest).map_err(Failed::refused)?;
         claim(&job.bundle.manifest.target, &job.who, Some(guest)).map_err(Failed::refused)?;
     }
-    Ok(Found { container: run.container, guest: run.guest, connection: run.connection })
+    Ok(run.found())
 }
 
 struct Run<'r, 's> {
@@ -74,6 +100,8 @@ struct Run<'r, 's> {
     container: Option<Container>,
     guest: Option<ObservedGuest>,
     connection: Option<Box<dyn Connection>>,
+    /// When the guest was looked at.
+    seen: Instant,
     tx: TxId,
     nonce: Nonce,
     /// What others read who find it at work.
@@ -99,6 +127,7 @@ impl<'r, 's> Run<'r, 's> {
             container: found.container,
             guest: found.guest,
             connection: found.connection,
+            seen: found.seen,
             tx: time::new_tx(),
             nonce: Nonce(time::random_hex(16)),
             why: time::since_now(&job.why()),
@@ -106,10 +135,15 @@ impl<'r, 's> Run<'r, 's> {
             over: None,
             release: None,
             begun_from: None,
-            settings_before: Vec::new(),
+            settings_before: found.settings_before,
             stage: Stage::Refused,
             activated: Activated { generation: None, state: None },
         }
+    }
+
+    fn found(self) -> Found {
+        let Self { container, guest, connection, seen, settings_before, .. } = self;
+        Found { container, guest, connection, seen, settings_before }
     }
 }
 
@@ -119,7 +153,12 @@ impl Run<'_, '_> {
             (self.seams.progress)(planned.step.name(), &planned.cause);
             self.step(&planned.step, approved)?;
             if planned.step == Step::Start && self.guest.is_none() {
-                // Only now can the guest be asked: the rest of the approved plan was what a new guest takes.
+                // Only now can the guest be asked.
+                self.reach()?;
+                if approved.off {
+                    return Ok(());
+                }
+                // The rest of the approved plan was what a new guest takes.
                 self.meet()?;
                 let rest = self.replan()?;
                 return self.steps(&rest);
@@ -153,8 +192,7 @@ impl Run<'_, '_> {
             }
             Step::Settings(changes) => {
                 let container = self.container()?;
-                self.settings_before = changes.iter().map(|c| c.before.clone()).collect();
-                self.container = Some(provision::set(self.seams, &container, changes)?);
+                self.container = Some(self.set(&container, changes)?);
             }
             Step::Grow { to_gib, .. } => {
                 let container = self.container()?;

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     activate::{
-        ActivateError, Activated, Failed, Found, Job, activate, look, preflight, secret_names,
-        settle, who,
+        ActivateError, Activated, Failed, Found, Job, Seams, Stage, activate, look, preflight,
+        secret_names, settle, start, who,
     },
     model::{Bundle, Target},
     plan::{Plan, text},
@@ -153,37 +153,104 @@ pub fn run_jobs(
         });
         planned.map_err(|failed| (target, failed))
     });
-    let mut to_run = failures.sift(planned);
-    for Planned { plan, .. } in &to_run {
-        output::print_coloured(&text(plan));
-    }
-    to_run.retain(|planned| !planned.plan.is_empty());
+    let to_run = shown(failures.sift(planned));
     let code = failures.code;
     if to_run.is_empty() || (before.is_some() && code != 0) {
-        return ExitCode::from(code);
+        return fleet.ended(code);
     }
     // A guest that does not exist yet was planned without ssh.
     let unmet = to_run.iter().any(|planned: &Planned<'_>| planned.found.connection.is_none());
     if let Err(missing) = if unmet { require_ssh() } else { Ok(()) } {
         return fleet::refuse(&missing);
     }
+    fleet.rest();
     if before.is_none() && !approved(options.yes, to_run.len()) {
         return ExitCode::from(code.max(output::Exit::Refused.code()));
     }
+    let (started, code) = run_all(fleet, to_run, options, code);
+    fleet.ended(go_on(fleet, started, options, code))
+}
+
+/// Shows plans, and returns those with something to do.
+fn shown(planned: Vec<Planned<'_>>) -> Vec<Planned<'_>> {
+    for Planned { plan, .. } in &planned {
+        output::print_coloured(&text(plan));
+    }
+    planned.into_iter().filter(|planned| !planned.plan.is_empty()).collect()
+}
+
+/// Runs approved plans. Guests that were off run by then: what there is to do in them, and the highest code so far.
+fn run_all<'a>(
+    fleet: &Fleet,
+    to_run: Vec<Planned<'a>>,
+    options: &RunOptions,
+    code: u8,
+) -> (Vec<Planned<'a>>, u8) {
     fleet.change();
-    let results = parallel(to_run, options.jobs, |planned| run_one(fleet, planned));
-    fleet.ended(results.into_iter().fold(code, u8::max))
+    let results = parallel(to_run, options.jobs, |planned| {
+        if planned.plan.off { start_one(fleet, planned) } else { Err(run_one(fleet, planned)) }
+    });
+    let mut started = Vec::new();
+    let mut code = code;
+    for result in results {
+        match result {
+            Ok(planned) => started.push(planned),
+            Err(ended) => code = code.max(ended),
+        }
+    }
+    (started, code)
+}
+
+/// Shows what nobody could see while the guests were off, asks again, and does it.
+fn go_on(fleet: &Fleet, started: Vec<Planned<'_>>, options: &RunOptions, code: u8) -> u8 {
+    let to_run = shown(started);
+    if to_run.is_empty() {
+        return code;
+    }
+    fleet.rest();
+    if !approved(options.yes, to_run.len()) {
+        return code.max(output::Exit::Refused.code());
+    }
+    run_all(fleet, to_run, options, code).1
 }
 
 pub(super) fn plan_one<'a>(fleet: &Fleet, job: Job<'a>) -> Result<Planned<'a>, Failed> {
     let target = job.bundle.manifest.target.clone();
     fleet.with_seams(&fleet.progress(&target), |seams| {
         let found = look(seams, &job)?;
-        let found = settle(seams, &job, found)?;
-        let plan = found.plan(&job).map_err(Failed::refused)?;
-        preflight(seams, &job, &found, &plan).map_err(Failed::refused)?;
-        Ok(Planned { job, found, plan })
+        if found.guest.as_ref().is_some_and(|guest| guest.pending.is_some()) {
+            // It may be ended here.
+            fleet.change();
+        }
+        plan_found(seams, job, found)
     })
+}
+
+fn plan_found<'a>(
+    seams: &mut Seams<'_>,
+    job: Job<'a>,
+    found: Found,
+) -> Result<Planned<'a>, Failed> {
+    let found = settle(seams, &job, found)?;
+    let plan = found.plan(&job).map_err(Failed::refused)?;
+    preflight(seams, &job, &found, &plan).map_err(Failed::refused)?;
+    Ok(Planned { job, found, plan })
+}
+
+/// Starts a guest that was off, and plans the rest. The exit code when that does not work.
+fn start_one<'a>(fleet: &Fleet, planned: Planned<'a>) -> Result<Planned<'a>, u8> {
+    let Planned { job, found, plan } = planned;
+    let target = job.bundle.manifest.target.clone();
+    let progress = fleet.progress(&target);
+    let planned = fleet.with_seams(&progress, |seams| {
+        let found = start(seams, &job, found, &plan)?;
+        // It runs by now, and may have other settings: that is no longer nothing.
+        plan_found(seams, job, found).map_err(|failed| match failed.stage {
+            Stage::Refused => Failed { stage: Stage::BeforeSwitch, ..failed },
+            _ => failed,
+        })
+    });
+    planned.map_err(|failed| progress.around(|| show_failure(&target, &failed)))
 }
 
 pub(super) fn approved(yes: bool, guests: usize) -> bool {
@@ -200,7 +267,7 @@ pub(super) fn approved(yes: bool, guests: usize) -> bool {
         if guests == 1 { "this guest".to_owned() } else { format!("these {guests} guests") };
     let yes = ask(&format!("Do this to {guests}?"));
     if !yes {
-        output::tell("not approved; nothing has changed\n");
+        output::tell("not approved: nothing of this is done\n");
     }
     yes
 }

@@ -62,11 +62,14 @@ fn take_off(args: &DetachArgs, workspace: &Workspace) -> Result<ExitCode, ExitCo
         return Err(output::usage("`detach` takes one guest by its whole name, as in shop/dev"));
     };
     let failed = |failed: Failed| fleet.ended(show_failure(&sought.target, &failed));
+    // An open switch may be ended on the way.
+    fleet.change();
     let way = on_guest(&fleet, sought, None, way_off).map_err(failed)?;
     if let Some(way) = &way {
         switch(args, &fleet, way)?;
     } else {
         output::print_coloured(&format!("{}  nothing of it is live\n{THEN}", sought.target));
+        fleet.rest();
         approve(args)?;
     }
     let tags = tags(&fleet, &sought.target, way.as_ref());
@@ -90,8 +93,9 @@ fn switch(args: &DetachArgs, fleet: &Fleet, way: &Way) -> Result<(), ExitCode> {
     let mut job = Job::rollback(way, &|| fleet.secrets(), who()).map_err(|error| refuse(&error))?;
     job.overwrite_drift = args.overwrite_drift;
     let planned = plan_one(fleet, job);
-    let planned = planned.map_err(|failed| ExitCode::from(show_failure(target, &failed)))?;
+    let planned = planned.map_err(|failed| fleet.ended(show_failure(target, &failed)))?;
     output::print_coloured(&(text(&planned.plan) + THEN));
+    fleet.rest();
     approve(args)?;
     if planned.plan.is_empty() {
         return Ok(());

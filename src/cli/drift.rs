@@ -23,7 +23,7 @@ pub struct DriftArgs {
     #[command(flatten)]
     targets: Targets,
     /// One JSON document: { "guests": [{ target, generation, digest, definition, wanted, mistake, state, paths, units,
-    /// firewall, others }], "failures": […] }
+    /// enabled, firewall, others }], "failures": […] }
     #[arg(long)]
     json: bool,
     /// Exit with 10 when there is drift
@@ -40,9 +40,9 @@ where they differ, to what the definitions would place. When these do not
 compile it says so, and compares what was placed with what is there.
 
 Units that were stopped or masked are drift, drop-ins of others for units that
-the bundle brings (`systemctl edit`, `systemctl set-property`), and the kernel's
-rules where they are not the bundle's, rule by rule in the chains of ufw that
-the bundle fills. A unit that failed is health: `stackc status` tells it.
+the bundle brings (`systemctl edit`, `systemctl set-property`), links that enable
+such units (`systemctl enable`), and the kernel's rules where they are not the
+bundle's, rule by rule in the chains of ufw that the bundle fills. A unit that failed is health: `stackc status` tells it.
 Drop-ins for packages' units, or for every unit of a sort, are only told.
 Files with secrets are told as changed, without their content; values of
 secrets are hidden wherever else they stand.
@@ -92,8 +92,11 @@ fn look(fleet: &Fleet, sought: &Sought) -> Result<State, Failed> {
     let mut found = sought.look(fleet)?;
     match (&found.container, &found.guest) {
         (None, _) => return Ok(State::Said("not created")),
-        (Some(container), None) if container.running => {
+        (Some(container), None) if !container.is_introduced() => {
             return Ok(State::Said("not fully created"));
+        }
+        (Some(container), None) if container.running => {
+            return Ok(State::Said("without an address"));
         }
         (Some(_), None) => return Ok(State::Said("stopped")),
         (Some(_), Some(guest)) if guest.live.is_none() => {
@@ -168,6 +171,7 @@ impl Row {
             "state": state,
             "paths": drift.map(|drift| &drift.paths),
             "units": drift.map(|drift| &drift.runtime.units),
+            "enabled": drift.map(|drift| &drift.runtime.enabled),
             "firewall": drift.map(|drift| &drift.runtime.firewall),
             "others": drift.map(|drift| &drift.runtime.others),
         })

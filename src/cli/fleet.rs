@@ -117,10 +117,15 @@ impl Fleet {
         self.interrupts.change();
     }
 
-    /// The exit code of a verb that ends with this one. What was interrupted and came to its good end all the same is done.
+    /// Nothing is being changed any more, or not yet: somebody is asked whether it may be.
+    pub fn rest(&self) {
+        self.interrupts.rest();
+    }
+
+    /// The exit code of a verb that ends with this one. What was interrupted and came to its good end all the same is done;
+    /// a guest that is not whole is told in any case.
     pub fn ended(&self, code: u8) -> ExitCode {
-        let cut_short = code != 0 && self.interrupts.came();
-        ExitCode::from(if cut_short { output::Exit::Interrupted.code() } else { code })
+        ExitCode::from(if self.interrupts.came() { cut_short(code) } else { code })
     }
 
     /// Where a guest shows what it is at.
@@ -167,6 +172,12 @@ impl Fleet {
         git::archive(path, &cache, &release.repo, &pin, &release.subfolder, &mut archive)?;
         Ok(archive)
     }
+}
+
+/// The exit code of what was interrupted, and would else have ended with this one.
+fn cut_short(code: u8) -> u8 {
+    let stands = [0, output::Exit::NotWhole.code()].contains(&code);
+    if stands { code } else { output::Exit::Interrupted.code() }
 }
 
 /// Runs the work of every item, this many at once, and returns the results in the items' order.
@@ -242,6 +253,11 @@ mod tests {
         for answer in ["", "\n", "n", "no", "ye", "yesno", "y y"] {
             assert!(!is_yes(answer), "{answer}");
         }
+    }
+
+    #[test]
+    fn an_interrupt_hides_no_guest_that_is_not_whole() {
+        assert_eq!([0, 3, 4, 5, 6].map(cut_short), [0, 130, 130, 130, 6]);
     }
 
     #[test]

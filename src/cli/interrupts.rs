@@ -20,6 +20,8 @@ const SECOND: Duration = Duration::from_secs(1);
 pub struct Interrupts {
     stop: watch::Sender<bool>,
     changing: AtomicBool,
+    /// Whether anything has been changed before.
+    changed: AtomicBool,
     first: Mutex<Option<Instant>>,
 }
 
@@ -30,8 +32,8 @@ impl Interrupts {
     /// When no handler can be made.
     pub fn watch(runtime: &Runtime, progress: &Progress) -> io::Result<Arc<Self>> {
         let (stop, _) = watch::channel(false);
-        let (changing, first) = (AtomicBool::new(false), Mutex::new(None));
-        let own = Arc::new(Self { stop, changing, first });
+        let (changing, changed) = (AtomicBool::new(false), AtomicBool::new(false));
+        let own = Arc::new(Self { stop, changing, changed, first: Mutex::new(None) });
         let (noting, progress) = (Arc::clone(&own), progress.clone());
         on_interrupts(runtime, &move || noting.note(&progress))?;
         Ok(own)
@@ -39,7 +41,13 @@ impl Interrupts {
 
     /// From now on guests are being changed.
     pub fn change(&self) {
+        self.changed.store(true, Ordering::SeqCst);
         self.changing.store(true, Ordering::SeqCst);
+    }
+
+    /// What was being changed has come to its end.
+    pub fn rest(&self) {
+        self.changing.store(false, Ordering::SeqCst);
     }
 
     /// Whether one came.
@@ -54,7 +62,12 @@ impl Interrupts {
 
     fn note(&self, progress: &Progress) {
         if !self.changing.load(Ordering::SeqCst) {
-            end(progress, "\ninterrupted: nothing has changed\n");
+            let text = if self.changed.load(Ordering::SeqCst) {
+                "\ninterrupted: nothing more has changed; `stackc status` tells what is live\n"
+            } else {
+                "\ninterrupted: nothing has changed\n"
+            };
+            end(progress, text);
         }
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         match *first {

@@ -5,7 +5,7 @@ use super::{
     failures::Failures,
     fleet::{Fleet, JOBS, Targets, parallel, refuse},
     output::{self, Format},
-    saved_plan::{SavedPlans, ToSave},
+    saved_plan::{SavedPlans, ToSave, refuse_off},
     workspace::{self, Workspace},
 };
 use crate::{
@@ -54,7 +54,7 @@ fn plans(args: &PlanArgs, workspace: &Workspace) -> Result<ExitCode, ExitCode> {
     let jobs: Result<Vec<_>, ActivateError> = jobs.collect();
     let jobs = jobs.map_err(|error| refuse(&error))?;
     let mut failures = Failures::default();
-    let plans = failures.sift(plans_of(&fleet, jobs, args.jobs));
+    let plans = failures.sift(plans_of(&fleet, jobs, args.jobs, args.out.is_some()));
     if args.json {
         failures.print_json("plans", plans.iter().map(|saved| saved.plan.json()));
     } else {
@@ -89,9 +89,13 @@ pub(super) fn plans_of(
     fleet: &Fleet,
     jobs: Vec<Job<'_>>,
     workers: usize,
+    to_save: bool,
 ) -> Vec<Result<ToSave, (Target, Failed)>> {
     parallel(jobs, workers, |job| {
-        plan_of(fleet, &job).map_err(|failed| (job.bundle.manifest.target.clone(), failed))
+        let planned = plan_of(fleet, &job).and_then(|planned| {
+            if to_save { refuse_off(&planned.plan).map(|()| planned) } else { Ok(planned) }
+        });
+        planned.map_err(|failed| (job.bundle.manifest.target.clone(), failed))
     })
 }
 

@@ -73,7 +73,7 @@ impl Sought {
                 let progress = fleet.progress(&self.target);
                 fleet.with_seams(&progress, |seams| find(seams, &self.target, vmid))
             }
-            Place::Nowhere => Ok(Found { container: None, guest: None, connection: None }),
+            Place::Nowhere => Ok(Found::nothing()),
         }
     }
 }

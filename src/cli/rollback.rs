@@ -87,10 +87,10 @@ fn roll_back(args: &RollbackArgs, workspace: &Workspace) -> Result<ExitCode, Exi
     let Some(path) = &args.out else {
         return Ok(run_jobs(&fleet, jobs, &args.options, None, failures));
     };
-    let plans = failures.sift(plans_of(&fleet, jobs, args.options.jobs));
+    let plans = failures.sift(plans_of(&fleet, jobs, args.options.jobs, true));
     show(&plans);
     save(&plans, path, failures.code)?;
-    Ok(ExitCode::from(failures.code))
+    Ok(fleet.ended(failures.code))
 }
 
 /// Carries out saved plans: to the generations that they name, whatever is live by now.
@@ -121,6 +121,8 @@ fn find_ways<'s>(
     sought: impl Iterator<Item = (&'s Sought, Option<GenerationId>)>,
     failures: &mut Failures,
 ) -> Result<Vec<Way>, ExitCode> {
+    // An open switch may be ended on the way.
+    fleet.change();
     let found = sought.map(|(sought, to)| {
         on_guest(fleet, sought, to, way_back).map_err(|failed| (sought.target.clone(), failed))
     });

@@ -13,7 +13,12 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeMap, fs, path::Path, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::ExitCode,
+};
 
 const FORMAT: u32 = 1;
 /// A plan of a hundred guests, each with all its files new, is far below.
@@ -164,12 +169,14 @@ impl Approved {
     /// Refuses a plan that has become another one since.
     pub fn check(&self, job: &Job<'_>, plan: &Plan) -> Result<(), Failed> {
         let target = &plan.target;
+        refuse_off(plan)?;
         let saved = self.0.get(target).expect("jobs are made of saved plans");
         let now = plan.json();
         let is_other = |key: &&String| saved.plan.get(key.as_str()) != now.get(key.as_str());
-        let keys = now.as_object().into_iter().flat_map(|plan| plan.keys());
+        let keys = [&now, &saved.plan].into_iter().filter_map(Value::as_object);
+        let keys: BTreeSet<&String> = keys.flat_map(|plan| plan.keys()).collect();
         let mut differs: Vec<String> =
-            keys.filter(is_other).map(|key| key.replace('_', " ")).collect();
+            keys.into_iter().filter(is_other).map(|key| key.replace('_', " ")).collect();
         if saved.secrets != job.secrets.version {
             differs.push("values of secrets".to_owned());
         }
@@ -180,6 +187,15 @@ impl Approved {
         let verb = if saved.back_to.is_some() { "rollback" } else { "plan" };
         Err(Failed::refused(ActivateError::PlanStale { target, differs, verb }))
     }
+}
+
+/// What there is to do in a guest that is off is not in its plan, so that nobody could approve it.
+pub fn refuse_off(plan: &Plan) -> Result<(), Failed> {
+    if !plan.off {
+        return Ok(());
+    }
+    let (target, vmid) = (plan.target.clone(), plan.vmid);
+    Err(Failed::refused(ActivateError::NotRunning { target, vmid }))
 }
 
 /// Reads a file of plans; says why when that does not work.

@@ -2,11 +2,16 @@
 
 use super::output;
 use crate::model::SecretValue;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 use std::io::{self, IsTerminal, Stdin};
 
 /// Nobody types more, and a file that was handed over by mistake is not read to its end.
 const BYTES_MAX: u64 = 4096;
+
+/// What Ctrl-C is when it is no signal.
+const CTRL_C: u8 = 3;
 
 /// Reads one line of standard input. At a terminal it asks, and the answer is not shown.
 pub fn secret_line(question: &str) -> io::Result<SecretValue> {
@@ -30,6 +35,7 @@ fn read(from: &mut impl io::Read) -> io::Result<String> {
     for byte in io::Read::bytes(from) {
         match byte? {
             b'\n' => break,
+            CTRL_C => return Err(io::ErrorKind::Interrupted.into()),
             byte => line.push(byte),
         }
     }
@@ -65,7 +71,9 @@ impl<'a> Silent<'a> {
     fn begin(stdin: &'a Stdin) -> io::Result<Self> {
         let before = tcgetattr(stdin)?;
         let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
+        // Ctrl-C would end the program, and nobody be there to show again what is typed: it ends the line instead.
+        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+        silent.special_codes[SpecialCodeIndex::VEOL] = CTRL_C;
         tcsetattr(stdin, OptionalActions::Flush, &silent)?;
         Ok(Self { stdin, before })
     }
@@ -89,5 +97,11 @@ mod tests {
         assert_eq!(input, b"more");
         assert!(read(&mut &b"\nx"[..]).is_err());
         assert!(read(&mut &b""[..]).is_err());
+    }
+
+    #[test]
+    fn ctrl_c_is_no_part_of_a_password() {
+        let error = read(&mut &b"pass\x03"[..]).expect_err("it was given up");
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }
 }

@@ -42,11 +42,14 @@ STATE says:
   not created                   no guest in Proxmox has the target's mark
   not fully created             its creation was cut short; `activate` goes on
   stopped                       so it cannot be asked
+  without an address            nor can this one: Proxmox has none for it
   never activated               it runs, and nothing on it is stackc's
   as found (generation N)       `rollback --to 0` took off what stackc placed
   transaction …                 a switch is not over
   N files changed by hand       `stackc drift` shows them
   UNIT stopped by hand          masked, too; `stackc drift`
+  UNIT enabled by hand          by a link that is not of the bundle
+  N drop-ins of others          for units that the bundle brings
   firewall changed by hand      the kernel has other rules
   UNIT failed                   as systemd has it
   KEYS after its next start     Proxmox holds these settings back until then";
@@ -111,7 +114,10 @@ fn row(sought: Sought, found: &Found) -> Row {
 fn state(found: &Found) -> Vec<String> {
     match (&found.container, &found.guest) {
         (None, _) => vec!["not created".to_owned()],
-        (Some(container), None) if container.running => vec!["not fully created".to_owned()],
+        (Some(container), None) if !container.is_introduced() => {
+            vec!["not fully created".to_owned()]
+        }
+        (Some(container), None) if container.running => vec!["without an address".to_owned()],
         (Some(_), None) => vec!["stopped".to_owned()],
         (Some(container), Some(guest)) => [guest_state(guest), waiting(container)].concat(),
     }

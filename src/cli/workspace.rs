@@ -15,6 +15,7 @@ use crate::{
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -61,7 +62,10 @@ impl Workspace {
             return Ok(None);
         }
         let password = secret_line(&format!("password of `{}` for sudo: ", access.user));
-        password.map(Some).map_err(|error| output::fail(&error, output::Exit::Refused.code()))
+        password.map(Some).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => output::fail(&error, output::Exit::Interrupted.code()),
+            _ => output::fail(&error, output::Exit::Refused.code()),
+        })
     }
 
     /// How the site is reached, whatever else is wrong in the workspace; mistakes in it are printed.

@@ -137,6 +137,13 @@ pub struct Container {
     pub lock: Option<String>,
 }
 
+impl Container {
+    /// Whether its creation came to its end, which leaves the host key's line: without that nobody can log in.
+    pub fn is_introduced(&self) -> bool {
+        self.host_key.is_some()
+    }
+}
+
 /// One setting of a guest that is to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {

@@ -75,6 +75,8 @@ pub struct Plan {
     /// The live generation that the plan was made against; none on a guest that stackc has not changed yet.
     pub from: Option<GenerationId>,
     pub from_digest: Option<Digest>,
+    /// The guest is off: the steps only start it, and what there is to do in it is planned when it runs.
+    pub off: bool,
     pub steps: Vec<PlannedStep>,
     pub files: BTreeMap<GuestPath, FileChange>,
     /// What others have where the bundle's files come, and what differs.

@@ -30,6 +30,7 @@ pub fn plan(
         digest: wanted.bundle.recorded_digest(),
         from: live.generation.as_ref().map(|g| g.number),
         from_digest: live.generation.as_ref().and_then(|g| g.digest),
+        off: guest.is_none() && container.is_some_and(|container| !container.running),
         steps: Vec::new(),
         files: BTreeMap::new(),
         foreign: BTreeMap::new(),
@@ -49,6 +50,9 @@ pub fn plan(
         return Ok(plan);
     }
     let network = provision(&mut plan, documents, container)?;
+    if plan.off {
+        return Ok(plan);
+    }
     passwords::refuse_others(wanted, documents, &live)?;
     if guest_changes(wanted, &live, &plan) {
         prepare(&mut plan, wanted, documents, &live, guest);

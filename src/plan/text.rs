@@ -13,6 +13,7 @@ pub fn text(plan: &Plan) -> String {
     let from = match (plan.from, plan.from_digest) {
         (Some(number), Some(digest)) => format!("generation {number} ({})", digest.short()),
         (Some(number), None) => format!("generation {number} (as found)"),
+        (None, _) if plan.off => "off".to_owned(),
         (None, _) => "new".to_owned(),
     };
     let to = plan.digest.map_or_else(|| "as found".to_owned(), |digest| digest.short());
@@ -29,8 +30,15 @@ pub fn text(plan: &Plan) -> String {
     for (path, found) in &plan.drift {
         line(&mut out, &format!("  drift  {path}: {found}"));
     }
-    for words in plan.runtime_drift.by_hand() {
+    let by_hand = plan.runtime_drift.by_hand();
+    for words in &by_hand {
         line(&mut out, &format!("  drift  {words}"));
+    }
+    if !plan.drift.is_empty() || !by_hand.is_empty() {
+        line(
+            &mut out,
+            "         `activate` goes over that only with --overwrite-drift, and keeps a copy",
+        );
     }
     for unit in plan.runtime_drift.failed() {
         line(&mut out, &format!("  health  {unit}: failed"));
@@ -46,6 +54,9 @@ pub fn text(plan: &Plan) -> String {
         if planned.step == Step::Switch {
             switch_details(&mut out, plan);
         }
+    }
+    if plan.off {
+        line(&mut out, "  then       what it needs is planned when it runs, and asked about again");
     }
     let stays: Vec<&str> = plan.steps.iter().filter_map(|s| s.stays.as_deref()).collect();
     if !stays.is_empty() {
@@ -124,9 +135,10 @@ fn switch_details(out: &mut String, plan: &Plan) {
 
 fn effect(planned: &PlannedStep) -> &'static str {
     match planned.effect {
-        Effect::Nothing | Effect::Boot => "",
+        Effect::Nothing => "",
         Effect::Reload => "  [reloads]",
         Effect::Restart => "  [restarts]",
+        Effect::Boot => "  [boots]",
     }
 }
 
@@ -193,6 +205,7 @@ impl Plan {
             "digest": self.digest,
             "from": self.from,
             "from_digest": self.from_digest,
+            "off": self.off,
             "steps": steps,
             "files": self.files,
             "foreign": self.foreign_differences,

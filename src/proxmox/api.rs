@@ -15,6 +15,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 const GLANCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// pveproxy closes idle connections after 5 s, without a word.
 const POOL_IDLE: Duration = Duration::from_secs(3);
+/// Unpacking a template onto a slow storage takes minutes, not more.
+const TASK_LIMIT: Duration = Duration::from_secs(900);
 /// Pauses between tries; together less than a worker's own 30 s.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(200),
@@ -32,6 +34,8 @@ pub(super) struct Api {
     token: SecretName,
     runtime: Handle,
     stop: Stop,
+    /// How long a task may take.
+    pub(super) task_limit: Duration,
 }
 
 impl Api {
@@ -64,7 +68,7 @@ impl Api {
         let http = builder.build().map_err(|error| setup(error.into()))?;
         let base = format!("{}/api2/json", url.trim_end_matches('/'));
         let (token, stop) = (site.token.clone(), Stop::default());
-        Ok(Self { http, base, token, runtime, stop })
+        Ok(Self { http, base, token, runtime, stop, task_limit: TASK_LIMIT })
     }
 
     /// The same; what is asked when this says so ends without an answer.

@@ -7,6 +7,7 @@ use crate::model::{
 };
 use reqwest::Method;
 use serde_json::Value;
+use std::time::Duration;
 use tokio::{runtime::Handle, sync::watch};
 
 /// A client of one cluster. Clones share their connections.
@@ -25,6 +26,13 @@ impl ProxmoxClient {
     #[must_use]
     pub fn until(self, stop: watch::Receiver<bool>) -> Self {
         Self { api: self.api.until(stop) }
+    }
+
+    /// The same, with another bound for each task that is waited for; without this it is 15 minutes.
+    #[must_use]
+    pub fn with_task_limit(mut self, limit: Duration) -> Self {
+        self.api.task_limit = limit;
+        self
     }
 
     /// Where a guest is and what it is; none when the cluster has no such number.

@@ -5,8 +5,6 @@ use crate::model::{HostKey, NodeName, Vmid};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// Unpacking a template onto a slow storage takes minutes, not more.
-const TASK_LIMIT: Duration = Duration::from_secs(900);
 /// Most tasks take about a second: the first looks come soon, the later ones spare the node.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -45,9 +43,9 @@ pub(super) fn settle(
         if status["status"] == "stopped" {
             return Ok(status["exitstatus"].as_str().unwrap_or("unexpected status").to_owned());
         }
-        if started.elapsed() > TASK_LIMIT {
+        if started.elapsed() > api.task_limit {
             let (what, upid) = (what.to_owned(), upid.to_owned());
-            return Err(ProxmoxError::Slow { what, upid, seconds: TASK_LIMIT.as_secs() });
+            return Err(ProxmoxError::Slow { what, upid, seconds: api.task_limit.as_secs() });
         }
         api.pause(pause, what)?;
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -64,6 +64,19 @@ impl RemoteError {
         matches!(self, Self::Denied { .. })
     }
 
+    /// Whether nothing was sent: there was no login to send it over.
+    pub fn is_kept_out(&self) -> bool {
+        matches!(
+            self,
+            Self::Prepare { .. }
+                | Self::NoSsh
+                | Self::Connect { .. }
+                | Self::HostKey { .. }
+                | Self::Denied { .. }
+                | Self::SudoPassword { .. }
+        )
+    }
+
     /// Whether the operator wants no answer any more.
     pub fn is_interrupted(&self) -> bool {
         matches!(self, Self::Interrupted { .. })
@@ -78,7 +91,8 @@ impl RemoteError {
                  know the reason of goes into the line `stackc-hostkey` of the guest's description in Proxmox"
             }
             Self::Denied { .. } => {
-                "ssh-add -l   # the keys that ssh has; `access` in stacks/site.toml names the user and may name a key"
+                "ssh-add -l   # the keys that ssh tries; `access.user` in stacks/site.toml names the user, and \
+                 `access.identity` in stacks/site.toml names the one key to try"
             }
             Self::Connect { .. } => {
                 "pct enter VMID   # on its node: whether sshd runs, and what the firewall bars"

@@ -159,16 +159,22 @@ async fn sudo(session: &Arc<Session>, command: &str, input: &str) -> bool {
 }
 
 fn not_connected(door: &Door, error: &openssh::Error) -> RemoteError {
-    let (address, user, log) = (door.address, door.access.user.to_string(), chain(error));
-    // ssh's own words, which it has in no other language. What stands in a jump host's way is not in this log.
-    let refused = if log.contains("Host key verification failed") {
+    require_ssh().err().unwrap_or_else(|| refused(door, chain(error)))
+}
+
+/// What ssh's own words mean, which it has in no other language. What stands in a jump host's way is not in this log.
+fn refused(door: &Door, log: String) -> RemoteError {
+    let (address, user) = (door.address, door.access.user.to_string());
+    if log.contains("Host key verification failed") {
         RemoteError::HostKey { address, pinned: door.host_key.clone() }
-    } else if log.contains("Permission denied (") {
+    } else if log.contains("Permission denied (")
+        // An agent with more keys than sshd's MaxAuthTries: the right one may never have been shown.
+        || log.contains("Too many authentication failures")
+    {
         RemoteError::Denied { address, user, log }
     } else {
         RemoteError::Connect { address, user, log }
-    };
-    require_ssh().err().unwrap_or(refused)
+    }
 }
 
 /// Starts the ssh program, which then ends at once.
@@ -254,4 +260,34 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn door() -> Door {
+        let host_key = format!("SHA256:{}", "k".repeat(43)).parse().expect("a fingerprint");
+        let user = "ops".parse().expect("a user");
+        Door {
+            address: Ipv4Addr::LOCALHOST.into(),
+            uuid: "0".repeat(32),
+            host_key,
+            access: GuestAccess { user, identity: None, management: Vec::new() },
+            sudo_password: None,
+            workspace: PathBuf::new(),
+        }
+    }
+
+    /// OpenSSH 9.2's words for an agent with seven keys, of which none of the first six fits.
+    #[test]
+    fn an_agent_with_too_many_keys_is_told_at_once_and_not_tried_again_as_a_lost_line() {
+        let log =
+            "Received disconnect from 10.0.10.101 port 22:2: Too many authentication failures";
+        let error = refused(&door(), log.to_owned());
+        assert!(error.is_denied() && !error.is_lost(), "{error}");
+        let next = error.next().expect("there is something to do");
+        assert!(next.contains("`access.identity` in stacks/site.toml names the one key"), "{next}");
+    }
 }

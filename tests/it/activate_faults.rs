@@ -7,10 +7,11 @@ use crate::{
 };
 use stackc::{
     activate::{
-        ActivateError, Activated, Back, Failed, Job, Seams, Stage, Way, activate, look, preflight,
-        settle, way_back,
+        ActivateError, Activated, Back, Failed, Found, Job, Seams, Stage, Way, activate, look,
+        preflight, settle, start, way_back,
     },
     model::{Bundle, Digest, GenerationId, GuestAccess, Target, Vmid},
+    plan::Plan,
     remote::Connection,
     vault::{Secrets, VaultError},
 };
@@ -74,15 +75,22 @@ impl Operator {
     ) -> Result<Activated, Failed> {
         self.with_seams(world, fault, |seams| {
             let found = look(seams, job)?;
-            let found = settle(seams, job, found)?;
-            let plan = found.plan(job).map_err(Failed::refused)?;
-            preflight(seams, job, &found, &plan).map_err(Failed::refused)?;
+            let (mut found, mut plan) = planned(seams, job, found)?;
+            if plan.off {
+                let started = start(seams, job, found, &plan)?;
+                (found, plan) = planned(seams, job, started)?;
+            }
             activate(seams, job, found, &plan)
         })
     }
 
     /// What `stackc rollback` finds where nothing is known but the target's name, and perhaps a number.
-    fn way_back(&self, world: &World, target: &Target, vmid: Option<u32>) -> Result<Way, Failed> {
+    pub fn way_back(
+        &self,
+        world: &World,
+        target: &Target,
+        vmid: Option<u32>,
+    ) -> Result<Way, Failed> {
         let vmid = vmid.map(|number| Vmid::try_from(number).expect("a guest's number"));
         let back = Back { target, vmid, to: None, who: WHO.to_owned(), kept: &|_| None };
         self.with_seams(world, &never(), |seams| way_back(seams, &back))
@@ -91,6 +99,18 @@ impl Operator {
     pub fn run_well(&self, world: &World, bundle: &Bundle) -> Activated {
         self.run(world, bundle, &never()).expect("nothing is in its way")
     }
+}
+
+/// What is to be done, from what was found.
+pub fn planned(
+    seams: &mut Seams<'_>,
+    job: &Job<'_>,
+    found: Found,
+) -> Result<(Found, Plan), Failed> {
+    let found = settle(seams, job, found)?;
+    let plan = found.plan(job).map_err(Failed::refused)?;
+    preflight(seams, job, &found, &plan).map_err(Failed::refused)?;
+    Ok((found, plan))
 }
 
 pub fn never() -> Fault {
@@ -164,6 +184,9 @@ fn a_change_survives_a_fault_at_every_call() {
     };
     let calls = at_every_call(world, &operator, &two, |world, run| {
         judge(world, run, Some(one.digest), two.digest);
+        if run.as_ref().is_err_and(|failed| failed.stage == Stage::BeforeSwitch) {
+            assert_eq!(cores(world), Some(1), "what ran before still runs, and as it did");
+        }
         operator.run_well(world, &two);
         assert_eq!(world.live_digest(), Some(two.digest));
         assert_eq!(cores(world), Some(4));
@@ -171,7 +194,7 @@ fn a_change_survives_a_fault_at_every_call() {
     assert!(calls >= 12, "only {calls} calls: what is missing?");
 }
 
-fn cores(world: &World) -> Option<u32> {
+pub fn cores(world: &World) -> Option<u32> {
     world.inside().container.as_ref().and_then(|container| container.cores)
 }
 
@@ -210,9 +233,11 @@ fn an_undone_switch_tells_the_truth_about_settings_with_a_fault_at_every_call() 
         judge(world, run, Some(one.digest), two.digest);
         let failed = run.as_ref().expect_err("it cannot become live");
         match failed.stage {
-            Stage::Undone => assert_eq!(cores(world), Some(1), "exit 5 means all of the old"),
-            Stage::SettingsLeft => assert_eq!(failed.exit_code(), 6),
-            _ => {}
+            Stage::Refused | Stage::BeforeSwitch | Stage::Undone => {
+                assert_eq!(cores(world), Some(1), "exits 3, 4 and 5 mean all of the old");
+            }
+            Stage::SettingsLeft | Stage::Unknown => assert_eq!(failed.exit_code(), 6),
+            Stage::AfterConfirm => unreachable!("it cannot become live"),
         }
         operator.run(world, &two, &never()).expect_err("it is undone again");
         assert_eq!(world.live_digest(), Some(one.digest));
@@ -230,6 +255,9 @@ fn settings_that_cannot_go_back_are_told_with_exit_code_6() {
     let failed = operator.run(&world, &two, &fault).expect_err("it is undone");
     assert_eq!((failed.stage, failed.exit_code()), (Stage::SettingsLeft, 6));
     assert_eq!(cores(&world), Some(4));
+    // The plan of the bundle that has them shows no difference.
+    let next = failed.error.next().expect("there is something to do");
+    assert!(next.starts_with("stackc rollback shop/dev --to 1 "), "{next}");
     insta::assert_snapshot!(format!("{}\nstate: {}", failed.error, failed.state()));
 }
 

@@ -164,3 +164,15 @@ fn detach_with_a_fault_at_every_call_is_finished_by_the_same_again() {
         }
     }
 }
+
+/// Ctrl-C while the mark leaves: whether it did is asked, as after any other answer that did not come.
+#[test]
+fn a_mark_that_left_while_the_operator_stopped_waiting_has_left() {
+    let (operator, world, _, two) = on_two();
+    let target = &two.manifest.target;
+    let fault = Fault::new(At::Unawaited("set"), true);
+    off(&operator, &world, target, &fault).expect("it is done");
+    assert_eq!(fault.struck(), 1);
+    let inside = world.inside();
+    assert_eq!(inside.container.as_ref().expect("the guest stays").mark, None);
+}

@@ -4,6 +4,7 @@
 
 mod access_life;
 mod access_real;
+mod activate_approved;
 mod activate_cli;
 mod activate_faults;
 mod activate_lab;
@@ -146,6 +147,7 @@ mod plan_units;
 mod plan_units_packages;
 mod plan_units_ties;
 mod proxmox_client;
+mod proxmox_tasks;
 mod reach_cli;
 mod reach_lab;
 mod reader;

@@ -22,13 +22,13 @@ use std::{
 use tokio::sync::watch;
 
 const TOKEN: &str = "ops@pve!stackc=00000000-0000-0000-0000-000000000000";
-const MARK: &str = "stackc shop/dev 0123456789abcdef0123456789abcdef";
-const UPID: &str = "UPID:pve:0000AAAA:000BBBBB:65000000:vzstart:101:ops@pve!stackc:";
+pub const MARK: &str = "stackc shop/dev 0123456789abcdef0123456789abcdef";
+pub const UPID: &str = "UPID:pve:0000AAAA:000BBBBB:65000000:vzstart:101:ops@pve!stackc:";
 
 /// Far below the client's own limits, and far above what a call takes.
 const SOON: Duration = Duration::from_secs(5);
 
-fn client(pve: &Pve) -> ProxmoxClient {
+pub fn client(pve: &Pve) -> ProxmoxClient {
     client_trusting(pve, pve.ca.clone())
 }
 
@@ -51,11 +51,11 @@ fn mark() -> Mark {
     Mark::in_description(MARK).expect("it is a mark")
 }
 
-fn vmid() -> Vmid {
+pub fn vmid() -> Vmid {
     Vmid::try_from(101).expect("in range")
 }
 
-fn is_task(call: &Call, leaf: &str) -> bool {
+pub fn is_task(call: &Call, leaf: &str) -> bool {
     call.path.starts_with("/nodes/pve/tasks/UPID")
         && call.path.split('?').next().is_some_and(|path| path.ends_with(leaf))
 }
@@ -69,7 +69,7 @@ fn config(description: &str) -> Value {
 }
 
 /// A node on which guest 101 is, or not, and nothing else is asked for.
-fn node(call: &Call, there: Option<&str>) -> Answer {
+pub fn node(call: &Call, there: Option<&str>) -> Answer {
     let guest = json!({"type": "lxc", "vmid": 101, "node": "pve", "name": "shop-dev"});
     match (call.path.split('?').next().unwrap_or_default(), there) {
         ("/cluster/resources", None) => Answer::Data(json!([])),
@@ -84,21 +84,6 @@ fn node(call: &Call, there: Option<&str>) -> Answer {
         }
         _ => Answer::Reason(501, "Method not implemented"),
     }
-}
-
-/// The task that `start` makes, ending so.
-fn starting(exit: &'static str) -> Pve {
-    Pve::start(move |call| match call {
-        call if call.is("POST", "/nodes/pve/lxc/101/status/start") => Answer::Data(json!(UPID)),
-        call if is_task(call, "/status") => {
-            Answer::Data(json!({"status": "stopped", "exitstatus": exit}))
-        }
-        call if is_task(call, "/log") => {
-            let lines = (1..=40).map(|n| json!({"n": n, "t": format!("line {n}")}));
-            Answer::Data(lines.collect())
-        }
-        _ => Answer::Reason(501, "Method not implemented"),
-    })
 }
 
 #[test]
@@ -122,21 +107,6 @@ fn a_refusal_names_the_parameters_at_fault() {
     let error = client(&pve).start(&name("pve"), vmid()).expect_err("it is refused");
     let text = error.to_string();
     assert!(text.contains("Parameter verification failed. cores: value must have"), "{text}");
-}
-
-#[test]
-fn a_task_with_warnings_is_a_success() {
-    let pve = starting("WARNINGS: 1");
-    client(&pve).start(&name("pve"), vmid()).expect("it did start");
-}
-
-#[test]
-fn a_failed_task_shows_the_end_of_its_log() {
-    let pve = starting("startup for container '101' failed");
-    let error = client(&pve).start(&name("pve"), vmid()).expect_err("it did not start");
-    assert!(error.to_string().contains("could not start guest 101: startup for container"));
-    let log = error.evidence();
-    assert_eq!((log.len(), log[0].as_str(), log[14].as_str()), (15, "line 26", "line 40"));
 }
 
 /// A node that creates the guest, and does not say so.

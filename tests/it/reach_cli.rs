@@ -12,7 +12,12 @@ use std::fs;
 /// Two guests: one of a target that the definitions have, one of an env that was taken out.
 const GUESTS: [(u32, &str); 2] = [(101, "shop/dev"), (177, "shop/old")];
 
-fn two_stopped_guests(call: &Call) -> Answer {
+pub fn two_stopped_guests(call: &Call) -> Answer {
+    stopped_guests(call, &format!("stackc-hostkey SHA256:{}\n", "k".repeat(43)))
+}
+
+/// With this line in their descriptions, which a guest has when its creation came to its end.
+fn stopped_guests(call: &Call, host_key: &str) -> Answer {
     let path = call.path.split('?').next().unwrap_or_default();
     if path == "/cluster/resources" {
         let guest = |(vmid, _): (u32, &str)| json!({ "vmid": vmid, "type": "lxc", "node": "pve", "name": "x", "status": "stopped" });
@@ -23,9 +28,12 @@ fn two_stopped_guests(call: &Call) -> Answer {
     }
     let of = |(vmid, target): (u32, &str)| {
         let what = path.strip_prefix(&format!("/nodes/pve/lxc/{vmid}/"))?;
-        let mark = format!("stackc {target} {}", "0".repeat(32));
+        let mark = format!("{host_key}stackc {target} {}", "0".repeat(32));
+        let rootfs = "local-lvm:vm-101-disk-0,size=1G";
         Some(Answer::Data(match what {
-            "config" => json!({ "description": mark, "digest": "0", "hostname": "x" }),
+            "config" => {
+                json!({ "description": mark, "digest": "0", "hostname": "x", "rootfs": rootfs })
+            }
             "status/current" => json!({ "status": "stopped" }),
             _ => json!([]),
         }))
@@ -53,6 +61,23 @@ fn status_names_one_mistake_a_guest_and_a_guest_that_left_the_definitions() {
     let (code, table, errors) = stackc(&workspace, &["status"]);
     assert_eq!((code, errors.as_str()), (Some(0), ""), "{table}");
     insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_guest_whose_creation_was_cut_short_is_not_called_stopped_nor_to_be_started() {
+    let pve = Pve::start(|call| stopped_guests(call, ""));
+    let (_dir, workspace) = made(&pve);
+    for verb in ["status", "drift"] {
+        let (code, told, errors) = stackc(&workspace, &[verb, "shop/dev"]);
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{verb}");
+        assert!(told.contains("not fully created") && !told.contains("stopped"), "{told}");
+    }
+    for verb in ["rollback", "history"] {
+        let (code, _, errors) = stackc(&workspace, &[verb, "shop/dev"]);
+        assert_eq!(code, Some(3), "{verb}: {errors}");
+        assert!(errors.contains("next:  stackc activate shop/dev "), "{verb}: {errors}");
+        assert!(!errors.contains("pct start"), "{verb}: {errors}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::{
     activate_cli::{empty_cluster, made, stackc},
     fake::pve::{Answer, Pve},
+    reach_cli::two_stopped_guests,
 };
 use camino::Utf8Path;
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use std::{
 };
 
 static MOVED_ON: AtomicBool = AtomicBool::new(false);
+static IS_OFF: AtomicBool = AtomicBool::new(false);
 
 fn plan(workspace: &Utf8Path) -> Value {
     let file = workspace.join("plan.json");
@@ -78,6 +80,9 @@ fn a_saved_plan_that_no_longer_fits_is_refused_before_anything_changes() {
     edited["plans"][0]["plan"]["steps"].as_array_mut().expect("steps").pop();
     refused("a step was taken out of the file", &edited);
     let mut edited = saved.clone();
+    edited["plans"][0]["plan"]["of_tomorrow"] = json!(1);
+    refused("a key was put into the file", &edited);
+    let mut edited = saved.clone();
     edited["plans"][0]["secrets"] = json!("0".repeat(64));
     refused("a secret has another value since", &edited);
     let mut edited = saved.clone();
@@ -89,6 +94,29 @@ fn a_saved_plan_that_no_longer_fits_is_refused_before_anything_changes() {
     refused("somebody made a guest of that number", &saved);
     assert_eq!(pve.changes(), 0, "nothing was changed");
     insta::assert_snapshot!(told);
+}
+
+/// What there is to do in it, nobody has seen.
+#[test]
+fn a_plan_of_a_guest_that_is_off_is_shown_and_neither_saved_nor_carried_out() {
+    let pve = Pve::start(|call| {
+        if IS_OFF.load(Ordering::SeqCst) { two_stopped_guests(call) } else { empty_cluster(call) }
+    });
+    let (_dir, workspace) = made(&pve);
+    plan(&workspace);
+    IS_OFF.store(true, Ordering::SeqCst);
+    let (code, errors) = activate(&workspace);
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(errors.contains("next:  pct start 101 "), "{errors}");
+    let file = workspace.join("other.json");
+    let (code, _, errors) = stackc(&workspace, &["plan", "shop/dev", "--out", file.as_str()]);
+    assert_eq!((code, file.exists()), (Some(3), false), "{errors}");
+    assert!(errors.contains("next:  pct start 101 "), "{errors}");
+    let (code, told, errors) = stackc(&workspace, &["plan", "shop/dev"]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(told.contains("planned when it runs, and asked about again"), "{told}");
+    assert!(!told.contains("  switch  "), "{told}");
+    assert_eq!(pve.changes(), 0, "nothing was changed");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is found on the guest: the first look at one that came up just now, and what is open there.
 
-use super::Run;
+use super::{FRESH, Run};
 use crate::activate::{
     ActivateError, Failed, Stage,
     alive::Alive,
@@ -10,7 +10,7 @@ use crate::activate::{
     waits::{BOOT, PAUSE, Waits},
 };
 use crate::model::{
-    Container, Phase, TxId,
+    Container, GenerationId, Phase, TxId,
     protocol::{Caller, ObservedGuest, UndoRequest},
 };
 use crate::plan::{Plan, plan};
@@ -20,7 +20,7 @@ use std::{thread, time::Instant};
 
 impl Run<'_, '_> {
     /// Opens the first connection of a guest that came up just now.
-    pub(super) fn meet(&mut self) -> Result<(), Failed> {
+    pub(super) fn reach(&mut self) -> Result<(), Failed> {
         let stage = self.stage;
         let failed = |error: ActivateError| Failed { stage, error };
         let container = self.container().map_err(failed)?;
@@ -30,10 +30,43 @@ impl Run<'_, '_> {
         let mut connection = (self.seams.open)(door);
         let observed = self.first_look(connection.as_mut(), &container);
         self.guest = Some(observed.map_err(|error| failed(error.into()))?);
-        self.connection = Some(connection);
+        (self.connection, self.seen) = (Some(connection), Instant::now());
+        Ok(())
+    }
+
+    /// Whether a new guest may be changed.
+    pub(super) fn meet(&mut self) -> Result<(), Failed> {
         self.settle_pending()?;
         self.refuse_drift()?;
         self.claim()
+    }
+
+    /// Looks once more at a guest whose plan was not carried out at once: somebody else may have changed it meanwhile,
+    /// and nothing has been done to it yet.
+    pub(super) fn look_again(&mut self) -> Result<(), Failed> {
+        if self.guest.is_some() && self.seen.elapsed() > FRESH {
+            let stage = self.stage;
+            self.guest = Some(self.observe().map_err(|error| Failed { stage, error })?);
+        }
+        Ok(())
+    }
+
+    /// Refuses a plan that was made against another generation than what is live by now.
+    pub(super) fn refuse_stale(
+        &self,
+        approved: &Plan,
+        observed: &ObservedGuest,
+    ) -> Result<(), Failed> {
+        let found = observed.live.as_ref().map(|live| live.number);
+        if found == approved.from {
+            return Ok(());
+        }
+        let error = ActivateError::Stale {
+            target: self.job.bundle.manifest.target.clone(),
+            planned: approved.from.unwrap_or(GenerationId::FOUND),
+            found: found.unwrap_or(GenerationId::FOUND),
+        };
+        Err(Failed { stage: self.stage, error })
     }
 
     /// A connection tries for a while by itself; a guest that boots may take longer, for as long as it runs. Its sshd may

@@ -5,17 +5,14 @@ use crate::activate::{
     ActivateError, Failed, Stage,
     confirm::Switching,
     look::{door, refuse_edited, root},
-    time,
+    provision, time,
     waits::Waits,
 };
-use crate::model::{
-    GenerationId, Owner,
-    protocol::{BeginRequest, ObservedGuest},
-};
-use crate::plan::{Live, NewGeneration, Plan, setting_name, switch};
+use crate::model::{Container, GenerationId, Owner, protocol::BeginRequest};
+use crate::plan::{Live, NewGeneration, Plan, SettingChange, setting_name, switch};
 use crate::proxmox::ProxmoxError;
 use crate::remote::Connection;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 impl Run<'_, '_> {
     /// Looks once more, puts the switch together, starts it, and waits until the guest asks to be confirmed.
@@ -23,7 +20,7 @@ impl Run<'_, '_> {
         let stage = self.stage;
         let mut observed = self.observe().map_err(|error| Failed { stage, error })?;
         self.refuse_stale(approved, &observed)?;
-        refuse_edited(self.job, &observed).map_err(|error| Failed { stage, error })?;
+        refuse_edited(self.job, approved, &observed).map_err(|error| Failed { stage, error })?;
         // A live bundle that was sent again is whole by now; what read its files still has what a hand wrote into them.
         observed.drift.extend(approved.drift.clone());
         let (wanted, documents) = (self.job.wanted(), &self.job.documents);
@@ -100,12 +97,14 @@ impl Run<'_, '_> {
         let is_off = || proxmox.borrow_mut().is_off(&node, vmid).unwrap_or(false);
         let switching = Switching {
             target: &self.job.bundle.manifest.target,
+            vmid,
             identity: &identity,
             tx: &self.tx,
             nonce: &self.nonce,
             who: &self.job.who,
             from: self.begun_from.unwrap_or(GenerationId::FOUND),
             waits: Waits::of(&self.job.documents),
+            confirming: Cell::new(false),
             is_off: &is_off,
             progress: self.seams.progress,
         };
@@ -113,22 +112,33 @@ impl Run<'_, '_> {
         work(&switching, connection.as_mut())
     }
 
-    fn refuse_stale(&self, approved: &Plan, observed: &ObservedGuest) -> Result<(), Failed> {
-        let found = observed.live.as_ref().map(|live| live.number);
-        if found == approved.from {
-            return Ok(());
+    /// Changes settings, and notes what they were. A change that Proxmox refused has nothing to go back: what is there
+    /// then may be somebody else's.
+    pub(super) fn set(
+        &mut self,
+        container: &Container,
+        changes: &[SettingChange],
+    ) -> Result<Container, ActivateError> {
+        let done = provision::set(self.seams, container, changes);
+        let is_in_doubt = |e: &ProxmoxError| e.outcome_unknown() || e.is_interrupted();
+        if done.as_ref().err().is_none_or(is_in_doubt) {
+            self.note_before(changes);
         }
-        let error = ActivateError::Stale {
-            target: self.job.bundle.manifest.target.clone(),
-            planned: approved.from.unwrap_or(GenerationId::FOUND),
-            found: found.unwrap_or(GenerationId::FOUND),
-        };
-        Err(Failed { stage: self.stage, error })
+        done?;
+        provision::reread(self.seams, container)
     }
 
-    /// After a switch that was undone the guest's settings in Proxmox go back too. A disk that has grown stays.
+    fn note_before(&mut self, changes: &[SettingChange]) {
+        let known: Vec<_> = self.settings_before.iter().map(setting_name).collect();
+        let new = changes.iter().map(|change| &change.before);
+        let new: Vec<_> = new.filter(|before| !known.contains(&setting_name(before))).collect();
+        self.settings_before.extend(new.into_iter().cloned());
+    }
+
+    /// Where the old generation stays, the guest's settings in Proxmox go back too. A disk that has grown stays.
     pub(super) fn put_back(&mut self, failed: Failed) -> Failed {
-        if failed.stage != Stage::Undone || self.settings_before.is_empty() {
+        let stays = matches!(failed.stage, Stage::BeforeSwitch | Stage::Undone);
+        if !stays || self.settings_before.is_empty() {
             return failed;
         }
         let names: Vec<_> = self.settings_before.iter().map(setting_name).collect();
@@ -140,17 +150,12 @@ impl Run<'_, '_> {
             }
             restored => restored,
         };
-        match (restored, failed.error) {
-            (
-                Err(cause),
-                ActivateError::Undone { target, from, what, state }
-                | ActivateError::CalledOff { target, from, what, state },
-            ) => {
-                let error = ActivateError::SettingsLeft { target, from, what, state, cause };
-                Failed { stage: Stage::SettingsLeft, error }
-            }
-            (_, error) => Failed { stage: failed.stage, error },
-        }
+        let Err(cause) = restored else { return failed };
+        let target = self.job.bundle.manifest.target.clone();
+        let from = self.guest.as_ref().and_then(|guest| Some(guest.live.as_ref()?.number));
+        let after = Box::new(failed.error);
+        let error = ActivateError::SettingsLeft { target, from, after, cause };
+        Failed { stage: Stage::SettingsLeft, error }
     }
 
     fn restore_settings(&mut self) -> Result<(), ProxmoxError> {

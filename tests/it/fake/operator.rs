@@ -51,6 +51,12 @@ pub struct Inside {
     secrets: BTreeSet<SecretsVersion>,
     generations: Vec<Generation>,
     switches: BTreeMap<TxId, (Switch, Phase)>,
+    /// What runs otherwise than it should.
+    pub runtime: RuntimeDrift,
+    /// What a hand does to that while a bundle is validated.
+    pub hand: Option<RuntimeDrift>,
+    /// Whether the guest loses its power when it is asked to confirm.
+    pub dies_at_confirm: bool,
     /// Preparations that were given up.
     pub abandoned: Vec<TxId>,
 }
@@ -220,7 +226,7 @@ impl Inside {
             releases: BTreeSet::new(),
             secrets: self.secrets.clone(),
             drift: BTreeMap::new(),
-            runtime_drift: RuntimeDrift::default(),
+            runtime_drift: self.runtime.clone(),
             foreign: BTreeMap::new(),
             recorded: other.map(|digest| recorded(&self.bundles[&digest])),
             units: request.units.iter().map(|unit| (unit.clone(), state.clone())).collect(),
@@ -295,6 +301,10 @@ impl Connection for World {
         Ok(DONE)
     }
     fn validate(&mut self, _: &BundleRequest) -> Result<Done, RemoteError> {
+        let mut inside = self.inside();
+        if let Some(hand) = inside.hand.take() {
+            inside.runtime = hand;
+        }
         Ok(DONE)
     }
     fn migrate(&mut self, _: &MigrateRequest) -> Result<Done, RemoteError> {
@@ -316,6 +326,10 @@ impl Connection for World {
     }
     fn confirm(&mut self, request: &ConfirmRequest, _: Duration) -> Result<TxState, RemoteError> {
         let mut inside = self.inside();
+        if inside.dies_at_confirm {
+            inside.container.as_mut().expect("it is there").running = false;
+            return Err(RemoteError::Lost { address: ADDRESS, verb: "confirm" });
+        }
         if inside.state(&request.tx)?.phase == Phase::AwaitingConfirm {
             assert_eq!(inside.switches[&request.tx].0.nonce, request.nonce);
             inside.end(&request.tx, Phase::Confirmed);

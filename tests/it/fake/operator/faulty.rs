@@ -33,6 +33,8 @@ pub enum At {
     Verb { verb: &'static str, from: usize, times: usize },
     /// This call to a guest and all after it, but for those that end what was begun: the operator wants no more.
     Interrupt(usize),
+    /// The first call of this verb to Proxmox: the operator stopped waiting for its answer.
+    Unawaited(&'static str),
     /// The first logins, this many: sshd answers, and takes no key.
     Login(usize),
 }
@@ -67,6 +69,7 @@ impl Fault {
                 let calls = from..from + times;
                 verb == of && calls.contains(&self.seen.fetch_add(1, Ordering::Relaxed))
             }
+            At::Unawaited(of) => verb == of && self.seen.fetch_add(1, Ordering::Relaxed) == 0,
             At::Login(times) => self.seen.fetch_add(1, Ordering::Relaxed) < times,
             At::Interrupt(from) => {
                 !matches!(verb, "undo" | "abandon")
@@ -129,7 +132,11 @@ impl<T> Faulty<T> {
         if matches!(self.fault.at, At::Interrupt(_) | At::Login(_)) {
             return call(&mut self.inner);
         }
+        let at = self.fault.at;
         let error = |_| {
+            if matches!(at, At::Unawaited(_)) {
+                return ProxmoxError::Interrupted { what: verb.to_owned() };
+            }
             let (path, text) = (verb.to_owned(), "Connection timed out".to_owned());
             ProxmoxError::Refused { method: "POST", path, status: 596, text }
         };
