@@ -121,6 +121,15 @@ pub fn stops(results: &Mutex<Results>) -> bool {
     results.lock().expect("no worker panics with it").stops()
 }
 
+/// No run came to one of the places that it was to be disturbed at: what there is shows a sample.
+pub fn missed(results: &Mutex<Results>, place: &str) {
+    let mut results = results.lock().expect("no worker panics with it");
+    if !results.stops() {
+        eprintln!("== {}: no run comes to {place}", results.name);
+        results.summary.run.sample = true;
+    }
+}
+
 /// A number that the environment asks for.
 pub fn asked(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;

@@ -27,6 +27,7 @@ mod compile_sentences;
 mod compile_system;
 mod compile_units;
 mod crash_again;
+mod crash_calls;
 mod crash_disk;
 mod crash_errors;
 mod crash_judge;
