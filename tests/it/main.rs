@@ -78,6 +78,7 @@ mod fault_asks;
 mod fault_page;
 mod fault_results;
 mod fault_summary;
+mod fault_tested;
 mod faults_accident;
 mod faults_all;
 mod faults_cuts;
