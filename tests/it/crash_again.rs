@@ -1,13 +1,14 @@
 //! The recovery from a crash is crashed, too, and the one after that.
 
 use crate::{
+    crash_calls::Place,
     crash_disk::{Disk, FileSystem, Image},
     crash_points::Points,
     crash_record::{Record, put},
     crash_scene::{Scene, fingerprint},
     crash_sweep::{Call, Fault, Judged, Seen, Stage, argv},
-    crash_tracer::{self, Strike},
-    fault_results::Results,
+    crash_tracer::{self, Look},
+    fault_results::{Results, missed},
     guest_fixture::Folder,
 };
 use std::{path::Path, sync::Mutex};
@@ -28,13 +29,17 @@ pub fn sweep_recoveries(scene: &Scene, (points, again): (Points, Again), results
         let stage = Stage::new(scene, file_system, &judged);
         let points = points.of(&stage.clean).into_iter();
         let booted = [Fault::KillThenBoot, Fault::PowerCut];
-        let trials: Vec<_> = points.flat_map(|at| booted.map(|fault| (at, fault))).collect();
-        stage.on_each(&trials, results, |disk, (point, fault)| {
-            stage.strike(disk, *point);
+        let trials: Vec<(Place, Fault)> =
+            points.flat_map(|at| booted.map(|fault| (at.clone(), fault))).collect();
+        stage.on_each(&trials, results, |disk, (place, fault)| {
+            if !stage.strike(disk, place) {
+                missed(results, &format!("{place} of {:?}", scene.verb));
+                return;
+            }
             fault.strike(disk);
             disk.folder.boot();
             let left = disk.save();
-            let first = First { left, point: *point, fault: *fault };
+            let first = First { left, place, fault: *fault };
             let records = if again.thrice {
                 stage.third_trials(disk, &first, again.stride)
             } else {
@@ -48,19 +53,19 @@ pub fn sweep_recoveries(scene: &Scene, (points, again): (Points, Again), results
 }
 
 /// What the first crash has left.
-struct First {
+struct First<'p> {
     left: Image,
-    point: usize,
+    place: &'p Place,
     fault: Fault,
 }
 
 impl Stage<'_> {
     /// The recovery of what was left is crashed at every so many-th of its system calls.
-    fn second_trials(&self, disk: &mut Disk, first: &First, stride: usize) -> Vec<Record> {
-        let First { left, point, fault } = first;
+    fn second_trials(&self, disk: &mut Disk, first: &First<'_>, stride: usize) -> Vec<Record> {
+        let First { left, place, fault } = first;
         let (words, input) = (&["recover"], Path::new("/dev/null"));
         let call = Call { from: left, words, input, killed_at: None };
-        let (mut seen, _) = self.watch(disk, &call, |at| at % stride == 1 % stride);
+        let mut seen = self.watch(disk, &call, |all| all.len() % stride == 1 % stride).seen;
         let verdicts = match fault {
             Fault::PowerCut => self.cuts(disk, &seen),
             _ => seen
@@ -70,14 +75,14 @@ impl Stage<'_> {
         };
         let record = |(seen, verdict): (&Seen, _)| {
             let fault = format!("crashed again: {}, twice", fault.name());
-            self.record(fault, format!("{point}+{}", seen.point), verdict)
+            self.record(fault, format!("{place}+{}", seen.place), verdict)
         };
         seen.iter().zip(verdicts).map(record).collect()
     }
 
     /// So is the recovery after that, at the same one.
-    fn third_trials(&self, disk: &mut Disk, first: &First, stride: usize) -> Vec<Record> {
-        let First { left, point, fault } = first;
+    fn third_trials(&self, disk: &mut Disk, first: &First<'_>, stride: usize) -> Vec<Record> {
+        let First { left, place, fault } = first;
         let mut records = Vec::new();
         for second in (1..).step_by(stride) {
             disk.load(left);
@@ -86,20 +91,26 @@ impl Stage<'_> {
             }
             fault.strike(disk);
             disk.folder.boot();
-            crash_recovery(&disk.folder, second);
+            // What is left may be ended sooner than it was the first time.
+            if !crash_recovery(&disk.folder, second) {
+                continue;
+            }
             fault.strike(disk);
             let there = fingerprint(&disk.folder);
             let verdict = self.judge(Some(&disk.folder), there, true, false);
             let fault = format!("crashed again: {}, three times", fault.name());
-            records.push(self.record(fault, format!("{point}+{second}"), verdict));
+            records.push(self.record(fault, format!("{place}+{second}"), verdict));
         }
         records
     }
 }
 
-/// False when it was over before that.
-fn crash_recovery(folder: &Folder, point: usize) -> bool {
+/// Kills it as it enters this system call, from 1. False when it was over before that.
+fn crash_recovery(folder: &Folder, number: usize) -> bool {
     let argv = argv(folder, &["recover"]);
     let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-    crash_tracer::run(&argv, "/dev/null".as_ref(), Strike::Kill(point)).is_killed()
+    let mut look = |all: &[Place], _: &[u8]| {
+        if all.len() == number { Look::Enough } else { Look::More }
+    };
+    crash_tracer::watch(&argv, "/dev/null".as_ref(), &mut look).is_killed()
 }

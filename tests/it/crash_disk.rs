@@ -1,11 +1,11 @@
 //! A guest's folder on a file system of its own, in a file in memory: loaded from an image, cut from its power, booted.
 //!
 //! A worker's mounts are in a mount namespace of its own thread. Its loop device stays attached from one image to the next;
-//! a test that is killed leaves it behind, for `losetup --detach`.
+//! what a test that is killed leaves behind, the next one clears away.
 
 use crate::{
     crash_shutdown::shut_down,
-    guest_fixture::{Folder, in_memory},
+    guest_fixture::{Folder, LEFT_OVER, in_memory},
     left_out::is_left_out,
 };
 use nix::{
@@ -21,7 +21,7 @@ use std::{
     os::unix::fs::FileExt as _,
     path::Path,
     process::Command,
-    sync::Arc,
+    sync::{Arc, Once},
     time::{Duration, Instant},
 };
 
@@ -126,9 +126,12 @@ impl Image {
 impl Disk {
     /// An empty file, to be loaded; calls are those of `like`.
     pub fn new(file_system: FileSystem, like: &Folder) -> Self {
+        static CLEARED: Once = Once::new();
         let folder = Folder { dir: in_memory(), binary: like.binary };
-        let file =
-            tempfile::NamedTempFile::new_in(folder.dir.path().parent().expect("it is in a folder"));
+        let all = folder.dir.path().parent().expect("it is in a folder");
+        CLEARED.call_once(|| clear_away(all));
+        let prefix = format!("{LEFT_OVER}{}-", std::process::id());
+        let file = tempfile::Builder::new().prefix(&prefix).tempfile_in(all);
         let file = file.expect("there is room");
         file.as_file().set_len(file_system.mebibytes() << 20).expect("there is room");
         let path = file.path().display().to_string();
@@ -232,6 +235,28 @@ impl Drop for Disk {
     }
 }
 
+/// Removes what tests have left here that were killed, and detaches their loop devices. Two at once may find the same: what
+/// is gone already is as good.
+fn clear_away(all: &Path) {
+    for entry in fs::read_dir(all).expect("it is readable").flatten() {
+        let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+        let owner = name.strip_prefix(LEFT_OVER).and_then(|rest| rest.split('-').next());
+        if owner.is_none_or(|owner| Path::new("/proc").join(owner).exists()) {
+            continue;
+        }
+        if path.is_dir() {
+            let _gone = fs::remove_dir_all(path);
+            continue;
+        }
+        let shown = path.display().to_string();
+        let devices = command(&["losetup", "--noheadings", "--output", "NAME", "-j", &shown]);
+        for device in devices.split_whitespace() {
+            let _gone = Command::new("/sbin/losetup").args(["--detach", device]).status();
+        }
+        let _gone = fs::remove_file(path);
+    }
+}
+
 /// Where the next bytes are that were ever written.
 fn next_written(mut file: &File, from: u64) -> Option<u64> {
     let whence = rustix::fs::SeekFrom::Data(from);
@@ -278,4 +303,24 @@ fn a_power_cut_loses_what_was_not_made_durable_and_nothing_else() {
         let (kept, lost) = cut.join().expect("it does not fail");
         assert_eq!((kept.as_deref(), &*lost), (Some("text"), ""), "{}", file_system.name());
     }
+}
+
+#[test]
+fn what_a_killed_test_has_left_is_cleared_away_and_nothing_of_a_live_one() {
+    if are_disks_left_out() {
+        return;
+    }
+    let all = in_memory();
+    // No process has this number: it is above what the kernel gives.
+    let [dead, live] = [u32::MAX, std::process::id()].map(|id| format!("{LEFT_OVER}{id}-x"));
+    let at = |name: &str| all.path().join(name);
+    fs::create_dir_all(at(&dead).join("folder")).expect("there is room");
+    fs::write(at(&live), "").expect("there is room");
+    let image = at(&format!("{dead}-image"));
+    File::create(&image).and_then(|file| file.set_len(1 << 20)).expect("there is room");
+    let shown = image.display().to_string();
+    command(&["losetup", "--find", &shown]);
+    clear_away(all.path());
+    assert_eq!(command(&["losetup", "-j", &shown]), "");
+    assert!(!at(&dead).exists() && !image.exists() && at(&live).exists());
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     crash_scene::{NEXT_TX, Picture, Scene, TX, Verb, picture},
+    fault_results::caught,
     fault_summary::Verdict,
     guest_fixture::{Folder, identity},
     kill_points::{assert_no_leftovers, recover},
@@ -10,6 +11,7 @@ use stackc::model::{
     Phase, TxState,
     protocol::{Done, FetchReply, FetchRequest, Garbage},
 };
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 /// A guest after a fault.
 pub struct Left<'s> {
@@ -188,4 +190,57 @@ fn assert_same(there: &Picture, whole: &Picture) {
     let torn: Vec<_> = there.iter().filter(differ).collect();
     let missing: Vec<_> = whole.keys().filter(|path| !there.contains_key(*path)).collect();
     assert!(torn.is_empty() && missing.is_empty(), "torn: {torn:?}, missing: {missing:?}");
+}
+
+/// One thing that is not as the switch has left it.
+type Tear = (&'static str, fn(&Scene, &Folder));
+
+const TEARS: [Tear; 9] = [
+    ("a link is missing", |_, folder| remove(folder, "/etc/profile.d/006.sh")),
+    ("a link leads into the old tree", |scene, folder| {
+        remove(folder, "/etc/profile.d/006.sh");
+        let old = folder.at(&in_store(scene.first.bundle.digest));
+        symlink(old, folder.at("/etc/profile.d/006.sh")).expect("there is room");
+    }),
+    ("a text in the store is empty", |scene, folder| {
+        let path = folder.at(&in_store(scene.second.bundle.digest));
+        std::fs::write(path, "").expect("it is there");
+    }),
+    ("a file of the old tree is gone", |scene, folder| {
+        remove(folder, &in_store(scene.first.bundle.digest));
+    }),
+    ("a copy has another text", |_, folder| folder.put("/etc/ssh/sshd_config.d/001.conf", "#")),
+    ("a copy has another mode", |_, folder| {
+        let access = std::fs::Permissions::from_mode(0o644);
+        let path = folder.at("/etc/ssh/sshd_config.d/001.conf");
+        std::fs::set_permissions(path, access).expect("it is there");
+    }),
+    ("a foreign file has not come back", |_, folder| remove(folder, "/etc/profile.d/002-of-1.sh")),
+    ("a file is half-made", |_, folder| folder.put("/etc/profile.d/.tmp-1", "")),
+    ("the firewall's rules are others", |_, folder| folder.put("/etc/ufw/user.rules", "*filter")),
+];
+
+fn in_store(digest: stackc::model::Digest) -> String {
+    format!("/var/lib/stackc/store/{digest}/rootfs/etc/profile.d/006.sh")
+}
+
+fn remove(folder: &Folder, path: &str) {
+    std::fs::remove_file(folder.at(path)).expect("it is there");
+}
+
+#[test]
+fn each_thing_that_is_torn_is_seen_by_the_judge_of_what_a_crash_has_left() {
+    let scene = Scene::new(Verb::Switch, 30);
+    let whole = scene.start.copy();
+    whole.run_switch(TX);
+    let judge = |folder: &Folder| {
+        let left = Left { scene: &scene, folder, rebooted: false, answered: false };
+        caught(|| left.judge())
+    };
+    assert_eq!(judge(&whole.copy()), Ok(Verdict::New));
+    for (what, tear) in TEARS {
+        let folder = whole.copy();
+        tear(&scene, &folder);
+        assert!(judge(&folder).is_err(), "nobody sees that {what}");
+    }
 }

@@ -129,11 +129,15 @@ fn long(name: &str, files: usize) {
 #[test]
 #[ignore = "takes an hour"]
 fn crash_long_recoveries() {
-    let what = "Crashed, and crashed again at every third system call of the recovery, 10 files";
-    run("crash-long-recoveries", what, Taken::by(stride(), 1000), |results| {
-        let twice = Again { stride: EVERY_THIRD, thrice: false };
-        recoveries(&OPEN, 10, (LONG_STRIDE * stride(), twice), results);
+    let (once, twice) = (LONG_STRIDE * stride(), 2 * LONG_STRIDE * stride());
+    let what = format!(
+        "Crashed at one in {once} of the calls that change something, and again at every third system call of the recovery; at \
+         one in {twice}, and at every fifteenth of two recoveries; 10 files"
+    );
+    run("crash-long-recoveries", &what, Taken::by(stride(), 1000), |results| {
+        let again = Again { stride: EVERY_THIRD, thrice: false };
+        recoveries(&OPEN, 10, (once, again), results);
         let thrice = Again { stride: 5 * EVERY_THIRD, thrice: true };
-        recoveries(&OPEN_FIRST, 10, (2 * LONG_STRIDE * stride(), thrice), results);
+        recoveries(&OPEN_FIRST, 10, (twice, thrice), results);
     });
 }

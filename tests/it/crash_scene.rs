@@ -269,7 +269,7 @@ pub fn picture(folder: &Folder) -> Picture {
 }
 
 /// All that is in a folder, to the byte: names, kinds, modes, owners, texts, and which names are one file. But not when
-/// the lease ends.
+/// the lease ends, nor in one that is half-made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint {
     pub kept: Digest,
@@ -277,6 +277,7 @@ pub struct Fingerprint {
     pub memory: Digest,
 }
 
+const LEASE: &[u8] = b"var/lib/stackc/lease";
 /// What runs on the guest.
 const MEMORY: &str = "run/stackc/system.json";
 
@@ -306,7 +307,9 @@ fn describe(path: &Path, below: &[u8], first: &mut BTreeMap<u64, Vec<u8>>, text:
     if stat.is_symlink() {
         let target = fs::read_link(path).expect("it is a link");
         text.extend(target.as_os_str().as_encoded_bytes());
-    } else if stat.is_file() && !below.ends_with(b"stackc/lease") {
+    } else if below.starts_with(LEASE) {
+        text.push(u8::from(stat.len() == 0));
+    } else if stat.is_file() {
         let bytes = fs::read(path).expect("it is readable");
         text.extend(Digest::of(&bytes).to_string().as_bytes());
     }

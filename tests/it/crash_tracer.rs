@@ -1,8 +1,9 @@
 //! A killer of our own: runs the guest's binary under ptrace(2), and strikes as it enters a system call.
 //!
-//! Calls are counted from the one after execve, of the first thread alone. Threads and children of the binary run on
-//! unseen, and are not counted: a kill takes the threads along, and lets children end by themselves, as a real one does.
+//! Only calls of the first thread are seen, from the one after execve. Threads and children of the binary run on unseen: a
+//! kill takes the threads along, and lets children end by themselves, as a real one does.
 
+use crate::crash_calls::{Place, Places, Stopped, SystemCall};
 use nix::{
     libc,
     sys::{
@@ -19,46 +20,38 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// Calls that change a file, its name or its access, or make it durable. `openat` makes files too, mostly it does not.
-const CHANGING: [libc::c_long; 16] = [
-    libc::SYS_write,
-    libc::SYS_openat,
-    libc::SYS_rename,
-    libc::SYS_renameat,
-    libc::SYS_renameat2,
-    libc::SYS_linkat,
-    libc::SYS_unlinkat,
-    libc::SYS_symlinkat,
-    libc::SYS_mkdirat,
-    libc::SYS_fsync,
-    libc::SYS_fdatasync,
-    libc::SYS_syncfs,
-    libc::SYS_fchmod,
-    libc::SYS_fchownat,
-    libc::SYS_copy_file_range,
-    libc::SYS_exit_group,
-];
-
 /// What befalls a call of the binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strike {
+pub enum Strike<'p> {
     /// It is let run, and its system calls are noted.
     None,
-    /// Killed as it enters this system call, from 1; the call has no effect.
-    Kill(usize),
+    /// Killed as it enters this system call, which has no effect.
+    Kill(&'p Place),
     /// This system call has no effect, and fails with the error.
-    Fail { at: usize, errno: i32 },
+    Fail { at: &'p Place, errno: i32 },
     /// From this system call on, those that take room on the disk have no effect and fail with the error, until something
     /// is removed.
-    NoRoom { from: usize, errno: i32 },
+    NoRoom { from: &'p Place, errno: i32 },
     /// Something happens as it enters this system call.
-    Meanwhile(usize),
+    Meanwhile(&'p Place),
+}
+
+impl Strike<'_> {
+    fn place(&self) -> Option<&Place> {
+        match self {
+            Self::None => None,
+            Self::Kill(at)
+            | Self::Meanwhile(at)
+            | Self::Fail { at, .. }
+            | Self::NoRoom { from: at, .. } => Some(at),
+        }
+    }
 }
 
 /// What a call of the binary came to.
 pub struct Traced {
-    /// The numbers of the system calls that it entered, in order.
-    pub calls: Vec<libc::c_long>,
+    /// The system calls that it entered, in order.
+    pub places: Vec<Place>,
     pub status: WaitStatus,
     pub said: Vec<u8>,
 }
@@ -68,11 +61,14 @@ impl Traced {
         matches!(self.status, WaitStatus::Signaled(_, Signal::SIGKILL, _))
     }
 
-    /// Positions, from 1, of the calls that change something on disk. Killed at any other one, the binary leaves what
-    /// it leaves at the next of these.
-    pub fn changing(&self) -> Vec<usize> {
-        let calls = self.calls.iter().enumerate();
-        calls.filter(|(_, call)| CHANGING.contains(call)).map(|(index, _)| index + 1).collect()
+    /// Whether it came there: another run may do without a call that changes nothing.
+    pub fn met(&self, place: &Place) -> bool {
+        self.places.contains(place)
+    }
+
+    /// The calls that change something. Killed at any other one, the binary leaves what it leaves at the next of these.
+    pub fn changing(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().filter(|place| place.call.changes)
     }
 }
 
@@ -89,14 +85,14 @@ pub fn run_meanwhile(
     meanwhile: &mut dyn FnMut(),
 ) -> Traced {
     let mut tracee = Tracee::stopped_at_exec(argv, input);
-    tracee.go_on(&mut |tracee, at| tracee.enter(at, strike, meanwhile))
+    tracee.go_on(&mut |tracee, places| tracee.enter(places, strike, meanwhile))
 }
 
-/// Runs a program, and shows it as it enters each system call, before that has an effect: the call's number, from 1, and
-/// what was said so far. It is killed there when `look` has seen enough.
-pub fn watch(argv: &[&str], input: &Path, look: &mut dyn FnMut(usize, &[u8]) -> Look) -> Traced {
-    Tracee::stopped_at_exec(argv, input).go_on(&mut |tracee, at| {
-        if look(at, &tracee.said()) == Look::Enough {
+/// Runs a program, and shows it as it enters each system call, before that has an effect: those that it has entered, this
+/// one last, and what was said so far. It is killed there when `look` has seen enough.
+pub fn watch(argv: &[&str], input: &Path, look: &mut dyn FnMut(&[Place], &[u8]) -> Look) -> Traced {
+    Tracee::stopped_at_exec(argv, input).go_on(&mut |tracee, places| {
+        if look(places, &tracee.said()) == Look::Enough {
             kill(tracee.pid, Signal::SIGKILL).expect("it is our child");
         }
         None
@@ -116,6 +112,11 @@ struct Tracee {
     pid: Pid,
     /// What it says goes into a file, which can be read while it is stopped.
     stdout: File,
+    memory: File,
+    /// The guest's folder, as the arguments have it.
+    root: String,
+    /// `Strike::NoRoom` has begun.
+    is_full: bool,
     /// Something was removed since there was no room.
     has_room: bool,
 }
@@ -148,7 +149,10 @@ impl Tracee {
             }
             .expect("it is stopped");
         }
-        Self { _child: child, pid, stdout, has_room: false }
+        let memory = File::open(format!("/proc/{pid}/mem")).expect("it is our child");
+        let root = argv.iter().skip_while(|word| **word != "--root").nth(1);
+        let root = root.map_or_else(|| "/nowhere".to_owned(), |root| (*root).to_owned());
+        Self { _child: child, pid, stdout, memory, root, is_full: false, has_room: false }
     }
 
     fn said(&self) -> Vec<u8> {
@@ -159,8 +163,8 @@ impl Tracee {
     }
 
     /// Runs it to its end. `enter` says with which error a call is to end that it is about to make.
-    fn go_on(&mut self, enter: &mut dyn FnMut(&mut Self, usize) -> Option<i32>) -> Traced {
-        let mut calls = Vec::new();
+    fn go_on(&mut self, enter: &mut dyn FnMut(&mut Self, &[Place]) -> Option<i32>) -> Traced {
+        let (mut places, mut all) = (Vec::new(), Places::default());
         // The first stop is the end of execve.
         let mut enters = false;
         let mut failing = None;
@@ -168,8 +172,8 @@ impl Tracee {
         loop {
             let signal = match waitpid(self.pid, None).expect("it is our child") {
                 WaitStatus::PtraceSyscall(_) if enters => {
-                    calls.push(self.call());
-                    failing = enter(self, calls.len());
+                    places.push(all.next(self.call()));
+                    failing = enter(self, &places);
                     enters = false;
                     None
                 }
@@ -180,7 +184,7 @@ impl Tracee {
                 }
                 WaitStatus::PtraceEvent(..) => None,
                 WaitStatus::Stopped(_, signal) => Some(signal),
-                status => return Traced { calls, status, said: self.said() },
+                status => return Traced { places, status, said: self.said() },
             };
             // A tracee that was killed meanwhile is gone, and the next wait says so.
             let _gone = ptrace::syscall(self.pid, signal);
@@ -191,27 +195,31 @@ impl Tracee {
         ptrace::getregs(self.pid).expect("it is stopped")
     }
 
-    fn call(&self) -> libc::c_long {
-        let number = self.registers().orig_rax;
-        libc::c_long::try_from(number).expect("numbers of system calls are small")
+    fn call(&self) -> SystemCall {
+        let stopped = Stopped { pid: self.pid, memory: &self.memory, root: &self.root };
+        SystemCall::entered(&stopped, &self.registers())
     }
 
     /// The error that the call is to end with.
-    fn enter(&mut self, at: usize, strike: Strike, meanwhile: &mut dyn FnMut()) -> Option<i32> {
+    fn enter(
+        &mut self,
+        places: &[Place],
+        strike: Strike,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Option<i32> {
+        let is_there = places.last() == strike.place();
         match strike {
-            Strike::Kill(there) if there == at => {
+            Strike::Kill(_) if is_there => {
                 kill(self.pid, Signal::SIGKILL).expect("it is our child");
             }
-            Strike::Meanwhile(there) if there == at => meanwhile(),
-            Strike::Fail { at: there, errno } if there == at => {
-                self.skip();
-                return Some(errno);
-            }
-            Strike::NoRoom { from, errno } if from <= at && !self.has_room => {
-                self.has_room = self.call() == libc::SYS_unlinkat;
-                if self.takes_room() {
-                    self.skip();
-                    return Some(errno);
+            Strike::Meanwhile(_) if is_there => meanwhile(),
+            Strike::Fail { errno, .. } if is_there => return Some(self.skip(errno)),
+            Strike::NoRoom { errno, .. } => {
+                let call = &places.last().expect("it is entered").call;
+                self.is_full |= is_there;
+                self.has_room |= self.is_full && call.number == libc::SYS_unlinkat;
+                if self.is_full && !self.has_room && call.takes_room {
+                    return Some(self.skip(errno));
                 }
             }
             _ => {}
@@ -219,29 +227,12 @@ impl Tracee {
         None
     }
 
-    /// A file is made with `O_EXCL` here, never without.
-    fn takes_room(&self) -> bool {
-        let registers = self.registers();
-        match self.call() {
-            libc::SYS_openat => registers.rdx & u64::from(libc::O_EXCL.cast_unsigned()) != 0,
-            libc::SYS_write => self.writes_to_disk(registers.rdi),
-            call => {
-                [libc::SYS_mkdirat, libc::SYS_symlinkat, libc::SYS_copy_file_range].contains(&call)
-            }
-        }
-    }
-
-    /// Not to a pipe, nor to `/run`, which is in memory.
-    fn writes_to_disk(&self, fd: u64) -> bool {
-        let path = std::fs::read_link(format!("/proc/{}/fd/{fd}", self.pid));
-        path.is_ok_and(|path| path.is_absolute() && !path.to_string_lossy().contains("/run/"))
-    }
-
-    /// No system call has this number, so the kernel does nothing.
-    fn skip(&self) {
+    /// No system call has this number, so the kernel does nothing. The error that the call is to end with.
+    fn skip(&self, errno: i32) -> i32 {
         let registers = self.registers();
         let skipped = libc::user_regs_struct { orig_rax: u64::MAX, ..registers };
         ptrace::setregs(self.pid, skipped).expect("it is stopped");
+        errno
     }
 
     fn leave(&self, failing: Option<i32>) {
@@ -260,15 +251,21 @@ fn the_tracer_kills_before_the_call_that_it_counts_to_and_misses_none() {
     let null = Path::new("/dev/null");
     let clean = run(&argv, null, Strike::None);
     assert!(matches!(clean.status, WaitStatus::Exited(_, 0)), "{:?}", clean.status);
-    let made = clean.calls.iter().position(|call| *call == libc::SYS_mkdir).expect("it makes it");
-    for number in 1..=clean.calls.len() {
+    let made = position_of_mkdir(&clean);
+    for (index, place) in clean.places.iter().enumerate() {
         let _gone = std::fs::remove_dir(&path);
-        let killed = run(&argv, null, Strike::Kill(number));
-        assert!(killed.is_killed() && killed.calls.len() == number, "{number}");
-        assert_eq!(folder.path().join("made").is_dir(), number > made + 1, "{number}");
+        let killed = run(&argv, null, Strike::Kill(place));
+        assert!(killed.is_killed() && killed.places == clean.places[..=index], "{place}");
+        assert_eq!(folder.path().join("made").is_dir(), index > made, "{place}");
     }
     let _gone = std::fs::remove_dir(&path);
-    assert!(!run(&argv, null, Strike::Kill(clean.calls.len() + 1)).is_killed());
+    let elsewhere = run(&["/bin/true"], null, Strike::Kill(&clean.places[made]));
+    assert!(!elsewhere.is_killed() && !elsewhere.met(&clean.places[made]));
+}
+
+fn position_of_mkdir(clean: &Traced) -> usize {
+    let is_it = |place: &Place| place.call.number == libc::SYS_mkdir;
+    clean.places.iter().position(is_it).expect("it makes it")
 }
 
 #[test]
@@ -279,8 +276,8 @@ fn the_tracer_makes_a_call_fail_without_its_effect() {
     let null = Path::new("/dev/null");
     let clean = run(&argv, null, Strike::None);
     std::fs::remove_dir(&path).expect("it was made");
-    let made = clean.calls.iter().position(|call| *call == libc::SYS_mkdir).expect("it makes it");
-    let strike = Strike::Fail { at: made + 1, errno: libc::EIO };
+    let made = &clean.places[position_of_mkdir(&clean)];
+    let strike = Strike::Fail { at: made, errno: libc::EIO };
     let failed = run(&argv, null, strike);
     assert!(matches!(failed.status, WaitStatus::Exited(_, 1)), "{:?}", failed.status);
     assert!(!folder.path().join("made").exists());
@@ -290,16 +287,18 @@ fn the_tracer_makes_a_call_fail_without_its_effect() {
 fn the_tracer_leaves_no_room_until_something_is_removed() {
     let folder = tempfile::tempdir().expect("there is room");
     let at = |name: &str| folder.path().join(name).display().to_string();
-    let (from, to) = (at("from"), at("to"));
-    std::fs::write(&from, "text").expect("there is room");
+    let (from_path, to) = (at("from"), at("to"));
+    std::fs::write(&from_path, "text").expect("there is room");
     let null = Path::new("/dev/null");
-    let strike = Strike::NoRoom { from: 1, errno: libc::EDQUOT };
-    let full = run(&["/bin/cp", &from, &to], null, strike);
+    let clean = run(&["/bin/cp", &from_path, &to], null, Strike::None);
+    std::fs::remove_file(&to).expect("it was made");
+    let strike = Strike::NoRoom { from: &clean.places[0], errno: libc::EDQUOT };
+    let full = run(&["/bin/cp", &from_path, &to], null, strike);
     assert!(matches!(full.status, WaitStatus::Exited(_, 1)), "{:?}", full.status);
     assert_eq!(std::fs::read(&to).unwrap_or_default(), b"");
     // It removes what is in its way first.
     std::fs::write(&to, "before").expect("there is room");
-    let freed = run(&["/bin/cp", "--remove-destination", &from, &to], null, strike);
+    let freed = run(&["/bin/cp", "--remove-destination", &from_path, &to], null, strike);
     assert!(matches!(freed.status, WaitStatus::Exited(_, 0)), "{:?}", freed.status);
     assert_eq!(std::fs::read(&to).expect("it is there"), b"text");
 }

@@ -99,7 +99,7 @@ fn nobody_else_gets_in_before_a_detach_is_done() {
     let file = beside.path().join("request");
     let request = input(&DetachRequest { caller: caller(TX) }, &[]);
     std::fs::write(&file, request).expect("there is room");
-    let run = |folder: &Folder, strike, meanwhile: &mut dyn FnMut()| {
+    let run = |folder: &Folder, strike: Strike, meanwhile: &mut dyn FnMut()| {
         let root = folder.dir.path().display().to_string();
         let argv = [SENT, "--root", &root, "detach"];
         let traced = crash_tracer::run_meanwhile(&argv, &file, strike, meanwhile);
@@ -109,7 +109,7 @@ fn nobody_else_gets_in_before_a_detach_is_done() {
     let mut refused = 0;
     for at in run(&start.copy(), Strike::None, &mut || {}).changing() {
         let folder = start.copy();
-        run(&folder, Strike::Meanwhile(at), &mut || {
+        let traced = run(&folder, Strike::Meanwhile(at), &mut || {
             // The next operator's call, as far as its lock.
             let mut fs = RealFs::open(folder.dir.path()).expect("it is a folder");
             fs.mkdir("/var/lib/stackc", 0o755).expect("it can be made");
@@ -119,6 +119,7 @@ fn nobody_else_gets_in_before_a_detach_is_done() {
             refused += u32::from(guard.is_none());
             assert!(guard.is_none() || refused == 0 || !is_left, "free at system call {at}");
         });
+        assert!(traced.met(at), "it does without system call {at}");
     }
     assert!(refused > 50, "{refused} refused");
 }

@@ -3,6 +3,7 @@
 use crate::{
     fault_asks::{ASKS, LET_IN, SERVES, Summaries},
     fault_summary::{Counts, Run, Sort, Summary, Times, Verdict},
+    fault_tested::{Code, code},
 };
 use std::{
     collections::BTreeMap,
@@ -14,15 +15,19 @@ use std::{
 const INTRODUCTION: &str = "# Faults: what was broken on purpose, and what came of it
 
 Made of the result files in `docs/faults/` alone; `tests/long` makes those, and this page. Each file names the commit that was
-tested and the command that does it again. A *state* is what one fault left behind, repaired by nothing but what a guest does
-by itself at its next boot and an operator by the same call again, and then judged: every managed path, `current`, the
-secrets, the firewall's rules and the units are all of the *old* generation, or all of the *new* one; nothing half-made is
-left; and the same activation ends on the new generation. A state that is neither, or does not converge, has *failed*.
+tested and the command that does it again; one of other code than this counts for nothing in the first table. A *state* is
+what one fault left behind, repaired by nothing but what a guest does by itself at its next boot and an operator by the same
+call again, and then judged: every managed path, `current`, the secrets, and the files of the firewall
+and of the units are all of the *old* generation, or all of the *new* one; nothing half-made is left; and the same activation
+ends on the new generation. What runs, and which rules the kernel has, is judged after a kill of a switch or an undo that
+ends on the old generation, and on real guests. A state that is neither, or does not converge, has *failed*.
 
 Kills and power cuts are made in runs of some dozen system calls: the binary is stopped by ptrace(2) as it enters each of them,
 and what is there then is what a kill leaves, what is on the device then what a power cut leaves; both are judged on copies. At
-the last one it is really killed, and the file system really shut down (`FS_IOC_SHUTDOWN`, without its log). Of ten files in a
-bundle's size one has a name of 255 bytes with all that a shell trips over, one is empty, one is twelve folders deep, one is a
+the last one it is really killed, and the file system really shut down (`FS_IOC_SHUTDOWN`, without its log). System calls are
+those of the binary's first thread that three undisturbed runs have in common, each found again by what was changed before
+it: how often the binary looks whether a hook has ended, or through how many other processes, differs from run to run. Of
+ten files in a bundle's size one has a name of 255 bytes with all that a shell trips over, one is empty, one is twelve folders deep, one is a
 unit, and one takes the place of a file that is not text.
 ";
 
@@ -51,9 +56,10 @@ fn write_summary(page: &mut String, name: &str, summary: &Summary) {
     let states = summary.states();
     let end = if *ended { String::new() } else { format!(" **Stopped after {states} states.**") };
     let sample = if *sample { " A sample of the places." } else { "" };
+    let old = if summary.is_of_other_code { " **Of other code than this.**" } else { "" };
     write!(
         page,
-        "\n## {what}\n\n[{name}](faults/{name}): {date}, {seconds} s, commit `{commit}`, seed {seed}.{sample}{end} Again:\n\
+        "\n## {what}\n\n[{name}](faults/{name}): {date}, {seconds} s, commit `{commit}`, seed {seed}.{sample}{end}{old} Again:\n\
          `{again}`\n\n| fault | disturbed | on | size | states | how they ended | failed |\n|---|---|---|---|--:|---|--:|\n"
     )
     .expect("a text takes it");
@@ -99,6 +105,19 @@ fn row(page: &mut String, cells: &[&str]) {
     writeln!(page, "| {} |", cells.join(" | ")).expect("a text takes it");
 }
 
+/// Marks results that are not of the code that is here. None where that is not known.
+fn aged(mut summaries: Summaries) -> Option<Summaries> {
+    for (name, summary) in &mut summaries {
+        let name = name.trim_end_matches(".jsonl");
+        summary.is_of_other_code = match code(name, &summary.run.commit) {
+            Code::Same => false,
+            Code::Other => true,
+            Code::Unknown => return None,
+        };
+    }
+    Some(summaries)
+}
+
 /// The result files that are checked in, by name.
 fn summaries() -> Summaries {
     let folder = docs().join("faults");
@@ -118,7 +137,11 @@ fn docs() -> PathBuf {
 /// Run with `STACKC_WRITE=1` to write it anew.
 #[test]
 fn the_page_of_faults_is_that_of_the_result_files() {
-    let (path, page) = (docs().join("faults.md"), page(&summaries()));
+    let Some(summaries) = aged(summaries()) else {
+        eprintln!("skipped: needs the history, to know which results are of this code");
+        return;
+    };
+    let (path, page) = (docs().join("faults.md"), page(&summaries));
     if std::env::var_os("STACKC_WRITE").is_some() {
         fs::write(&path, &page).expect("it is written");
     }
@@ -172,6 +195,11 @@ fn the_page_of_faults_says_what_is_missing_and_what_was_stopped_and_every_number
         longest_ms,
     };
     other.times = vec![times(LET_IN, 4_900), times(SERVES, 10_001)];
-    let all = BTreeMap::from([("a.jsonl".to_owned(), crash), ("b.jsonl".to_owned(), other)]);
+    let mut old = Summary::new("an old example", "cargo test --test it old", None);
+    old.run = Run { what: "older".to_owned(), sample: false, ended: true, ..other.run.clone() };
+    old.add(&sort("two operators", "activate", "Debian 12", ""), Verdict::OneWon, 1_000);
+    old.is_of_other_code = true;
+    let all = [("a.jsonl", crash), ("b.jsonl", other), ("c.jsonl", old)];
+    let all = BTreeMap::from(all.map(|(name, summary)| (name.to_owned(), summary)));
     insta::assert_snapshot!(page(&all).split_once("## What").expect("it is there").1);
 }

@@ -1,6 +1,9 @@
 //! The states of a run as they come, and its summary: kept also when the run is stopped or dies.
 
-use crate::fault_summary::{Sort, Summary, Verdict, json};
+use crate::{
+    fault_summary::{Sort, Summary, Verdict, json},
+    fault_tested::commit,
+};
 use serde::Serialize;
 use std::{
     any::Any,
@@ -30,7 +33,8 @@ pub struct Results {
 }
 
 impl Results {
-    pub fn new(name: &str, summary: Summary) -> Self {
+    pub fn new(name: &str, mut summary: Summary) -> Self {
+        summary.run.commit = commit(name);
         let folder = env::var_os("STACKC_RESULTS").map(PathBuf::from);
         let path = folder.map(|folder| folder.join(format!("{name}.jsonl")));
         let states = path.as_ref().map(|path| {
@@ -119,6 +123,15 @@ impl Results {
 /// `Results::stops`, of results that workers share.
 pub fn stops(results: &Mutex<Results>) -> bool {
     results.lock().expect("no worker panics with it").stops()
+}
+
+/// No run came to one of the places that it was to be disturbed at: what there is shows a sample.
+pub fn missed(results: &Mutex<Results>, place: &str) {
+    let mut results = results.lock().expect("no worker panics with it");
+    if !results.stops() {
+        eprintln!("== {}: no run comes to {place}", results.name);
+        results.summary.run.sample = true;
+    }
 }
 
 /// A number that the environment asks for.

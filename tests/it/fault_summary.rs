@@ -3,7 +3,7 @@
 //! `docs/faults.md` is made of them.
 
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, env, fs, path::Path, process::Command, time::Instant};
+use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Instant};
 
 /// One run: what was done, to which tree, and how it is done again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -124,6 +124,8 @@ pub struct Summary {
     pub times: Vec<Times>,
     /// Reasons by effect.
     pub equivalents: BTreeMap<String, String>,
+    /// What it has tested is not what is here.
+    pub is_of_other_code: bool,
     measured: BTreeMap<(String, String), Vec<u64>>,
 }
 
@@ -131,7 +133,8 @@ impl Summary {
     /// Of a run that begins now.
     pub fn new(what: &str, again: &str, seed: Option<u64>) -> Self {
         let (what, again) = (what.to_owned(), again.to_owned());
-        let (commit, date) = (commit(), now());
+        // Its name says which code it is of.
+        let (commit, date) = (String::new(), now());
         let run = Run { what, again, commit, date, seed, seconds: 0, sample: false, ended: false };
         Self::of(run)
     }
@@ -143,6 +146,7 @@ impl Summary {
             counts: BTreeMap::new(),
             times: Vec::new(),
             equivalents: BTreeMap::new(),
+            is_of_other_code: false,
             measured: BTreeMap::new(),
         }
     }
@@ -232,20 +236,6 @@ pub fn states(counts: &Counts) -> u64 {
 
 pub fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("it is JSON")
-}
-
-/// What is tested: the last commit that changed any of it, so that results may be checked in and stay true. All but pages,
-/// where `STACKC_TESTED` does not name less: `tests/long` knows what a part does not touch.
-fn commit() -> String {
-    let tested = env::var("STACKC_TESTED");
-    let tested = tested.as_deref().unwrap_or(". :(exclude)docs :(exclude)*.md");
-    let of_them = |argv: &[&'static str]| {
-        let argv = argv.iter().copied().chain(["--"]).chain(tested.split(' '));
-        said(&argv.collect::<Vec<&str>>())
-    };
-    let last = of_them(&["git", "log", "-1", "--format=%H"]);
-    let changes = of_them(&["git", "status", "--porcelain"]);
-    if changes.is_empty() { last } else { last + "-dirty" }
 }
 
 /// This moment: RFC 3339, UTC.

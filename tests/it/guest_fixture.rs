@@ -20,6 +20,8 @@ use std::process::{Command, Stdio};
 pub const BINARY: &str = env!("CARGO_BIN_EXE_stackc-guest");
 /// The same, as it is sent to guests: static and small, and quicker.
 pub const SENT: &str = env!("STACKC_GUEST_BINARY");
+/// Folders in memory begin with it, and go on with the process's number.
+pub const LEFT_OVER: &str = "stackc-it-";
 pub const LEASE: &str = "/var/lib/stackc/lease";
 /// A file of the guest's own at a path that the bundles take.
 pub const FOREIGN: &str = "# the guest's own\n";
@@ -309,7 +311,11 @@ fn walk(root: &Path, below: &Path, picture: &mut BTreeMap<String, String>) {
 /// Thousands of durable writes go to memory where there is some: what is killed between them is the process only.
 pub fn in_memory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
-    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    // Whose process is dead is left over: `crash_disk` clears those away.
+    let prefix = format!("{LEFT_OVER}{}-", std::process::id());
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix(&prefix);
+    let made = if memory.is_dir() { builder.tempdir_in(memory) } else { builder.tempdir() };
     made.expect("there is room for a folder")
 }
 
