@@ -4,6 +4,7 @@
 mod back;
 mod frame;
 mod kernel;
+mod load;
 mod rule;
 mod spelled;
 mod tables;
