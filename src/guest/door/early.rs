@@ -4,9 +4,9 @@
 use super::super::error::GuestError;
 use super::super::fs::{mkdir_all, remove_tree, split};
 use super::super::kept;
-use super::super::system::{Alarm, Rules, UnitJob};
+use super::super::system::{Alarm, Rules};
 use super::super::{Guest, journal};
-use super::{Door, Texts, Way, listen, listening, look, record};
+use super::{Door, Texts, Way, listeners, look, record};
 use crate::model::TxId;
 use crate::model::protocol::News;
 use serde::{Deserialize, Serialize};
@@ -82,18 +82,6 @@ pub fn forget(guest: &mut Guest) -> Result<(), GuestError> {
     Ok(())
 }
 
-/// At boot nobody listens yet, and no job can be waited for. Who listens has read what the hooks left: this is another try.
-fn listen_after_boot(guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
-    guest.system.daemon_reload()?;
-    let now = listening(guest.system)?;
-    let mut first = Ok(());
-    for unit in &door.listeners {
-        let job = if now.contains(unit) { UnitJob::Restart } else { UnitJob::StartLater };
-        first = first.and(guest.system.job(job, unit));
-    }
-    Ok(first?)
-}
-
 /// Opens the door again that hooks before a switch may have shut. What was done is news, and copies of it are kept.
 pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
     let Some(Head { tx, boot_id, rules }) = head(guest)? else { return Ok(()) };
@@ -105,12 +93,12 @@ pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
     let opened = if boot_id == guest.system.boot_id()? {
         let ruled = way.restore_rules(guest, &rules, &door.ways, false);
         let (changed, others) = way.open_others(guest, &door);
-        let heard = listen(guest, &door, &changed, false);
+        let heard = listeners::restore(guest, &door.listeners, &changed, false);
         ruled.and(others).and(heard)
     } else {
         // The kernel has forgotten what it was told.
         let (_, restored) = way.put_back(guest, &door);
-        restored.and(listen_after_boot(guest, &door))
+        restored.and(listeners::restore_after_boot(guest, &door.listeners))
     };
     for told in &way.told {
         (guest.news)(News::Event { step: "hooks", text: told });

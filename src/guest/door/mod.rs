@@ -3,6 +3,7 @@
 
 pub mod early;
 mod files;
+mod listeners;
 mod network;
 mod nftables;
 mod own;
@@ -15,22 +16,20 @@ mod ways;
 use super::before::Before;
 use super::error::GuestError;
 use super::fs::Guard;
-use super::system::{Rules, System, UnitJob, UnitReport};
+use super::system::Rules;
 use super::{Guest, copies, firewall, journal};
-use crate::model::{Switch, TxId, UnitName};
+use crate::model::{Switch, TxId};
 use files::{Changed, Files};
+use listeners::Listeners;
 use network::Network;
 use part::Whose;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use own::restore as restore_own;
 pub use texts::Texts;
 pub use ways::Ways;
 
-/// Who listens.
-const LISTENERS: [&str; 2] = ["ssh.service", "ssh.socket"];
 /// So many rules are told; the copy has all of them.
 const RULES_TOLD: usize = 20;
 /// Whoever changes accounts holds this. Source: lckpwdf(3).
@@ -44,7 +43,7 @@ const LOCK_ROUND: Duration = Duration::from_millis(50);
 #[serde(deny_unknown_fields)]
 pub struct Door {
     pub files: Files,
-    pub listeners: BTreeSet<UnitName>,
+    pub listeners: Listeners,
     network: Network,
     tables: Option<nftables::Tables>,
     ways: Ways,
@@ -55,19 +54,12 @@ pub fn look(guest: &mut Guest) -> Result<(Door, Texts), GuestError> {
     let (files, texts) = Files::look(guest.fs)?;
     let door = Door {
         files,
-        listeners: listening(guest.system)?,
+        listeners: listeners::look(guest.system)?,
         network: Network::look(guest.system)?,
         tables: nftables::look(guest.system)?,
         ways: Ways::look(guest.system)?,
     };
     Ok((door, texts))
-}
-
-fn listening(system: &mut dyn System) -> Result<BTreeSet<UnitName>, GuestError> {
-    let units = LISTENERS.map(|unit| unit.parse().expect("both are names of units"));
-    let reports = system.units(&units)?;
-    let is_active = |(_, report): &(UnitName, UnitReport)| report.is_active();
-    Ok(reports.into_iter().filter(is_active).map(|(unit, _)| unit).collect())
 }
 
 /// One way back of a door: whose it is, where it is kept, and what is said of it.
@@ -99,7 +91,8 @@ pub fn open(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), G
             // A folder that is back may hold files of the switch's own.
             let (changed, others) = way.open_others(guest, &door);
             let own = restore_own(guest.fs, tx, before);
-            let heard = listen(guest, &door, &changed, *own.as_ref().unwrap_or(&true));
+            let reload = *own.as_ref().unwrap_or(&true);
+            let heard = listeners::restore(guest, &door.listeners, &changed, reload);
             others.and(own.map(drop)).and(heard)
         }
         door => restore_own(guest.fs, tx, before).and(door).map(drop),
@@ -231,41 +224,17 @@ impl Way<'_> {
     }
 }
 
-/// Has sshd read what it reads at its start, and listen as it did.
-fn listen(
-    guest: &mut Guest,
-    door: &Door,
-    changed: &Changed,
-    reload: bool,
-) -> Result<(), GuestError> {
-    if changed.roots.iter().any(|path| path.contains("/systemd/system")) {
-        guest.system.daemon_reload()?;
-    }
-    let now = listening(guest.system)?;
-    let mut first = Ok(());
-    for unit in &door.listeners {
-        let job = match now.contains(unit) {
-            true if changed.roots.is_empty() && reload => UnitJob::Reload,
-            true if changed.roots.is_empty() => continue,
-            // One that hangs as it starts would be waited for by another start.
-            _ => UnitJob::Restart,
-        };
-        first = first.and(guest.system.job(job, unit));
-    }
-    Ok(first?)
-}
-
 /// Brings back the files alone: at boot, before anybody listens. Beside how that went, what listened then.
 pub fn restore_files(
     guest: &mut Guest,
     tx: &TxId,
     before: &Before,
-) -> (BTreeSet<UnitName>, Result<(), GuestError>) {
+) -> (Listeners, Result<(), GuestError>) {
     let folder = journal::folder(tx);
     let door = match record::read(guest.fs, &folder) {
         Ok(Some(door)) => door,
-        Ok(None) => return (BTreeSet::new(), Ok(())),
-        Err(error) => return (BTreeSet::new(), Err(error)),
+        Ok(None) => return (Listeners::new(), Ok(())),
+        Err(error) => return (Listeners::new(), Err(error)),
     };
     let mut way = Way { tx, folder: &folder, before: Some(before), told: Vec::new() };
     let (_, restored) = way.put_back(guest, &door);
@@ -277,7 +246,7 @@ pub fn restore_files(
 pub fn verify(guest: &mut Guest, tx: &TxId, before: &Before) -> Result<(), GuestError> {
     let Some(door) = record::read(guest.fs, &journal::folder(tx))? else { return Ok(()) };
     let mut wrong = door.files.differences(guest.fs, Some(before)).roots;
-    let now = listening(guest.system)?;
+    let now = listeners::look(guest.system)?;
     wrong.extend(door.listeners.difference(&now).map(ToString::to_string));
     if wrong.is_empty() {
         Ok(())
