@@ -162,6 +162,9 @@ impl Way<'_> {
         for path in changed.paths() {
             self.tell(path);
         }
+        for path in &changed.unnamed {
+            self.told.push(copies::not_named(path));
+        }
         self.copy(guest, door, &changed);
         let restored = record::texts(guest.fs, self.folder).and_then(|texts| {
             let _guard = self.lock_accounts(guest, door, &changed);
@@ -187,7 +190,10 @@ impl Way<'_> {
         let mut roots = Vec::new();
         for path in changed.roots.iter().filter(|path| door.files.may_be_copied(path)) {
             match copies::files_at(guest.fs, path, door.files.is_cleared(path)) {
-                Ok(files) => roots.extend(files),
+                Ok((files, unnamed)) => {
+                    roots.extend(files);
+                    self.told.extend(unnamed.iter().map(|folder| copies::not_named(folder)));
+                }
                 Err(error) => self.told.push(copies::not_kept(&error)),
             }
         }
