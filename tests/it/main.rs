@@ -46,6 +46,7 @@ mod demo;
 mod detach;
 mod dice;
 mod difference;
+mod door_answers;
 mod door_hooks;
 mod door_hostile;
 mod door_kept;

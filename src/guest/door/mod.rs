@@ -1,6 +1,7 @@
 //! The door: what has to be as it was for a person to get in. What hooks and programs of a new generation do to it is no part of
 //! any bundle, and going back takes it back all the same: a guest that is out of reach needs a console.
 
+mod answers;
 pub mod early;
 mod files;
 mod listeners;
@@ -124,33 +125,44 @@ impl Way<'_> {
         restored
     }
 
+    /// All but rules of iptables and the switch's own files; which files were others, and how that went.
+    fn open_others(&mut self, guest: &mut Guest, door: &Door) -> (Changed, Result<(), GuestError>) {
+        let led = self.open_network(guest, door);
+        let (changed, restored) = self.put_back(guest, door);
+        (changed, led.and(restored))
+    }
+
+    /// What leads in. What the kernel refuses is told: who is sent through a network that is not as it was may still be let in.
+    fn open_network(&mut self, guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
+        let (network, led) = door.network.restore(guest.system);
+        for order in &network.done {
+            self.tell(order);
+        }
+        let refused = network.refused.iter().map(|what| format!("not all of the network: {what}"));
+        self.told.extend(refused);
+        led.and(self.restore_tables(guest, door))
+    }
+
     fn restore_tables(&mut self, guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
-        let Some((names, instead)) = nftables::restore(guest, door.tables.as_ref())? else {
-            let told = "nftables' own tables could not be listed, and are as the switch left them";
-            self.told.push(told.to_owned());
-            return Ok(());
-        };
-        if !names.is_empty() {
-            for name in &names {
-                self.tell(&format!("nftables' table {name}"));
+        let (tables, restored) = nftables::restore(guest, door.tables.as_ref());
+        let Some(nftables::Restored { names, refused, instead }) = tables else {
+            if restored.is_ok() {
+                let told =
+                    "nftables' own tables could not be listed, and are as the switch left them";
+                self.told.push(told.to_owned());
             }
+            return restored;
+        };
+        for name in &names {
+            self.tell(&format!("nftables' table {name}"));
+        }
+        self.told
+            .extend(refused.iter().map(|what| format!("not put back: nftables' table {what}")));
+        if !names.is_empty() {
             let rules = [("nft-ruleset", &*instead)];
             self.told.extend(copies::keep_rules(guest.fs, self.tx, &rules));
         }
-        Ok(())
-    }
-
-    /// All but rules of iptables and the switch's own files; which files were others, and how that went.
-    fn open_others(&mut self, guest: &mut Guest, door: &Door) -> (Changed, Result<(), GuestError>) {
-        // Who is sent through a network that does not come back as it was may still be let in.
-        let (orders, failed) = door.network.restore(guest.system);
-        for order in &orders {
-            self.tell(order);
-        }
-        self.told.extend(failed.iter().map(|what| format!("not all of the network: {what}")));
-        let ruled = self.restore_tables(guest, door);
-        let (changed, restored) = self.put_back(guest, door);
-        (changed, ruled.and(restored))
+        restored
     }
 
     /// Puts the files back that are not as they were, once there are copies of what stands there; which, and how that went.
@@ -248,9 +260,14 @@ pub fn restore_files(
     (door.listeners, restored.and(noted))
 }
 
-/// Refuses a door that is not as it was. What users keep from coming back has been told, and is their own.
+/// Refuses a door that is not as it was. What users keep from coming back has been told, and is their own. What leads in is
+/// brought back once more: units that ended since may have taken some of it with them.
 pub fn verify(guest: &mut Guest, tx: &TxId, before: &Before) -> Result<(), GuestError> {
-    let Some(door) = record::read(guest.fs, &journal::folder(tx))? else { return Ok(()) };
+    let folder = journal::folder(tx);
+    let Some(door) = record::read(guest.fs, &folder)? else { return Ok(()) };
+    let mut way = Way { tx, folder: &folder, before: Some(before), told: Vec::new() };
+    let led = way.open_network(guest, &door);
+    led.and(journal::note_evidence(guest.fs, tx, way.told))?;
     let mut wrong = door.files.differences(guest.fs, Some(before)).roots;
     let now = listeners::look(guest.system)?;
     wrong.extend(door.listeners.difference(&now).map(ToString::to_string));
