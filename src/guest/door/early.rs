@@ -8,7 +8,6 @@ use super::super::system::{Alarm, Rules};
 use super::super::{Guest, journal};
 use super::{Door, Texts, Way, listeners, look, record};
 use crate::model::TxId;
-use crate::model::protocol::News;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -100,9 +99,7 @@ pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
         let (_, restored) = way.put_back(guest, &door);
         restored.and(listeners::restore_after_boot(guest, &door.listeners))
     };
-    for told in &way.told {
-        (guest.news)(News::Event { step: "hooks", text: told });
-    }
+    way.say(guest, "hooks");
     opened?;
     guest.system.disarm(&tx)?;
     forget(guest)

@@ -19,6 +19,7 @@ use super::error::GuestError;
 use super::fs::Guard;
 use super::system::Rules;
 use super::{Guest, copies, firewall, journal};
+use crate::model::protocol::News;
 use crate::model::{Switch, TxId};
 use files::{Changed, Files};
 use listeners::Listeners;
@@ -77,6 +78,23 @@ impl Way<'_> {
     fn tell(&mut self, what: &str) {
         self.told.push(format!("put back, and no part of the bundle: {what}"));
     }
+
+    /// Says it to whoever called, where there is no undo whose evidence it is.
+    fn say(&self, guest: &mut Guest, step: &str) {
+        for text in &self.told {
+            (guest.news)(News::Event { step, text });
+        }
+    }
+}
+
+/// Puts the kernel's rules back by a switch to the guest as it was found. Rules of others that could not stay are news, and copies
+/// of all are kept.
+pub fn restore_rules(guest: &mut Guest, tx: &TxId, rules: &Rules) -> Result<(), GuestError> {
+    let ways = Ways::look(guest.system)?;
+    let mut way = Way { tx, folder: "", before: None, told: Vec::new() };
+    let restored = way.restore_rules(guest, rules, &ways, true);
+    way.say(guest, "firewall");
+    restored
 }
 
 /// Opens the door again, whatever else comes back. The first error is returned; what was put back is evidence.
