@@ -15,6 +15,8 @@ const FOLDER: &str = "/var/lib/stackc/way-in";
 /// One that is not whole: swept when its call died.
 const STAGED: &str = "/var/lib/stackc/.tmp-way-in";
 const HEAD: &str = "head.json";
+/// Room for the way back, which hooks may leave none for.
+const RESERVE: &str = "reserve";
 
 /// Of which preparation it is, and the rules of the kernel.
 #[derive(Serialize, Deserialize)]
@@ -32,6 +34,7 @@ pub fn keep(guest: &mut Guest, tx: &TxId, limit: Duration) -> Result<(), GuestEr
     let (door, texts) = look(guest)?;
     remove_tree(guest.fs, STAGED)?;
     mkdir_all(guest.fs, STAGED, 0o700)?;
+    journal::write_reserve(guest.fs, &format!("{STAGED}/{RESERVE}"))?;
     record::write(guest.fs, STAGED, &door, &texts)?;
     kept::write(guest.fs, &format!("{STAGED}/{HEAD}"), &head, 0o600)?;
     guest.fs.sync_dir(STAGED)?;
@@ -88,6 +91,7 @@ pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
         return forget(guest);
     }
     let Some(door) = record::read(guest.fs, FOLDER)? else { return forget(guest) };
+    remove_tree(guest.fs, &format!("{FOLDER}/{RESERVE}"))?;
     let mut way = Way { tx: &tx, folder: FOLDER, before: None, told: Vec::new() };
     let opened = if boot_id == guest.system.boot_id()? {
         let ruled = way.restore_rules(guest, &rules, &door.ways, false);
