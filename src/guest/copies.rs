@@ -135,15 +135,24 @@ pub fn not_kept(error: &GuestError) -> String {
     format!("not all of it could be copied: {}", error.refusal("").message)
 }
 
-/// The path, or with `below` all files below the folder that it is.
-pub fn files_at(fs: &mut dyn GuestFs, path: &str, below: bool) -> Result<Vec<String>, GuestError> {
-    let mut found = Vec::new();
+/// What is said of what no copy can be named after.
+pub fn not_named(folder: &str) -> String {
+    format!("removed without a copy: what has a name that is no text in {folder}")
+}
+
+/// The path, or with `below` all files below the folder that it is; and folders there in which names are no text.
+pub fn files_at(
+    fs: &mut dyn GuestFs,
+    path: &str,
+    below: bool,
+) -> Result<(Vec<String>, Vec<String>), GuestError> {
+    let (mut found, mut unnamed) = (Vec::new(), Vec::new());
     if below && fs.stat(path)?.is_some_and(|stat| stat.kind == Kind::Directory) {
-        list_files(fs, path, &mut found)?;
+        list_files(fs, path, &mut found, &mut unnamed)?;
     } else {
         found.push(path.to_owned());
     }
-    Ok(found)
+    Ok((found, unnamed))
 }
 
 /// The same of the kernel's rules, by the program that lists them; those that the first try found.
@@ -176,7 +185,7 @@ pub fn note(fs: &mut dyn GuestFs, tx: &TxId) -> Result<(), GuestError> {
 /// Copies that a transaction left and that are still there.
 pub fn of(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Vec<String>, GuestError> {
     let mut found = Vec::new();
-    list_files(fs, &folder(tx), &mut found)?;
+    list_files(fs, &folder(tx), &mut found, &mut Vec::new())?;
     Ok(found)
 }
 
@@ -189,11 +198,16 @@ fn list_files(
     fs: &mut dyn GuestFs,
     folder: &str,
     found: &mut Vec<String>,
+    unnamed: &mut Vec<String>,
 ) -> Result<(), GuestError> {
-    for name in fs.list(folder)? {
+    let (names, others) = fs.list_text(folder)?;
+    if others {
+        unnamed.push(folder.to_owned());
+    }
+    for name in names {
         let path = format!("{folder}/{name}");
         match fs.stat(&path)?.map(|stat| stat.kind) {
-            Some(Kind::Directory) => list_files(fs, &path, found)?,
+            Some(Kind::Directory) => list_files(fs, &path, found, unnamed)?,
             _ => found.push(path),
         }
     }

@@ -4,6 +4,7 @@
 mod back;
 mod frame;
 mod kernel;
+mod load;
 mod rule;
 mod spelled;
 mod tables;
@@ -62,7 +63,7 @@ pub fn is_changed(switch: &Switch) -> bool {
 pub fn change(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
     match (switch.firewall, switch.generation.digest) {
         (FirewallAction::Apply, Some(digest)) => apply(guest, &digest),
-        (FirewallAction::Found, _) => found::restore_rules(guest),
+        (FirewallAction::Found, _) => found::restore_rules(guest, &switch.tx),
         (FirewallAction::Apply, None) | (FirewallAction::Keep, _) => Ok(()),
     }
 }

@@ -3,12 +3,11 @@
 
 use super::Guest;
 use super::before::{Before, Found};
-use super::door::Ways;
 use super::error::GuestError;
 use super::fs::{GuestFs, split};
 use super::system::{Rules, UnitReport};
-use super::{firewall, generation, kept, packages, place, sysctl};
-use crate::model::{GenerationId, GuestPath, Placed, Switch, UnitName};
+use super::{door, firewall, generation, kept, packages, place, sysctl};
+use crate::model::{GenerationId, GuestPath, Placed, Switch, TxId, UnitName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,10 +73,11 @@ pub fn note(fs: &mut dyn GuestFs, switch: &Switch, before: &Before) -> Result<()
 }
 
 /// Puts the kernel's rules back, when a switch ever changed them.
-pub fn restore_rules(guest: &mut Guest) -> Result<(), GuestError> {
-    let Some(rules) = read(guest.fs)?.rules else { return Ok(()) };
-    let ways = Ways::look(guest.system)?;
-    firewall::restore(guest, &rules, &ways, true).1
+pub fn restore_rules(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+    match read(guest.fs)?.rules {
+        Some(rules) => door::restore_rules(guest, tx, &rules),
+        None => Ok(()),
+    }
 }
 
 /// Takes away what an undo would still have needed: where packages came from, and folders that hold nothing any more.

@@ -63,7 +63,9 @@ fn of(guest: &mut Guest, digest: &Digest) -> Result<HooksDocument, GuestError> {
 }
 
 fn have_run(guest: &mut Guest, tx: &TxId, digest: &Digest) -> Result<bool, GuestError> {
-    Ok(record(guest)?.is_some_and(|r| r.done && r.tx == *tx && r.digest == *digest))
+    let ran = record(guest)?.is_some_and(|r| r.done && r.tx == *tx && r.digest == *digest);
+    // Who died while they were taken back may have left the record, and has forgotten the way in.
+    Ok(ran && early::tx(guest)?.as_ref() == Some(tx))
 }
 
 /// Refuses a switch whose hooks have not run, or were taken back since.

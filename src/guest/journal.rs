@@ -13,7 +13,7 @@ use crate::model::protocol::TxRecord;
 use crate::model::{Digest, Failure, GuestPath, Phase, Switch, TxId, TxState, UnitName};
 use std::collections::BTreeMap;
 
-pub use reserve::{Reserve, free_reserve};
+pub use reserve::{Reserve, free_reserve, write_one as write_reserve};
 
 pub const TRANSACTIONS: &str = "/var/lib/stackc/tx";
 const HISTORY: &str = "/var/lib/stackc/history";

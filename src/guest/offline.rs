@@ -62,10 +62,11 @@ impl State {
     /// Runs one job: it is noted, and fails when the unit is one that fails.
     pub fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError> {
         let ends = matches!(job, UnitJob::Stop | UnitJob::StopLater | UnitJob::Kill);
+        let refused = self.refuses(job, unit);
         let fails = match job {
             UnitJob::Kill => !self.deaf.remove(unit),
             _ if ends => self.deaf.contains(unit),
-            _ => self.failing.contains(unit),
+            _ => self.failing.contains(unit) || refused,
         };
         let active = match (ends, fails) {
             (true, true) | (false, false) => "active",
@@ -78,7 +79,10 @@ impl State {
             stopped: job == UnitJob::Stop,
             ..UnitReport::default()
         };
-        self.units.insert(unit.clone(), report);
+        // What cannot be reloaded goes on as it is.
+        if !refused || job != UnitJob::Reload {
+            self.units.insert(unit.clone(), report);
+        }
         let command = format!("{job:?} {unit}").to_lowercase();
         self.jobs.push(command.clone());
         if fails {
@@ -86,6 +90,20 @@ impl State {
             return Err(SystemError::Failed { command, ending, tail: Vec::new() });
         }
         Ok(())
+    }
+
+    /// What a service manager does for no socket: it has nothing to reload, and does not start while its service runs.
+    fn refuses(&self, job: UnitJob, unit: &UnitName) -> bool {
+        let Some(stem) = unit.as_str().strip_suffix(".socket") else { return false };
+        let is_its = |name: &UnitName| name.as_str().strip_suffix(".service") == Some(stem);
+        let runs = self.units.iter().any(|(name, report)| is_its(name) && report.is_active());
+        let listens = self.units.get(unit).is_some_and(UnitReport::is_active);
+        match job {
+            UnitJob::Reload => true,
+            UnitJob::Restart => runs,
+            UnitJob::Start | UnitJob::StartLater => runs && !listens,
+            UnitJob::Stop | UnitJob::StopLater | UnitJob::Kill => false,
+        }
     }
 
     /// Sets an alarm; false when it is set already.

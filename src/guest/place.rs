@@ -4,7 +4,7 @@ use super::account::Accounts;
 use super::before::{Before, Found, current};
 use super::error::GuestError;
 use super::found;
-use super::fs::{GuestFs, Ids, Kind, split};
+use super::fs::{GuestFs, Ids, Kind, mkdir_all, split};
 use super::journal::{is_volatile, saved_path, temp_path};
 use crate::model::layout::{CURRENT, STATE};
 use crate::model::{GuestPath, Placed, Switch, TxId};
@@ -93,6 +93,7 @@ pub fn restore(
                 return Ok(());
             }
             let (saved, temp) = (saved_path(tx, path, name), temp_path(at, tx));
+            mkdir_all(fs, split(at).0, 0o755)?;
             fs.remove(&temp)?;
             fs.link(&saved, &temp)?;
             fs.rename(&temp, at)?;

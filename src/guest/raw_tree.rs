@@ -94,7 +94,8 @@ fn open(folder: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     sys::openat(folder, name, flags, Mode::empty())
 }
 
-fn names(folder: &OwnedFd) -> Result<Vec<CString>> {
+/// The names in a folder, in no order.
+pub fn names(folder: &OwnedFd) -> Result<Vec<CString>> {
     let mut names = Vec::new();
     for entry in sys::Dir::read_from(folder)? {
         let entry = entry?;

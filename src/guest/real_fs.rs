@@ -147,21 +147,24 @@ impl GuestFs for RealFs {
     }
 
     fn list(&mut self, path: &str) -> Result<Vec<String>, FsError> {
+        match self.list_text(path)? {
+            (names, false) => Ok(names),
+            (_, true) => Err(failed("list", path, Errno::ILSEQ)),
+        }
+    }
+
+    fn list_text(&mut self, path: &str) -> Result<(Vec<String>, bool), FsError> {
         let folder = match self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY, 0) {
-            Err(Errno::NOENT) => return Ok(Vec::new()),
+            Err(Errno::NOENT) => return Ok((Vec::new(), false)),
             other => other.map_err(|cause| failed("list", path, cause))?,
         };
-        let mut names = Vec::new();
-        for entry in sys::Dir::read_from(folder).map_err(|cause| failed("list", path, cause))? {
-            let entry = entry.map_err(|cause| failed("list", path, cause))?;
-            let name = entry.file_name().to_str();
-            let name = name.map_err(|_| failed("list", path, Errno::ILSEQ))?;
-            if name != "." && name != ".." {
-                names.push(name.to_owned());
-            }
-        }
+        let found = raw_tree::names(&folder).map_err(|cause| failed("list", path, cause))?;
+        let count = found.len();
+        let mut names: Vec<String> =
+            found.into_iter().filter_map(|name| name.into_string().ok()).collect();
+        let others = names.len() < count;
         names.sort();
-        Ok(names)
+        Ok((names, others))
     }
 
     fn write(
@@ -260,6 +263,16 @@ impl GuestFs for RealFs {
             .open_file(from)
             .and_then(|mut file| self.write_new(to, &mut file, 0o600, Sync::Now));
         copied.map_err(|cause| failed("copy", from, cause))
+    }
+
+    fn remove_unnamed(&mut self, path: &str) -> Result<(), FsError> {
+        let removed =
+            self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY, 0).and_then(|folder| {
+                let mut names = raw_tree::names(&folder)?;
+                names.retain(|name| name.to_str().is_err());
+                names.iter().try_for_each(|name| raw_tree::remove(folder.as_fd(), name))
+            });
+        absent_is_fine(removed).map_err(|cause| failed("remove", path, cause))
     }
 
     fn remove_tree(&mut self, path: &str) -> Result<(), FsError> {

@@ -23,7 +23,8 @@ const DOOR_UNITS: [&str; 5] =
 /// The unit that runs `recover`, as measured in lxc.md §4: ordering before sysinit.target covers every unit with
 /// default dependencies, those without are named. `systemd-sysusers` is left out: a cycle when `/var` is mounted. Besides an
 /// open transaction it looks for what only a reboot in the middle leaves: units that a migration stopped, services held
-/// back for an installation, the lease of whoever was preparing. `recover-ended` runs however it ended, by its time limit too.
+/// back for an installation, the lease of whoever was preparing, the way in from before their hooks. `recover-ended` runs
+/// however it ended, by its time limit too.
 fn unit_text(program: &str) -> String {
     format!(
         "[Unit]
@@ -37,6 +38,7 @@ ConditionDirectoryNotEmpty=|/var/lib/stackc/tx
 ConditionPathExists=|/var/lib/stackc/migrating.json
 ConditionPathExists=|/usr/sbin/policy-rc.d
 ConditionPathExists=|/var/lib/stackc/lease
+ConditionPathExists=|/var/lib/stackc/way-in
 
 [Service]
 Type=oneshot

@@ -1,5 +1,6 @@
 //! The verbs: each reads its request, takes the lock or the lease, and has the work done.
 
+use super::door::early;
 use super::error::GuestError;
 use super::system::UnitJob;
 use super::{
@@ -153,10 +154,13 @@ fn leased<T>(
     }
     let last = lease::last(guest.fs)?;
     lease::enter(guest, caller)?;
-    if last.is_some_and(|tx| tx != caller.tx) {
-        // Whoever prepared something before is dead, or gave up.
-        packages::end_preparation(guest)?;
+    // Whoever prepared something before is dead, or gave up. A door that hooks have shut would pass for the one of before, and
+    // somebody else's lease need not be there to tell of it.
+    if early::tx(guest)?.is_some_and(|tx| tx != caller.tx) {
         hooks::take_back(guest)?;
+    }
+    if last.is_some_and(|tx| tx != caller.tx) {
+        packages::end_preparation(guest)?;
     }
     release::end_migration(guest, UnitJob::Start)?;
     hooks::end_dead(guest)?;

@@ -1,9 +1,14 @@
 //! The way in and hooks before a switch: what they shut is open again whether the switch begins, fails, or never comes.
 
+use crate::door_listeners::set;
+use crate::folder_copy::copy_folder;
 use crate::guest_bundle::{Made, hooks, make};
-use crate::guest_fixture::{Folder, caller, name};
+use crate::guest_fixture::{Folder, LEASE, caller, in_memory, name};
+use crate::left_out::is_left_out;
 use stackc::model::protocol::{AbandonRequest, BundleRequest, Done, Refusal};
 use stackc::model::{HooksDocument, Phase, Switch};
+use std::fs;
+use std::process::Command;
 
 const TX: &str = "00000000000000a2";
 const NEXT_TX: &str = "00000000000000a3";
@@ -175,4 +180,77 @@ fn what_a_hook_before_the_switch_wrote_where_the_switch_writes_too_is_not_gone_b
     assert_eq!(folder.undo(TX).phase, Phase::Undone);
     assert_eq!(folder.text(placed), old);
     assert_open(&folder);
+}
+
+#[test]
+fn a_guest_whose_sshd_is_led_by_a_socket_is_open_again_after_its_hooks() {
+    let (folder, made, _) = ready("");
+    folder.change_system(|state| {
+        for unit in ["ssh.service", "ssh.socket"] {
+            set(state, unit, "active");
+        }
+    });
+    folder.prepare(TX, &made);
+    folder.change_system(|state| state.jobs.clear());
+    folder.command(&["timer-hooks", TX, "0"]).output().expect("it can be run");
+    assert_open(&folder);
+    assert_eq!(folder.system().jobs, ["restart ssh.service"]);
+}
+
+/// A lease may be gone, as of a call of its own that failed: a shut door must not pass for the one of before.
+#[test]
+fn a_door_that_hooks_have_shut_is_opened_by_the_next_activation_and_at_boot_without_their_lease() {
+    let (folder, made, _) = shut();
+    fs::remove_file(folder.at(LEASE)).expect("it is there");
+    let request = bundle_request(&made, NEXT_TX);
+    folder.call::<Done>(&["packages"], &request, &[]).expect("the guest takes the next call");
+    assert_open(&folder);
+    let unit = folder.text("/etc/systemd/system/stackc-recover.service");
+    let runs = format!("ConditionPathExists=|{KEPT}");
+    assert!(unit.lines().any(|line| line == runs), "{unit}");
+}
+
+#[test]
+fn hooks_whose_way_back_was_cut_off_at_its_end_are_none_that_a_switch_may_follow() {
+    let (folder, _, switch) = shut();
+    // All of it was done but for the last step.
+    folder.put(SSHD, OPEN);
+    fs::rename(folder.at(KEPT), folder.at("/aside")).expect("it is there");
+    assert!(folder.text("/var/lib/stackc/hooks.json").contains("\"done\":true"));
+    let refusal = folder.begin(&switch).expect_err("its hooks were taken back");
+    assert!(refusal.message.contains("activate again"), "{refusal:?}");
+}
+
+/// Enough for what is received, which leaves 16 MiB free.
+const DISK: &str = "size=40m";
+
+#[test]
+fn a_hook_before_the_switch_that_empties_a_file_and_fills_the_disk_is_taken_back() {
+    if is_left_out("root, who may mount", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    crate::crash_disk::own_mounts();
+    let (found, made, _) = ready("");
+    let dir = in_memory();
+    let at = dir.path().to_owned();
+    let run = |words: &[&str]| {
+        let status = Command::new(words[0]).args(&words[1..]).arg(&at).status();
+        assert!(status.expect("it can be run").success(), "{words:?}");
+    };
+    run(&["mount", "-t", "tmpfs", "-o", DISK, "tmpfs"]);
+    copy_folder(found.dir.path(), &at);
+    let folder = Folder { dir, binary: found.binary };
+    let (sshd, filler) = (folder.at(SSHD), folder.at("/filler"));
+    let (sshd, filler) = (sshd.display(), filler.display());
+    let script = format!("#!/bin/sh\n: >{sshd}\ndd if=/dev/zero of={filler} bs=4k\nexit 1\n");
+    folder.put_program("/usr/local/bin/shut", &script);
+    let mut plain = make(2, 60);
+    plain.bundle = made.bundle.clone();
+    folder.prepare(TX, &plain);
+    let ran: Result<Done, Refusal> = folder.call(&["hooks"], &bundle_request(&made, TX), &[]);
+    assert!(ran.is_err(), "it fails");
+    assert!(fs::write(folder.at("/more"), vec![1; 1 << 20]).is_err(), "there is no room");
+    assert_eq!(folder.text(SSHD), OPEN);
+    assert!(!folder.at(KEPT).exists());
+    run(&["umount", "--lazy"]);
 }

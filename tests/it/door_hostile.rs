@@ -183,6 +183,28 @@ fn all_of_it_at_once_is_no_more_than_each_alone_and_what_stood_there_is_copied()
     assert!(state.drift_copies.contains(&copy), "{:?}", state.drift_copies);
 }
 
+#[test]
+fn what_has_a_name_of_text_is_copied_beside_what_has_none_and_that_is_told() {
+    let (folder, before) = waiting();
+    let (by_hand, deep) = ("/etc/ssh/sshd_config.d/99-hand.conf", "/etc/pam.d/more/own");
+    folder.put(by_hand, "# by hand\n");
+    folder.put(deep, "# theirs\n");
+    for unnamed in ["/etc/ssh/sshd_config.d", "/etc/pam.d/more"] {
+        unnamed_file(&folder, unnamed);
+    }
+    let state = folder.undo(TX);
+    assert_eq!(state.phase, Phase::Undone, "{state:?}");
+    assert_eq!(way_in(&folder), before);
+    for (path, text) in [(by_hand, "# by hand\n"), (deep, "# theirs\n")] {
+        assert_eq!(folder.text(&format!("/var/lib/stackc/drift/{TX}{path}")), text);
+    }
+    let told = evidence(&state);
+    for unnamed in ["/etc/ssh/sshd_config.d", "/etc/pam.d/more"] {
+        let line = format!("removed without a copy: what has a name that is no text in {unnamed}");
+        assert!(told.contains(&line), "{told}");
+    }
+}
+
 fn evidence(state: &TxState) -> String {
     state.failure.as_ref().map(|failure| failure.evidence.join("\n")).unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! The way in while a switch is open: what is taken back of others is kept and told, and the secrets in it are nowhere else.
 
+use crate::found_guest::{ZERO, go, on_first, to_found};
 use crate::guest_bundle::{Made, make};
 use crate::guest_fixture::{Folder, identity};
 use crate::guest_gc::collect;
@@ -174,4 +175,18 @@ fn bans_that_came_meanwhile_stay_in_the_kernel_and_a_lock_out_goes_into_a_copy()
     assert_eq!(folder.text(&copy_of("/iptables-save")), before);
     let copies = ["/ip6tables-save", "/iptables-save"].map(copy_of);
     assert_eq!(state.drift_copies, copies);
+}
+
+#[test]
+fn rules_of_others_that_a_way_to_generation_0_takes_away_are_kept_and_told() {
+    let (folder, ..) = on_first();
+    let came = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport 25 -j DROP\nCOMMIT\n";
+    folder.change_system(|state| state.rules.v4.push_str(came));
+    let before = folder.system().rules.v4;
+    go(&folder, &to_found(&folder, ZERO));
+    assert!(!folder.system().rules.v4.contains("--dport 25"), "{}", folder.system().rules.v4);
+    let copies = ["/ip6tables-save", "/iptables-save"];
+    let copies = copies.map(|name| format!("{STATE}/drift/{ZERO}{name}"));
+    assert_eq!(folder.result(ZERO).drift_copies, copies);
+    assert_eq!(folder.text(&copies[1]), before);
 }

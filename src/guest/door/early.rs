@@ -4,11 +4,10 @@
 use super::super::error::GuestError;
 use super::super::fs::{mkdir_all, remove_tree, split};
 use super::super::kept;
-use super::super::system::{Alarm, Rules, UnitJob};
+use super::super::system::{Alarm, Rules};
 use super::super::{Guest, journal};
-use super::{Door, Texts, Way, listen, listening, look, record};
+use super::{Door, Texts, Way, listeners, look, record};
 use crate::model::TxId;
-use crate::model::protocol::News;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -16,6 +15,8 @@ const FOLDER: &str = "/var/lib/stackc/way-in";
 /// One that is not whole: swept when its call died.
 const STAGED: &str = "/var/lib/stackc/.tmp-way-in";
 const HEAD: &str = "head.json";
+/// Room for the way back, which hooks may leave none for.
+const RESERVE: &str = "reserve";
 
 /// Of which preparation it is, and the rules of the kernel.
 #[derive(Serialize, Deserialize)]
@@ -33,6 +34,7 @@ pub fn keep(guest: &mut Guest, tx: &TxId, limit: Duration) -> Result<(), GuestEr
     let (door, texts) = look(guest)?;
     remove_tree(guest.fs, STAGED)?;
     mkdir_all(guest.fs, STAGED, 0o700)?;
+    journal::write_reserve(guest.fs, &format!("{STAGED}/{RESERVE}"))?;
     record::write(guest.fs, STAGED, &door, &texts)?;
     kept::write(guest.fs, &format!("{STAGED}/{HEAD}"), &head, 0o600)?;
     guest.fs.sync_dir(STAGED)?;
@@ -82,18 +84,6 @@ pub fn forget(guest: &mut Guest) -> Result<(), GuestError> {
     Ok(())
 }
 
-/// At boot nobody listens yet, and no job can be waited for. Who listens has read what the hooks left: this is another try.
-fn listen_after_boot(guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
-    guest.system.daemon_reload()?;
-    let now = listening(guest.system)?;
-    let mut first = Ok(());
-    for unit in &door.listeners {
-        let job = if now.contains(unit) { UnitJob::Restart } else { UnitJob::StartLater };
-        first = first.and(guest.system.job(job, unit));
-    }
-    Ok(first?)
-}
-
 /// Opens the door again that hooks before a switch may have shut. What was done is news, and copies of it are kept.
 pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
     let Some(Head { tx, boot_id, rules }) = head(guest)? else { return Ok(()) };
@@ -101,20 +91,19 @@ pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
         return forget(guest);
     }
     let Some(door) = record::read(guest.fs, FOLDER)? else { return forget(guest) };
+    remove_tree(guest.fs, &format!("{FOLDER}/{RESERVE}"))?;
     let mut way = Way { tx: &tx, folder: FOLDER, before: None, told: Vec::new() };
     let opened = if boot_id == guest.system.boot_id()? {
         let ruled = way.restore_rules(guest, &rules, &door.ways, false);
         let (changed, others) = way.open_others(guest, &door);
-        let heard = listen(guest, &door, &changed, false);
+        let heard = listeners::restore(guest, &door.listeners, &changed, false);
         ruled.and(others).and(heard)
     } else {
         // The kernel has forgotten what it was told.
         let (_, restored) = way.put_back(guest, &door);
-        restored.and(listen_after_boot(guest, &door))
+        restored.and(listeners::restore_after_boot(guest, &door.listeners))
     };
-    for told in &way.told {
-        (guest.news)(News::Event { step: "hooks", text: told });
-    }
+    way.say(guest, "hooks");
     opened?;
     guest.system.disarm(&tx)?;
     forget(guest)

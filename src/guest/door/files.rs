@@ -3,7 +3,7 @@
 use super::super::account::{Accounts, User};
 use super::super::before::Before;
 use super::super::error::GuestError;
-use super::super::fs::{GuestFs, Ids, Kind, remove_tree, split};
+use super::super::fs::{GuestFs, Ids, Kind, split};
 use super::part::{Part, Whose};
 use super::rows::Rows;
 use super::texts::{Texts, unfit};
@@ -93,6 +93,8 @@ pub struct Files {
 pub struct Changed {
     pub roots: Vec<String>,
     pub users: Vec<String>,
+    /// Folders among them with names that are no text: no copy can be made by them.
+    pub unnamed: Vec<String>,
 }
 
 impl Files {
@@ -178,11 +180,10 @@ impl Files {
                 fs.set_access(path, Ids { uid, gid, mode })?;
             }
             Some(part) => {
-                // One that holds a name that is no text can only be made anew.
-                if part.is_directory() && is_door(path) && fs.list(path).is_err() {
-                    remove_tree(fs, path)?;
-                }
                 part.put(fs, path, texts, whose)?;
+                if part.is_directory() && is_door(path) {
+                    fs.remove_unnamed(path)?;
+                }
             }
             None => Part::Absent.put(fs, path, texts, whose)?,
         }
@@ -196,24 +197,22 @@ impl Files {
     /// What is not as it was. Whatever cannot be looked at is not.
     pub fn differences(&self, fs: &mut dyn GuestFs, before: Option<&Before>) -> Changed {
         let mut changed = Changed::default();
-        // The last folder that has to be made anew, with all that is in it.
-        let mut anew: Option<String> = None;
         for (path, was) in &self.parts {
             let now = Part::of(fs, path).ok().flatten().map(|(part, _)| part);
-            let is_below = anew.as_ref().is_some_and(|anew| is_at_or_below(path, anew));
             let is_folder = was.is_directory() && now.as_ref().is_some_and(Part::is_directory);
-            let is_walked = is_folder && is_door(path) && !is_below;
-            let names = if is_walked { fs.list(path).ok() } else { Some(Vec::new()) };
-            if names.is_none() {
-                anew = Some(path.clone());
+            let is_walked = is_folder && is_door(path);
+            let names = if is_walked { fs.list_text(path).ok() } else { Some((Vec::new(), false)) };
+            let is_same = names.as_ref().is_some_and(|names| !names.1) && now.as_ref() == Some(was);
+            let (names, has_unnamed) = names.unwrap_or_default();
+            if has_unnamed {
+                changed.unnamed.push(path.clone());
             }
-            let is_same = !is_below && names.is_some() && now.as_ref() == Some(was);
             match self.users.contains(path) {
                 _ if is_same => {}
                 true => changed.users.push(path.clone()),
                 false => changed.roots.push(path.clone()),
             }
-            let extra = names.into_iter().flatten().map(|name| format!("{path}/{name}"));
+            let extra = names.into_iter().map(|name| format!("{path}/{name}"));
             let is_extra =
                 |path: &String| !self.parts.contains_key(path) && !is_the_switchs(path, before);
             changed.roots.extend(extra.filter(is_extra));

@@ -1,8 +1,10 @@
 //! The door: what has to be as it was for a person to get in. What hooks and programs of a new generation do to it is no part of
 //! any bundle, and going back takes it back all the same: a guest that is out of reach needs a console.
 
+mod answers;
 pub mod early;
 mod files;
+mod listeners;
 mod network;
 mod nftables;
 mod own;
@@ -15,22 +17,21 @@ mod ways;
 use super::before::Before;
 use super::error::GuestError;
 use super::fs::Guard;
-use super::system::{Rules, System, UnitJob, UnitReport};
+use super::system::Rules;
 use super::{Guest, copies, firewall, journal};
-use crate::model::{Switch, TxId, UnitName};
+use crate::model::protocol::News;
+use crate::model::{Switch, TxId};
 use files::{Changed, Files};
+use listeners::Listeners;
 use network::Network;
 use part::Whose;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use own::restore as restore_own;
 pub use texts::Texts;
 pub use ways::Ways;
 
-/// Who listens.
-const LISTENERS: [&str; 2] = ["ssh.service", "ssh.socket"];
 /// So many rules are told; the copy has all of them.
 const RULES_TOLD: usize = 20;
 /// Whoever changes accounts holds this. Source: lckpwdf(3).
@@ -44,7 +45,7 @@ const LOCK_ROUND: Duration = Duration::from_millis(50);
 #[serde(deny_unknown_fields)]
 pub struct Door {
     pub files: Files,
-    pub listeners: BTreeSet<UnitName>,
+    pub listeners: Listeners,
     network: Network,
     tables: Option<nftables::Tables>,
     ways: Ways,
@@ -55,19 +56,12 @@ pub fn look(guest: &mut Guest) -> Result<(Door, Texts), GuestError> {
     let (files, texts) = Files::look(guest.fs)?;
     let door = Door {
         files,
-        listeners: listening(guest.system)?,
+        listeners: listeners::look(guest.system)?,
         network: Network::look(guest.system)?,
         tables: nftables::look(guest.system)?,
         ways: Ways::look(guest.system)?,
     };
     Ok((door, texts))
-}
-
-fn listening(system: &mut dyn System) -> Result<BTreeSet<UnitName>, GuestError> {
-    let units = LISTENERS.map(|unit| unit.parse().expect("both are names of units"));
-    let reports = system.units(&units)?;
-    let is_active = |(_, report): &(UnitName, UnitReport)| report.is_active();
-    Ok(reports.into_iter().filter(is_active).map(|(unit, _)| unit).collect())
 }
 
 /// One way back of a door: whose it is, where it is kept, and what is said of it.
@@ -84,6 +78,23 @@ impl Way<'_> {
     fn tell(&mut self, what: &str) {
         self.told.push(format!("put back, and no part of the bundle: {what}"));
     }
+
+    /// Says it to whoever called, where there is no undo whose evidence it is.
+    fn say(&self, guest: &mut Guest, step: &str) {
+        for text in &self.told {
+            (guest.news)(News::Event { step, text });
+        }
+    }
+}
+
+/// Puts the kernel's rules back by a switch to the guest as it was found. Rules of others that could not stay are news, and copies
+/// of all are kept.
+pub fn restore_rules(guest: &mut Guest, tx: &TxId, rules: &Rules) -> Result<(), GuestError> {
+    let ways = Ways::look(guest.system)?;
+    let mut way = Way { tx, folder: "", before: None, told: Vec::new() };
+    let restored = way.restore_rules(guest, rules, &ways, true);
+    way.say(guest, "firewall");
+    restored
 }
 
 /// Opens the door again, whatever else comes back. The first error is returned; what was put back is evidence.
@@ -99,7 +110,8 @@ pub fn open(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), G
             // A folder that is back may hold files of the switch's own.
             let (changed, others) = way.open_others(guest, &door);
             let own = restore_own(guest.fs, tx, before);
-            let heard = listen(guest, &door, &changed, *own.as_ref().unwrap_or(&true));
+            let reload = *own.as_ref().unwrap_or(&true);
+            let heard = listeners::restore(guest, &door.listeners, &changed, reload);
             others.and(own.map(drop)).and(heard)
         }
         door => restore_own(guest.fs, tx, before).and(door).map(drop),
@@ -131,33 +143,44 @@ impl Way<'_> {
         restored
     }
 
+    /// All but rules of iptables and the switch's own files; which files were others, and how that went.
+    fn open_others(&mut self, guest: &mut Guest, door: &Door) -> (Changed, Result<(), GuestError>) {
+        let led = self.open_network(guest, door);
+        let (changed, restored) = self.put_back(guest, door);
+        (changed, led.and(restored))
+    }
+
+    /// What leads in. What the kernel refuses is told: who is sent through a network that is not as it was may still be let in.
+    fn open_network(&mut self, guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
+        let (network, led) = door.network.restore(guest.system);
+        for order in &network.done {
+            self.tell(order);
+        }
+        let refused = network.refused.iter().map(|what| format!("not all of the network: {what}"));
+        self.told.extend(refused);
+        led.and(self.restore_tables(guest, door))
+    }
+
     fn restore_tables(&mut self, guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
-        let Some((names, instead)) = nftables::restore(guest, door.tables.as_ref())? else {
-            let told = "nftables' own tables could not be listed, and are as the switch left them";
-            self.told.push(told.to_owned());
-            return Ok(());
-        };
-        if !names.is_empty() {
-            for name in &names {
-                self.tell(&format!("nftables' table {name}"));
+        let (tables, restored) = nftables::restore(guest, door.tables.as_ref());
+        let Some(nftables::Restored { names, refused, instead }) = tables else {
+            if restored.is_ok() {
+                let told =
+                    "nftables' own tables could not be listed, and are as the switch left them";
+                self.told.push(told.to_owned());
             }
+            return restored;
+        };
+        for name in &names {
+            self.tell(&format!("nftables' table {name}"));
+        }
+        self.told
+            .extend(refused.iter().map(|what| format!("not put back: nftables' table {what}")));
+        if !names.is_empty() {
             let rules = [("nft-ruleset", &*instead)];
             self.told.extend(copies::keep_rules(guest.fs, self.tx, &rules));
         }
-        Ok(())
-    }
-
-    /// All but rules of iptables and the switch's own files; which files were others, and how that went.
-    fn open_others(&mut self, guest: &mut Guest, door: &Door) -> (Changed, Result<(), GuestError>) {
-        // Who is sent through a network that does not come back as it was may still be let in.
-        let (orders, failed) = door.network.restore(guest.system);
-        for order in &orders {
-            self.tell(order);
-        }
-        self.told.extend(failed.iter().map(|what| format!("not all of the network: {what}")));
-        let ruled = self.restore_tables(guest, door);
-        let (changed, restored) = self.put_back(guest, door);
-        (changed, ruled.and(restored))
+        restored
     }
 
     /// Puts the files back that are not as they were, once there are copies of what stands there; which, and how that went.
@@ -168,6 +191,9 @@ impl Way<'_> {
         }
         for path in changed.paths() {
             self.tell(path);
+        }
+        for path in &changed.unnamed {
+            self.told.push(copies::not_named(path));
         }
         self.copy(guest, door, &changed);
         let restored = record::texts(guest.fs, self.folder).and_then(|texts| {
@@ -194,7 +220,10 @@ impl Way<'_> {
         let mut roots = Vec::new();
         for path in changed.roots.iter().filter(|path| door.files.may_be_copied(path)) {
             match copies::files_at(guest.fs, path, door.files.is_cleared(path)) {
-                Ok(files) => roots.extend(files),
+                Ok((files, unnamed)) => {
+                    roots.extend(files);
+                    self.told.extend(unnamed.iter().map(|folder| copies::not_named(folder)));
+                }
                 Err(error) => self.told.push(copies::not_kept(&error)),
             }
         }
@@ -231,41 +260,17 @@ impl Way<'_> {
     }
 }
 
-/// Has sshd read what it reads at its start, and listen as it did.
-fn listen(
-    guest: &mut Guest,
-    door: &Door,
-    changed: &Changed,
-    reload: bool,
-) -> Result<(), GuestError> {
-    if changed.roots.iter().any(|path| path.contains("/systemd/system")) {
-        guest.system.daemon_reload()?;
-    }
-    let now = listening(guest.system)?;
-    let mut first = Ok(());
-    for unit in &door.listeners {
-        let job = match now.contains(unit) {
-            true if changed.roots.is_empty() && reload => UnitJob::Reload,
-            true if changed.roots.is_empty() => continue,
-            // One that hangs as it starts would be waited for by another start.
-            _ => UnitJob::Restart,
-        };
-        first = first.and(guest.system.job(job, unit));
-    }
-    Ok(first?)
-}
-
 /// Brings back the files alone: at boot, before anybody listens. Beside how that went, what listened then.
 pub fn restore_files(
     guest: &mut Guest,
     tx: &TxId,
     before: &Before,
-) -> (BTreeSet<UnitName>, Result<(), GuestError>) {
+) -> (Listeners, Result<(), GuestError>) {
     let folder = journal::folder(tx);
     let door = match record::read(guest.fs, &folder) {
         Ok(Some(door)) => door,
-        Ok(None) => return (BTreeSet::new(), Ok(())),
-        Err(error) => return (BTreeSet::new(), Err(error)),
+        Ok(None) => return (Listeners::new(), Ok(())),
+        Err(error) => return (Listeners::new(), Err(error)),
     };
     let mut way = Way { tx, folder: &folder, before: Some(before), told: Vec::new() };
     let (_, restored) = way.put_back(guest, &door);
@@ -273,11 +278,16 @@ pub fn restore_files(
     (door.listeners, restored.and(noted))
 }
 
-/// Refuses a door that is not as it was. What users keep from coming back has been told, and is their own.
+/// Refuses a door that is not as it was. What users keep from coming back has been told, and is their own. What leads in is
+/// brought back once more: units that ended since may have taken some of it with them.
 pub fn verify(guest: &mut Guest, tx: &TxId, before: &Before) -> Result<(), GuestError> {
-    let Some(door) = record::read(guest.fs, &journal::folder(tx))? else { return Ok(()) };
+    let folder = journal::folder(tx);
+    let Some(door) = record::read(guest.fs, &folder)? else { return Ok(()) };
+    let mut way = Way { tx, folder: &folder, before: Some(before), told: Vec::new() };
+    let led = way.open_network(guest, &door);
+    led.and(journal::note_evidence(guest.fs, tx, way.told))?;
     let mut wrong = door.files.differences(guest.fs, Some(before)).roots;
-    let now = listening(guest.system)?;
+    let now = listeners::look(guest.system)?;
     wrong.extend(door.listeners.difference(&now).map(ToString::to_string));
     if wrong.is_empty() {
         Ok(())

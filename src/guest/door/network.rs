@@ -1,18 +1,10 @@
 //! The guest's own links, addresses and routes: whoever takes them away, the undo of a switch puts them back.
 
 use super::super::error::GuestError;
-use super::super::system::{Command, Output, System, SystemError, run, succeed};
+use super::super::system::{Command, System};
+use super::answers::{LIMIT, answer, ask, ask_always, lines_of};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind::NotFound;
-use std::time::Duration;
-
-/// Questions to the kernel and orders to it, which it answers at once.
-pub const LIMIT: Duration = Duration::from_secs(10);
-/// Words of ip(8) that say how things are now, and are no part of an address or a route.
-const PASSING: [&str; 3] = ["linkdown", "dead", "tentative"];
-/// Words that are followed by a number which changes by itself.
-const COUNTING: [&str; 5] = ["error", "expires", "valid_lft", "preferred_lft", "refcnt"];
 
 /// What leads to a guest and from it, each as the words by which ip(8) makes it. A guest without ip(8) has none of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,12 +51,12 @@ impl Family {
 impl Network {
     /// Takes down what there is.
     pub fn look(system: &mut dyn System) -> Result<Self, GuestError> {
-        let links = ask(system, "-o link show")?;
+        let links = ask_always(system, "-o link show")?;
         let of_flag = |flag: &'static str| {
             let with = links.iter().filter(move |line| has_flag(line, flag));
             with.filter_map(|line| device(line))
         };
-        let addresses = ask(system, "-o address show scope global")?;
+        let addresses = ask_always(system, "-o address show scope global")?;
         let mut network = Self {
             links: links
                 .iter()
@@ -72,41 +64,61 @@ impl Network {
                 .collect(),
             silent: of_flag("NOARP").collect(),
             neighbours: ask(system, "neighbour show nud permanent")?.into_iter().collect(),
-            queues: lines_of(system, &asking("tc qdisc show"))?.into_iter().collect(),
+            queues: lines_of(system, &Command::asking(&["tc", "qdisc", "show"], LIMIT))?
+                .into_iter()
+                .collect(),
             addresses: addresses.iter().filter_map(|line| address(line)).collect(),
             ..Self::default()
         };
         for family in [Family::V4, Family::V6] {
             let of = |lines: Vec<String>| lines.into_iter().map(move |line| (family, line));
             let option = family.option();
-            network.routes.extend(of(ask(system, &format!("{option} route show table main"))?));
+            network.routes.extend(of(ask(system, &format!("-o {option} route show table main"))?));
             network.rules.extend(of(ask(system, &format!("{option} rule show"))?));
         }
         Ok(network)
     }
 
     /// Puts back what is missing, and takes away what only a person or a program like one adds: rules of routing, routes that no
-    /// protocol has brought, and addresses of the loopback device. What was done, as commands, and what the kernel refused.
-    pub fn restore(&self, system: &mut dyn System) -> (Vec<String>, Vec<String>) {
-        let (mut done, mut failed) = (Vec::new(), Vec::new());
+    /// protocol has brought, and addresses of the loopback device. An error is what did not come to an answer, and may when it
+    /// is tried again.
+    pub fn restore(&self, system: &mut dyn System) -> (Restored, Result<(), GuestError>) {
+        let (mut restored, mut first) = (Restored::default(), Ok(()));
         // An address brings routes, and a link that was down has lost both: what is still missing is only known afterwards.
         for orders in [first_orders, last_orders] {
             let orders = match Self::look(system) {
                 Ok(now) => orders(self, &now),
                 Err(error) => {
-                    failed.push(error.refusal("").message);
+                    first = first.and(Err(error));
                     continue;
                 }
             };
             for order in orders {
-                let argv: Vec<&str> = order.split(' ').collect();
-                match run(system, &Command::new(&argv, LIMIT)) {
-                    Ok(_) => done.push(order),
-                    Err(error) => failed.push(GuestError::from(error).refusal("").message),
-                }
+                let ordered = restored.order(system, order);
+                first = first.and(ordered);
             }
         }
-        (done, failed)
+        (restored, first)
+    }
+}
+
+/// What putting the network back has come to.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// What was done, as commands.
+    pub done: Vec<String>,
+    /// What the kernel refused.
+    pub refused: Vec<String>,
+}
+
+impl Restored {
+    fn order(&mut self, system: &mut dyn System, order: String) -> Result<(), GuestError> {
+        let argv: Vec<&str> = order.split(' ').collect();
+        match answer(system, &Command::new(&argv, LIMIT))? {
+            Ok(_) => self.done.push(order),
+            Err(error) => self.refused.push(GuestError::from(error).refusal("").message),
+        }
+        Ok(())
     }
 }
 
@@ -196,40 +208,6 @@ fn after<'l>(line: &'l str, key: &str) -> Option<&'l str> {
     line.split(' ').skip_while(|word| *word != key).nth(1)
 }
 
-/// What ip(8) answers.
-fn ask(system: &mut dyn System, question: &str) -> Result<Vec<String>, GuestError> {
-    lines_of(system, &asking(&format!("ip {question}")))
-}
-
-fn asking(question: &str) -> Command {
-    let argv: Vec<&str> = question.split(' ').collect();
-    Command::asking(&argv, LIMIT)
-}
-
-/// The lines of an answer, without what changes by itself. What the kernel does not have, such as IPv6, has none; one that
-/// was asked and did not come to an answer is no such thing.
-pub fn lines_of(system: &mut dyn System, command: &Command) -> Result<Vec<String>, GuestError> {
-    match system.run(command) {
-        Ok(Output { code: Some(1..), .. }) | Err(SystemError::NoSystem { .. }) => Ok(Vec::new()),
-        Ok(output) => Ok(succeed(command, output)?.text.lines().map(lasting).collect()),
-        Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn lasting(line: &str) -> String {
-    let mut words = Vec::new();
-    let mut all = line.split_whitespace();
-    while let Some(word) = all.next() {
-        if COUNTING.contains(&word) {
-            all.next();
-        } else if !PASSING.contains(&word) {
-            words.push(word);
-        }
-    }
-    words.join(" ")
-}
-
 /// The device of a line of `ip -o`: `2: eth0@if7: <…> …`.
 fn device(line: &str) -> Option<String> {
     let name = line.split(' ').nth(1)?;
@@ -254,6 +232,7 @@ fn address(line: &str) -> Option<Address> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answers::lasting;
     use super::*;
 
     fn network(addresses: &[&str], routes: &[&str], rules: &[&str]) -> Network {
@@ -286,6 +265,15 @@ mod tests {
             last_orders(&saved, &now),
             [format!("ip -4 route replace {OWN}"), format!("ip -4 route replace {DEFAULT}")]
         );
+    }
+
+    #[test]
+    fn a_route_by_several_gateways_is_one_which_comes_back_whole() {
+        let several = "default proto static \\\tnexthop via 10.0.0.1 dev eth0 weight 1 \\\tnexthop via 10.0.0.3 dev eth0 weight 1 dead linkdown ";
+        let saved = network(&[ADDRESS], &[several], &[MAIN]);
+        let now = network(&[ADDRESS], &[], &[MAIN]);
+        let back = "ip -4 route replace default proto static nexthop via 10.0.0.1 dev eth0 weight 1 nexthop via 10.0.0.3 dev eth0 weight 1";
+        assert_eq!(last_orders(&saved, &now), [back]);
     }
 
     #[test]

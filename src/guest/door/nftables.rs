@@ -2,12 +2,10 @@
 
 use super::super::Guest;
 use super::super::error::GuestError;
-use super::super::system::{Command, System, SystemError, run};
+use super::super::system::{Command, System, SystemError};
+use super::answers::{LIMIT, answer};
 use std::collections::BTreeMap;
-use std::io::ErrorKind::NotFound;
-use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(10);
 /// Tables that iptables has made there, of IPv4 and of IPv6.
 const IPTABLES: [&str; 5] = ["filter", "mangle", "nat", "raw", "security"];
 /// Where what is for this guest passes, or what it answers. Source: nft(8).
@@ -28,30 +26,69 @@ pub type Tables = BTreeMap<String, String>;
 /// Takes them down; none when they cannot be listed as a whole. A guest without nft(8) has no tables.
 pub fn look(system: &mut dyn System) -> Result<Option<Tables>, GuestError> {
     let list = Command::asking(&["nft", "--stateless", "list", "ruleset"], LIMIT);
-    match run(system, &list) {
-        Ok(output) => Ok(Some(parse(&output.text))),
-        Err(SystemError::Spawn { cause, .. }) if cause.kind() == NotFound => {
-            Ok(Some(Tables::new()))
-        }
-        Err(SystemError::NoSystem { .. }) => Ok(Some(Tables::new())),
-        Err(SystemError::Failed { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    Ok(match answer(system, &list)? {
+        Ok(output) => Some(parse(&output.text)),
+        Err(SystemError::Failed { .. }) => None,
+        Err(_) => Some(Tables::new()),
+    })
 }
 
-/// Puts tables back in one step: those that are others or gone, and away with those that came and may shut somebody out.
-/// Their names, and the text of what stood there; none where they could not be listed, then or now.
+/// What putting tables back has come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// The names of those that were others.
+    pub names: Vec<String>,
+    /// Those of which the kernel did not take what was saved, and why.
+    pub refused: Vec<String>,
+    /// The text of what stood there.
+    pub instead: String,
+}
+
+/// Puts tables back, each in one step and for itself: those that are others or gone, and before them away with those that came
+/// and may shut somebody out. None where they could not be listed, then or now.
 pub fn restore(
     guest: &mut Guest,
     saved: Option<&Tables>,
-) -> Result<Option<(Vec<String>, String)>, GuestError> {
-    let (Some(saved), Some(now)) = (saved, look(guest.system)?) else { return Ok(None) };
-    let (names, script) = way_back(saved, &now);
-    if !names.is_empty() {
-        let load = Command::new(&["nft", "--file", "-"], LIMIT);
-        run(guest.system, &Command { input: script.into_bytes(), ..load })?;
+) -> (Option<Restored>, Result<(), GuestError>) {
+    let Some(saved) = saved else { return (None, Ok(())) };
+    let now = match look(guest.system) {
+        Ok(Some(now)) => now,
+        Ok(None) => return (None, Ok(())),
+        Err(error) => return (None, Err(error)),
+    };
+    let (mut restored, mut first) = (Restored::default(), Ok(()));
+    for step in way_back(saved, &now) {
+        let done = step.run(guest.system, &mut restored);
+        first = first.and(done);
     }
-    Ok(Some((names, now.into_values().collect())))
+    restored.instead = now.into_values().collect();
+    (Some(restored), first)
+}
+
+/// What is to be done about one table.
+#[derive(Debug, PartialEq, Eq)]
+struct Step {
+    name: String,
+    script: String,
+    /// Whether it only takes away what may shut somebody out.
+    takes_away: bool,
+}
+
+impl Step {
+    /// What the kernel does not take again, such as rules for a device that is gone, is told; what does not go keeps shut.
+    fn run(self, system: &mut dyn System, restored: &mut Restored) -> Result<(), GuestError> {
+        let input = self.script.into_bytes();
+        let load = Command { input, ..Command::new(&["nft", "--file", "-"], LIMIT) };
+        match answer(system, &load)? {
+            Err(error) if self.takes_away => return Err(error.into()),
+            Err(error) => {
+                let why = GuestError::from(error).refusal("").message;
+                restored.refused.push(format!("{}: {why}", self.name));
+            }
+            Ok(_) => restored.names.push(self.name),
+        }
+        Ok(())
+    }
 }
 
 fn parse(text: &str) -> Tables {
@@ -79,24 +116,23 @@ fn is_iptables(name: &str) -> bool {
     matches!(family, "ip" | "ip6") && IPTABLES.contains(&name)
 }
 
-fn way_back(saved: &Tables, now: &Tables) -> (Vec<String>, String) {
-    let (mut names, mut script) = (Vec::new(), String::new());
-    for (name, was) in saved {
-        if now.get(name).is_none_or(|now| without_elements(now) != without_elements(was)) {
-            names.push(name.clone());
-            // What is declared exists, so that it can be deleted whether it was there or not.
-            for part in ["table ", name, "\ndelete table ", name, "\n", was] {
-                script.push_str(part);
-            }
-        }
-    }
-    for (name, _) in now.iter().filter(|(name, now)| !saved.contains_key(*name) && shuts_out(now)) {
-        names.push(name.clone());
-        for part in ["delete table ", name, "\n"] {
-            script.push_str(part);
-        }
-    }
-    (names, script)
+fn way_back(saved: &Tables, now: &Tables) -> Vec<Step> {
+    let came = now.iter().filter(|(name, now)| !saved.contains_key(*name) && shuts_out(now));
+    let away = came.map(|(name, _)| Step {
+        name: name.clone(),
+        script: format!("delete table {name}\n"),
+        takes_away: true,
+    });
+    let is_other = |(name, was): &(&String, &String)| {
+        now.get(*name).is_none_or(|now| without_elements(now) != without_elements(was))
+    };
+    let back = saved.iter().filter(is_other).map(|(name, was)| Step {
+        name: name.clone(),
+        // What is declared exists, so that it can be deleted whether it was there or not.
+        script: format!("table {name}\ndelete table {name}\n{was}"),
+        takes_away: false,
+    });
+    away.chain(back).collect()
 }
 
 /// A table without the elements of its sets, which come and go, as bans do.
@@ -127,33 +163,41 @@ mod tests {
     const OUT: &str = "table inet out {\n\tchain in {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\n";
     const COMPAT: &str = "# Warning: table ip filter is managed by iptables-nft, do not touch!\ntable ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\n";
 
-    fn back(saved: &str, now: &str) -> (Vec<String>, String) {
-        way_back(&parse(saved), &parse(now))
+    fn back(saved: &str, now: &str) -> Vec<(String, String)> {
+        let steps = way_back(&parse(saved), &parse(now));
+        steps.into_iter().map(|step| (step.name, step.script)).collect()
+    }
+
+    fn step(name: &str, script: &str) -> (String, String) {
+        (name.to_owned(), script.to_owned())
     }
 
     #[test]
     fn a_table_that_came_and_shuts_out_goes_and_one_that_only_passes_on_stays() {
-        let (names, script) = back(BANS, &[COMPAT, BANS, OUT].concat());
-        assert_eq!(
-            (names, script.as_str()),
-            (vec!["inet out".to_owned()], "delete table inet out\n")
-        );
+        let now = [COMPAT, BANS, OUT].concat();
+        assert_eq!(back(BANS, &now), [step("inet out", "delete table inet out\n")]);
         let passes = OUT.replace("hook input", "hook forward");
-        assert!(back("", &passes).0.is_empty());
-        assert!(back("", &OUT.replace("drop", "accept")).0.is_empty());
+        assert!(back("", &passes).is_empty());
+        assert!(back("", &OUT.replace("drop", "accept")).is_empty());
         for hook in ["ingress device \"eth0\"", "prerouting", "output"] {
-            assert_eq!(back("", &OUT.replace("input", hook)).0, ["inet out"], "{hook}");
+            assert_eq!(back("", &OUT.replace("input", hook))[0].0, "inet out", "{hook}");
         }
     }
 
     #[test]
     fn a_table_that_was_changed_or_flushed_is_made_anew_and_bans_in_it_are_no_change() {
         let banned = BANS.replace("203.0.113.10 }", "203.0.113.77,\n\t\t\t     203.0.113.78 }");
-        assert!(back(BANS, &banned).0.is_empty());
+        assert!(back(BANS, &banned).is_empty());
         let made = format!("table inet f2b-table\ndelete table inet f2b-table\n{BANS}");
         let dropped = BANS.replace("@addr-set-sshd reject", "@addr-set-sshd reject\n\t\tdrop");
         for now in ["", COMPAT, &dropped] {
-            assert_eq!(back(BANS, now), (vec!["inet f2b-table".to_owned()], made.clone()), "{now}");
+            assert_eq!(back(BANS, now), [step("inet f2b-table", &made)], "{now}");
         }
+    }
+
+    #[test]
+    fn what_shuts_out_goes_before_anything_comes_back_that_may_be_refused() {
+        let names: Vec<_> = back(BANS, OUT).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["inet out", "inet f2b-table"]);
     }
 }

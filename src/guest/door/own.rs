@@ -32,9 +32,10 @@ fn restore_one(
     };
     // Nothing is renamed into the place of a folder, nor a folder into that of a file. Others' paths are no door, and stay.
     if is_in_the_way {
-        let files = copies::files_at(fs, path.as_str(), true)?;
+        let (files, unnamed) = copies::files_at(fs, path.as_str(), true)?;
         let told = copies::keep_taken_back(fs, tx, &files);
-        journal::note_evidence(fs, tx, told.into_iter().collect())?;
+        let told = told.into_iter().chain(unnamed.iter().map(|folder| copies::not_named(folder)));
+        journal::note_evidence(fs, tx, told.collect())?;
         remove_tree(fs, path.as_str())?;
     }
     place::restore(fs, tx, path, found)?;

@@ -2,7 +2,7 @@
 
 use super::super::error::GuestError;
 use super::super::system::{Command, System};
-use super::network::{LIMIT, lines_of};
+use super::answers::{LIMIT, lines_of};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::IpAddr;

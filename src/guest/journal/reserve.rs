@@ -63,7 +63,8 @@ pub fn write(fs: &mut dyn GuestFs, tx_folder: &str) -> Result<(), GuestError> {
     Ok(())
 }
 
-fn write_one(fs: &mut dyn GuestFs, folder: &str) -> Result<(), GuestError> {
+/// Takes room for one way back, in a folder of its own.
+pub fn write_one(fs: &mut dyn GuestFs, folder: &str) -> Result<(), GuestError> {
     fs.mkdir(folder, 0o700)?;
     for number in 1..RESERVE_FILES {
         fs.write(&format!("{folder}/{number}"), &mut std::io::empty(), 0o600, Sync::Later)?;
