@@ -111,7 +111,7 @@ impl<'s> Explorer<'s> {
         let mut guest = self.story.before(first);
         guest.skip = Some(skip.clone());
         let mut start = self.story.start.fork();
-        start.skip = guest.skip.clone();
+        start.skip.clone_from(&guest.skip);
         (self.story.also)(&start)?;
         self.tell(guest, first, |step| step.verb() == skip.verb)
     }
