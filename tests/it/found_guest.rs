@@ -8,9 +8,9 @@ use crate::{
 };
 use stackc::{
     model::{
-        Bundle, Generation, GenerationCause, GenerationId, HealthDocument, Ledger, Nonce, Phase,
-        SecretTags, Switch, Target,
-        protocol::{ConfirmRequest, HistoryReply, HistoryRequest},
+        Bundle, Digest, Generation, GenerationCause, GenerationId, HealthDocument, Ledger, Nonce,
+        Phase, SecretTags, Switch, Target,
+        protocol::{ConfirmRequest, HistoryReply, HistoryRequest, ObservedGuest},
     },
     plan::{Documents, NewGeneration, Wanted, switch},
 };
@@ -24,6 +24,11 @@ const OPEN: &str = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n";
 
 /// The way to the guest as it was found, as an operator plans it from what the guest reports.
 pub fn to_found(folder: &Folder, tx: &str) -> Switch {
+    way_to_found(tx, |digest| folder.observe(digest))
+}
+
+/// The same of any guest.
+pub fn way_to_found(tx: &str, observe: impl FnOnce(Digest) -> ObservedGuest) -> Switch {
     let proxmox = Documents::of(&handmade::bundle(&Stack::default())).expect("it is whole").proxmox;
     let health = HealthDocument { probes: BTreeMap::new(), ..health(60) };
     let target = Target { project: name("shop"), env: name("dev") };
@@ -41,7 +46,7 @@ pub fn to_found(folder: &Folder, tx: &str) -> Switch {
         at,
     };
     let documents = Documents::of(&bundle).expect("it is whole");
-    switch(&wanted, &documents, &folder.observe(bundle.digest), new)
+    switch(&wanted, &documents, &observe(bundle.digest), new)
 }
 
 pub fn go(folder: &Folder, switch: &Switch) {

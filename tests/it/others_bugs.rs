@@ -4,7 +4,8 @@
 use crate::guest_bundle::Made;
 use crate::guest_fixture::{identity, input, name};
 use crate::weak_guest::{Picture, WeakGuest};
-use crate::weak_story::{TX, activate, activation, on_first, version};
+use crate::weak_stories::on_first;
+use crate::weak_story::{TX, activate, activation, version};
 use stackc::guest::{Answer, UnitReport};
 use stackc::model::protocol::{ConfirmRequest, RefusalCode, ResultRequest};
 use stackc::model::{GenerationId, Ledger, Nonce, Phase, Switch, TxState, UnitName};
@@ -42,6 +43,12 @@ fn switch_over(guest: &mut WeakGuest, made: &Made, switch: &Switch) {
     }
 }
 
+/// A picture without what runs.
+fn files(mut picture: Picture) -> Picture {
+    picture.remove("running");
+    picture
+}
+
 /// A guest on version 1, as it is then, and the way to version 2.
 fn before_second() -> (WeakGuest, Picture, Made, Switch) {
     let (mut guest, first) = on_first();
@@ -62,7 +69,9 @@ fn assert_undone_wherever_it_ends(
     let moments = guest.fs.take_cuts();
     assert!(moments.len() > 15, "only {} effects", moments.len());
     for (number, disk) in moments.into_iter().enumerate() {
-        let mut guest = before.with_disk(disk);
+        let mut next = before.with_disk(disk);
+        next.memory = guest.memory.after(number + 1, &next.fs);
+        let mut guest = next;
         silence(&mut guest, TX);
         assert_eq!(guest.picture(), *old, "it ended after effect {number}");
         assert_eq!(result(&mut guest, TX).phase, Phase::Undone, "effect {number}");
@@ -145,12 +154,11 @@ fn deploy_rs_86_the_first_switch_of_all_can_be_undone() {
 fn deploy_rs_211_a_reboot_before_the_confirm_goes_back_and_starts_what_ran() {
     let (mut guest, old, second, switch) = before_second();
     switch_over(&mut guest, &second, &switch);
-    let mut booted = guest.booted(guest.fs.disk().cut_hard());
-    assert!(booted.recovers_at_boot());
-    assert!(matches!(booted.call(&["recover"], &[]), Answer::Reply(_)));
+    let (mut booted, recovers) = guest.boot(guest.fs.disk().cut_hard()).expect("it goes back");
+    assert!(recovers);
     assert_eq!(booted.picture(), old);
-    let app: UnitName = name("app.service");
-    assert!(booted.memory.state.units[&app].is_active());
+    let started = "startlater app.service".to_owned();
+    assert!(booted.memory.state.jobs.contains(&started));
     let late = reply(confirm(&mut booted, TX, &switch.nonce));
     assert_eq!(late.phase, Phase::Undone, "who confirms now hears the truth");
 }
@@ -175,7 +183,8 @@ fn devenv_c_a_unit_that_had_failed_before_counts_neither_forth_nor_back() {
             silence(&mut guest, TX);
         }
         assert_eq!(result(&mut guest, TX).phase, Phase::Undone, "fails again: {fails_again}");
-        assert_eq!(guest.picture(), old);
+        let [now, before] = [guest.picture(), old].map(files);
+        assert_eq!(now, before);
     }
 }
 

@@ -1,11 +1,12 @@
 //! Every power cut of a story: after each effect of each call, with any of what was not durable lost.
 
 use crate::dice::Dice;
-use crate::fake::{Disk, Fate, Site};
+use crate::fake::{Disk, Site};
 use crate::weak_guest::WeakGuest;
-use crate::weak_judge::{Before, converges, ends, judge};
-use crate::weak_story::{Allowed, Step, Story, TX};
-use stackc::guest::{Answer, GuestFs as _};
+use crate::weak_judge::{Before, converges, ends, judge, keeps_others_out};
+use crate::weak_losses::{losses, lost};
+use crate::weak_story::{Allowed, Step, Story};
+use stackc::guest::GuestFs as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
@@ -19,7 +20,7 @@ pub struct Depth {
     /// Losses that are tried at each cut of a recovery.
     pub again: usize,
     /// After every so many-th effect the call is killed instead, the disk keeping its power; the same call follows. None
-    /// when 0.
+    /// when 0, but beside an effect that is left out.
     pub kills: usize,
 }
 
@@ -96,11 +97,11 @@ impl<'s> Explorer<'s> {
     /// # Errors
     /// The first cut after which the guest is not whole; or that the story does not end as it must.
     pub fn explore(&mut self) -> Result<(), String> {
-        self.tell(self.story.start.fork(), 0, self.story.steps.len())
+        self.tell(self.story.start.fork(), 0, |_| true)
     }
 
     /// Tells the story from the first call that an effect is missed in, with that effect left out of the guest's code.
-    /// The power is cut in that call, and when all is over.
+    /// The power is cut in calls like that, and when all is over.
     ///
     /// # Errors
     /// As for `explore`: then it is found.
@@ -109,18 +110,28 @@ impl<'s> Explorer<'s> {
         let first = position(&skip.verb).expect("the story has this call");
         let mut guest = self.story.before(first);
         guest.skip = Some(skip.clone());
-        self.tell(guest, first, first + 1)
+        let mut start = self.story.start.fork();
+        start.skip.clone_from(&guest.skip);
+        (self.story.also)(&start)?;
+        self.tell(guest, first, |step| step.verb() == skip.verb)
     }
 
-    fn tell(&mut self, mut guest: WeakGuest, first: usize, last: usize) -> Result<(), String> {
+    fn tell(
+        &mut self,
+        mut guest: WeakGuest,
+        first: usize,
+        is_cut: impl Fn(&Step) -> bool,
+    ) -> Result<(), String> {
         let mut is_new = false;
         for (number, step) in self.story.steps.iter().enumerate().skip(first) {
             let before = guest.fork();
             step.run(&mut guest)?;
-            holds_lease(step, &mut guest)?;
-            if number < last {
+            if leaves_lease(step) {
+                keeps_others_out(&guest).map_err(|fault| format!("{}: {fault}", step.verb()))?;
+            }
+            if is_cut(step) {
                 self.cut_each(step, &mut guest)?;
-                self.kill_each(step, &before, &guest)?;
+                self.kill_each(step, &before)?;
             } else if number + 1 == self.story.steps.len() {
                 self.answered(&guest, &guest.fs.disk(), step, "cut when all is over")?;
             }
@@ -191,11 +202,7 @@ impl<'s> Explorer<'s> {
         let counts = usize::from(self.disks.lock().expect(UNHURT).insert(fingerprint));
         self.tally.states += counts;
         self.tally.again += if is_first { 0 } else { counts };
-        let mut guest = from.booted(disk);
-        let recovers = guest.recovers_at_boot();
-        if recovers && !matches!(guest.call(&["recover"], &[]), Answer::Reply(_)) {
-            return Err("recovery is refused".to_owned());
-        }
+        let (mut guest, recovers) = from.boot(disk)?;
         self.seen.append(&mut guest.seen);
         let is_new = self.judge(&guest, allowed, recovers)?;
         if is_new {
@@ -243,25 +250,25 @@ impl<'s> Explorer<'s> {
 
     /// Kills the call after some of its effects. The disk keeps them, durable or not; whoever goes on must not take what
     /// is there for what is durable.
-    fn kill_each(
-        &mut self,
-        step: &Step,
-        before: &WeakGuest,
-        after: &WeakGuest,
-    ) -> Result<(), String> {
+    fn kill_each(&mut self, step: &Step, before: &WeakGuest) -> Result<(), String> {
         let mut dying = before.fork();
         step.run(&mut dying)?;
+        let left_out = dying.left_out;
         let cuts = dying.fs.take_cuts();
-        let kills = if self.depth.kills == 0 { Vec::new() } else { cuts };
-        let every = self.depth.kills.max(1);
-        for (number, disk) in kills.into_iter().enumerate().step_by(every).skip(1) {
-            let mut guest = before.with_disk(disk);
-            let ran = if is_at_work(step, &guest, before) { after } else { before };
-            guest.memory = ran.memory.over(&guest.fs);
+        let every = self.depth.kills;
+        let is_killed = |number: &usize| {
+            let is_beside = left_out.is_some_and(|at| (at..at + 3).contains(number));
+            is_beside || every > 0 && number.is_multiple_of(every)
+        };
+        for number in (1..cuts.len()).filter(is_killed) {
+            let mut guest = before.with_disk(cuts[number - 1].clone());
+            guest.memory = dying.memory.after(number, &guest.fs);
             self.tally.kills += 1;
-            self.go_on(step, &mut guest).map_err(|fault| {
-                format!("{} killed after effect {number}: {fault}", step.verb())
-            })?;
+            let at = |fault| format!("{} killed after effect {number}: {fault}", step.verb());
+            if leaves_lease(step) && keeps_others_out(before).is_ok() {
+                keeps_others_out(&guest).map_err(at)?;
+            }
+            self.go_on(step, &mut guest).map_err(at)?;
         }
         Ok(())
     }
@@ -291,12 +298,6 @@ impl<'s> Explorer<'s> {
     }
 }
 
-/// A switch changes nothing that runs before it has written that it is at it.
-fn is_at_work(step: &Step, guest: &WeakGuest, before: &WeakGuest) -> bool {
-    let phase = |guest: &WeakGuest| guest.fork().fs.read(&format!("/var/lib/stackc/tx/{TX}/phase"));
-    step.verb() != "switch" || phase(guest).ok() != phase(before).ok()
-}
-
 /// Whoever looks at a path while the guest is at work finds the old or the new.
 fn lacks_nothing(story: &Story, guest: &WeakGuest, disk: &Disk) -> Result<(), String> {
     let mut fs = guest.with_disk(disk.clone()).fs;
@@ -307,63 +308,12 @@ fn lacks_nothing(story: &Story, guest: &WeakGuest, disk: &Disk) -> Result<(), St
     }
 }
 
-/// Whoever changes a guest keeps others out, until the work is done that no other call belongs to.
-fn holds_lease(step: &Step, guest: &mut WeakGuest) -> Result<(), String> {
-    let own = ["switch", "confirm", "undo", "timer-undo", "recover", "gc"];
-    let lease = guest.fs.stat("/var/lib/stackc/lease").ok().flatten();
-    if lease.is_some() || own.contains(&step.verb()) {
-        return Ok(());
-    }
-    Err(format!("nobody has the lease after `{}`", step.verb()))
+/// Whether others are kept out when a call has answered: until the work is done that no other call belongs to.
+fn leaves_lease(step: &Step) -> bool {
+    !["switch", "confirm", "undo", "timer-undo", "recover", "gc"].contains(&step.verb())
 }
 
 /// Nobody looks into what has no name of its own: it is removed as a whole.
 fn is_half_made(name: &str) -> bool {
     name.starts_with(".tmp-") || name.starts_with(".gone-")
-}
-
-/// The losses of a disk's pending effects that are tried: all, or the plain ones and some by chance.
-fn losses(disk: &Disk, most: usize, dice: &mut Dice) -> Vec<Vec<Fate>> {
-    let ways: Vec<usize> = disk.pending().iter().map(|effect| effect.ways()).collect();
-    let count = ways.iter().try_fold(1_usize, |count, ways| count.checked_mul(*ways));
-    if let Some(count) = count.filter(|count| *count <= most) {
-        return (0..count).map(|number| nth(&ways, number)).collect();
-    }
-    let all = |fate: Fate| vec![fate; ways.len()];
-    let mut tried = Vec::new();
-    for at in 0..ways.len() {
-        let (mut but_one, mut one, mut first) = (all(Fate::Kept), all(Fate::Lost), all(Fate::Lost));
-        but_one[at] = Fate::Lost;
-        one[at] = if ways[at] == 3 { Fate::Half } else { Fate::Kept };
-        first[..=at].fill(Fate::Kept);
-        tried.extend([but_one, one, first]);
-    }
-    let mut tried = dice.shuffled(tried);
-    tried.truncate(most.saturating_sub(1) / 2);
-    tried.push(all(Fate::Lost));
-    while tried.len() < most {
-        tried.push(ways.iter().map(|ways| fate(dice.roll(*ways))).collect());
-    }
-    tried
-}
-
-fn nth(ways: &[usize], mut number: usize) -> Vec<Fate> {
-    let mut digit = |ways: &usize| {
-        let digit = number % ways;
-        number /= ways;
-        fate(digit)
-    };
-    ways.iter().map(&mut digit).collect()
-}
-
-fn fate(number: usize) -> Fate {
-    [Fate::Lost, Fate::Kept, Fate::Half][number]
-}
-
-/// The effects that were lost, for people.
-fn lost(disk: &Disk, fates: &[Fate]) -> String {
-    let lines = disk.pending().iter().zip(fates).filter(|(_, fate)| **fate != Fate::Kept);
-    let lines: Vec<String> =
-        lines.map(|(effect, fate)| format!("\n  {fate:?}: {effect}")).collect();
-    lines.concat()
 }

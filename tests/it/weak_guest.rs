@@ -1,16 +1,21 @@
 //! A guest on a weak disk: it is called, it loses its power, it boots.
 
-use crate::fake::{Disk, Memory, Site, Skipping, WeakFs};
-use crate::guest_fixture::FOREIGN;
-use stackc::guest::{Answer, Guest, GuestFs, Kind, Sync, answer};
-use stackc::model::layout;
+use crate::fake::{Disk, Memory, SSHD, Site, Skipping, WeakFs};
+use crate::guest_fixture::{FOREIGN, name};
+use stackc::guest::{Answer, Guest, GuestFs, Kind, Sync, UnitJob, UnitReport, answer};
+use stackc::model::{UnitName, layout};
 use std::collections::{BTreeMap, BTreeSet};
 
 const RECOVER_UNIT: &str = "/etc/systemd/system/stackc-recover.service";
 const RECOVER_WANTED: &str = "/etc/systemd/system/sysinit.target.wants/stackc-recover.service";
 const TRANSACTIONS: &str = "/var/lib/stackc/tx";
+/// Any of these is a reason for recovery, too.
+const REASONS: [&str; 3] =
+    ["/var/lib/stackc/lease", "/var/lib/stackc/migrating.json", "/usr/sbin/policy-rc.d"];
+const APP: &str = "app.service";
+const APP_WANTED: &str = "/etc/systemd/system/multi-user.target.wants/app.service";
 
-/// Every path that people see, with what is there.
+/// Every path that people see, with what is there; and what runs.
 pub type Picture = BTreeMap<String, String>;
 
 pub struct WeakGuest {
@@ -20,6 +25,8 @@ pub struct WeakGuest {
     pub skip: Option<Site>,
     /// Every effect that its calls came by.
     pub seen: BTreeSet<Site>,
+    /// How many effects there had been when it was left out.
+    pub left_out: Option<usize>,
     boots: u32,
 }
 
@@ -31,6 +38,7 @@ impl WeakGuest {
             ("/etc/passwd", "root:x:0:0::/root:/bin/sh\n"),
             ("/etc/group", "root:x:0:\n"),
             ("/etc/ssh/sshd_config.d/10-stackc.conf", FOREIGN),
+            (SSHD, "# as it was found\n"),
             (layout::USER_RULES, "*filter\nCOMMIT\n"),
             (layout::USER6_RULES, "*filter\nCOMMIT\n"),
             (layout::UFW_CONF, "# ufw\nENABLED=no\nLOGLEVEL=low\n"),
@@ -42,14 +50,14 @@ impl WeakGuest {
         fs.sync_all("/").expect("the root is there");
         fs.take_cuts();
         let memory = Memory::booted(0, &fs);
-        Self { fs, memory, skip: None, seen: BTreeSet::new(), boots: 0 }
+        Self { fs, memory, skip: None, seen: BTreeSet::new(), left_out: None, boots: 0 }
     }
 
     /// The same guest once more, with this disk: nothing but its files differs.
     pub fn with_disk(&self, disk: Disk) -> Self {
         let fs = WeakFs::new(disk);
-        let memory = self.memory.over(&fs);
-        Self { fs, memory, skip: self.skip.clone(), seen: BTreeSet::new(), boots: self.boots }
+        let (memory, skip) = (self.memory.over(&fs), self.skip.clone());
+        Self { fs, memory, skip, seen: BTreeSet::new(), left_out: None, boots: self.boots }
     }
 
     pub fn fork(&self) -> Self {
@@ -71,24 +79,64 @@ impl WeakGuest {
 
     /// One call of the guest's binary.
     pub fn call(&mut self, words: &[&str], bytes: &[u8]) -> Answer {
-        let mut fs = self.fs.clone();
-        let mut fs = Skipping::new(&mut fs, words[0], self.skip.as_ref());
+        let mut fs = Skipping::new(self.fs.clone(), words[0], self.skip.as_ref());
         let mut guest = Guest { fs: &mut fs, system: &mut self.memory, news: &mut |_| {} };
         let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         let answer = answer(&mut guest, &words, &mut &bytes[..]);
         self.seen.append(&mut fs.seen);
+        self.left_out = self.left_out.or(fs.left_out);
         answer
     }
 
-    /// Whether its service manager runs `recover` at this boot: the unit and its link are there, and so is a transaction.
-    pub fn recovers_at_boot(&mut self) -> bool {
+    /// Boots from a disk: recovers where the service manager runs that, and starts what is enabled. Whether it recovered.
+    ///
+    /// # Errors
+    /// When recovery is refused, or the firewall does not start.
+    pub fn boot(&self, disk: Disk) -> Result<(Self, bool), String> {
+        let mut guest = self.booted(disk);
+        let recovers = guest.recovers_at_boot();
+        if recovers && !matches!(guest.call(&["recover"], &[]), Answer::Reply(_)) {
+            return Err("recovery is refused".to_owned());
+        }
+        guest.start_enabled()?;
+        Ok((guest, recovers))
+    }
+
+    /// Whether its service manager runs `recover` at this boot: the unit and its link are there, and so is a transaction, or
+    /// what a call has left that a reboot cut off.
+    fn recovers_at_boot(&mut self) -> bool {
         let unit = self.fs.read(RECOVER_UNIT).unwrap_or_default();
         let is_whole = String::from_utf8_lossy(&unit).ends_with("WantedBy=sysinit.target\n");
         let is_wanted = self.fs.read_link(RECOVER_WANTED).is_ok();
-        is_whole && is_wanted && self.fs.list(TRANSACTIONS).is_ok_and(|names| !names.is_empty())
+        let is_open = self.fs.list(TRANSACTIONS).is_ok_and(|names| !names.is_empty());
+        let mut is_there = |path: &str| self.fs.stat(path).is_ok_and(|stat| stat.is_some());
+        let has_reason = is_open || REASONS.into_iter().any(&mut is_there);
+        is_whole && is_wanted && has_reason
     }
 
-    /// Every managed path and whatever is beside it, and the one pointer.
+    /// What a boot starts after recovery.
+    ///
+    /// # Errors
+    /// When the firewall does not start.
+    pub fn start_enabled(&mut self) -> Result<(), String> {
+        self.memory.start_ufw().map_err(|error| format!("ufw does not start: {error}"))?;
+        if self.fs.read_link(APP_WANTED).is_ok() {
+            let started = self.memory.state.job(UnitJob::StartLater, &name(APP));
+            started.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// What runs: the app, and the kernel's rules for its port.
+    fn running(&self) -> String {
+        let app: UnitName = name(APP);
+        let is_active = self.memory.state.units.get(&app).is_some_and(UnitReport::is_active);
+        let rules = self.memory.state.rules.v4.lines();
+        let ports: Vec<&str> = rules.filter(|line| line.contains("--dport 300")).collect();
+        format!("app {}, {ports:?}", if is_active { "active" } else { "inactive" })
+    }
+
+    /// Every managed path and whatever is beside it, the one pointer, and what runs.
     pub fn picture(&mut self) -> Picture {
         let mut picture = BTreeMap::new();
         for top in ["/etc", "/usr"] {
@@ -98,6 +146,7 @@ impl WeakGuest {
             .retain(|path, _| !path.contains("stackc-recover") && !path.contains("sysinit.target"));
         let current = self.fs.read_link(layout::CURRENT).ok();
         picture.insert("current".to_owned(), format!("{current:?}"));
+        picture.insert("running".to_owned(), self.running());
         picture
     }
 

@@ -1,17 +1,19 @@
 //! Whether a guest that booted is whole: on exactly one generation, with all that belongs to it, and able to go on.
 
 use crate::guest_bundle::Made;
-use crate::guest_fixture::{identity, input, name};
+use crate::guest_fixture::{caller, identity, input, name};
 use crate::weak_guest::{Picture, WeakGuest};
-use crate::weak_story::{Again, Allowed, NEXT_TX, Story, TX, activation, sending};
+use crate::weak_story::{
+    Again, Allowed, NEXT_TX, PAUSE, Step, Story, TX, activation, sending, switching,
+};
 use serde::de::DeserializeOwned;
-use stackc::guest::{Answer, GuestFs, Ids, UnitReport};
+use stackc::guest::{Answer, GuestFs, Ids};
 use stackc::model::protocol::{
-    FetchReply, FetchRequest, HistoryReply, HistoryRequest, ObserveRequest, ObservedGuest,
-    ResultRequest,
+    AbandonRequest, FetchReply, FetchRequest, HistoryReply, HistoryRequest, ObserveRequest,
+    ObservedGuest, RefusalCode, ResultRequest,
 };
 use stackc::model::{
-    Bundle, GenerationId, Outcome, Phase, Placement, Switch, TxState, UnitName, layout,
+    Bundle, Digest, GenerationId, Outcome, Phase, Placement, Switch, TxState, layout,
 };
 use std::collections::BTreeSet;
 
@@ -26,9 +28,9 @@ fn ask<T: DeserializeOwned>(
     }
 }
 
-fn observe(guest: &mut WeakGuest, made: &Made) -> Result<ObservedGuest, String> {
+pub fn observe(guest: &mut WeakGuest, digest: Digest) -> Result<ObservedGuest, String> {
     let (units, packages) = (BTreeSet::from([name("app.service")]), BTreeSet::new());
-    let digest = Some(made.bundle.digest);
+    let digest = Some(digest);
     let (identity, paths) = (identity(), BTreeSet::new());
     ask(guest, "observe", &ObserveRequest { identity, digest, units, packages, paths })
 }
@@ -80,7 +82,8 @@ pub fn judge(
         none_left(guest)?;
         runs(story, guest, is_new)?;
     }
-    if matches!(story.again, Again::Activate { .. }) && (before.settled || before.told) {
+    let is_switched = matches!(story.again, Again::Activate { .. } | Again::GoBack { .. });
+    if is_switched && (before.settled || before.told) {
         ended(guest, is_new, before.told)?;
     }
     agrees(story, guest, is_new, before)?;
@@ -122,15 +125,14 @@ fn ended(guest: &mut WeakGuest, is_new: bool, was_told: bool) -> Result<(), Stri
     Ok(())
 }
 
-/// What ran before runs again when recovery went back.
+/// What ran before is started again when recovery went back: by then the service manager knows the new generation's units.
 fn runs(story: &Story, guest: &WeakGuest, is_new: bool) -> Result<(), String> {
-    let app: UnitName = name("app.service");
-    let ran = story.start.memory.state.units.get(&app).is_some_and(UnitReport::is_active);
-    let was_found = story.old["current"] == "None";
-    let went_back = guest.memory.state.jobs.contains(&"daemon-reload".to_owned());
-    let runs = guest.memory.state.units.get(&app).is_some_and(UnitReport::is_active);
-    if !is_new && ran && went_back && !was_found && !runs {
-        return Err(format!("{app} is not started again: {:?}", guest.memory.state.jobs));
+    let (ran, jobs) = (story.old["running"].starts_with("app active"), &guest.memory.state.jobs);
+    let has = |names: &[&str]| jobs.iter().any(|job| names.contains(&job.as_str()));
+    let went_back = has(&["daemon-reload"]);
+    let starts = has(&["start app.service", "startlater app.service"]);
+    if !is_new && ran && went_back && !starts {
+        return Err(format!("the app is not started again: {jobs:?}"));
     }
     Ok(())
 }
@@ -142,7 +144,7 @@ fn agrees(
     is_new: bool,
     before: Before,
 ) -> Result<(), String> {
-    let observed = observe(guest, &story.goal)?;
+    let observed = observe(guest, story.goal.bundle.digest)?;
     let is_damaged = matches!(story.again, Again::Call(_)) && !is_new;
     if !is_damaged && !observed.drift.is_empty() {
         return Err(format!("it drifts: {:?}", observed.drift));
@@ -198,7 +200,7 @@ pub fn ends(story: &Story, guest: &mut WeakGuest) -> Result<(), String> {
     match &story.again {
         Again::Remove(_, gone) => gone.iter().try_for_each(|made| is_gone(guest, made)),
         Again::Call(_) => has_whole(guest, &story.goal),
-        Again::Activate { .. } => Ok(()),
+        Again::Activate { .. } | Again::GoBack { .. } => Ok(()),
     }
 }
 
@@ -223,23 +225,28 @@ pub fn converges(story: &Story, guest: &mut WeakGuest, is_new: bool) -> Result<(
             }
             story.new.clone()
         }
-        Again::Activate { .. } => {
-            let wanted = activate_again(story, guest, is_new)?;
+        Again::Activate { switch } => {
+            let wanted = activate_again(story, switch, guest, is_new)?;
             none_left(guest)?;
             wanted
         }
+        Again::GoBack { ways, found } => {
+            let [from_old, from_new] = ways;
+            let way = if is_new { from_new } else { from_old };
+            go_back(story, guest, way, found)?
+        }
     };
     // A confirm that was answered survives whatever happens to the disk.
-    let mut after = guest.booted(guest.fs.disk().cut_hard());
-    if after.recovers_at_boot() && !matches!(after.call(&["recover"], &[]), Answer::Reply(_)) {
-        return Err("after the same again and a power cut: recovery is refused".to_owned());
-    }
+    let after = guest.boot(guest.fs.disk().cut_hard());
+    let (mut after, _) =
+        after.map_err(|fault| format!("after the same again and a power cut: {fault}"))?;
     let found = after.picture();
     if found != wanted {
         let found = differences(&found, &wanted, &wanted);
         return Err(format!("after the same again and a power cut: {found}"));
     }
-    has_whole(&mut after, &story.goal)
+    let is_kept = is_new || !matches!(story.again, Again::GoBack { .. });
+    if is_kept { has_whole(&mut after, &story.goal) } else { Ok(()) }
 }
 
 fn is_gone(guest: &mut WeakGuest, made: &Made) -> Result<(), String> {
@@ -260,24 +267,64 @@ fn is_sent(guest: &mut WeakGuest, made: &Made) -> Result<(), String> {
     has_whole(guest, made)
 }
 
-/// Activates the goal by a new transaction, and returns the picture that must be there then.
-fn activate_again(story: &Story, guest: &mut WeakGuest, is_new: bool) -> Result<Picture, String> {
-    let Again::Activate { switch: first } = &story.again else {
-        unreachable!("only an activation is activated again")
-    };
-    let observed = observe(guest, &story.goal)?;
+/// The same switch by another transaction, from what is live now.
+fn next(story: &Story, guest: &mut WeakGuest, first: &Switch) -> Result<Switch, String> {
+    let observed = observe(guest, story.goal.bundle.digest)?;
     let live = observed.live.map_or(GenerationId::FOUND, |generation| generation.number);
-    let number = GenerationId(observed.last_number.0 + 1);
-    let mut switch = Switch { tx: name(NEXT_TX), from: live, ..(**first).clone() };
-    switch.generation.number = number;
-    if is_new {
-        switch.placement = Placement::default();
-    }
-    for step in activation(&story.goal, &switch) {
-        step.run(guest)?;
-    }
-    let mut wanted = story.new.clone();
+    let mut switch = Switch { tx: name(NEXT_TX), from: live, ..first.clone() };
+    switch.generation.number = GenerationId(observed.last_number.0 + 1);
+    Ok(switch)
+}
+
+/// Takes these steps, and returns the picture that must be there then.
+fn take(
+    guest: &mut WeakGuest,
+    steps: &[Step],
+    number: GenerationId,
+    files: &Picture,
+) -> Result<Picture, String> {
+    steps.iter().try_for_each(|step| step.run(guest))?;
+    let mut wanted = files.clone();
     wanted.insert("current".to_owned(), format!("Some(\"generations/{number}\")"));
     let found = guest.picture();
     if found == wanted { Ok(wanted) } else { Err(differences(&found, &wanted, &wanted)) }
+}
+
+/// Activates the goal by a new transaction.
+fn activate_again(
+    story: &Story,
+    first: &Switch,
+    guest: &mut WeakGuest,
+    is_new: bool,
+) -> Result<Picture, String> {
+    let mut switch = next(story, guest, first)?;
+    if is_new {
+        switch.placement = Placement::default();
+    }
+    take(guest, &activation(&story.goal, &switch), switch.generation.number, &story.new)
+}
+
+/// What stackc changed goes, and what was found is there again.
+fn go_back(
+    story: &Story,
+    guest: &mut WeakGuest,
+    way: &Switch,
+    found: &Picture,
+) -> Result<Picture, String> {
+    let switch = next(story, guest, way)?;
+    take(guest, &switching(&switch), switch.generation.number, found)
+}
+
+/// Another run is refused while one is between two of its calls, also when the pause was long.
+///
+/// # Errors
+/// When it is let in.
+pub fn keeps_others_out(guest: &WeakGuest) -> Result<(), String> {
+    let mut beside = guest.whole();
+    beside.memory.uptime += PAUSE;
+    let request = AbandonRequest { caller: caller(NEXT_TX) };
+    match beside.call(&["abandon"], &input(&request, &[])) {
+        Answer::Refused(refusal) if refusal.code == RefusalCode::Busy => Ok(()),
+        other => Err(format!("another run is let in: {other:?}")),
+    }
 }

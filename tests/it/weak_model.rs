@@ -1,11 +1,13 @@
 //! A guest whose disk keeps only what POSIX promises loses its power at each effect: it is whole, old or new, and goes on.
 
 use crate::dice::Dice;
+use crate::fake::SSHD;
 use crate::fault_results::{Results, stops};
 use crate::fault_summary::{Sort, Summary, Verdict};
 use crate::weak_explore::{Depth, Disks, Explorer, Judged, Tally};
 use crate::weak_guest::WeakGuest;
-use crate::weak_story::{Story, TX, activate, all, version};
+use crate::weak_stories::{all, hooked};
+use crate::weak_story::{Story, TX, activate, version};
 use stackc::model::Ledger;
 use std::sync::{
     Mutex,
@@ -16,7 +18,7 @@ use std::time::Instant;
 
 /// As many as the machine that this is measured on has processors.
 const WORKERS: usize = 2;
-const SHORT: Depth = Depth { losses: 8, recoveries: 7, again: 2, kills: 23 };
+const SHORT: Depth = Depth { losses: 8, recoveries: 15, again: 2, kills: 23 };
 const LONG: Depth = Depth { losses: 150, recoveries: 3, again: 8, kills: 2 };
 
 /// Tells a story, and counts what it shows beside those before.
@@ -102,4 +104,14 @@ fn a_folder_of_a_bundle_keeps_its_mode_through_a_power_cut_after_the_confirm() {
     activate(&mut guest, &made, &made.switch(TX, 0, 1, &Ledger::default()));
     let mut booted = guest.booted(guest.fs.disk().cut_hard());
     assert_eq!(booted.picture()["/etc/app-data"], "750 0:0 folder");
+}
+
+#[test]
+fn what_recovery_puts_back_of_the_way_in_keeps_its_mode_through_the_next_power_cut() {
+    let story = hooked();
+    let begin = story.steps.iter().position(|step| step.verb() == "begin").expect("it begins");
+    let guest = story.before(begin);
+    let (back, _) = guest.boot(guest.fs.disk().cut_kept()).expect("it recovers");
+    let (mut again, _) = back.boot(back.fs.disk().cut_hard()).expect("it boots");
+    assert_eq!(again.picture()[SSHD], story.old[SSHD]);
 }

@@ -189,7 +189,8 @@ impl Files {
         }
         let folder = split(path).0;
         match fs.stat(folder)? {
-            Some(stat) if stat.kind == Kind::Directory => Ok(fs.sync_dir(folder)?),
+            // Owner and mode, too: they were set after the file's own fsync.
+            Some(stat) if stat.kind == Kind::Directory => Ok(fs.sync_all(folder)?),
             _ => Ok(()),
         }
     }

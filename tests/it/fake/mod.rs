@@ -9,7 +9,7 @@ mod weak_disk;
 mod weak_fs;
 
 pub use faulty_guest::{Fault, Faulty};
-pub use memory::Memory;
+pub use memory::{HOOK, Memory, SSHD};
 pub use skipping::{Site, Skipping};
 pub use weak_disk::{Disk, Fate};
 pub use weak_fs::WeakFs;

@@ -1,42 +1,56 @@
 //! The guest's files with one effect left out: how the testers are tested.
 
+use super::WeakFs;
 use stackc::guest::{FsError, Guard, GuestFs, Ids, Stat, Sync};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Read;
 
-/// An effect of the guest's code, by the call of the binary that it is in and the path that it touches.
+/// An effect of the guest's code, by the call of the binary that it is in, the path that it touches, and how often the call
+/// has had the same effect there by then.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Site {
     pub verb: String,
     pub effect: &'static str,
     /// Digests and transactions stand as words, so that every run has the same sites.
     pub path: String,
+    /// 1 for the first time in a call.
+    pub time: usize,
 }
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} {}", self.verb, self.effect, self.path)
+        write!(f, "{}: {} {}", self.verb, self.effect, self.path)?;
+        if self.time > 1 { write!(f, " #{}", self.time) } else { Ok(()) }
     }
 }
 
-/// Leaves out the effect at one site, each time, and takes down every site that it comes by.
+/// Leaves out the effect at one site, and takes down every site that a call comes by.
 pub struct Skipping<'f> {
-    inner: &'f mut dyn GuestFs,
+    inner: WeakFs,
     verb: &'f str,
     skip: Option<&'f Site>,
+    times: BTreeMap<(&'static str, String), usize>,
     pub seen: BTreeSet<Site>,
+    /// How many effects the files had had when it was left out.
+    pub left_out: Option<usize>,
 }
 
 impl<'f> Skipping<'f> {
-    pub fn new(inner: &'f mut dyn GuestFs, verb: &'f str, skip: Option<&'f Site>) -> Self {
-        Self { inner, verb, skip, seen: BTreeSet::new() }
+    pub fn new(inner: WeakFs, verb: &'f str, skip: Option<&'f Site>) -> Self {
+        let (times, seen) = (BTreeMap::new(), BTreeSet::new());
+        Self { inner, verb, skip, times, seen, left_out: None }
     }
 
     fn skips(&mut self, effect: &'static str, path: &str) -> bool {
         let path = without_numbers(path);
-        let site = Site { verb: self.verb.to_owned(), effect, path };
+        let times = self.times.entry((effect, path.clone())).or_default();
+        *times += 1;
+        let site = Site { verb: self.verb.to_owned(), effect, path, time: *times };
         let skips = self.skip == Some(&site);
+        if skips {
+            self.left_out = Some(self.inner.effects());
+        }
         self.seen.insert(site);
         skips
     }

@@ -308,6 +308,11 @@ impl Disk {
         Self { now: durable.clone(), durable, pending: Vec::new(), next: self.next }
     }
 
+    /// The disk after a power cut that lost nothing.
+    pub fn cut_kept(&self) -> Self {
+        self.cut(&vec![Fate::Kept; self.pending.len()])
+    }
+
     /// The disk after a power cut that lost all that may be lost.
     pub fn cut_hard(&self) -> Self {
         self.cut(&vec![Fate::Lost; self.pending.len()])

@@ -37,6 +37,11 @@ impl WeakFs {
         cuts
     }
 
+    /// How many effects there were since the cuts were taken.
+    pub fn effects(&self) -> usize {
+        self.0.borrow().cuts.len()
+    }
+
     fn find(&self, path: &str) -> io::Result<Inode> {
         let shared = self.0.borrow();
         let mut inode = ROOT;
