@@ -49,6 +49,12 @@ impl Debian {
         Ok(["=active", "=activating"].iter().any(|state| show.text.trim().ends_with(state)))
     }
 
+    /// Whether a timer by such a name is set, and not the one that rings now. Where that cannot be known none is.
+    fn waits(&mut self, pattern: &str) -> bool {
+        let words = ["list-units", "--plain", "--no-legend", "--state=waiting", "--", pattern];
+        self.systemctl(&words, ASK_LIMIT).is_ok_and(|waiting| !waiting.text.trim().is_empty())
+    }
+
     /// The rules that one of iptables' programs prints.
     fn saved(&mut self, program: &str) -> Result<String, SystemError> {
         match run(self, &Command::asking(&[program], ASK_LIMIT)) {
@@ -162,6 +168,9 @@ impl System for Debian {
         // A retry is armed from within the last one's own unit, whose name is taken until it ends.
         let mut name = format!("stackc-undo-{tx}-{}", alarm.name());
         if alarm.is_again() {
+            if self.waits(&format!("{name}-*.timer")) {
+                return Ok(());
+            }
             name = format!("{name}-{}", uptime().as_secs());
         }
         let timer = format!("{name}.timer");

@@ -64,8 +64,8 @@ impl System for Memory {
         Vec::new()
     }
 
-    fn arm(&mut self, tx: &TxId, alarm: Alarm, _after: Duration) -> Result<(), SystemError> {
-        if self.state.arm(tx, alarm) {
+    fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError> {
+        if self.state.arm(tx, alarm, after) {
             self.state.jobs.push(format!("arm {}", alarm.name()));
         }
         Ok(())
