@@ -1,7 +1,8 @@
 //! The running side of a real Debian guest: systemctl, iptables, ufw, journalctl.
 
 use super::system::{
-    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, Units, run, switch_unit,
+    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport, Units, run,
+    switch_unit,
 };
 use super::{child, probe, systemd};
 use crate::model::{Probe, TxId, UnitName};
@@ -128,7 +129,7 @@ impl System for Debian {
             Err(SystemError::Failed { .. }) if job == UnitJob::Stop => {
                 // What is not there is stopped; what still runs is not.
                 let report = self.units(std::slice::from_ref(unit))?;
-                if report[unit].is_active() {
+                if report.get(unit).is_some_and(UnitReport::is_active) {
                     self.systemctl(&words, limit).map(drop)
                 } else {
                     Ok(())

@@ -37,6 +37,12 @@ impl Downtime {
         self.down_since.iter().map(|(unit, since)| (unit.clone(), milliseconds(*since))).collect()
     }
 
+    /// Milliseconds since a unit went down.
+    pub fn until_now(&self, guest: &mut Guest, unit: &UnitName) -> u64 {
+        let now = guest.system.uptime();
+        self.down_since.get(unit).map_or(0, |since| milliseconds(now.saturating_sub(*since)))
+    }
+
     fn goes_down(&mut self, unit: &UnitName, now: Duration) {
         self.down_since.entry(unit.clone()).or_insert(now);
         self.first_ms.entry(unit.clone()).or_insert(milliseconds(now));
