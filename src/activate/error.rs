@@ -372,6 +372,7 @@ mod tests {
                 phase: Phase::Undone,
                 failure: Some(failure),
                 downtime_ms: BTreeMap::new(),
+                down_since_ms: BTreeMap::new(),
                 switch_ms: 0,
                 drift_copies: Vec::new(),
             };

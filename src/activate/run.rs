@@ -215,7 +215,7 @@ impl Run<'_, '_> {
             Step::Databases => self.databases()?,
             Step::Secrets => self.secrets()?,
             Step::Release => self.release()?,
-            Step::Migrate => self.migrate()?,
+            Step::Migrate { rest } => self.migrate(rest)?,
             Step::Hooks(_) => self.hooks()?,
             Step::Switch | Step::Confirm => unreachable!("they are not preparations"),
         }

@@ -92,6 +92,7 @@ mod tests {
             phase,
             failure,
             downtime_ms,
+            down_since_ms: BTreeMap::new(),
             switch_ms: 0,
             drift_copies: Vec::new(),
         });

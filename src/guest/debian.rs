@@ -1,7 +1,8 @@
 //! The running side of a real Debian guest: systemctl, iptables, ufw, journalctl.
 
 use super::system::{
-    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, Units, run, switch_unit,
+    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport, Units, run,
+    switch_unit,
 };
 use super::{child, probe, systemd};
 use crate::model::{Probe, TxId, UnitName};
@@ -47,6 +48,12 @@ impl Debian {
     fn is_loaded(&mut self, unit: &str) -> Result<bool, SystemError> {
         let show = self.systemctl(&["show", "--property=ActiveState", "--", unit], ASK_LIMIT)?;
         Ok(["=active", "=activating"].iter().any(|state| show.text.trim().ends_with(state)))
+    }
+
+    /// Whether a timer by such a name is set, and not the one that rings now. Where that cannot be known none is.
+    fn waits(&mut self, pattern: &str) -> bool {
+        let words = ["list-units", "--plain", "--no-legend", "--state=waiting", "--", pattern];
+        self.systemctl(&words, ASK_LIMIT).is_ok_and(|waiting| !waiting.text.trim().is_empty())
     }
 
     /// The rules that one of iptables' programs prints.
@@ -122,7 +129,7 @@ impl System for Debian {
             Err(SystemError::Failed { .. }) if job == UnitJob::Stop => {
                 // What is not there is stopped; what still runs is not.
                 let report = self.units(std::slice::from_ref(unit))?;
-                if report[unit].is_active() {
+                if report.get(unit).is_some_and(UnitReport::is_active) {
                     self.systemctl(&words, limit).map(drop)
                 } else {
                     Ok(())
@@ -162,6 +169,9 @@ impl System for Debian {
         // A retry is armed from within the last one's own unit, whose name is taken until it ends.
         let mut name = format!("stackc-undo-{tx}-{}", alarm.name());
         if alarm.is_again() {
+            if self.waits(&format!("{name}-*.timer")) {
+                return Ok(());
+            }
             name = format!("{name}-{}", uptime().as_secs());
         }
         let timer = format!("{name}.timer");

@@ -1,29 +1,26 @@
 //! A transaction on disk: `tx/<id>/`, published whole, decided once, moved to `history/` when it is over.
 
+mod notes;
 mod reserve;
 
 use super::before::{Before, Found};
 use super::door::{self, Door, Texts};
 use super::error::GuestError;
-use super::fs::{GuestFs, Sync, mkdir_all, remove_tree, split};
+use super::fs::{GuestFs, Sync, mkdir_all, remove_tree, replace, split};
 use super::kept;
-use super::redact;
 use crate::model::layout::STATE;
 use crate::model::protocol::TxRecord;
-use crate::model::{Digest, Failure, GuestPath, Phase, Switch, TxId, TxState, UnitName};
+use crate::model::{Digest, GuestPath, Phase, Switch, TxId, TxState};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
+pub use notes::{note_copies, note_downtime, note_evidence, note_failure, note_times, notes};
 pub use reserve::{Reserve, free_reserve, write_one as write_reserve};
 
 pub const TRANSACTIONS: &str = "/var/lib/stackc/tx";
 const HISTORY: &str = "/var/lib/stackc/history";
 /// After this many boots that did not finish, nothing is tried again without a person.
 pub const RECOVERIES_MAX: u32 = 3;
-
-/// So much of one line is noted, and of all: the notes have to fit into the reserve beside those that they replace, and a
-/// character takes six bytes at most.
-const LINE_CHARS_MAX: usize = 1000;
-const EVIDENCE_CHARS_MAX: usize = 32 << 10;
 
 /// How a transaction ends: settled by one link(2), for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +105,10 @@ pub fn publish(
     door::record::write(fs, &staged, door, texts)?;
     kept::write(fs, &format!("{staged}/switch.json"), switch, 0o600)?;
     kept::write(fs, &format!("{staged}/phase"), &Phase::Begun, 0o600)?;
+    for decision in [Decision::Confirmed, Decision::Undone] {
+        let (path, text) = ballot(&staged, decision);
+        fs.write(&path, &mut text.as_bytes(), 0o600, Sync::Now)?;
+    }
     fs.sync_dir(&staged)?;
     fs.rename(&staged, &folder(&switch.tx))?;
     Ok(fs.sync_dir(TRANSACTIONS)?)
@@ -121,8 +122,12 @@ pub fn before(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Before, GuestError> {
     kept::read(fs, &format!("{}/before.json", folder(tx)))
 }
 
+/// How far it is. What is decided to go back does so, also where there was no room to say it.
 pub fn phase(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Phase, GuestError> {
-    kept::read(fs, &format!("{}/phase", folder(tx)))
+    let phase = kept::read(fs, &format!("{}/phase", folder(tx)))?;
+    let is_live = matches!(phase, Phase::Switching | Phase::Verifying | Phase::AwaitingConfirm);
+    let goes_back = is_live && matches!(decision(fs, tx), Ok(Some(Decision::Undone)));
+    Ok(if goes_back { Phase::Undoing } else { phase })
 }
 
 /// Writes the phase durably: it is on disk before its effect.
@@ -145,85 +150,6 @@ pub fn state(fs: &mut dyn GuestFs, tx: &TxId) -> Result<TxState, GuestError> {
     Ok(TxState { phase, ..notes })
 }
 
-/// What has been noted of a transaction so far.
-fn notes(fs: &mut dyn GuestFs, tx: &TxId) -> Result<TxState, GuestError> {
-    let nothing = || TxState {
-        tx: tx.clone(),
-        phase: Phase::Begun,
-        failure: None,
-        downtime_ms: BTreeMap::new(),
-        switch_ms: 0,
-        drift_copies: Vec::new(),
-    };
-    Ok(kept::find(fs, &format!("{}/state.json", folder(tx)))?.unwrap_or_else(nothing))
-}
-
-/// Notes what the switch cost.
-pub fn note_times(
-    fs: &mut dyn GuestFs,
-    tx: &TxId,
-    downtime_ms: BTreeMap<UnitName, u64>,
-    switch_ms: u64,
-) -> Result<(), GuestError> {
-    let notes = TxState { downtime_ms, switch_ms, ..notes(fs, tx)? };
-    keep_notes(fs, tx, &notes)
-}
-
-/// Notes where copies are of what it goes over.
-pub fn note_copies(
-    fs: &mut dyn GuestFs,
-    tx: &TxId,
-    drift_copies: Vec<String>,
-) -> Result<(), GuestError> {
-    let notes = TxState { drift_copies, ..notes(fs, tx)? };
-    keep_notes(fs, tx, &notes)
-}
-
-/// Notes why it is being undone; the first reason stays.
-pub fn note_failure(fs: &mut dyn GuestFs, tx: &TxId, failure: &Failure) -> Result<(), GuestError> {
-    let notes = notes(fs, tx)?;
-    if notes.failure.is_some() {
-        return Ok(());
-    }
-    let mut shown = Failure { evidence: Vec::new(), ..failure.clone() };
-    // A unit's journal may quote its secrets, and what is noted here is shown.
-    add(&mut shown, redact::lines(fs, failure.evidence.clone()));
-    keep_notes(fs, tx, &TxState { failure: Some(shown), ..notes })
-}
-
-/// Adds lines to the failure's evidence, once each.
-pub fn note_evidence(
-    fs: &mut dyn GuestFs,
-    tx: &TxId,
-    lines: Vec<String>,
-) -> Result<(), GuestError> {
-    let mut notes = notes(fs, tx)?;
-    let Some(failure) = &mut notes.failure else { return Ok(()) };
-    let lines = redact::lines(fs, lines);
-    add(failure, lines);
-    keep_notes(fs, tx, &notes)
-}
-
-/// Adds lines, which may be of any length.
-fn add(failure: &mut Failure, lines: Vec<String>) {
-    let length = |line: &String| line.chars().count();
-    let mut room = EVIDENCE_CHARS_MAX.saturating_sub(failure.evidence.iter().map(length).sum());
-    for line in lines {
-        let line: String = line.chars().take(LINE_CHARS_MAX).collect();
-        let fits = length(&line) <= room;
-        let line = if fits { line } else { "and more than there is room for".to_owned() };
-        if !failure.evidence.contains(&line) {
-            room = room.saturating_sub(length(&line));
-            failure.evidence.push(line);
-        }
-    }
-}
-
-fn keep_notes(fs: &mut dyn GuestFs, tx: &TxId, notes: &TxState) -> Result<(), GuestError> {
-    let path = format!("{}/state.json", folder(tx));
-    Ok(kept::put(fs, &path, notes, 0o600)?)
-}
-
 /// How it was decided; none while it is open.
 pub fn decision(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Option<Decision>, GuestError> {
     let path = format!("{}/decision", folder(tx));
@@ -237,23 +163,33 @@ pub fn decision(fs: &mut dyn GuestFs, tx: &TxId) -> Result<Option<Decision>, Gue
     }
 }
 
+/// What a decision says, under a name of its own. It is written before there is one: to decide takes a second name then,
+/// and no room.
+fn ballot(folder: &str, decision: Decision) -> (String, String) {
+    (format!("{folder}/decision.{}", decision.word()), format!("{}\n", decision.word()))
+}
+
 /// Decides, unless somebody decided before: link(2) has one winner, and the loser reads what the winner wrote.
 pub fn decide(fs: &mut dyn GuestFs, tx: &TxId, wanted: Decision) -> Result<Decision, GuestError> {
     let folder = folder(tx);
-    let ballot = format!("{folder}/decision.{}", wanted.word());
-    let text = format!("{}\n", wanted.word());
-    fs.write(&ballot, &mut text.as_bytes(), 0o600, Sync::Now)?;
+    let (ballot, text) = ballot(&folder, wanted);
+    if fs.stat(&ballot)?.is_none() {
+        // Whoever began it was of an older stackc.
+        replace(fs, &ballot, text.as_bytes(), 0o600)?;
+    }
     fs.link(&ballot, &format!("{folder}/decision"))?;
     fs.sync_dir(&folder)?;
     let decided = decision(fs, tx)?;
     decided.ok_or_else(|| GuestError::Inconsistent(format!("`{folder}/decision` vanished")))
 }
 
-/// Counts one more recovery, before it is tried.
+/// Counts one more recovery, before it is tried. A disk without any room keeps none from being tried.
 pub fn count_recovery(fs: &mut dyn GuestFs, tx: &TxId) -> Result<u32, GuestError> {
     let count = recoveries(fs, tx)? + 1;
-    kept::put(fs, &format!("{}/recoveries", folder(tx)), &count, 0o600)?;
-    Ok(count)
+    match kept::put(fs, &format!("{}/recoveries", folder(tx)), &count, 0o600) {
+        Err(error) if error.cause.kind() == ErrorKind::StorageFull => Ok(count),
+        counted => Ok(counted.map(|()| count)?),
+    }
 }
 
 /// How many recoveries were begun.
@@ -269,7 +205,7 @@ pub fn close(fs: &mut dyn GuestFs, switch: &Switch, phase: Phase) -> Result<(), 
         to: switch.generation.number,
         by: switch.generation.by.clone(),
         at: switch.generation.at.clone(),
-        state: TxState { phase, ..notes(fs, tx)? },
+        state: TxState { phase, down_since_ms: BTreeMap::new(), ..notes(fs, tx)? },
     };
     mkdir_all(fs, HISTORY, 0o755)?;
     // It quotes the journals of units, which not every user of the guest may read.
@@ -298,22 +234,4 @@ pub fn records(fs: &mut dyn GuestFs) -> Result<Vec<TxRecord>, GuestError> {
     let names = names.iter().filter(|name| name.strip_suffix(".json").is_some());
     let paths: Vec<String> = names.map(|name| format!("{HISTORY}/{name}")).collect();
     paths.iter().map(|path| kept::read(fs, path)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn evidence_of_any_length_has_the_room_that_it_has_and_says_that_there_is_more() {
-        let mut failure = Failure::new("it failed".to_owned(), Vec::new());
-        for number in 0..100 {
-            let lines = (0..10).map(|line| format!("{number} {line} {}", "ö".repeat(5000)));
-            add(&mut failure, lines.collect());
-        }
-        let chars: usize = failure.evidence.iter().map(|line| line.chars().count()).sum();
-        assert!(chars > EVIDENCE_CHARS_MAX - LINE_CHARS_MAX && chars < EVIDENCE_CHARS_MAX + 100);
-        let more = failure.evidence.iter().filter(|line| line.starts_with("and more")).count();
-        assert_eq!((failure.evidence.len(), more), (33, 1));
-    }
 }

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "the guest's binary is an effect as a whole")]
 
 mod account;
+mod again;
 mod before;
 mod begin;
 mod by_hand;
@@ -65,6 +66,7 @@ mod unpack;
 mod validate;
 mod verbs;
 mod watch;
+mod way_back;
 
 use crate::model::protocol::News;
 

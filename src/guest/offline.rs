@@ -47,6 +47,9 @@ pub struct State {
     pub rules: Rules,
     #[serde(default)]
     pub alarms: BTreeSet<String>,
+    /// Every alarm that was asked for since the folder "booted", with after how many seconds it is to ring.
+    #[serde(default)]
+    pub asked: Vec<String>,
     /// Every job since the folder "booted", in order.
     #[serde(default)]
     pub jobs: Vec<String>,
@@ -107,7 +110,8 @@ impl State {
     }
 
     /// Sets an alarm; false when it is set already.
-    pub fn arm(&mut self, tx: &TxId, alarm: Alarm) -> bool {
+    pub fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> bool {
+        self.asked.push(format!("{tx} {} {}", alarm.name(), after.as_secs()));
         self.alarms.insert(format!("{tx} {}", alarm.name()))
     }
 
@@ -244,7 +248,7 @@ impl System for Offline {
 
     fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError> {
         let mut state = self.state()?;
-        let fresh = state.arm(tx, alarm);
+        let fresh = state.arm(tx, alarm, after);
         self.keep(&state)?;
         if state.manual || !fresh {
             return Ok(());

@@ -67,11 +67,12 @@ impl RealFs {
         absent_is_fine(sys::unlinkat(&folder, name, AtFlags::empty()))?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let fd = sys::openat(&folder, name, flags | OFlags::NOFOLLOW, Mode::from_raw_mode(0o600))?;
-        let mut file = File::from(fd);
-        io::copy(bytes, &mut file)?;
-        // The umask has no say.
-        sys::fchmod(&file, Mode::from_raw_mode(mode))?;
-        if sync == Sync::Now { file.sync_all() } else { Ok(()) }
+        let written = fill(&File::from(fd), bytes, mode, sync);
+        if written.is_err() {
+            // Half a file is no use to anybody, and on a full disk it holds what the next one needs.
+            let _gone = sys::unlinkat(&folder, name, AtFlags::empty());
+        }
+        written
     }
 
     fn link_at(&self, from: &str, to: &str) -> rustix::io::Result<()> {
@@ -306,6 +307,13 @@ impl From<&sys::Stat> for Stat {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         Self { kind, ids, size, device: stat.st_dev, inode: stat.st_ino }
     }
+}
+
+fn fill<R: Read + ?Sized>(mut file: &File, bytes: &mut R, mode: u32, sync: Sync) -> io::Result<()> {
+    io::copy(bytes, &mut file)?;
+    // The umask has no say.
+    sys::fchmod(file, Mode::from_raw_mode(mode))?;
+    if sync == Sync::Now { file.sync_all() } else { Ok(()) }
 }
 
 fn absent_is_fine(result: rustix::io::Result<()>) -> rustix::io::Result<()> {

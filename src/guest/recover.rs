@@ -7,7 +7,8 @@ use super::error::GuestError;
 use super::fs::{GuestFs, mkdir_all, replace, split, text};
 use super::journal::{self, Decision, Reserve};
 use super::system::{Alarm, UnitJob, UnitReport};
-use super::{close, door, down, generation, hooks, lease, packages, place, sweep, undo};
+use super::units::Downtime;
+use super::{close, door, down, generation, hooks, lease, packages, place, sweep, undo, way_back};
 use crate::model::{Ledger, Phase, Switch, TxId, UnitName};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -187,10 +188,13 @@ fn go_back(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gu
     if journal::decide(guest.fs, tx, Decision::Undone)? == Decision::Confirmed {
         return close::confirmed(guest, tx);
     }
-    let noted = journal::note_failure(guest.fs, tx, &undo::went_down());
-    journal::set_phase(guest.fs, tx, Phase::Undoing)?;
+    // What cannot be told keeps nothing from coming back: what is decided is what counts. Nobody takes room at this time.
+    let noted = note(guest.fs, tx).or_else(|_| {
+        journal::free_reserve(guest.fs, tx, Reserve::ToEnd)?;
+        note(guest.fs, tx)
+    });
     place::back(guest.fs, switch, before)?;
-    undo::verify_files(guest, switch, before)?;
+    way_back::verify_files(guest, switch, before)?;
     // What cannot be put back of the door must not keep down what the old generation runs: it is tried again when it is up.
     let (listeners, door) = door::restore_files(guest, tx, before);
     let owned = generation::ledger(guest.fs, switch.from)?;
@@ -199,8 +203,16 @@ fn go_back(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), Gu
         // The job is only queued: a unit that cannot start must not keep the others down.
         drop(guest.system.job(UnitJob::StartLater, unit));
     }
-    door.and(noted)?;
-    close::undone(guest, switch)
+    door?;
+    close::undone(guest, switch)?;
+    noted
+}
+
+/// How long units were down is not known: the clock that counts has begun anew.
+fn note(fs: &mut dyn GuestFs, tx: &TxId) -> Result<(), GuestError> {
+    journal::note_failure(fs, tx, &undo::went_down())?;
+    journal::set_phase(fs, tx, Phase::Undoing)?;
+    journal::note_downtime(fs, tx, &Downtime::default())
 }
 
 /// Units that the old generation's own links want, and those that it ran and the switch touched.

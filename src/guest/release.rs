@@ -7,7 +7,8 @@ use super::fs::{GuestFs, Ids, Kind, Sync, mkdir_all, remove_tree, replace, split
 use super::generation::{release_path, secrets_path};
 use super::kept;
 use super::store;
-use super::system::{Command, Output, UnitJob, succeed};
+use super::system::{Command, Output, UnitJob, UnitReport, succeed};
+use super::units::{self, Downtime};
 use super::watch;
 use crate::model::layout::STATE;
 use crate::model::protocol::{Done, News, ToolsReply};
@@ -260,7 +261,8 @@ pub fn tools(guest: &mut Guest, digest: &Digest) -> Result<ToolsReply, GuestErro
     Ok(ToolsReply { outputs })
 }
 
-/// Runs the migrate commands; units that must not run meanwhile are stopped, and started again whatever happens.
+/// Runs the migrate commands; units that must not run meanwhile are stopped, and started again whatever happens. What did
+/// not run is not started.
 pub fn migrate(
     guest: &mut Guest,
     digest: &Digest,
@@ -277,14 +279,19 @@ pub fn migrate(
         let file = env_file(guest, digest, path, secrets)?;
         more.insert("STACKC_ENV_FILE".to_owned(), file);
     }
-    let migration = Migration { release, stopped: stop.to_vec() };
-    kept::put(guest.fs, MIGRATING, &migration, 0o600)?;
-    for unit in stop {
-        guest.system.job(UnitJob::Stop, unit)?;
-    }
+    let running = guest.system.units(stop)?;
+    let runs = |unit: &&UnitName| running.get(*unit).is_some_and(UnitReport::is_active);
+    let stopped: Vec<UnitName> = stop.iter().filter(runs).cloned().collect();
+    kept::put(guest.fs, MIGRATING, &Migration { release, stopped: stopped.clone() }, 0o600)?;
+    let mut downtime = Downtime::default();
+    let rests = units::stop(guest, &stopped, &mut downtime);
     let folder = release_path(release);
-    let ran = script(guest, digest, &document, &folder, "migrate", more);
+    let ran = rests.and_then(|()| script(guest, digest, &document, &folder, "migrate", more));
     end_migration(guest, UnitJob::Start)?;
+    for unit in &stopped {
+        let text = format!("{unit} was down for {} ms", downtime.until_now(guest, unit));
+        (guest.news)(News::Event { step: "migrate", text: &text });
+    }
     match ran? {
         None => Ok(Done { already: true }),
         Some((command, output)) => {

@@ -49,7 +49,7 @@ fn try_switch(
     let changed = change(guest, plan, &accounts, &mut downtime);
     let took = guest.system.uptime().saturating_sub(started).as_millis();
     let took = u64::try_from(took).unwrap_or(u64::MAX);
-    journal::note_times(guest.fs, &plan.tx, downtime.milliseconds, took)?;
+    journal::note_times(guest.fs, &plan.tx, downtime, took)?;
     changed?;
     journal::set_phase(guest.fs, &plan.tx, Phase::Verifying)?;
     hooks::after_switch(guest, plan)?;

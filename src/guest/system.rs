@@ -25,7 +25,8 @@ pub trait System {
     /// The unit's last journal lines between two times since boot.
     fn journal(&mut self, unit: &UnitName, during: &Range<Duration>) -> Vec<String>;
 
-    /// Has the alarm's verb run on the transaction after this time, unless it is disarmed. Armed already: nothing.
+    /// Has the alarm's verb run on the transaction after this time, unless it is disarmed. Armed already, and not the one
+    /// that rings now: nothing.
     fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError>;
     fn disarm(&mut self, tx: &TxId) -> Result<(), SystemError>;
     /// Starts `switch TX` where no dying connection reaches it. Running already: nothing.

@@ -1,46 +1,47 @@
 //! Going back: the same way for a failed switch, a silent operator, a reboot and a person who asks for it.
 
 use super::Guest;
-use super::before::Before;
+use super::again;
 use super::cause::Cause;
 use super::error::GuestError;
 use super::journal::{self, Decision, Reserve};
-use super::system::{Alarm, UnitReport, switch_unit};
+use super::system::{Alarm, switch_unit};
 use super::units;
-use super::{close, door, generation, health, hooks, lease, packages, place, sweep, sysctl};
-use crate::model::{Failure, Generation, Phase, Switch, TxId, TxState, UnitName};
+use super::{close, lease, sweep, way_back};
+use crate::model::{Failure, Generation, Phase, TxId, TxState};
 use std::time::Duration;
 
-/// Going back is tried this often at once; then it waits for the next boot, the timer, or a person.
-const ATTEMPTS: u32 = 3;
-const PAUSE: Duration = Duration::from_secs(1);
 /// How far back what a switch that died has said may tell why.
 const LAST_WORDS: Duration = Duration::from_secs(60);
-/// When to try again by itself after that.
+/// When to try again by itself after that, at first.
 pub const RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// Undoes a transaction, unless it is decided otherwise. The answer is the true state either way.
+/// Undoes a transaction, unless it is decided otherwise. The answer is the true state either way. What fails is tried again.
 pub fn undo(guest: &mut Guest, tx: &TxId, cause: impl Into<Cause>) -> Result<TxState, GuestError> {
-    let cause = cause.into();
+    let undone = try_undo(guest, tx, &cause.into());
+    or_again(guest, tx, undone)
+}
+
+fn try_undo(guest: &mut Guest, tx: &TxId, cause: &Cause) -> Result<TxState, GuestError> {
     if journal::record(guest.fs, tx)?.is_some() {
         return journal::state(guest.fs, tx);
     }
     if !journal::is_pending(guest.fs, tx)? {
         return Err(GuestError::UnknownTx { tx: tx.clone() });
     }
-    // On a full disk neither the decision nor the reason could be written; the reserve makes room for both.
-    journal::free_reserve(guest.fs, tx, Reserve::ToDecide)?;
-    match journal::decide(guest.fs, tx, Decision::Undone)? {
+    match decide(guest, tx)? {
         Decision::Confirmed => close::confirmed(guest, tx)?,
-        Decision::Undone => {
-            let failure = true_failure(guest, &cause.failure);
-            // What cannot be told keeps nothing from coming back.
-            let noted = journal::note_failure(guest.fs, tx, &failure);
-            go_back(guest, tx, &cause)?;
-            noted?;
-        }
+        Decision::Undone => way_back::go_back(guest, tx, cause)?,
     }
     journal::state(guest.fs, tx)
+}
+
+/// To decide takes no room where its words are written already; else the reserve makes some.
+fn decide(guest: &mut Guest, tx: &TxId) -> Result<Decision, GuestError> {
+    journal::decide(guest.fs, tx, Decision::Undone).or_else(|_| {
+        journal::free_reserve(guest.fs, tx, Reserve::ToDecide)?;
+        journal::decide(guest.fs, tx, Decision::Undone)
+    })
 }
 
 /// The deadline passed, or the switch hangs: then it is ended first. Whatever keeps it from the end, it is tried again.
@@ -62,25 +63,26 @@ fn undo_by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(),
         return Ok(());
     }
     let what = "nobody confirmed the switch in time".to_owned();
-    undo(guest, tx, Failure::new(what, Vec::new())).map(drop)
+    try_undo(guest, tx, &Failure::new(what, Vec::new()).into()).map(drop)
 }
 
-/// The switch's process is gone, however it ended.
-pub fn switch_ended(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
-    let ended = after_switch(guest, tx);
-    or_again(guest, tx, ended)
-}
-
-/// An alarm rings once, and nobody else undoes the switch: what failed is tried again later, by another one.
-fn or_again(guest: &mut Guest, tx: &TxId, done: Result<(), GuestError>) -> Result<(), GuestError> {
-    if done.is_err() {
-        guest.system.arm(tx, Alarm::Retry, RETRY_AFTER)?;
+/// An alarm rings once, and nobody else undoes the switch: what failed is tried again later, by another one. Of each try
+/// this is the one place that sets it.
+fn or_again<T>(guest: &mut Guest, tx: &TxId, done: Result<T, GuestError>) -> Result<T, GuestError> {
+    if done.is_err() && journal::is_pending(guest.fs, tx).unwrap_or(true) {
+        let after = again::retry_after(guest, tx);
+        guest.system.arm(tx, Alarm::Retry, after)?;
     }
     done
 }
 
-/// Brings a transaction that has no live switch to the end that its decision asks for.
+/// Brings a transaction that has no live switch to the end that its decision asks for, however the switch's process ended.
 pub fn after_switch(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+    let ended = try_after_switch(guest, tx);
+    or_again(guest, tx, ended)
+}
+
+fn try_after_switch(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
     if !journal::is_pending(guest.fs, tx)? {
         return Ok(());
     }
@@ -89,13 +91,13 @@ pub fn after_switch(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
         (None, Phase::AwaitingConfirm) => Ok(()),
         _ => {
             let cause = ended_early(guest, tx);
-            undo(guest, tx, cause).map(drop)
+            try_undo(guest, tx, &cause).map(drop)
         }
     }
 }
 
 /// What fails while the guest goes down fails because of that; the boot that follows finds the reason noted.
-fn true_failure(guest: &mut Guest, failure: &Failure) -> Failure {
+pub fn true_failure(guest: &mut Guest, failure: &Failure) -> Failure {
     if !guest.system.is_going_down() {
         return failure.clone();
     }
@@ -159,148 +161,4 @@ pub fn refuse_beside(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
 
 fn not_whole(tx: &TxId) -> GuestError {
     GuestError::Inconsistent(format!("transaction `{tx}` could not be undone; `undo` tries again"))
-}
-
-fn go_back(guest: &mut Guest, tx: &TxId, cause: &Cause) -> Result<(), GuestError> {
-    let switch = journal::switch(guest.fs, tx)?;
-    let before = journal::before(guest.fs, tx)?;
-    let touched = journal::phase(guest.fs, tx)? != Phase::Begun;
-    // What cannot be ended, or told, keeps nothing from coming back; only what may still change it keeps it open.
-    let ended = if switch.hooks.is_empty() { Ok(()) } else { hooks::end(guest, tx) };
-    if touched {
-        journal::set_phase(guest.fs, tx, Phase::Undoing)?;
-    }
-    let noted = note_damage(guest, &switch, &before);
-    let mut result = back_once(guest, &switch, &before, touched);
-    for _ in 1..ATTEMPTS {
-        if result.is_ok() {
-            break;
-        }
-        guest.system.sleep(PAUSE);
-        result = back_once(guest, &switch, &before, touched);
-    }
-    let noted = noted.and(cause.note_journals(guest, tx));
-    if let Err(error) = result.and(ended) {
-        return stay_inconsistent(guest, tx, touched, &error);
-    }
-    let noted = noted.and(restore_sources(guest, &switch));
-    close::undone(guest, &switch)?;
-    noted
-}
-
-/// The tree to go back to is hashed again. One that was damaged since the switch began is still the way back that there
-/// is: its damage is told, and is drift from then on.
-fn note_damage(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
-    let fault = generation::tree_fault(guest.fs, switch.from)?;
-    let Some(fault) = fault.filter(|fault| before.tree_fault.as_ref() != Some(fault)) else {
-        return Ok(());
-    };
-    journal::note_evidence(guest.fs, &switch.tx, vec![format!("went back all the same: {fault}")])
-}
-
-/// Nothing that runs depends on what apt would read next: where it cannot be put back, that is told, and no more.
-fn restore_sources(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
-    let Err(error) = packages::restore_sources(guest.fs, switch.from) else { return Ok(()) };
-    let told = format!("apt's sources are not as before: {}", error.refusal("").message);
-    journal::note_evidence(guest.fs, &switch.tx, vec![told])
-}
-
-/// The old generation answers again before anybody is told that it is back. A probe that stays silent is evidence for a
-/// person; only a unit that is down makes the guest inconsistent.
-fn wait_for_old(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
-    let silent = health::wait_for_old(guest, before)?;
-    if silent.is_empty() {
-        return Ok(());
-    }
-    let note = |(name, reason): (&String, &String)| {
-        let limit = before.start_seconds;
-        format!(
-            "probe `{name}` passed before the switch, and not {limit} s after the undo: {reason}"
-        )
-    };
-    journal::note_evidence(guest.fs, &switch.tx, silent.iter().map(note).collect())?;
-    verify(guest, switch, before)
-}
-
-/// One whole way back; any number of times.
-fn back_once(
-    guest: &mut Guest,
-    switch: &Switch,
-    before: &Before,
-    touched: bool,
-) -> Result<(), GuestError> {
-    // The door first: the operator must get in whatever happens to the rest, and hooks before the switch may have shut it.
-    let door = door::open(guest, switch, before);
-    let stopped = if touched { units::stop_all(guest, &switch.undo_units.stop) } else { Ok(()) };
-    let placed = place::back(guest.fs, switch, before);
-    if touched {
-        if switch.undo_units.daemon_reload {
-            guest.system.daemon_reload()?;
-        }
-        put_back_sysctls(guest, switch)?;
-        units::bring_up_all(guest, &switch.undo_units, &before.units)?;
-    }
-    door.and(stopped).and(placed)?;
-    verify(guest, switch, before)?;
-    if !touched {
-        return Ok(());
-    }
-    door::verify(guest, &switch.tx, before)?;
-    wait_for_old(guest, switch, before)
-}
-
-/// What the kernel does not take again is told, and keeps nothing else from going back.
-fn put_back_sysctls(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
-    let live = generation::digest(guest.fs, switch.from)?;
-    let Err(error) = sysctl::put_back(guest, switch.generation.digest, live) else { return Ok(()) };
-    let told = format!("kernel parameters are not as before: {}", error.refusal("").message);
-    journal::note_evidence(guest.fs, &switch.tx, vec![told])
-}
-
-/// Whether the old generation is back, whole: every path, and every unit that was active.
-fn verify(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
-    verify_files(guest, switch, before)?;
-    let units: Vec<UnitName> = before.units.keys().cloned().collect();
-    let now = guest.system.units(&units)?;
-    let ran = |unit: &UnitName| before.units[unit].is_active();
-    let is_active = |unit: &UnitName| now.get(unit).is_some_and(UnitReport::is_active);
-    let names = |chosen: &dyn Fn(&UnitName) -> bool| {
-        let chosen = units.iter().filter(|unit| chosen(unit));
-        chosen.map(UnitName::as_str).collect::<Vec<_>>().join(", ")
-    };
-    // What only the new generation needs has ended, also where its package had started it before the switch; what starts
-    // by itself, of a socket or a timer, is not in question.
-    let back = &switch.undo_units;
-    let ended = |unit: &UnitName| back.stop.contains(unit) && !back.start.contains(unit);
-    let down = names(&|unit| ran(unit) && !ended(unit) && !is_active(unit));
-    let up = names(&|unit| ended(unit) && !ran(unit) && is_active(unit));
-    match (down.as_str(), up.as_str()) {
-        ("", "") => Ok(()),
-        ("", up) => Err(GuestError::Inconsistent(format!("still running: {up}"))),
-        (down, _) => Err(GuestError::Inconsistent(format!("not running again: {down}"))),
-    }
-}
-
-pub fn verify_files(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
-    let wrong = place::differences(guest.fs, &switch.tx, before)?;
-    if wrong.is_empty() {
-        Ok(())
-    } else {
-        Err(GuestError::Inconsistent(format!("not as before: {}", wrong.join(", "))))
-    }
-}
-
-/// Says loudly that the guest is not whole, and has the whole tried again later. Where nothing was switched yet only
-/// prepared files are left, and the phase goes on saying so: no unit is in question.
-fn stay_inconsistent(
-    guest: &mut Guest,
-    tx: &TxId,
-    touched: bool,
-    error: &GuestError,
-) -> Result<(), GuestError> {
-    guest.system.arm(tx, Alarm::Retry, RETRY_AFTER)?;
-    if touched {
-        journal::set_phase(guest.fs, tx, Phase::Inconsistent)?;
-    }
-    Err(GuestError::Inconsistent(error.refusal("").message))
 }

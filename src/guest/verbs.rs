@@ -85,7 +85,7 @@ pub fn own(guest: &mut Guest, verb: &str, rest: &[&str]) -> Option<Called> {
     Some(match (verb, rest) {
         ("switch", [_]) => reply(locked(guest, LONG_PATIENCE, |guest| switch::switch(guest, &tx))),
         ("switch-ended", [_]) => {
-            reply(locked(guest, LONG_PATIENCE, |guest| undo::switch_ended(guest, &tx)))
+            reply(locked(guest, LONG_PATIENCE, |guest| undo::after_switch(guest, &tx)))
         }
         ("timer-undo", [_, milliseconds]) => {
             guest.system.sleep(Duration::from_millis(milliseconds.parse().ok()?));

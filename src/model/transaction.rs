@@ -148,6 +148,9 @@ pub struct TxState {
     pub failure: Option<Failure>,
     /// Milliseconds that each unit was not running because of the switch.
     pub downtime_ms: BTreeMap<UnitName, u64>,
+    /// While it is open, since when units are down for it, or were first: milliseconds since boot, from which an undo counts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub down_since_ms: BTreeMap<UnitName, u64>,
     /// Milliseconds from the first stop or flip to the end of the last start.
     pub switch_ms: u64,
     /// Where the guest keeps copies of what was changed by hand and overwritten.

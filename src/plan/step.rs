@@ -37,7 +37,10 @@ pub enum Step {
     Secrets,
     Release,
     Validate,
-    Migrate,
+    /// Units that rest meanwhile.
+    Migrate {
+        rest: Vec<UnitName>,
+    },
     /// A line for each command.
     Hooks(Vec<String>),
     Switch,

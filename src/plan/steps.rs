@@ -175,18 +175,25 @@ fn prepare(
         && documents.release.as_ref().is_some_and(|r| !r.migrate.is_empty())
         && wanted.release.is_none()
     {
-        add(
-            Step::Migrate,
-            "the release is another one",
-            Some("what a migration did to the app's records stays"),
-        );
+        plan.steps.push(migration(documents, live, guest));
     }
     if !documents.hooks.before_switch.is_empty() {
         let lines = hooks::lines(&documents.hooks.before_switch);
         let cause = "the bundle's own, on each switch to it; a failure leaves all as it is";
-        add(Step::Hooks(lines), cause, Some(HOOKS_STAY));
+        let stays = Some(HOOKS_STAY.to_owned());
+        plan.steps.push(step(Step::Hooks(lines), cause.to_owned(), Effect::Nothing, stays));
     }
     switch_over(plan, wanted, documents, live, guest, (cause, release));
+}
+
+/// The step that brings what the app keeps to what the new release expects.
+fn migration(documents: &Documents, live: &Live, guest: Option<&ObservedGuest>) -> PlannedStep {
+    let stops = documents.release.as_ref().is_some_and(|release| release.stop_for_migrate);
+    let rest = guest.filter(|_| stops).map(|guest| live.running_of_release(&guest.units));
+    let rest = rest.unwrap_or_default();
+    let effect = if rest.is_empty() { Effect::Nothing } else { Effect::Restart };
+    let stays = "what a migration did to the app's records stays".to_owned();
+    step(Step::Migrate { rest }, "the release is another one".to_owned(), effect, Some(stays))
 }
 
 /// Whether it has users, or other ones, that the live generation has not.

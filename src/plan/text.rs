@@ -150,6 +150,10 @@ fn details(step: &Step) -> Vec<String> {
         Step::Grow { from_gib, to_gib } => vec![format!("{from_gib} GiB → {to_gib} GiB")],
         Step::Hooks(lines) | Step::Packages(lines) => lines.clone(),
         Step::Network(change) => vec![format!("{} → {}", change.from, change.to)],
+        Step::Migrate { rest } => {
+            let word = super::UnitDecision::StopThenStart.word();
+            rest.iter().map(|unit| format!("{word:<10} {unit}: it rests meanwhile")).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -168,7 +172,7 @@ pub(super) fn name(step: &Step) -> &'static str {
         Step::Secrets => "secrets",
         Step::Release => "release",
         Step::Validate => "validate",
-        Step::Migrate => "migrate",
+        Step::Migrate { .. } => "migrate",
         Step::Hooks(_) => "hooks",
         Step::Switch => "switch",
         Step::Confirm => "confirm",

@@ -9,6 +9,7 @@
 mod defined;
 mod dependents;
 mod found;
+mod migration;
 mod readers;
 mod sockets;
 mod targets;
@@ -98,14 +99,6 @@ pub(super) fn expected_active(manifest: &Manifest) -> BTreeSet<UnitName> {
     let mut active: BTreeSet<UnitName> = units.map(|(name, _)| name).collect();
     active.extend(readers::of_debian());
     active
-}
-
-impl Live {
-    /// The live units that run from the release.
-    pub fn units_of_release(&self) -> Vec<UnitName> {
-        let units = self.manifest.as_ref().map(of_manifest).unwrap_or_default();
-        units.into_iter().filter(|(_, unit)| unit.inputs.release).map(|(name, _)| name).collect()
-    }
 }
 
 /// What else than files differs between the two generations.

@@ -2,7 +2,7 @@
 //! is whole, what goes back goes back with nothing left at all, and the same again ends once there is room.
 
 use crate::{
-    crash_disk::{Disk, FileSystem, Image},
+    crash_disk::{Disk, FileSystem, Image, are_disks_left_out, own_mounts},
     crash_judge::{Left, assert_whole},
     crash_kills::{Taken, run},
     crash_points::side_by_side,
@@ -12,6 +12,7 @@ use crate::{
     fault_summary::Verdict,
     guest_fixture::{Folder, feed, reply},
 };
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rustix::fs::{FallocateFlags, fallocate, ftruncate, statvfs, syncfs};
 use serde_json::Value;
 use stackc::model::{Phase, protocol::Refusal};
@@ -126,13 +127,17 @@ fn filler(folder: &Folder, number: u64) -> std::path::PathBuf {
 /// A scene on a disk with no room at all.
 fn full(disk: &mut Disk, scene: &Scene, scarce: Scarce) -> Image {
     disk.load(&Image::of(&scene.start, disk.file_system));
+    leave_nothing(disk, scarce);
+    disk.save()
+}
+
+fn leave_nothing(disk: &Disk, scarce: Scarce) {
     scarce.fill(&disk.folder);
     // Root too may not have what ext4 keeps for itself, though it counts as free; and what was removed before may have
     // become free only now.
     let more = |number: u32| disk.folder.at(FILLER).join(format!("more-{number}"));
     let last = (0..MORE).find(|number| fs::write(more(*number), "text").is_err());
     let _gone = fs::remove_file(more(last.expect("nothing is left in the end")));
-    disk.save()
 }
 
 /// The call at one level after the other, until it has succeeded at some in a row.
@@ -216,6 +221,42 @@ fn guest_with_no_block_or_no_inode_left_is_whole_says_why_and_goes_back() {
     run("crash-short-space", "Too little room, at some levels", Taken::Some(50), |results| {
         all_verbs(Steps::Wide, results);
     });
+}
+
+/// What writes without end takes the room too that was kept to decide, and goes on until it is stopped.
+#[test]
+fn guest_goes_back_though_what_was_kept_to_decide_is_taken_as_well() {
+    if are_disks_left_out() {
+        return;
+    }
+    std::thread::scope(|scope| scope.spawn(go_back_without_a_reserve).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+fn go_back_without_a_reserve() {
+    own_mounts();
+    for (verb, scarce) in [Verb::Undo, Verb::Recover].map(|v| Scarce::ALL.map(|s| (v, s))).concat()
+    {
+        let scene = Scene::new(verb, FILES);
+        let mut disk = Disk::new(FileSystem::Ext4, &scene.start);
+        disk.load(&Image::of(&scene.start, disk.file_system));
+        let reserve = disk.folder.at(&format!("/var/lib/stackc/tx/{TX}/reserve"));
+        fs::remove_dir_all(reserve).expect("the transaction is open");
+        // What stands for the service manager has its room in memory.
+        let run = disk.folder.at("/run");
+        let state = disk.folder.system();
+        let (none, memory) = (None::<&str>, Some("tmpfs"));
+        mount(memory, &run, memory, MsFlags::empty(), none).expect("root may");
+        disk.folder.put("/run/stackc/system.json", &serde_json::to_string(&state).expect("JSON"));
+        leave_nothing(&disk, scarce);
+        let said = feed(disk.folder.command(&scene.words()), &scene.request);
+        let reply: Result<Value, Refusal> = reply(&said).expect("it answers");
+        assert!(reply.is_ok(), "{verb:?} with {}: {reply:?}", scarce.fault());
+        assert!(!assert_whole(&scene, &disk.folder), "it is back");
+        let state = disk.folder.result(TX);
+        assert_eq!(state.phase, Phase::Undone, "{verb:?} with {}", scarce.fault());
+        umount2(&run, MntFlags::MNT_DETACH).expect("it is mounted");
+    }
 }
 
 #[test]

@@ -69,7 +69,8 @@ fn what_would_shut_out_at_the_next_boot_only_goes_too() {
 }
 
 #[test]
-fn a_folder_that_was_removed_since_the_switch_took_something_out_of_it_keeps_no_undo_from_its_end() {
+fn a_folder_that_was_removed_since_the_switch_took_something_out_of_it_keeps_no_undo_from_its_end()
+{
     let folder = waiting(|_| {});
     let left = folder.at("/etc/profile.d/only-1.sh");
     assert!(!left.is_symlink(), "the first generation's alone");

@@ -3,7 +3,7 @@
 
 use crate::door_hooks::{OPEN, SSHD, shut};
 use crate::guest_bundle::{hooks, make};
-use crate::guest_fixture::{Folder, caller, input};
+use crate::guest_fixture::{Folder, caller, input, name};
 use crate::kill_points::{Kills, Left};
 use crate::left_out::is_left_out;
 use stackc::guest::{Command, Debian, System as _};
@@ -92,6 +92,67 @@ fn notes_that_cannot_be_read_keep_nothing_from_going_back() {
         ring(&folder, "timer-undo");
         assert_eq!(folder.result(TX).phase, Phase::Undone);
     }
+}
+
+/// A guest that cannot go back is no reason to restart what is back, for ever and ever, nor for more alarms each time.
+#[test]
+fn a_guest_that_cannot_go_back_leaves_alone_what_is_well_and_has_one_alarm_each_time_further_apart()
+{
+    let (folder, first, _) = Folder::on_first();
+    let old = folder.picture();
+    let second = make(2, 60);
+    folder.switch_over(&second, &second.switch(TX, 1, 2, &first.ledger()));
+    let in_the_way = folder.at("/etc/profile.d/only-1.sh");
+    fs::create_dir(&in_the_way).expect("the second version has none");
+    folder.change_system(|state| state.jobs.clear());
+    let tries = 4;
+    for _ in 0..tries {
+        ring(&folder, "timer-undo");
+        assert_eq!(folder.result(TX).phase, Phase::Inconsistent);
+    }
+    let of_app = || -> Vec<String> {
+        let jobs = folder.system().jobs.into_iter();
+        jobs.filter(|job| job.ends_with("app.service") || job.ends_with("ssh.service")).collect()
+    };
+    // Its first reload is the door's, which opens first.
+    let once =
+        ["reload ssh.service", "stop app.service", "reload ssh.service", "start app.service"];
+    assert_eq!(of_app(), once, "each unit comes back once");
+    let retries = || -> Vec<String> {
+        let asked = folder.system().asked.into_iter();
+        asked.filter(|alarm| alarm.contains("retry")).collect()
+    };
+    assert_eq!(retries(), vec![format!("{TX} retry 30"); tries], "one alarm a try");
+
+    // Down since: what is down is started again, and nothing else.
+    folder.change_system(|state| {
+        state.units.get_mut(&name("app.service")).expect("it is known").active = "failed".into();
+    });
+    long_ago(&folder);
+    ring(&folder, "timer-undo");
+    assert_eq!(of_app()[once.len()..], ["start app.service"]);
+    let last = retries().pop().expect("it is set");
+    assert!(!last.ends_with(" 30"), "{last}");
+
+    // With its files as before it has to read them again.
+    fs::remove_dir(&in_the_way).expect("it is empty");
+    ring(&folder, "timer-undo");
+    assert_eq!(folder.result(TX).phase, Phase::Undone);
+    assert_eq!(folder.picture(), old);
+    assert_eq!(of_app()[once.len() + 1..], ["reload ssh.service", "restart app.service"]);
+    assert!(!folder.at(&tried()).exists());
+}
+
+fn tried() -> String {
+    format!("/run/stackc/back-{TX}.json")
+}
+
+/// Going back fails since the guest is up.
+fn long_ago(folder: &Folder) {
+    let text = folder.text(&tried());
+    let (head, rest) = text.split_once(r#""since_ms":"#).expect("it says since when");
+    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    folder.put(&tried(), &format!(r#"{head}"since_ms":0{rest}"#));
 }
 
 /// Hooks before the switch have shut the way in: nobody comes to see that what begins it has died.

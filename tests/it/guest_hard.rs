@@ -67,6 +67,7 @@ fn a_confirm_that_comes_after_a_boot_which_did_not_recover_keeps_nothing_of_the_
 fn an_undo_that_fails_before_it_begins_is_tried_again_by_an_alarm() {
     let (folder, ..) = on_second();
     let ballot = folder.at(&format!("/var/lib/stackc/tx/{TX2}/decision.undone"));
+    fs::remove_file(&ballot).expect("it is written with the journal");
     fs::create_dir_all(ballot.join("in-the-way")).expect("the folder is ours");
     let output = folder.command(&["timer-undo", TX2, "0"]).output().expect("it can be run");
     assert!(!output.status.success(), "it cannot decide");

@@ -1,15 +1,16 @@
 //! The unit decision table, row by row: what a switch does to a unit whose definition changes, and to nothing else.
 
 use crate::{
-    handmade::{Stack, access, bundle, name, seal},
+    guest_prepare::release_document,
+    handmade::{Stack, access, bundle, name, put, seal},
     plan::{container, guest, planned, switched, tags},
 };
 use stackc::model::{
     Bundle, Bytes, Digest, Entry, EntryPath, FileClass, GuestPath, Mode, Switch, UnitActions,
-    UnitInputs, UnitName,
+    UnitInputs, UnitName, canonical, document,
     protocol::{ObservedGuest, UnitState},
 };
-use stackc::plan::text;
+use stackc::plan::{Effect, Step, text};
 
 pub const UNITS: &str = "rootfs/etc/systemd/system/";
 pub const ACTIVE: &str = "active";
@@ -333,8 +334,38 @@ fn a_target_that_asks_for_it_is_stopped_by_every_switch_with_what_is_part_of_it(
         ("nothing changes", vec![target(ACTIVE), same(), part()], ""),
         ("it is not reached", vec![target("inactive"), changed_with("")], "restart a.service"),
     ]);
+    for fixed in ["RefuseManualStart", "RefuseManualStop", "X-OnlyManualStart"] {
+        let text = format!("[Unit]\nX-StopOnReconfiguration=true\n{fixed}=true\n");
+        let units = [unit("a.target", &text, &text), changed_with(""), part()];
+        assert_eq!(decided(&units), "restart a.service", "{fixed}");
+    }
     let other = unit("a.target", "[Unit]\nWants=b\n", "[Unit]\nWants=c\n");
     assert_eq!(decided(&[other, changed_with("")]), "restart a.service");
+}
+
+#[test]
+fn a_migration_rests_what_runs_from_the_release_and_may_be_stopped_and_the_plan_says_so() {
+    let inputs = || UnitInputs { release: true, ..UnitInputs::default() };
+    let of_release = |unit: Unit| unit.reads(inputs(), inputs());
+    let with = |name, kept: &str| of_release(service(kept, "", "").named(name));
+    let units = [
+        with("a.service", ""),
+        with("b.service", "Type=oneshot\n").state("inactive"),
+        with("c@.service", ""),
+        with("d.service", "X-RestartIfChanged=false\n"),
+        with("e.service", "[Unit]\nRefuseManualStop=true\n"),
+        service("", "", "").named("f.service"),
+    ];
+    let (mut wanted, observed) = observed(&units);
+    let release = canonical::to_bytes(&release_document("app"));
+    put(&mut wanted, document::RELEASE, &release, Entry::Document);
+    let there = container(&Stack::default());
+    let plan = planned(&wanted, &tags("a"), Some(&there), Some(&observed));
+    let step = plan.steps.iter().find(|step| step.step.name() == "migrate").expect("it migrates");
+    assert_eq!(step.step, Step::Migrate { rest: vec![name("a.service")] });
+    assert_eq!(step.effect, Effect::Restart);
+    let line = "stop+start a.service: it rests meanwhile";
+    assert!(text(&plan).contains(line), "{}", text(&plan));
 }
 
 #[test]

@@ -103,5 +103,15 @@ fn what_is_tied_to_a_unit_that_goes_down_is_stopped_and_started_with_it_once() {
             vec![changed(), b(), tied("c.service", "BindsTo=b.service")],
             "stop c.service b.service, restart a.service, start b.service c.service",
         ),
+        (
+            "it goes for good, and what requires it with it",
+            vec![changed().goes(), b(), tied("c.service", "Requires=b.service")],
+            "stop c.service b.service a.service",
+        ),
+        (
+            "what is only part of what goes can run without it",
+            vec![changed().goes(), tied("b.service", "PartOf=a.service")],
+            "stop b.service a.service, start b.service",
+        ),
     ]);
 }

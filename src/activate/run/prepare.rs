@@ -2,12 +2,11 @@
 
 use super::Run;
 use crate::activate::{ActivateError, Failed, Stage, look::identity, release_id};
-use crate::model::Hook;
 use crate::model::protocol::{
     AbandonRequest, BundleRequest, Caller, DatabasesRequest, MigrateRequest, ReceiveRequest,
     ReleaseRequest, SecretsRequest,
 };
-use crate::plan::Live;
+use crate::model::{Hook, UnitName};
 use crate::remote::{Connection, RemoteError};
 use crate::store;
 
@@ -83,19 +82,14 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn migrate(&mut self) -> Result<(), ActivateError> {
-        let (Some(release), Some(document)) = (self.release, self.job.documents.release.clone())
-        else {
-            return Ok(());
-        };
-        let live = self.guest.as_ref().map(|guest| Live::of(guest, self.job.bundle));
-        let stop = live.filter(|_| document.stop_for_migrate).map(|live| live.units_of_release());
+    pub(super) fn migrate(&mut self, rest: &[UnitName]) -> Result<(), ActivateError> {
+        let Some(release) = self.release else { return Ok(()) };
         let request = MigrateRequest {
             caller: self.caller(),
             digest: self.job.bundle.digest,
             release,
             secrets: self.job.secrets.version,
-            stop: stop.unwrap_or_default(),
+            stop: rest.to_vec(),
         };
         self.connection().migrate(&request)?;
         Ok(())

@@ -90,8 +90,8 @@ impl System for Memory {
         Vec::new()
     }
 
-    fn arm(&mut self, tx: &TxId, alarm: Alarm, _after: Duration) -> Result<(), SystemError> {
-        if self.change().arm(tx, alarm) {
+    fn arm(&mut self, tx: &TxId, alarm: Alarm, after: Duration) -> Result<(), SystemError> {
+        if self.change().arm(tx, alarm, after) {
             self.state.jobs.push(format!("arm {}", alarm.name()));
         }
         Ok(())

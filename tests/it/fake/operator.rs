@@ -176,6 +176,7 @@ impl Inside {
             phase: *phase,
             failure: (*phase == Phase::Undone).then_some(failure),
             downtime_ms: BTreeMap::new(),
+            down_since_ms: BTreeMap::new(),
             switch_ms: 1,
             drift_copies: Vec::new(),
         })
