@@ -51,26 +51,39 @@ pub fn write(
     if ledger(fs, version)?.as_ref() == Some(&wanted) && fault(fs, version)?.is_none() {
         return Ok(Done { already: true });
     }
-    let accounts = Accounts::read(fs)?;
     let all = format!("{STATE}/secrets");
     mkdir_all(fs, &all, FOLDER_MODE)?;
     let staged = format!("{all}/.tmp-{version}-{tx}");
     remove_tree(fs, &staged)?;
-    fs.mkdir(&staged, FOLDER_MODE)?;
+    if let Err(error) = stage(fs, &staged, files, &wanted) {
+        // A full disk must not stay full for it. What cannot be removed now goes before the next try.
+        drop(remove_tree(fs, &staged));
+        return Err(error);
+    }
+    store::publish(fs, &staged, &secrets_path(version))?;
+    Ok(Done { already: false })
+}
+
+fn stage(
+    fs: &mut dyn GuestFs,
+    staged: &str,
+    files: &BTreeMap<GuestPath, SecretFile>,
+    wanted: &Ledger,
+) -> Result<(), GuestError> {
+    let accounts = Accounts::read(fs)?;
+    fs.mkdir(staged, FOLDER_MODE)?;
     for (path, file) in files {
         let ids = accounts.ids(&file.access)?;
         if file.access.mode.is_world_readable() {
             return Err(GuestError::Unfit(format!("`{path}` holds secrets, and all may read it")));
         }
         let at = format!("{staged}{path}");
-        mkdir_below(fs, &staged, split(&at).0)?;
+        mkdir_below(fs, staged, split(&at).0)?;
         fs.write(&at, &mut file.text.as_bytes(), 0o600, Sync::Now)?;
         fs.set_access(&at, ids)?;
     }
-    kept::write(fs, &format!("{staged}/{LEDGER}"), &wanted, 0o600)?;
-    fs.sync_all(&staged)?;
-    store::publish(fs, &staged, &secrets_path(version))?;
-    Ok(Done { already: false })
+    kept::write(fs, &format!("{staged}/{LEDGER}"), wanted, 0o600)?;
+    Ok(fs.sync_all(staged)?)
 }
 
 fn ledger_of(files: &BTreeMap<GuestPath, SecretFile>) -> Ledger {
