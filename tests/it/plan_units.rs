@@ -3,7 +3,7 @@
 use crate::{
     guest_prepare::release_document,
     handmade::{Stack, access, bundle, name, put, seal},
-    plan::{container, guest, planned, switched, tags},
+    plan::{container, guest, planned, recorded, switched, tags},
 };
 use stackc::model::{
     Bundle, Bytes, Digest, Entry, EntryPath, FileClass, GuestPath, Mode, Switch, UnitActions,
@@ -356,7 +356,8 @@ fn a_migration_rests_what_runs_from_the_release_and_may_be_stopped_and_the_plan_
         with("e.service", "[Unit]\nRefuseManualStop=true\n"),
         service("", "", "").named("f.service"),
     ];
-    let (mut wanted, observed) = observed(&units);
+    let (mut wanted, mut observed) = observed(&units);
+    observed.recorded = Some(recorded(&wanted));
     let release = canonical::to_bytes(&release_document("app"));
     put(&mut wanted, document::RELEASE, &release, Entry::Document);
     let there = container(&Stack::default());
