@@ -34,8 +34,8 @@ fn build_guest() -> PathBuf {
         "-Ctarget-feature=+crt-static".to_owned(),
         // Addresses that only move with the program in a few kilobytes: glibc 2.36, binutils 2.38.
         "-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned(),
-        // A panic aborts, and no symbol would name a frame: nobody looks for the tables that unwinding takes.
         "-Clink-arg=-Wl,--no-eh-frame-hdr".to_owned(),
+        format!("-Clink-arg=-Wl,-T,{sources}/src/bin/stackc-guest.ld"),
         format!("--remap-path-prefix={sources}=/stackc"),
         format!("--remap-path-prefix={}=/cargo", variable("CARGO_HOME")),
     ];

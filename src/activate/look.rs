@@ -199,7 +199,7 @@ pub(super) fn refuse_edited(
 ) -> Result<(), ActivateError> {
     let any = |of: fn(&Step) -> bool| approved.steps.iter().any(|planned| of(&planned.step));
     let mut runtime = guest.runtime_drift.clone();
-    if any(|step| matches!(step, Step::Packages(_) | Step::Migrate | Step::Hooks(_))) {
+    if any(|step| matches!(step, Step::Packages(_) | Step::Migrate { .. } | Step::Hooks(_))) {
         runtime.units.clear();
     }
     if any(|step| matches!(step, Step::Hooks(_))) {

@@ -10,6 +10,6 @@ mod weak_fs;
 
 pub use faulty_guest::{Fault, Faulty};
 pub use memory::{HOOK, Memory, SSHD};
-pub use skipping::{Site, Skipping};
+pub use skipping::{EACH, Site, Skipping};
 pub use weak_disk::{Disk, Fate};
 pub use weak_fs::WeakFs;

@@ -14,14 +14,21 @@ pub struct Site {
     pub effect: &'static str,
     /// Digests and transactions stand as words, so that every run has the same sites.
     pub path: String,
-    /// 1 for the first time in a call.
+    /// 1 for the first time in a call; to leave out, `EACH` for all of them.
     pub time: usize,
 }
+
+/// Each time that a call has the effect.
+pub const EACH: usize = 0;
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} {}", self.verb, self.effect, self.path)?;
-        if self.time > 1 { write!(f, " #{}", self.time) } else { Ok(()) }
+        match self.time {
+            EACH => write!(f, " (each time)"),
+            1 => Ok(()),
+            time => write!(f, " #{time}"),
+        }
     }
 }
 
@@ -47,9 +54,11 @@ impl<'f> Skipping<'f> {
         let times = self.times.entry((effect, path.clone())).or_default();
         *times += 1;
         let site = Site { verb: self.verb.to_owned(), effect, path, time: *times };
-        let skips = self.skip == Some(&site);
+        let is_left_out =
+            |skip: &Site| *skip == site || *skip == Site { time: EACH, ..site.clone() };
+        let skips = self.skip.is_some_and(is_left_out);
         if skips {
-            self.left_out = Some(self.inner.effects());
+            self.left_out.get_or_insert(self.inner.effects());
         }
         self.seen.insert(site);
         skips
