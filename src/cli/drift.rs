@@ -40,10 +40,11 @@ where they differ, to what the definitions would place. When these do not
 compile it says so, and compares what was placed with what is there.
 
 Units that were stopped or masked are drift, drop-ins of others for units that
-the bundle brings (`systemctl edit`, `systemctl set-property`), links that enable
-such units (`systemctl enable`), and the kernel's rules where they are not the
-bundle's, rule by rule in the chains of ufw that the bundle fills. A unit that failed is health: `stackc status` tells it.
-Drop-ins for packages' units, or for every unit of a sort, are only told.
+the bundle brings (`systemctl edit`, `systemctl set-property`), links that
+enable such units (`systemctl enable`), and the kernel's rules where they are
+not the bundle's, rule by rule in the chains of ufw that the bundle fills. A
+unit that failed is health: `stackc status` tells it. Drop-ins for packages'
+units, or for every unit of a sort, are only told.
 Files with secrets are told as changed, without their content; values of
 secrets are hidden wherever else they stand.
 

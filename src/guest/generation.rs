@@ -136,7 +136,8 @@ pub fn write_found(fs: &mut dyn GuestFs, switch: &Switch) -> Result<(), GuestErr
     Ok(fs.sync_dir(GENERATIONS)?)
 }
 
-/// Records how the transaction that made a generation ended. A generation that was never written has nothing to record.
+/// Records how the transaction that made a generation ended. A generation that was never written has nothing to record. What
+/// says so already is written again: whoever wrote it may have been killed before it was durable.
 pub fn set_outcome(
     fs: &mut dyn GuestFs,
     number: GenerationId,
@@ -146,10 +147,6 @@ pub fn set_outcome(
     if fs.stat(&file)?.is_none() {
         return Ok(());
     }
-    let mut generation = read(fs, number)?;
-    if generation.outcome != outcome {
-        generation.outcome = outcome;
-        kept::put(fs, &file, &generation, 0o644)?;
-    }
-    Ok(())
+    let generation = Generation { outcome, ..read(fs, number)? };
+    Ok(kept::put(fs, &file, &generation, 0o644)?)
 }

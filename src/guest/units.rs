@@ -2,6 +2,7 @@
 
 use super::Guest;
 use super::again::Tried;
+use super::door;
 use super::error::GuestError;
 use super::system::{SystemError, UnitJob, UnitReport, Units};
 use crate::model::{UnitActions, UnitName};
@@ -151,6 +152,7 @@ fn run(
     let job = match job {
         // What is not running has nothing to reload; it is started, as NixOS does.
         UnitJob::Reload if !is_active(guest, unit)? => UnitJob::Start,
+        UnitJob::Reload if door::is_led(guest.system, unit)? => UnitJob::Restart,
         job => job,
     };
     if job == UnitJob::Restart {

@@ -46,10 +46,11 @@ fn are_active(folder: &Folder, units: [&str; 2]) -> [bool; 2] {
 const BOTH: [&str; 2] = ["ssh.service", "ssh.socket"];
 
 #[test]
-fn a_socket_in_whose_place_sshd_listens_is_not_asked_to_reload() {
+fn neither_a_socket_nor_the_sshd_that_it_leads_is_asked_to_reload() {
     let folder = waiting(&BOTH);
     let jobs = jobs_of_undo(&folder);
-    assert!(jobs.contains(&"reload ssh.service".to_owned()), "its own file was another: {jobs:?}");
+    assert!(jobs.contains(&"restart ssh.service".to_owned()), "its own file was another: {jobs:?}");
+    assert!(!jobs.iter().any(|job| job.starts_with("reload")), "{jobs:?}");
     assert!(!jobs.iter().any(|job| job.ends_with("ssh.socket")), "{jobs:?}");
 }
 

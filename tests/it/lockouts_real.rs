@@ -82,10 +82,12 @@ pub fn on_first_after(lab: &RealLab, vmid: u32, script: &str) -> (RealGuest, Mad
     guest.says(script);
     let mut first = bundle(&guest, 1, None);
     // Nobody is locked out of this one: a machine that is busy is no reason to fail.
-    first.set_health(HealthDocument { confirm_seconds: 60, ..first.health.clone() });
+    let health = first.health.clone();
+    first.set_health(HealthDocument { confirm_seconds: 60, start_seconds: 60, ..health });
     let switch = first.switch(&tx(1), 0, 1, &Ledger::default());
     guest.prepare(&tx(1), &first);
-    assert_eq!(guest.begin(&switch).phase, Phase::AwaitingConfirm);
+    let state = guest.begin(&switch);
+    assert_eq!(state.phase, Phase::AwaitingConfirm, "{state:?}");
     assert_eq!(guest.confirm(&switch).phase, Phase::Confirmed);
     (guest, first)
 }

@@ -22,6 +22,12 @@ pub fn look(system: &mut dyn System) -> Result<Listeners, GuestError> {
     Ok(reports.into_iter().filter(is_active).map(|(unit, _)| unit).collect())
 }
 
+/// Whether a unit is sshd, and its socket listens: told to read its files again it would take its ports anew, which the socket
+/// has, and end. It has to start again.
+pub fn is_led(system: &mut dyn System, service: &UnitName) -> Result<bool, GuestError> {
+    Ok(service.as_str() == SERVICE && look(system)?.contains(&unit(SOCKET)))
+}
+
 fn unit(name: &str) -> UnitName {
     name.parse().expect("both are names of units")
 }
@@ -89,7 +95,8 @@ fn jobs(was: &Listeners, now: &Listeners, way: &Way) -> Vec<(UnitJob, &'static s
         // The service would go on at the ports of one that has come since.
         (false, true) if was_service => jobs.push((UnitJob::Stop, SOCKET)),
         _ if service && !was.is_empty() => {
-            jobs.extend(way.read.map(|job| (job, SERVICE)));
+            let read = way.read.map(|job| if socket { UnitJob::Restart } else { job });
+            jobs.extend(read.map(|job| (job, SERVICE)));
             return jobs;
         }
         _ => {}
@@ -117,7 +124,7 @@ mod tests {
     fn a_socket_that_listens_is_left_alone_while_its_service_reads_again() {
         let both = [SERVICE, SOCKET];
         let reload = Way { read: Some(Reload), ..READ };
-        assert_eq!(of(&both, &both, &reload), [(Reload, SERVICE)]);
+        assert_eq!(of(&both, &both, &reload), [(Restart, SERVICE)]);
         assert_eq!(of(&both, &both, &READ), [(Restart, SERVICE)]);
         assert_eq!(of(&both, &both, &Way { read: None, ..READ }), []);
         assert_eq!(of(&[SOCKET], &both, &READ), [(Restart, SERVICE)], "it came with a login");

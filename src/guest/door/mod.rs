@@ -28,6 +28,7 @@ use part::Whose;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+pub use listeners::is_led;
 pub use own::restore as restore_own;
 pub use texts::Texts;
 pub use ways::Ways;
