@@ -17,13 +17,9 @@ pub trait GuestFs {
     /// The names in a directory, sorted; none when it does not exist.
     fn list(&mut self, path: &str) -> Result<Vec<String>, FsError>;
     /// The same of those that are text, and whether there are others.
-    fn list_text(&mut self, path: &str) -> Result<(Vec<String>, bool), FsError> {
-        Ok((self.list(path)?, false))
-    }
+    fn list_text(&mut self, path: &str) -> Result<(Vec<String>, bool), FsError>;
     /// Removes whatever in a directory has a name that is no text, with everything below it.
-    fn remove_unnamed(&mut self, _path: &str) -> Result<(), FsError> {
-        Ok(())
-    }
+    fn remove_unnamed(&mut self, path: &str) -> Result<(), FsError>;
     /// Writes a new file in place of a leftover one. What is written is only durable at once with `Sync::Now`.
     fn write(
         &mut self,

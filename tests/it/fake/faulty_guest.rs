@@ -87,6 +87,12 @@ impl<T: GuestFs> GuestFs for Faulty<T> {
     fn list(&mut self, path: &str) -> Result<Vec<String>, FsError> {
         self.effect(|| fs_error(path), |fs| fs.list(path))
     }
+    fn list_text(&mut self, path: &str) -> Result<(Vec<String>, bool), FsError> {
+        self.effect(|| fs_error(path), |fs| fs.list_text(path))
+    }
+    fn remove_unnamed(&mut self, path: &str) -> Result<(), FsError> {
+        self.effect(|| fs_error(path), |fs| fs.remove_unnamed(path))
+    }
     fn write(
         &mut self,
         path: &str,

@@ -97,6 +97,14 @@ impl GuestFs for Skipping<'_> {
         self.inner.list(path)
     }
 
+    fn list_text(&mut self, path: &str) -> Result<(Vec<String>, bool), FsError> {
+        self.inner.list_text(path)
+    }
+
+    fn remove_unnamed(&mut self, path: &str) -> Result<(), FsError> {
+        self.inner.remove_unnamed(path)
+    }
+
     /// Two effects in one: the bytes, and that they are durable.
     fn write(
         &mut self,

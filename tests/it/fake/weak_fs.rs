@@ -274,6 +274,15 @@ impl GuestFs for WeakFs {
         }
     }
 
+    /// Every name here is text.
+    fn list_text(&mut self, path: &str) -> Result<(Vec<String>, bool), FsError> {
+        Ok((self.list(path)?, false))
+    }
+
+    fn remove_unnamed(&mut self, _: &str) -> Result<(), FsError> {
+        Ok(())
+    }
+
     fn list(&mut self, path: &str) -> Result<Vec<String>, FsError> {
         let found = told("list", path, absent_is_none(self.directory(path)))?;
         let Some(inode) = found else { return Ok(Vec::new()) };
