@@ -16,7 +16,8 @@ use camino::Utf8Path;
 use std::{fmt::Write as _, fs};
 
 /// The kinds of host key that a Debian sshd offers, in the order in which a node makes them.
-const HOST_KEYS: [&str; 3] = ["ed25519", "ecdsa", "rsa"];
+/// With their bits: a key of RSA as long as ssh-keygen's default takes a processor for a second.
+const HOST_KEYS: [(&str, &str); 3] = [("ed25519", "256"), ("ecdsa", "256"), ("rsa", "2048")];
 
 /// A failure as a task's text: what was tried, then why.
 pub(super) fn as_text(error: &LabError) -> String {
@@ -125,11 +126,11 @@ fn make_host_keys(
 ) -> Result<(), LabError> {
     let host = config.get("hostname").unwrap_or_default();
     let mut known = String::new();
-    for kind in HOST_KEYS {
+    for (kind, bits) in HOST_KEYS {
         let name = format!("ssh_host_{kind}_key");
         log.line(&format!("Creating SSH host key '{name}' - this may take some time ..."));
         let (private, public, fingerprint) =
-            make_key(&guest.container.folder().join(&name), kind, host)?;
+            make_key(&guest.container.folder().join(&name), (kind, bits), host)?;
         root.write(&format!("etc/ssh/{name}"), private.as_bytes(), 0o600)?;
         root.write(&format!("etc/ssh/{name}.pub"), public.as_bytes(), 0o644)?;
         log.line(&format!("done: {fingerprint} root@{host}"));
@@ -146,12 +147,29 @@ fn make_host_keys(
 }
 
 /// A key pair and its fingerprint; leaves no file.
-fn make_key(path: &Utf8Path, kind: &str, host: &str) -> Result<(String, String, String), LabError> {
+fn make_key(
+    path: &Utf8Path,
+    (kind, bits): (&str, &str),
+    host: &str,
+) -> Result<(String, String, String), LabError> {
     let comment = format!("root@{host}");
     run(
         "make a host key",
         60,
-        &["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", &comment, "-f", path.as_str()],
+        &[
+            "ssh-keygen",
+            "-q",
+            "-t",
+            kind,
+            "-b",
+            bits,
+            "-N",
+            "",
+            "-C",
+            &comment,
+            "-f",
+            path.as_str(),
+        ],
     )?;
     let public_path = path.with_extension("pub");
     let shown = run("read a host key", 10, &["ssh-keygen", "-l", "-f", public_path.as_str()])?;

@@ -47,7 +47,10 @@ const CHANGING: [c_long; 34] = [
     libc::SYS_exit_group,
 ];
 /// Their first argument is an open file.
-const OF_OPEN: [c_long; 9] = [
+const OF_OPEN: [c_long; 12] = [
+    libc::SYS_read,
+    libc::SYS_pread64,
+    libc::SYS_getdents64,
     libc::SYS_write,
     libc::SYS_writev,
     libc::SYS_pwrite64,

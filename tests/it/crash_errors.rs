@@ -97,6 +97,19 @@ const FAILS: Trouble = Trouble {
     strike: |at| Strike::Fail { at, errno: libc::EIO },
     befalls: |call| call.changes && call.number != libc::SYS_exit_group,
 };
+/// What is on the disk cannot be read.
+const UNREADABLE: Trouble = Trouble {
+    fault: "input/output error, reading",
+    befalls: |call| {
+        let is_elsewhere =
+            ["/proc/", "/sys/", "/dev/", "/run/"].iter().any(|top| call.path.starts_with(top));
+        !call.changes
+            && call.path.starts_with('/')
+            && !is_elsewhere
+            && call.number != libc::SYS_execve
+    },
+    ..FAILS
+};
 /// What takes room fails from there on, until the guest makes room. A quota itself needs a kernel that counts.
 const QUOTA: Trouble = Trouble {
     fault: "quota used up",
@@ -277,7 +290,8 @@ fn scenes() -> [Scene; 8] {
 
 fn all_errors(stride: usize, results: &Mutex<Results>) {
     let scenes = scenes();
-    let troubles: Vec<_> = scenes.iter().flat_map(|s| [(s, &FAILS), (s, &QUOTA)]).collect();
+    let troubles: Vec<_> =
+        scenes.iter().flat_map(|s| [(s, &FAILS), (s, &UNREADABLE), (s, &QUOTA)]).collect();
     side_by_side(
         &troubles,
         || (),
@@ -315,7 +329,7 @@ fn guest_whose_call_is_killed_for_want_of_memory_is_whole() {
 #[test]
 #[ignore = "takes minutes"]
 fn crash_long_errors() {
-    let what = "A disk that fails, turns read-only or has no quota left at each call that changes something; too little memory";
+    let what = "A disk that fails at each call that reads or changes it, turns read-only or has no quota left at each that changes it; too little memory";
     run("crash-long-errors", what, Taken::by(stride(), 100), |results| {
         all_errors(stride(), results);
         if is_left_out("memory controller of cgroups", MemoryGroup::new().is_some()) {

@@ -13,8 +13,8 @@ use crate::{
 
 /// Cuts of each wire. A change and a first activation take all steps; each first activation needs a guest made for it.
 const SAMPLES: [(Verb, usize); 3] =
-    [(Verb::FirstActivation, 3), (Verb::Change, 8), (Verb::Rollback, 4)];
-const CONFIRMS: usize = 4;
+    [(Verb::FirstActivation, 2), (Verb::Change, 5), (Verb::Rollback, 2)];
+const CONFIRMS: usize = 3;
 /// Most of a trial is waiting.
 const GUESTS: u32 = 4;
 

@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the last lines of an ended command may take to be read.
-const LAST_LINES: Duration = Duration::from_millis(300);
+/// How long the last lines of an ended command may take to be read, on a machine with twenty others to run.
+const LAST_LINES: Duration = Duration::from_secs(3);
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// A running command; both its outputs, line by line.

@@ -4,7 +4,7 @@ use crate::{
     faults_accident::Flaw,
     faults_process::{Ended, Operator},
     faults_workspace::{Wanted, placed_by},
-    fixture_lab::RealLab,
+    fixture_lab::{CHEAP, RealLab},
 };
 use serde::Deserialize;
 use stackc::{
@@ -216,7 +216,7 @@ impl<'lab> Tiny<'lab> {
         ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]);
         // sshd closes its port for a moment when a guest's first switch reloads it; one refusal on a busy machine is no verdict.
         ssh.args(["-o", "ConnectTimeout=5", "-o", "ConnectionAttempts=3"]);
-        ssh.args(["-i", self.lab.info.admin_key.as_str()]);
+        ssh.args(CHEAP).args(["-i", self.lab.info.admin_key.as_str()]);
         ssh.arg(format!("root@{}", self.address)).arg(script);
         Operator::start_with(ssh, stdin).finish(Duration::from_secs(40))
     }

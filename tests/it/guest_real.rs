@@ -1,6 +1,6 @@
 //! A real Debian guest over SSH: units, the kernel's firewall, health, the confirm's window, a reboot.
 
-use crate::fixture_lab::RealLab;
+use crate::fixture_lab::{CHEAP, RealLab};
 use crate::guest_bundle::{Made, seal};
 use crate::guest_fixture::{LEASE, caller, feed, identity, input, messages, name, reply};
 use serde::Serialize;
@@ -31,7 +31,7 @@ impl RealGuest {
     /// Puts the static binary on the lab's guest.
     pub fn new(lab: &RealLab, guest: &str) -> Self {
         let arguments = stackc::lab::ssh_arguments(&lab.place, guest).expect("the guest exists");
-        let ssh = std::iter::once("ssh".to_owned()).chain(arguments).collect();
+        let ssh = ["ssh"].into_iter().chain(CHEAP).map(str::to_owned).chain(arguments).collect();
         let guest = Self { ssh, found_rules: [String::new(), String::new()] };
         let binary = Path::new(env!("STACKC_GUEST_BINARY"));
         let bytes = std::fs::read(binary).expect("the guest's binary is built");

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 /// As many as the machine that this is measured on has processors.
 const WORKERS: usize = 2;
-const SHORT: Depth = Depth { losses: 8, recoveries: 15, again: 2, kills: 23 };
+const SHORT: Depth = Depth { losses: 6, recoveries: 25, again: 2, kills: 31 };
 const LONG: Depth = Depth { losses: 150, recoveries: 3, again: 8, kills: 2 };
 
 /// Tells a story, and counts what it shows beside those before.
