@@ -3,8 +3,8 @@
 use super::{ActivateError, Way};
 use crate::compile::env_file;
 use crate::model::{
-    Bundle, Generation, GenerationCause, GenerationId, GuestPath, SecretName, SecretTags,
-    SecretsVersion, protocol::SecretFile,
+    Bundle, Generation, GenerationCause, GenerationId, GuestPath, NodeName, SecretName, SecretTags,
+    SecretsVersion, Vmid, protocol::SecretFile,
 };
 use crate::plan::{Documents, Wanted, secrets_differ};
 use crate::vault::{Secrets, VaultError, render};
@@ -71,9 +71,16 @@ impl<'a> Job<'a> {
         } else {
             Self::activate(&way.bundle, secrets, who)?
         };
+        job.look_in(way.place.clone());
         job.cause = GenerationCause::Rollback { to: to.number };
         job.back_to = Some(to);
         Ok(job)
+    }
+
+    /// The guest is there, wherever the bundle has it.
+    pub(super) fn look_in(&mut self, (vmid, node): (Vmid, NodeName)) {
+        let proxmox = &mut self.documents.proxmox;
+        (proxmox.vmid, proxmox.node) = (vmid, node);
     }
 
     /// What made a generation that the guest still has all of: it needs no secret.

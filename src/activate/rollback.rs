@@ -3,8 +3,8 @@
 use super::{ActivateError, Failed, Found, Job, Seams, fetch_bundle, find, history, settle};
 use crate::{
     model::{
-        Bundle, Digest, Generation, GenerationId, HealthDocument, Outcome, ProxmoxDocument,
-        SecretTags, SecretsVersion, Target, Vmid, protocol::HistoryReply,
+        Bundle, Digest, Generation, GenerationId, HealthDocument, NodeName, Outcome, SecretTags,
+        SecretsVersion, Target, Vmid, protocol::HistoryReply,
     },
     plan::Documents,
 };
@@ -19,6 +19,8 @@ pub struct Way {
     pub secrets: BTreeSet<SecretsVersion>,
     /// The secrets of the live generation.
     pub live: SecretTags,
+    /// Where the guest was found by its mark. Its bundle may have it elsewhere.
+    pub place: (Vmid, NodeName),
 }
 
 /// Who goes back where.
@@ -50,8 +52,15 @@ pub fn way_back(seams: &mut Seams<'_>, back: &Back<'_>) -> Result<Way, Failed> {
     };
     let live = reply.generations.iter().find(|g| Some(g.number) == reply.live);
     let live = live.map(|live| live.tags.clone()).unwrap_or_default();
+    let place = place(back, &found)?;
     let secrets = found.guest.map(|guest| guest.secrets).unwrap_or_default();
-    Ok(Way { generation, bundle, secrets, live })
+    Ok(Way { generation, bundle, secrets, live, place })
+}
+
+fn place(back: &Back<'_>, found: &Found) -> Result<(Vmid, NodeName), Failed> {
+    let container = found.container.as_ref();
+    let place = container.map(|container| (container.vmid, container.node.clone()));
+    place.ok_or_else(|| Failed::refused(ActivateError::NoGuest { target: back.target.clone() }))
 }
 
 fn end_pending(seams: &mut Seams<'_>, back: &Back<'_>, found: Found) -> Result<Found, Failed> {
@@ -64,7 +73,8 @@ fn end_pending(seams: &mut Seams<'_>, back: &Back<'_>, found: Found) -> Result<F
         let reply = history(back.target, &mut found)?;
         as_found(back, &mut found, &reply)?
     };
-    let job = Job::live(&bundle, live, back.who.clone()).map_err(Failed::refused)?;
+    let mut job = Job::live(&bundle, live, back.who.clone()).map_err(Failed::refused)?;
+    job.look_in(place(back, &found)?);
     settle(seams, &job, found)
 }
 
@@ -107,14 +117,8 @@ fn as_found(back: &Back<'_>, found: &mut Found, history: &HistoryReply) -> Resul
     let (number, digest) = confirmed.next_back().ok_or_else(|| Failed::refused(nothing()))?;
     let last = bundle(back, found, number, &digest)?;
     let documents = Documents::of(&last).map_err(Failed::refused)?;
-    let container = found.container.as_ref();
-    let container = container
-        .ok_or_else(|| Failed::refused(ActivateError::NoGuest { target: back.target.clone() }))?;
-    // It is the guest that was found by its mark, wherever that bundle would have it.
-    let (vmid, node) = (container.vmid, container.node.clone());
-    let proxmox = ProxmoxDocument { vmid, node, ..documents.proxmox };
     let health = HealthDocument { probes: BTreeMap::new(), ..documents.health };
-    Ok(Bundle::found(back.target.clone(), &proxmox, &health))
+    Ok(Bundle::found(back.target.clone(), &documents.proxmox, &health))
 }
 
 fn confirmed(history: &HistoryReply) -> impl DoubleEndedIterator<Item = &Generation> {

@@ -14,7 +14,7 @@ pub enum PlanError {
         cause: CanonicalError,
     },
     #[error(
-        "{target} cannot become what its definition says without being created anew: {reasons}; destroy guest {vmid} first, or take the change back"
+        "{target} cannot become what its definition says without being created anew: {reasons}; let the definition say what is there, or destroy guest {vmid} to have it made anew"
     )]
     Recreation { target: Target, vmid: crate::model::Vmid, reasons: String },
     #[error(

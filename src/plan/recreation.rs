@@ -31,6 +31,23 @@ pub(super) fn refuse(
     if !reasons.is_empty() {
         return Err(PlanError::Recreation { target, vmid, reasons: reasons.join("; ") });
     }
+    let reasons = by_hand(wanted, options, found);
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(PlanError::ByHand { target, vmid, reasons: reasons.join("; ") })
+}
+
+/// The same, of a guest that goes back: it keeps all that.
+pub(super) fn kept(
+    wanted: &ProxmoxDocument,
+    options: &ContainerOptions,
+    found: &Container,
+) -> Vec<String> {
+    [disk(wanted, found), by_hand(wanted, options, found)].concat()
+}
+
+fn by_hand(wanted: &ProxmoxDocument, options: &ContainerOptions, found: &Container) -> Vec<String> {
     let mut reasons = mounts(options, found);
     reasons.extend(wanted.pool.as_ref().filter(|pool| found.pool.as_ref() != Some(pool)).map(
         |pool| {
@@ -39,10 +56,7 @@ pub(super) fn refuse(
             format!("it is in {is}, not in `{pool}`")
         },
     ));
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    Err(PlanError::ByHand { target, vmid, reasons: reasons.join("; ") })
+    reasons
 }
 
 fn disk(wanted: &ProxmoxDocument, found: &Container) -> Vec<String> {

@@ -100,6 +100,8 @@ pub struct Plan {
     pub runtime_drift: RuntimeDrift,
     /// Settings that differ and only take effect when the guest starts again.
     pub waiting: Vec<String>,
+    /// What the guest keeps, though the generation to go back to had it otherwise.
+    pub kept: Vec<String>,
     /// A transaction that is not over: what is live now may not stay.
     pub pending: Option<PendingTx>,
 }

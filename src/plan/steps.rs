@@ -43,13 +43,14 @@ pub fn plan(
         drift: guest.map(|g| g.drift.clone()).unwrap_or_default(),
         runtime_drift: guest.map(|g| g.runtime_drift.clone()).unwrap_or_default(),
         waiting: Vec::new(),
+        kept: Vec::new(),
         pending: guest.and_then(|g| g.pending.clone()),
     };
     if wanted.bundle.is_found() {
         found::plan(&mut plan, wanted, documents, &live, guest);
         return Ok(plan);
     }
-    let network = provision(&mut plan, documents, container)?;
+    let network = provision(&mut plan, (documents, wanted.goes_back), container)?;
     if plan.off {
         return Ok(plan);
     }
@@ -85,7 +86,7 @@ fn size_of(guest: &ProxmoxDocument, options: &ContainerOptions) -> String {
 /// Steps about the guest as Proxmox has it. Returns the one that comes last of all.
 fn provision(
     plan: &mut Plan,
-    documents: &Documents,
+    (documents, goes_back): (&Documents, bool),
     container: Option<&Container>,
 ) -> Result<Option<PlannedStep>, PlanError> {
     let options = recreation::container_of(&plan.target, documents)?;
@@ -97,7 +98,12 @@ fn provision(
         plan.steps.push(step(Step::Start, "it is new".to_owned(), Effect::Boot, None));
         return Ok(None);
     };
-    recreation::refuse(&plan.target, wanted, options, found)?;
+    if goes_back {
+        // What was live cannot be defined otherwise any more.
+        plan.kept = recreation::kept(wanted, options, found);
+    } else {
+        recreation::refuse(&plan.target, wanted, options, found)?;
+    }
     let (last, now): (Vec<_>, Vec<_>) = setting_changes(wanted, options, found)
         .into_iter()
         .partition(|change| change.when == When::AfterConfirm);

@@ -62,6 +62,9 @@ pub fn text(plan: &Plan) -> String {
     if !stays.is_empty() {
         line(&mut out, &format!("  Not undone: {}.", stays.join("; ")));
     }
+    if !plan.kept.is_empty() {
+        line(&mut out, &format!("  Stays as it is: {}.", plan.kept.join("; ")));
+    }
     if !plan.waiting.is_empty() {
         line(
             &mut out,
@@ -221,6 +224,7 @@ impl Plan {
             "drift": self.drift,
             "runtime_drift": self.runtime_drift,
             "after_next_start": self.waiting,
+            "stays_as_it_is": self.kept,
             "pending": self.pending,
         })
     }

@@ -12,7 +12,7 @@ use stackc::{
     },
     model::{
         Bundle, Digest, FileClass, Generation, GenerationId, GuestAccess, HealthDocument,
-        SecretTags, Target, UnitName,
+        SecretTags, Target, UnitName, Vmid,
         protocol::{PackageService, UnitState},
     },
     plan::{Documents, Plan, UnitDecision, Wanted, plan, text},
@@ -102,6 +102,28 @@ fn from_generation_0_a_rollback_leads_to_what_was_live_and_then_further_back() {
         operator.run_job(&world, &job(&back), &never()).expect("nothing is in its way");
         assert_eq!(world.live_digest(), Some(expected.digest));
     }
+}
+
+#[test]
+fn what_no_plan_can_change_keeps_nobody_from_going_back() {
+    let (operator, world, one, _) = on_two();
+    let target = &one.manifest.target;
+    // Since then it has grown, has moved to another storage, pool and number, and has another volume.
+    if let Some(container) = &mut world.inside().container {
+        container.disk_gib += 8;
+        "other".clone_into(&mut container.storage);
+        container.pool = Some(name("others"));
+        container.vmid = Vmid::try_from(205).expect("it is a number of a guest");
+        let volume = "other:vm-205-disk-1,mp=/srv/data,size=2G,backup=1";
+        container.mounts.insert(name("mp3"), volume.to_owned());
+    }
+    let back = way(&operator, &world, target, None).expect("there is a way");
+    insta::assert_snapshot!(text(&planned(&operator, &world, &back)));
+    operator.run_job(&world, &job(&back), &never()).expect("nothing is in its way");
+    assert_eq!(world.live_digest(), Some(one.digest));
+    let found = way(&operator, &world, target, Some(0)).expect("there is a way");
+    operator.run_job(&world, &job(&found), &never()).expect("nothing is in its way");
+    assert_eq!(world.live_digest(), None);
 }
 
 #[test]
