@@ -159,8 +159,12 @@ pub enum ActivateError {
         numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
     )]
     TwoGuests { target: Target, numbers: Vec<Vmid> },
-    #[error("guest {vmid} of {target} does not run or has no address, so it cannot be asked")]
+    #[error("guest {vmid} of {target} does not run, so it cannot be asked")]
     NotRunning { target: Target, vmid: Vmid },
+    #[error(
+        "guest {vmid} of {target} runs and has no fixed address in Proxmox, so it cannot be asked"
+    )]
+    NoAddress { target: Target, vmid: Vmid },
     #[error("guest {vmid} of {target} is not fully created: its creation was cut short")]
     HalfMade { target: Target, vmid: Vmid },
     #[error("{target} has nothing to go back to: {why}")]
@@ -283,6 +287,10 @@ impl ActivateError {
             Self::Stopped { vmid, .. } | Self::NotRunning { vmid, .. } => {
                 let start = format!("pct start {vmid}");
                 return Some(format!("{start}   # on its node; then the same command again"));
+            }
+            Self::NoAddress { vmid, .. } => {
+                let set = format!("pct set {vmid} --net0 …,ip=ADDRESS/PREFIX,gw=GATEWAY");
+                return Some(format!("{set}   # on its node; then the same command again"));
             }
             Self::NeverBegan { .. }
             | Self::Fetch { .. }

@@ -75,7 +75,21 @@ impl Found {
 pub fn look(seams: &mut Seams<'_>, job: &Job<'_>) -> Result<Found, Failed> {
     container_of(&job.bundle.manifest.target, &job.documents).map_err(Failed::refused)?;
     let container = container(seams, job).map_err(Failed::refused)?;
-    look_into(seams, container, |container| observe_request(job, container))
+    let found = look_into(seams, container, |container| observe_request(job, container))?;
+    refuse_without_address(&job.bundle.manifest.target, &found).map_err(Failed::refused)?;
+    Ok(found)
+}
+
+/// A guest that runs and cannot be asked is none that is to be made.
+fn refuse_without_address(target: &Target, found: &Found) -> Result<(), ActivateError> {
+    let is_deaf = |container: &&Container| container.running && container.is_introduced();
+    match (found.container.as_ref().filter(is_deaf), &found.guest) {
+        (Some(container), None) => {
+            let (target, vmid) = (target.clone(), container.vmid);
+            Err(ActivateError::NoAddress { target, vmid })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Looks at a target's guest, of which nothing need be known: at the number where it is thought to be, or else wherever
@@ -280,6 +294,9 @@ pub(super) fn reached<'f>(
         (None, _) => Err(ActivateError::NoGuest { target }),
         (Some(container), _) if !container.is_introduced() => {
             Err(ActivateError::HalfMade { target, vmid: container.vmid })
+        }
+        (Some(container), None) if container.running => {
+            Err(ActivateError::NoAddress { target, vmid: container.vmid })
         }
         (Some(container), None) => Err(ActivateError::NotRunning { target, vmid: container.vmid }),
         (Some(container), Some(connection)) => {

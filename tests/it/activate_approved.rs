@@ -165,6 +165,25 @@ fn a_guest_that_dies_while_it_is_asked_to_confirm_may_have_kept_its_switch() {
     insta::assert_snapshot!(failed.error.to_string());
 }
 
+/// What cannot be asked has its files all the same: no plan may call it new.
+#[test]
+fn a_guest_that_runs_without_a_fixed_address_is_refused_before_anything() {
+    let (one, two, _) = three();
+    let operator = Operator::new();
+    let world = World::of(&[&one, &two]);
+    operator.run_well(&world, &one);
+    world.inside().container.as_mut().expect("it is there").network.ip = None;
+    let job = operator.job(&two);
+    let failed = operator.with_seams(&world, &never(), |seams| look(seams, &job).map(drop));
+    let failed = failed.expect_err("nobody knows what is on it");
+    let ran = operator.run(&world, &two, &never()).expect_err("it cannot be asked");
+    let back = operator.way_back(&world, &one.manifest.target, None).expect_err("nor for this");
+    assert_eq!((failed.exit_code(), ran.exit_code(), cores(&world)), (3, 3, Some(1)));
+    assert_eq!(failed.error.to_string(), back.error.to_string());
+    let next = failed.error.next().expect("it says how");
+    insta::assert_snapshot!(format!("{}\n{next}", failed.error));
+}
+
 #[test]
 fn a_guest_whose_creation_was_cut_short_is_told_as_that_and_not_to_be_started_by_hand() {
     let (one, _, _) = three();
