@@ -141,14 +141,19 @@ fn guest_goes_back_though_its_alarm_is_killed_in_the_middle_of_that() {
     let Some(lab) = RealLab::start("oom") else { return };
     let mut story = Story::new(&lab, "oom1");
     let silent = bundle(&story.guest, 2, APP, &[22, 3001], 10);
-    let switch = story.switch_to(&silent);
-    assert_eq!(story.guest.begin(&switch).phase, Phase::AwaitingConfirm);
-    let unit = format!("stackc-undo-{}-confirm.service", switch.tx);
-    let kill = format!(
-        "for _ in $(seq 3000); do systemctl -q is-active {unit} && systemctl kill -s KILL {unit} && echo killed && exit; sleep 0.01; done"
-    );
-    assert_eq!(story.guest.says(&kill), "killed");
-    assert_ne!(story.guest.result(&switch).phase, Phase::Undone, "it was too late");
-    // The alarm of the switch itself rings minutes later.
-    story.expect_back(&switch, Duration::from_secs(60));
+    // On a busy machine the kill may come when all is over.
+    let is_in_time = (0..5).any(|_| {
+        let switch = story.switch_to(&silent);
+        assert_eq!(story.guest.begin(&switch).phase, Phase::AwaitingConfirm);
+        let unit = format!("stackc-undo-{}-confirm.service", switch.tx);
+        let kill = format!(
+            "for _ in $(seq 3000); do systemctl -q is-active {unit} && systemctl kill -s KILL {unit} && echo killed && exit; sleep 0.01; done"
+        );
+        assert_eq!(story.guest.says(&kill), "killed");
+        let phase = story.guest.result(&switch).phase;
+        // The alarm of the switch itself rings minutes later.
+        story.expect_back(&switch, Duration::from_secs(60));
+        phase != Phase::Undone
+    });
+    assert!(is_in_time, "it was too late each time");
 }
