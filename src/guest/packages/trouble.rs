@@ -38,9 +38,10 @@ pub enum Trouble {
 }
 
 /// Signs of a trouble, the one that others follow from first.
-const SIGNS: [(&str, Trouble); 22] = [
+const SIGNS: [(&str, Trouble); 23] = [
     ("No space left on device", Trouble::NoRoom),
     ("You don't have enough free space in", Trouble::NoRoom),
+    ("very bad inconsistent state", Trouble::Interrupted),
     ("Held packages were changed", Trouble::Held),
     ("you have held broken packages", Trouble::Unmet),
     ("unmet dependencies", Trouble::Unmet),
@@ -225,9 +226,12 @@ pub fn with_program(fs: &mut dyn GuestFs, trouble: Trouble) -> Trouble {
 
 /// The lines that say what was wrong, and the last ones.
 fn telling_lines(output: &Output) -> Vec<String> {
+    // dpkg says why in the next line.
+    let mut is_reason = false;
     let is_telling = |line: &&str| {
         let error = line.starts_with(['E', 'W']) && line[1..].starts_with(':');
-        error || line.starts_with("dpkg: error") || line.contains(" : Depends: ")
+        let reason = std::mem::replace(&mut is_reason, line.starts_with("dpkg: error"));
+        error || is_reason || reason || line.contains(" : Depends: ")
     };
     let mut lines: Vec<String> =
         output.text.lines().filter(is_telling).map(ToOwned::to_owned).collect();
@@ -276,6 +280,11 @@ mod tests {
             of("E: Version '9' for 'jq' was not found"),
             Trouble::NoVersion { name, version }
         );
+        let half = "dpkg: error processing package shop (--configure):\n package is in a very bad inconsistent state; you should\n reinstall it before attempting configuration\ndpkg: dependency problems prevent configuration of app:";
+        assert_eq!(of(half), Trouble::Interrupted);
+        let lines = half.to_owned() + &"\nmore".repeat(30);
+        let lines = telling_lines(&Output { code: Some(1), text: lines });
+        assert!(lines[1].contains("inconsistent state"), "{lines:?}");
         assert_eq!(of("E: something else"), Trouble::Other);
         assert_eq!(Trouble::of(&Output::default()), Trouble::TooSlow);
     }
