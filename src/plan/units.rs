@@ -1,16 +1,18 @@
 //! What a switch does to each unit: the decision table of NixOS's `switch-to-configuration`, for Debian.
 //!
-//! Four rows differ. Targets are not started again, but for those that ask to be stopped: what is newly enabled is started
+//! Five rows differ. Targets are not started again, but for those that ask to be stopped: what is newly enabled is started
 //! by its name. On Debian a unit's text
 //! does not change when its files do, so hashes, tags and the release count too. Files of Debian's own services count for
 //! these. And a service is stopped before the flip only when its old text says how to stop it (`ExecStop`) or asks for it
-//! (`X-StopIfChanged`): otherwise a restart afterwards has less downtime.
+//! (`X-StopIfChanged`): otherwise a restart afterwards has less downtime. And `RefuseManualStart` counts like
+//! `RefuseManualStop`, with what such a unit would go down with.
 
 mod defined;
 mod dependents;
 mod found;
 mod migration;
 mod readers;
+mod refusals;
 mod sockets;
 mod targets;
 
@@ -20,6 +22,7 @@ use defined::{Unit, of_manifest};
 use dependents::with_dependents;
 pub(super) use found::as_found;
 pub(super) use readers::unread;
+use refusals::{Generation, Refusals};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +36,7 @@ pub enum UnitDecision {
     StopThenStart,
     Start,
     Stop,
-    /// It changed, and its own text says that it must not be restarted.
+    /// It changed, and its own text says that it must not be restarted, or that of what would go down with it.
     LeftAlone,
 }
 
@@ -166,13 +169,17 @@ pub(super) fn decide(
         let pair = Pair { name, old, new, old_text: &old_text, new_text: &new_text };
         decided.extend(pair.decide(differences, states).map(|c| (name.clone(), c)));
     }
-    sockets::together(&mut decided, &new_units, &new_texts, states);
     for (name, change) in readers::changes(differences, states) {
         decided.entry(name).or_insert(change);
     }
     if differences.any() {
         targets::stopped_by_every_switch(&mut decided, &new_units, &new_texts, states);
     }
+    let old = Generation { units: &old_units, texts: &live.unit_texts };
+    let new = Generation { units: &new_units, texts: &new_texts };
+    let refusals = Refusals::of([old, new], states);
+    refusals.hold(&mut decided);
+    sockets::together(&mut decided, new, &refusals, states);
     with_dependents(&mut decided, &new_units, &new_texts, states);
     decided
 }
@@ -304,7 +311,6 @@ fn restart_kind(name: &UnitName, text: &UnitFile) -> Option<UnitDecision> {
         return Some(UnitDecision::Reload);
     }
     let fixed = text.flag("Service", "X-RestartIfChanged") == Some(false)
-        || text.flag("Unit", "RefuseManualStop") == Some(true)
         || text.flag("Unit", "X-OnlyManualStart") == Some(true);
     Some(match (fixed, name.as_str()) {
         (true, _) => UnitDecision::LeftAlone,

@@ -142,6 +142,13 @@ pub fn switch(units: &[Unit]) -> Switch {
     switched(&wanted, &observed, &tags("a"))
 }
 
+/// The plan, as a person reads it.
+pub fn told(units: &[Unit]) -> String {
+    let (wanted, observed) = observed(units);
+    let there = container(&Stack::default());
+    text(&planned(&wanted, &tags("a"), Some(&there), Some(&observed)))
+}
+
 /// The bundle with the new units, and a guest that has the old ones.
 fn observed(units: &[Unit]) -> (Bundle, ObservedGuest) {
     let (live, wanted) = (with_units(units, false), with_units(units, true));
@@ -298,23 +305,6 @@ fn a_service_with_its_own_way_to_stop_is_stopped_by_its_old_definition() {
         ("an ExecStop that goes", vec![service("", "ExecStop=/bin/s\n", "")], stop_then_start),
         ("X-StopIfChanged", vec![changed_with("X-StopIfChanged=true\n")], stop_then_start),
     ]);
-}
-
-#[test]
-fn a_unit_that_must_not_be_restarted_is_left_alone_and_the_plan_says_so() {
-    for kept in [
-        "X-RestartIfChanged=false\n",
-        "[Unit]\nRefuseManualStop=true\n",
-        "[Unit]\nX-OnlyManualStart=true\n",
-    ] {
-        let units = [changed_with(kept)];
-        assert_eq!(decided(&units), "", "{kept}");
-        let (wanted, observed) = observed(&units);
-        let plan =
-            planned(&wanted, &tags("a"), Some(&container(&Stack::default())), Some(&observed));
-        let told = text(&plan);
-        assert!(told.contains("leave      a.service: Nice changed\n"), "{kept}: {told}");
-    }
 }
 
 #[test]
