@@ -460,9 +460,9 @@ fn the_mount_of_the_root_is_only_mounted_anew() {
 #[test]
 fn an_instance_follows_its_template_which_is_no_unit_that_could_be_asked_to() {
     let template = |old: &str, new: &str| service("", old, new).named("a@.service");
-    let with_instance = |template: Unit, old: bool, new: bool| {
+    let with_instance = |folder: &str, template: Unit, old: bool, new: bool| {
         let link = |made: &mut Bundle, is_there| {
-            let path = name(&format!("{UNITS}multi-user.target.wants/a@1.service"));
+            let path = name(&format!("{UNITS}{folder}/a@1.service"));
             let link = Entry::Link { target: "../a@.service".to_owned() };
             if is_there {
                 made.manifest.entries.insert(path, link);
@@ -480,9 +480,12 @@ fn an_instance_follows_its_template_which_is_no_unit_that_could_be_asked_to() {
         words(&switched(&wanted, &observed, &tags("a")).units)
     };
     let (same, other) = (|| template("", ""), || template("Nice=1\n", "Nice=2\n"));
-    assert_eq!(with_instance(same(), true, true), "");
-    assert_eq!(with_instance(other(), true, true), "restart a@1.service");
-    assert_eq!(with_instance(same().comes(), false, true), "start a@1.service");
-    assert_eq!(with_instance(other(), true, false), "stop a@1.service");
-    assert_eq!(with_instance(same().goes(), true, false), "stop a@1.service");
+    for folder in ["multi-user.target.wants", "multi-user.target.requires"] {
+        let with_instance = |template, old, new| with_instance(folder, template, old, new);
+        assert_eq!(with_instance(same(), true, true), "");
+        assert_eq!(with_instance(other(), true, true), "restart a@1.service");
+        assert_eq!(with_instance(same().comes(), false, true), "start a@1.service");
+        assert_eq!(with_instance(other(), true, false), "stop a@1.service");
+        assert_eq!(with_instance(same().goes(), true, false), "stop a@1.service");
+    }
 }

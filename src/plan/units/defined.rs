@@ -7,6 +7,9 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
+/// Folders of links by which a unit starts others at boot. Source: systemd.unit(5).
+const STARTS: [&str; 2] = ["wants", "requires"];
+
 /// A unit as one generation defines it.
 #[derive(Clone, Default)]
 pub struct Unit {
@@ -56,7 +59,7 @@ pub fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
                 unit.paths.push(path.clone());
                 unit.add(inputs.as_ref());
             }
-            (Some((folder, name)), Entry::Link { .. }) if suffix(folder) == "wants" => {
+            (Some((folder, name)), Entry::Link { .. }) if STARTS.contains(&suffix(folder)) => {
                 let Ok(name) = name.parse::<UnitName>() else { continue };
                 units.entry(name).or_default().enabled = true;
             }
