@@ -1,11 +1,11 @@
 //! What a switch does to each unit: the decision table of NixOS's `switch-to-configuration`, for Debian.
 //!
-//! Five rows differ. Targets are not started again, but for those that ask to be stopped: what is newly enabled is started
-//! by its name. On Debian a unit's text
-//! does not change when its files do, so hashes, tags and the release count too. Files of Debian's own services count for
-//! these. And a service is stopped before the flip only when its old text says how to stop it (`ExecStop`) or asks for it
-//! (`X-StopIfChanged`): otherwise a restart afterwards has less downtime. And `RefuseManualStart` counts like
-//! `RefuseManualStop`, with what such a unit would go down with.
+//! Six rows differ. Targets are not started again, but for those that ask to be stopped: what is newly enabled is started
+//! by its name. On Debian a unit's text does not change when its files do, so hashes, tags and the release count too. Files
+//! of Debian's own services count for these. A service is stopped before the flip only when its old text says how to stop it
+//! (`ExecStop`) or asks for it (`X-StopIfChanged`): otherwise a restart afterwards has less downtime. `RefuseManualStart`
+//! counts like `RefuseManualStop`, also for what such a unit would go down with. And a oneshot that is at work, without
+//! `RemainAfterExit`, is left alone: a timer's job would be killed and run once more, and its next run reads the change.
 
 mod defined;
 mod dependents;
@@ -36,7 +36,7 @@ pub enum UnitDecision {
     StopThenStart,
     Start,
     Stop,
-    /// It changed, and its own text says that it must not be restarted, or that of what would go down with it.
+    /// It changed, and is a job at work; or its own text says that it must not be restarted, or that of what would go down with it.
     LeftAlone,
 }
 
@@ -241,6 +241,9 @@ impl Pair<'_> {
             return (down && touched)
                 .then_some(UnitChange { decision: UnitDecision::Start, causes });
         }
+        if ends(self.old_text) && ends(self.new_text) {
+            return at_work(restart.into_iter().chain(reload).collect());
+        }
         if restart.is_empty() {
             let decision = UnitDecision::Reload;
             return (!reload.is_empty()).then_some(UnitChange { decision, causes: reload });
@@ -251,9 +254,7 @@ impl Pair<'_> {
 
     /// Whether the new generation has it run all the time.
     fn is_started(&self) -> bool {
-        let ends = self.new_text.value("Service", "Type") == Some("oneshot")
-            && self.new_text.flag("Service", "RemainAfterExit") != Some(true);
-        (self.new.enabled || self.new.named()) && !ends
+        (self.new.enabled || self.new.named()) && !ends(self.new_text)
     }
 
     /// Causes for a restart, and causes for which a reload is enough.
@@ -310,15 +311,34 @@ fn restart_kind(name: &UnitName, text: &UnitFile) -> Option<UnitDecision> {
     if text.flag("Service", "X-ReloadIfChanged") == Some(true) {
         return Some(UnitDecision::Reload);
     }
-    let fixed = text.flag("Service", "X-RestartIfChanged") == Some(false)
-        || text.flag("Unit", "X-OnlyManualStart") == Some(true);
-    Some(match (fixed, name.as_str()) {
+    Some(match (is_fixed(text), name.as_str()) {
         (true, _) => UnitDecision::LeftAlone,
         // The login that carries stackc: its sessions live on either way, and a reload never closes the door. And nobody
         // can leave the root.
         (false, "ssh.service" | "-.mount") => UnitDecision::Reload,
         (false, _) => UnitDecision::Restart,
     })
+}
+
+/// Whether a unit's own text says that no switch is to restart it.
+fn is_fixed(text: &UnitFile) -> bool {
+    text.flag("Service", "X-RestartIfChanged") == Some(false)
+        || text.flag("Unit", "X-OnlyManualStart") == Some(true)
+}
+
+/// What a change means for a job that is at work: to run it once more would take what it has done, and its time.
+fn at_work(mut causes: Vec<String>) -> Option<UnitChange> {
+    if causes.is_empty() {
+        return None;
+    }
+    causes.push("it is at work, and its next run reads that".to_owned());
+    Some(UnitChange { decision: UnitDecision::LeftAlone, causes })
+}
+
+/// Whether it is a job that something else starts when it is time: down between its runs.
+fn ends(text: &UnitFile) -> bool {
+    text.value("Service", "Type") == Some("oneshot")
+        && text.flag("Service", "RemainAfterExit") != Some(true)
 }
 
 fn differing(

@@ -345,6 +345,8 @@ fn a_migration_rests_what_runs_from_the_release_and_may_be_stopped_and_the_plan_
         with("d.service", "X-RestartIfChanged=false\n"),
         with("e.service", "[Unit]\nRefuseManualStop=true\n"),
         service("", "", "").named("f.service"),
+        with("g.service", "[Unit]\nRefuseManualStart=true\n"),
+        with("h.service", "Type=oneshot\n").state("activating"),
     ];
     let (mut wanted, mut observed) = observed(&units);
     observed.recorded = Some(recorded(&wanted));

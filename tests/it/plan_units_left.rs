@@ -81,3 +81,24 @@ fn a_socket_whose_service_must_not_go_down_is_left_alone_and_goes_on_listening()
         stays(&[service(&says(key), "", ""), socket(one, two)], line);
     }
 }
+
+/// What a timer has started may take its ten minutes, and be a backup.
+#[test]
+fn a_job_at_work_is_neither_killed_nor_run_again_for_a_change_that_its_next_run_reads() {
+    let job = |kept: &str| changed_with(&format!("Type=oneshot\n{kept}"));
+    let line = "leave      a.service: Nice changed, it is at work, and its next run reads that";
+    stays(&[job("").state("activating")], line);
+    stays(&[job("").enabled().state("activating")], line);
+    stays(&[job("X-ReloadIfChanged=true\n").state("activating")], line);
+    expect(&[
+        ("nothing changes", vec![service("Type=oneshot\n", "", "").state("activating")], ""),
+        ("it stays", vec![job("RemainAfterExit=yes\n")], "restart a.service"),
+        ("it comes up", vec![changed_with("").state("activating")], "restart a.service"),
+        (
+            "it stayed until now",
+            vec![service("Type=oneshot\n", "RemainAfterExit=yes\n", "")],
+            "restart a.service",
+        ),
+        ("it is between its runs", vec![job("").state("inactive")], ""),
+    ]);
+}

@@ -1,6 +1,6 @@
 //! Units that rest while the app's records are migrated.
 
-use super::{Unit, UnitDecision, is_active, of_manifest, refusals::refusal, restart_kind};
+use super::{Unit, UnitDecision, ends, is_active, of_manifest, refusals::refusal, restart_kind};
 use crate::model::{UnitName, protocol::UnitState};
 use crate::plan::Live;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ impl Live {
             let text = unit.text(&self.unit_texts);
             let restarts = restart_kind(name, &text)
                 .is_some_and(|decision| decision != UnitDecision::LeftAlone);
-            restarts && refusal(&text).is_none()
+            restarts && refusal(&text).is_none() && !ends(&text)
         };
         let units = units.into_iter().filter(|(name, unit)| {
             let runs = !name.is_template() && is_active(states, name);
