@@ -82,6 +82,25 @@ fn a_socket_whose_service_must_not_go_down_is_left_alone_and_goes_on_listening()
     }
 }
 
+#[test]
+fn a_service_that_must_not_be_restarted_keeps_its_socket_as_it_is() {
+    let socket = |new| unit("a.socket", "[Socket]\nListenStream=1\n", new);
+    let (same, changes) =
+        (|| socket("[Socket]\nListenStream=1\n"), || socket("[Socket]\nListenStream=2\n"));
+    let fixed = "X-RestartIfChanged=false\n";
+    let line =
+        "leave      a.socket: ListenStream changed, it listens anew only while a.service is down";
+    stays(&[service(fixed, "", ""), changes()], line);
+    stays(&[changed_with(fixed), changes()], line);
+    let job = |state| service("Type=oneshot\n", "", "").state(state);
+    stays(&[job("activating"), changes()], line);
+    let only = "stop a.socket, start a.socket";
+    expect(&[("its job is done", vec![job("inactive"), changes()], only)]);
+    let other = changed_with("Sockets=a.socket\n").named("b.service");
+    let beside = vec![service(fixed, "", ""), same(), other];
+    expect(&[("another service of its", beside, "restart b.service")]);
+}
+
 /// What a timer has started may take its ten minutes, and be a backup.
 #[test]
 fn a_job_at_work_is_neither_killed_nor_run_again_for_a_change_that_its_next_run_reads() {

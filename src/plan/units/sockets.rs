@@ -1,6 +1,8 @@
 //! Sockets and the services that they hand connections to.
 
-use super::{Generation, Refusals, Unit, UnitChange, UnitDecision, change, is_a, is_active};
+use super::{
+    Generation, Refusals, Unit, UnitChange, UnitDecision, ends, is_a, is_active, is_fixed,
+};
 use crate::{
     model::{GuestPath, UnitName, protocol::UnitState},
     plan::unit_file::UnitFile,
@@ -28,8 +30,10 @@ pub fn together(
             continue;
         }
         let stays = |service: &&UnitName| {
+            let text = units.get(*service).map(|unit| unit.text(texts));
             is_active(states, service)
-                && (is_left_alone(decided, service) || refusals.reason(service).is_some())
+                && (text.is_some_and(|text| is_fixed(&text) || ends(&text))
+                    || refusals.reason(service).is_some())
         };
         if let Some(service) = services.iter().find(stays) {
             leave(decided, name, service);
@@ -38,19 +42,25 @@ pub fn together(
         if refusals.reason(name).is_some() {
             continue;
         }
-        let service = restarting.as_ref().or(services.first());
-        let cause = service.map_or_else(String::new, |service| format!("it belongs to {service}"));
-        decided.insert(name.clone(), change(UnitDecision::StopThenStart, &cause));
-        for service in services.into_iter().filter(|service| is_active(states, service)) {
-            let causes = decided.get(&service).map_or_else(Vec::new, |c| c.causes.clone());
-            let causes = if causes.is_empty() { vec![format!("{name} changed")] } else { causes };
-            decided.insert(service, UnitChange { decision: UnitDecision::StopThenStart, causes });
+        let changed = restarts(decided, name);
+        join(decided, name, restarting.map(|service| format!("it belongs to {service}")));
+        let cause =
+            if changed { format!("{name} changed") } else { format!("it goes down with {name}") };
+        for service in services.iter().filter(|service| is_active(states, service)) {
+            let is_told = !changed && decided.contains_key(service);
+            join(decided, service, (!is_told).then(|| cause.clone()));
         }
     }
 }
 
-fn is_left_alone(decided: &BTreeMap<UnitName, UnitChange>, name: &UnitName) -> bool {
-    decided.get(name).is_some_and(|change| change.decision == UnitDecision::LeftAlone)
+/// Stops a unit with its pair, for this cause besides its own.
+fn join(decided: &mut BTreeMap<UnitName, UnitChange>, name: &UnitName, cause: Option<String>) {
+    let joined = decided.entry(name.clone()).or_insert_with(|| UnitChange {
+        decision: UnitDecision::StopThenStart,
+        causes: Vec::new(),
+    });
+    joined.decision = UnitDecision::StopThenStart;
+    joined.causes.extend(cause);
 }
 
 /// Leaves a socket alone for a service that runs on. Other services of it may still restart beside it.
