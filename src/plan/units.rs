@@ -10,6 +10,8 @@
 mod defined;
 mod dependents;
 mod found;
+mod instances;
+mod jobs;
 mod migration;
 mod readers;
 mod refusals;
@@ -21,6 +23,8 @@ use crate::model::{Bundle, Down, GuestPath, Manifest, SecretName, UnitName, prot
 use defined::{Unit, of_manifest};
 use dependents::with_dependents;
 pub(super) use found::as_found;
+use instances::with_running;
+use jobs::{at_work, ends};
 pub(super) use readers::unread;
 use refusals::{Generation, Refusals};
 use serde::Serialize;
@@ -89,6 +93,12 @@ pub(super) fn mentioned(manifest: &Manifest) -> BTreeSet<UnitName> {
     of_manifest(manifest).into_keys().collect()
 }
 
+/// Units that a bundle with this manifest starts at boot.
+fn enabled(manifest: &Manifest) -> BTreeSet<UnitName> {
+    let units = of_manifest(manifest).into_iter().filter(|(_, unit)| unit.enabled);
+    units.map(|(name, _)| name).collect()
+}
+
 /// Files that units of a bundle with this manifest are known to read.
 fn mentioned_inputs(manifest: &Manifest) -> impl Iterator<Item = GuestPath> {
     let inputs = of_manifest(manifest).into_values().map(|unit| unit.inputs);
@@ -132,9 +142,11 @@ pub(super) fn decide(
     differences: &Differences<'_>,
     states: &BTreeMap<UnitName, UnitState>,
 ) -> BTreeMap<UnitName, UnitChange> {
-    let old_units = live.manifest.as_ref().map(of_manifest).unwrap_or_default();
-    let new_units = of_manifest(&wanted.manifest);
+    let old_units = live.units(states);
     let new_texts = unit_texts(wanted);
+    // What the live generation enables, and the new one does not, goes.
+    let enabled = live.manifest.as_ref().map(enabled).unwrap_or_default();
+    let new_units = with_running(&wanted.manifest, &new_texts, states, &enabled);
     let mut decided = BTreeMap::new();
     for (name, old) in &old_units {
         let goes = old.own() && !new_units.get(name).is_some_and(Unit::own);
@@ -324,21 +336,6 @@ fn restart_kind(name: &UnitName, text: &UnitFile) -> Option<UnitDecision> {
 fn is_fixed(text: &UnitFile) -> bool {
     text.flag("Service", "X-RestartIfChanged") == Some(false)
         || text.flag("Unit", "X-OnlyManualStart") == Some(true)
-}
-
-/// What a change means for a job that is at work: to run it once more would take what it has done, and its time.
-fn at_work(mut causes: Vec<String>) -> Option<UnitChange> {
-    if causes.is_empty() {
-        return None;
-    }
-    causes.push("it is at work, and its next run reads that".to_owned());
-    Some(UnitChange { decision: UnitDecision::LeftAlone, causes })
-}
-
-/// Whether it is a job that something else starts when it is time: down between its runs.
-fn ends(text: &UnitFile) -> bool {
-    text.value("Service", "Type") == Some("oneshot")
-        && text.flag("Service", "RemainAfterExit") != Some(true)
 }
 
 fn differing(
