@@ -100,7 +100,10 @@ impl System for Debian {
 
     fn units(&mut self, names: &[UnitName]) -> Result<Units, SystemError> {
         // Of a template nothing runs, and the service manager takes its name for a mistake.
-        let names: Vec<&UnitName> = names.iter().filter(|name| !name.is_template()).collect();
+        let (templates, mut names): (Vec<&UnitName>, Vec<&UnitName>) =
+            names.iter().partition(|name| name.is_template());
+        let instances = systemd::instances(&templates).map_err(SystemError::Units)?;
+        names.extend(instances.iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }

@@ -59,7 +59,13 @@ impl State {
     /// What the service manager says of these units.
     pub fn reports(&self, names: &[UnitName]) -> BTreeMap<UnitName, UnitReport> {
         let report = |name: &UnitName| self.units.get(name).cloned().unwrap_or_default();
-        names.iter().map(|name| (name.clone(), report(name))).collect()
+        let runs =
+            |report: &UnitReport| !matches!(report.active.as_str(), "" | "inactive" | "failed");
+        let instances = self.units.iter().filter(|(name, report)| {
+            runs(report) && name.template().is_some_and(|template| names.contains(&template))
+        });
+        let instances = instances.map(|(name, _)| name);
+        names.iter().chain(instances).map(|name| (name.clone(), report(name))).collect()
     }
 
     /// Runs one job: it is noted, and fails when the unit is one that fails.

@@ -17,7 +17,7 @@ pub trait System {
     /// Whether the guest is being shut down, or its service manager is gone: then units fail for no fault of theirs.
     fn is_going_down(&mut self) -> bool;
 
-    /// What the service manager says of these units, in one call.
+    /// What the service manager says of these units; of a template, what it says of each instance that runs.
     fn units(&mut self, names: &[UnitName]) -> Result<Units, SystemError>;
     /// Runs one job and waits for its result.
     fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError>;

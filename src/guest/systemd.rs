@@ -45,6 +45,14 @@ pub fn reports(names: &[&UnitName]) -> Result<Vec<UnitReport>> {
     Ok(reports)
 }
 
+/// Instances of these templates that run.
+pub fn instances(templates: &[&UnitName]) -> Result<Vec<UnitName>> {
+    if templates.is_empty() {
+        return Ok(Vec::new());
+    }
+    Systemd::open()?.instances(templates)
+}
+
 /// How long a job of this unit may take.
 pub fn job_limit(job: UnitJob, unit: &UnitName) -> Result<Duration> {
     let sort = unit_report::sort(unit);
@@ -82,28 +90,21 @@ impl Systemd {
 
     /// Whether each unit is loaded and runs. It answers in the order of the names.
     fn states(&mut self, names: &[&UnitName]) -> Result<Vec<Said>> {
-        let mut list = Vec::new();
-        for name in names {
-            put_text(&mut list, name.as_str());
-        }
-        let mut body = length(list.len()).to_vec();
-        body.extend(list);
+        let mut body = Vec::new();
+        put_list(&mut body, names.iter().map(|name| name.as_str()));
         let answer = self.call(MANAGER_PATH, MANAGER, "ListUnitsByNames", (b"as", &body))?;
-        let mut states = Vec::new();
-        let mut reader = Reader { bytes: &answer, at: 0 };
-        let end = reader.number()? + reader.aligned(8);
-        while reader.at < end {
-            reader.at = reader.aligned(8);
-            let [_id, _description, load, active, sub, _following, _path] = reader.texts()?;
-            reader.number()?;
-            let [_job_type, _job_path] = reader.texts()?;
-            states.push(Said::from([
-                ("LoadState", load),
-                ("ActiveState", active),
-                ("SubState", sub),
-            ]));
-        }
+        let states: Vec<Said> = listed(&answer)?.into_iter().map(|(_, said)| said).collect();
         if states.len() == names.len() { Ok(states) } else { Err(unreadable()) }
+    }
+
+    fn instances(&mut self, templates: &[&UnitName]) -> Result<Vec<UnitName>> {
+        let patterns: Vec<String> =
+            templates.iter().map(|name| name.as_str().replacen("@.", "@*.", 1)).collect();
+        let mut body = Vec::new();
+        put_list(&mut body, ["active", "activating", "reloading"].into_iter());
+        put_list(&mut body, patterns.iter().map(String::as_str));
+        let answer = self.call(MANAGER_PATH, MANAGER, "ListUnitsByPatterns", (b"asas", &body))?;
+        listed(&answer)?.into_iter().map(|(id, _)| id.parse().map_err(|_| unreadable())).collect()
     }
 
     fn property(&mut self, unit: &UnitName, interface: &str, name: &str) -> Result<String> {
@@ -169,6 +170,25 @@ impl Systemd {
     }
 }
 
+/// The units of an answer, by name, with what it says of each.
+fn listed(answer: &[u8]) -> Result<Vec<(String, Said)>> {
+    let mut units = Vec::new();
+    let mut reader = Reader { bytes: answer, at: 0 };
+    let length = reader.number()?;
+    // An empty list ends with the padding before what would be its first unit.
+    reader.at = reader.aligned(8);
+    let end = reader.at + length;
+    while reader.at < end {
+        reader.at = reader.aligned(8);
+        let [id, _description, load, active, sub, _following, _path] = reader.texts()?;
+        reader.number()?;
+        let [_job_type, _job_path] = reader.texts()?;
+        let said = [("LoadState", load), ("ActiveState", active), ("SubState", sub)];
+        units.push((id, Said::from(said)));
+    }
+    Ok(units)
+}
+
 /// The path of a unit's object: what is no letter and no digit is written in hex, and so is a digit that comes first.
 fn object(unit: &UnitName) -> String {
     let mut path = format!("{MANAGER_PATH}/unit/");
@@ -192,6 +212,16 @@ fn length(length: usize) -> [u8; 4] {
 
 fn pad(bytes: &mut Vec<u8>, to: usize) {
     bytes.resize(bytes.len().next_multiple_of(to), 0);
+}
+
+fn put_list<'t>(bytes: &mut Vec<u8>, texts: impl Iterator<Item = &'t str>) {
+    let mut list = Vec::new();
+    for text in texts {
+        put_text(&mut list, text);
+    }
+    pad(bytes, 4);
+    bytes.extend(length(list.len()));
+    bytes.extend(list);
 }
 
 fn put_text(bytes: &mut Vec<u8>, text: &str) {

@@ -1,16 +1,20 @@
 //! What a switch does to each unit: the decision table of NixOS's `switch-to-configuration`, for Debian.
 //!
-//! Four rows differ. Targets are not started again, but for those that ask to be stopped: what is newly enabled is started
-//! by its name. On Debian a unit's text
-//! does not change when its files do, so hashes, tags and the release count too. Files of Debian's own services count for
-//! these. And a service is stopped before the flip only when its old text says how to stop it (`ExecStop`) or asks for it
-//! (`X-StopIfChanged`): otherwise a restart afterwards has less downtime.
+//! Six rows differ. Targets are not started again, but for those that ask to be stopped: what is newly enabled is started
+//! by its name. On Debian a unit's text does not change when its files do, so hashes, tags and the release count too. Files
+//! of Debian's own services count for these. A service is stopped before the flip only when its old text says how to stop it
+//! (`ExecStop`) or asks for it (`X-StopIfChanged`): otherwise a restart afterwards has less downtime. `RefuseManualStart`
+//! counts like `RefuseManualStop`, also for what such a unit would go down with. And a oneshot that is at work, without
+//! `RemainAfterExit`, is left alone: a timer's job would be killed and run once more, and its next run reads the change.
 
 mod defined;
 mod dependents;
 mod found;
+mod instances;
+mod jobs;
 mod migration;
 mod readers;
+mod refusals;
 mod sockets;
 mod targets;
 
@@ -19,7 +23,10 @@ use crate::model::{Bundle, Down, GuestPath, Manifest, SecretName, UnitName, prot
 use defined::{Unit, of_manifest};
 use dependents::with_dependents;
 pub(super) use found::as_found;
+use instances::with_running;
+use jobs::{at_work, ends};
 pub(super) use readers::unread;
+use refusals::{Generation, Refusals};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +40,7 @@ pub enum UnitDecision {
     StopThenStart,
     Start,
     Stop,
-    /// It changed, and its own text says that it must not be restarted.
+    /// It changed, and is a job at work; or its own text says that it must not be restarted, or that of what would go down with it.
     LeftAlone,
 }
 
@@ -86,6 +93,12 @@ pub(super) fn mentioned(manifest: &Manifest) -> BTreeSet<UnitName> {
     of_manifest(manifest).into_keys().collect()
 }
 
+/// Units that a bundle with this manifest starts at boot.
+fn enabled(manifest: &Manifest) -> BTreeSet<UnitName> {
+    let units = of_manifest(manifest).into_iter().filter(|(_, unit)| unit.enabled);
+    units.map(|(name, _)| name).collect()
+}
+
 /// Files that units of a bundle with this manifest are known to read.
 fn mentioned_inputs(manifest: &Manifest) -> impl Iterator<Item = GuestPath> {
     let inputs = of_manifest(manifest).into_values().map(|unit| unit.inputs);
@@ -129,9 +142,11 @@ pub(super) fn decide(
     differences: &Differences<'_>,
     states: &BTreeMap<UnitName, UnitState>,
 ) -> BTreeMap<UnitName, UnitChange> {
-    let old_units = live.manifest.as_ref().map(of_manifest).unwrap_or_default();
-    let new_units = of_manifest(&wanted.manifest);
+    let old_units = live.units(states);
     let new_texts = unit_texts(wanted);
+    // What the live generation enables, and the new one does not, goes.
+    let enabled = live.manifest.as_ref().map(enabled).unwrap_or_default();
+    let new_units = with_running(&wanted.manifest, &new_texts, states, &enabled);
     let mut decided = BTreeMap::new();
     for (name, old) in &old_units {
         let goes = old.own() && !new_units.get(name).is_some_and(Unit::own);
@@ -166,13 +181,17 @@ pub(super) fn decide(
         let pair = Pair { name, old, new, old_text: &old_text, new_text: &new_text };
         decided.extend(pair.decide(differences, states).map(|c| (name.clone(), c)));
     }
-    sockets::together(&mut decided, &new_units, &new_texts, states);
     for (name, change) in readers::changes(differences, states) {
         decided.entry(name).or_insert(change);
     }
     if differences.any() {
         targets::stopped_by_every_switch(&mut decided, &new_units, &new_texts, states);
     }
+    let old = Generation { units: &old_units, texts: &live.unit_texts };
+    let new = Generation { units: &new_units, texts: &new_texts };
+    let refusals = Refusals::of([old, new], states);
+    refusals.hold(&mut decided);
+    sockets::together(&mut decided, new, &refusals, states);
     with_dependents(&mut decided, &new_units, &new_texts, states);
     decided
 }
@@ -234,6 +253,9 @@ impl Pair<'_> {
             return (down && touched)
                 .then_some(UnitChange { decision: UnitDecision::Start, causes });
         }
+        if ends(self.old_text) && ends(self.new_text) {
+            return at_work(restart.into_iter().chain(reload).collect());
+        }
         if restart.is_empty() {
             let decision = UnitDecision::Reload;
             return (!reload.is_empty()).then_some(UnitChange { decision, causes: reload });
@@ -244,9 +266,7 @@ impl Pair<'_> {
 
     /// Whether the new generation has it run all the time.
     fn is_started(&self) -> bool {
-        let ends = self.new_text.value("Service", "Type") == Some("oneshot")
-            && self.new_text.flag("Service", "RemainAfterExit") != Some(true);
-        (self.new.enabled || self.new.named()) && !ends
+        (self.new.enabled || self.new.named()) && !ends(self.new_text)
     }
 
     /// Causes for a restart, and causes for which a reload is enough.
@@ -303,16 +323,19 @@ fn restart_kind(name: &UnitName, text: &UnitFile) -> Option<UnitDecision> {
     if text.flag("Service", "X-ReloadIfChanged") == Some(true) {
         return Some(UnitDecision::Reload);
     }
-    let fixed = text.flag("Service", "X-RestartIfChanged") == Some(false)
-        || text.flag("Unit", "RefuseManualStop") == Some(true)
-        || text.flag("Unit", "X-OnlyManualStart") == Some(true);
-    Some(match (fixed, name.as_str()) {
+    Some(match (is_fixed(text), name.as_str()) {
         (true, _) => UnitDecision::LeftAlone,
         // The login that carries stackc: its sessions live on either way, and a reload never closes the door. And nobody
         // can leave the root.
         (false, "ssh.service" | "-.mount") => UnitDecision::Reload,
         (false, _) => UnitDecision::Restart,
     })
+}
+
+/// Whether a unit's own text says that no switch is to restart it.
+fn is_fixed(text: &UnitFile) -> bool {
+    text.flag("Service", "X-RestartIfChanged") == Some(false)
+        || text.flag("Unit", "X-OnlyManualStart") == Some(true)
 }
 
 fn differing(

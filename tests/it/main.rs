@@ -149,6 +149,8 @@ mod plan;
 mod plan_leaves;
 mod plan_readers;
 mod plan_units;
+mod plan_units_instances;
+mod plan_units_left;
 mod plan_units_packages;
 mod plan_units_ties;
 mod proxmox_client;

@@ -142,6 +142,13 @@ pub fn switch(units: &[Unit]) -> Switch {
     switched(&wanted, &observed, &tags("a"))
 }
 
+/// The plan, as a person reads it.
+pub fn told(units: &[Unit]) -> String {
+    let (wanted, observed) = observed(units);
+    let there = container(&Stack::default());
+    text(&planned(&wanted, &tags("a"), Some(&there), Some(&observed)))
+}
+
 /// The bundle with the new units, and a guest that has the old ones.
 fn observed(units: &[Unit]) -> (Bundle, ObservedGuest) {
     let (live, wanted) = (with_units(units, false), with_units(units, true));
@@ -301,23 +308,6 @@ fn a_service_with_its_own_way_to_stop_is_stopped_by_its_old_definition() {
 }
 
 #[test]
-fn a_unit_that_must_not_be_restarted_is_left_alone_and_the_plan_says_so() {
-    for kept in [
-        "X-RestartIfChanged=false\n",
-        "[Unit]\nRefuseManualStop=true\n",
-        "[Unit]\nX-OnlyManualStart=true\n",
-    ] {
-        let units = [changed_with(kept)];
-        assert_eq!(decided(&units), "", "{kept}");
-        let (wanted, observed) = observed(&units);
-        let plan =
-            planned(&wanted, &tags("a"), Some(&container(&Stack::default())), Some(&observed));
-        let told = text(&plan);
-        assert!(told.contains("leave      a.service: Nice changed\n"), "{kept}: {told}");
-    }
-}
-
-#[test]
 fn a_target_that_asks_for_it_is_stopped_by_every_switch_with_what_is_part_of_it() {
     let target = |state| {
         let text = "[Unit]\nX-StopOnReconfiguration=true\n";
@@ -355,6 +345,8 @@ fn a_migration_rests_what_runs_from_the_release_and_may_be_stopped_and_the_plan_
         with("d.service", "X-RestartIfChanged=false\n"),
         with("e.service", "[Unit]\nRefuseManualStop=true\n"),
         service("", "", "").named("f.service"),
+        with("g.service", "[Unit]\nRefuseManualStart=true\n"),
+        with("h.service", "Type=oneshot\n").state("activating"),
     ];
     let (mut wanted, mut observed) = observed(&units);
     observed.recorded = Some(recorded(&wanted));
@@ -470,9 +462,9 @@ fn the_mount_of_the_root_is_only_mounted_anew() {
 #[test]
 fn an_instance_follows_its_template_which_is_no_unit_that_could_be_asked_to() {
     let template = |old: &str, new: &str| service("", old, new).named("a@.service");
-    let with_instance = |template: Unit, old: bool, new: bool| {
+    let with_instance = |folder: &str, template: Unit, old: bool, new: bool| {
         let link = |made: &mut Bundle, is_there| {
-            let path = name(&format!("{UNITS}multi-user.target.wants/a@1.service"));
+            let path = name(&format!("{UNITS}{folder}/a@1.service"));
             let link = Entry::Link { target: "../a@.service".to_owned() };
             if is_there {
                 made.manifest.entries.insert(path, link);
@@ -490,9 +482,12 @@ fn an_instance_follows_its_template_which_is_no_unit_that_could_be_asked_to() {
         words(&switched(&wanted, &observed, &tags("a")).units)
     };
     let (same, other) = (|| template("", ""), || template("Nice=1\n", "Nice=2\n"));
-    assert_eq!(with_instance(same(), true, true), "");
-    assert_eq!(with_instance(other(), true, true), "restart a@1.service");
-    assert_eq!(with_instance(same().comes(), false, true), "start a@1.service");
-    assert_eq!(with_instance(other(), true, false), "stop a@1.service");
-    assert_eq!(with_instance(same().goes(), true, false), "stop a@1.service");
+    for folder in ["multi-user.target.wants", "multi-user.target.requires"] {
+        let with_instance = |template, old, new| with_instance(folder, template, old, new);
+        assert_eq!(with_instance(same(), true, true), "");
+        assert_eq!(with_instance(other(), true, true), "restart a@1.service");
+        assert_eq!(with_instance(same().comes(), false, true), "start a@1.service");
+        assert_eq!(with_instance(other(), true, false), "stop a@1.service");
+        assert_eq!(with_instance(same().goes(), true, false), "stop a@1.service");
+    }
 }

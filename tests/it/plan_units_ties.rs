@@ -1,6 +1,6 @@
 //! The unit decision table, where a unit is not alone: sockets, and what goes down with another.
 
-use crate::plan_units::{Unit, changed_with, decided, expect, service, switch, unit, words};
+use crate::plan_units::{Unit, changed_with, decided, expect, service, switch, told, unit, words};
 
 #[test]
 fn a_socket_and_its_service_stop_together_and_the_socket_starts_first() {
@@ -21,6 +21,29 @@ fn a_socket_and_its_service_stop_together_and_the_socket_starts_first() {
             "restart a.service",
         ),
     ]);
+}
+
+#[test]
+fn a_socket_and_its_service_are_told_with_what_changed_in_each() {
+    let (one, two) = ("[Socket]\nListenStream=1\n", "[Socket]\nListenStream=2\n");
+    let (same, changes) = (unit("a.socket", one, one), unit("a.socket", one, two));
+    let still = || service("", "", "");
+    let rows = [
+        (still(), changes.clone(), "ListenStream changed", "a.socket changed"),
+        (changed_with(""), same, "it belongs to a.service", "Nice changed"),
+        (
+            changed_with(""),
+            changes,
+            "ListenStream changed, it belongs to a.service",
+            "Nice changed, a.socket changed",
+        ),
+    ];
+    for (service, socket, of_socket, of_service) in rows {
+        let told = told(&[service, socket]);
+        for line in [format!("a.socket: {of_socket}\n"), format!("a.service: {of_service}\n")] {
+            assert!(told.contains(&format!("stop+start {line}")), "{line}{told}");
+        }
+    }
 }
 
 /// systemd refuses to start a socket whose service runs.

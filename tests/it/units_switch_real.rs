@@ -103,6 +103,10 @@ fn rows() -> Vec<Row> {
         row("o-has-a-socket", |_| {
             Some(fixed("o-has-a-socket", "Requires=o-has-a-socket.socket", ""))
         }),
+        Row { enabled: false, ..row("q-works@", |v| Some(service("q-works@%i", v, "", ""))) },
+        row("r-wants-one-to-work", |_| {
+            Some(fixed("r-wants-one-to-work", "Wants=q-works@1.service", ""))
+        }),
     ]
 }
 
@@ -126,7 +130,7 @@ fn definitions(version: u32) -> String {
         let Some(unit) = (row.text)(version) else { continue };
         let wanted = if row.enabled { "\"multi-user.target\"" } else { "" };
         text.extend([format!(
-            "[project.services.{}]\nwanted_by = [{wanted}]\n{}\ntext = '''{unit}'''\n",
+            "[project.services.\"{}\"]\nwanted_by = [{wanted}]\n{}\ntext = '''{unit}'''\n",
             row.name, row.more
         )]);
     }
@@ -253,6 +257,8 @@ const FORTH: &[&str] = &[
     "n-is-told-what-it-reads starts as 0",
     "o-has-a-socket ends as 0",
     "o-has-a-socket starts as 0",
+    "q-works@1 ends as 1",
+    "q-works@1 starts as 2",
 ];
 
 const BACK: &[&str] = &[
@@ -271,6 +277,8 @@ const BACK: &[&str] = &[
     "n-is-told-what-it-reads starts as 0",
     "o-has-a-socket ends as 0",
     "o-has-a-socket starts as 0",
+    "q-works@1 ends as 2",
+    "q-works@1 starts as 1",
 ];
 
 /// Units that another run of, or another definition than before, shows in the service manager; no others.
@@ -285,6 +293,7 @@ const TOUCHED: &[&str] = &[
     "o-has-a-socket.service",
     "o-has-a-socket.socket",
     "p-ticks.timer",
+    "q-works@1.service",
 ];
 
 #[test]
@@ -298,7 +307,7 @@ fn a_switch_and_its_undo_touch_exactly_the_units_of_the_decision_table() {
     assert_eq!(table.guest.confirm(&switch).phase, Phase::Confirmed);
     let started = table.events();
     assert!(started.iter().all(|event| event.contains(" starts as ")), "{started:?}");
-    assert_eq!(started.len(), 12, "{started:?}");
+    assert_eq!(started.len(), 14, "{started:?}");
 
     let before = table.untouched();
     let (switch, state) = table.switch("00000000000000d2", &two);

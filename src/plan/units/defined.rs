@@ -7,6 +7,9 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
+/// Folders of links by which a unit starts others at boot. Source: systemd.unit(5).
+const STARTS: [&str; 2] = ["wants", "requires"];
+
 /// A unit as one generation defines it.
 #[derive(Clone, Default)]
 pub struct Unit {
@@ -33,6 +36,13 @@ pub enum Brings {
 
 /// Every unit that a generation defines, enables, has drop-ins for, or has files for.
 pub fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
+    let mut units = listed(manifest);
+    with_templates(&mut units);
+    units
+}
+
+/// The same, where an instance has nothing yet of its template.
+pub fn listed(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
     let mut units: BTreeMap<UnitName, Unit> = BTreeMap::new();
     for (path, entry) in manifest.overlay() {
         let Some(rest) = path.as_str().strip_prefix(UNITS) else { continue };
@@ -56,7 +66,7 @@ pub fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
                 unit.paths.push(path.clone());
                 unit.add(inputs.as_ref());
             }
-            (Some((folder, name)), Entry::Link { .. }) if suffix(folder) == "wants" => {
+            (Some((folder, name)), Entry::Link { .. }) if STARTS.contains(&suffix(folder)) => {
                 let Ok(name) = name.parse::<UnitName>() else { continue };
                 units.entry(name).or_default().enabled = true;
             }
@@ -68,12 +78,11 @@ pub fn of_manifest(manifest: &Manifest) -> BTreeMap<UnitName, Unit> {
         unit.brings = unit.brings.max(Brings::Files);
         unit.add(Some(inputs));
     }
-    with_templates(&mut units);
     units
 }
 
 /// An instance is what its template says, and is the generation's own where that is.
-fn with_templates(units: &mut BTreeMap<UnitName, Unit>) {
+pub fn with_templates(units: &mut BTreeMap<UnitName, Unit>) {
     let template = |name: &UnitName| Some((name.clone(), units.get(&name.template()?)?.clone()));
     let instances: Vec<_> = units.keys().filter_map(template).collect();
     for (name, template) in instances {

@@ -3,13 +3,25 @@
 //! What requires one that goes for good stays down with it.
 
 use super::{Unit, UnitChange, UnitDecision, is_active};
-use crate::model::{GuestPath, UnitName, protocol::UnitState};
+use crate::{
+    model::{GuestPath, UnitName, protocol::UnitState},
+    plan::unit_file::UnitFile,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Relations by which stopping or restarting one unit does the same to the other. Source: systemd.unit(5).
 const TIES: [&str; 4] = ["Requires", "Requisite", "BindsTo", "PartOf"];
 /// Those of them by which one does not run without the other.
 const NEEDS: [&str; 3] = ["Requires", "Requisite", "BindsTo"];
+
+/// Whether a unit with this text goes down with another one.
+pub fn is_tied(text: &UnitFile, down: &UnitName) -> bool {
+    names(text, &TIES, down)
+}
+
+fn names(text: &UnitFile, ties: &[&str], other: &UnitName) -> bool {
+    text.names("Unit", ties).any(|name| name == other.as_str())
+}
 
 /// Adds what is tied to the units that go down, and what is tied to that.
 pub(super) fn with_dependents(
@@ -22,9 +34,9 @@ pub(super) fn with_dependents(
     while let Some(down) = next_down(decided, &seen) {
         for (name, unit) in units.iter().filter(|(name, _)| **name != down) {
             let text = unit.text(texts);
-            let is_tied = |ties: &[&str]| text.names("Unit", ties).any(|t| t == down.as_str());
-            if is_tied(&TIES) && is_active(states, name) {
-                let comes_back = decided[&down].decision != UnitDecision::Stop || !is_tied(&NEEDS);
+            if is_tied(&text, &down) && is_active(states, name) {
+                let stops = decided[&down].decision == UnitDecision::Stop;
+                let comes_back = !stops || !names(&text, &NEEDS, &down);
                 join(decided, name, &down, comes_back);
             }
         }

@@ -1,6 +1,6 @@
 //! Units that rest while the app's records are migrated.
 
-use super::{Unit, UnitDecision, is_active, of_manifest, restart_kind};
+use super::{Unit, UnitDecision, ends, is_active, refusals::refusal, restart_kind};
 use crate::model::{UnitName, protocol::UnitState};
 use crate::plan::Live;
 use std::collections::BTreeMap;
@@ -12,12 +12,12 @@ impl Live {
         &self,
         states: &BTreeMap<UnitName, UnitState>,
     ) -> Vec<UnitName> {
-        let units = self.manifest.as_ref().map(of_manifest).unwrap_or_default();
+        let units = self.units(states);
         let may_stop = |name: &UnitName, unit: &Unit| {
             let text = unit.text(&self.unit_texts);
             let restarts = restart_kind(name, &text)
                 .is_some_and(|decision| decision != UnitDecision::LeftAlone);
-            restarts && text.flag("Unit", "RefuseManualStart") != Some(true)
+            restarts && refusal(&text).is_none() && !ends(&text)
         };
         let units = units.into_iter().filter(|(name, unit)| {
             let runs = !name.is_template() && is_active(states, name);

@@ -1,19 +1,23 @@
 //! Sockets and the services that they hand connections to.
 
-use super::{Unit, UnitChange, UnitDecision, change, is_a, is_active};
+use super::{
+    Generation, Refusals, Unit, UnitChange, UnitDecision, ends, is_a, is_active, is_fixed,
+};
 use crate::{
     model::{GuestPath, UnitName, protocol::UnitState},
     plan::unit_file::UnitFile,
 };
 use std::collections::BTreeMap;
 
-/// A changed socket is bound anew only while its services are down; all stop, and the socket starts.
+/// A changed socket is bound anew only while its services are down; all stop, and the socket starts. Where one of them must
+/// not go down, the socket stays as it is.
 pub fn together(
     decided: &mut BTreeMap<UnitName, UnitChange>,
-    units: &BTreeMap<UnitName, Unit>,
-    texts: &BTreeMap<GuestPath, String>,
+    new: Generation<'_>,
+    refusals: &Refusals<'_>,
     states: &BTreeMap<UnitName, UnitState>,
 ) {
+    let Generation { units, texts } = new;
     for (name, unit) in units.iter().filter(|(name, _)| is_a(name, "socket")) {
         let services = services_of(name, &unit.text(texts), units, texts);
         let services = services.into_iter().filter(|(service, apart)| {
@@ -25,14 +29,47 @@ pub fn together(
         if !is_active(states, name) || !(restarts(decided, name) || restarting.is_some()) {
             continue;
         }
-        let service = restarting.as_ref().or(services.first());
-        let cause = service.map_or_else(String::new, |service| format!("it belongs to {service}"));
-        decided.insert(name.clone(), change(UnitDecision::StopThenStart, &cause));
-        for service in services.into_iter().filter(|service| is_active(states, service)) {
-            let causes = decided.get(&service).map_or_else(Vec::new, |c| c.causes.clone());
-            let causes = if causes.is_empty() { vec![format!("{name} changed")] } else { causes };
-            decided.insert(service, UnitChange { decision: UnitDecision::StopThenStart, causes });
+        let stays = |service: &&UnitName| {
+            let text = units.get(*service).map(|unit| unit.text(texts));
+            is_active(states, service)
+                && (text.is_some_and(|text| is_fixed(&text) || ends(&text))
+                    || refusals.reason(service).is_some())
+        };
+        if let Some(service) = services.iter().find(stays) {
+            leave(decided, name, service);
+            continue;
         }
+        if refusals.reason(name).is_some() {
+            continue;
+        }
+        let changed = restarts(decided, name);
+        join(decided, name, restarting.map(|service| format!("it belongs to {service}")));
+        let cause =
+            if changed { format!("{name} changed") } else { format!("it goes down with {name}") };
+        for service in services.iter().filter(|service| is_active(states, service)) {
+            let is_told = !changed && decided.contains_key(service);
+            join(decided, service, (!is_told).then(|| cause.clone()));
+        }
+    }
+}
+
+/// Stops a unit with its pair, for this cause besides its own.
+fn join(decided: &mut BTreeMap<UnitName, UnitChange>, name: &UnitName, cause: Option<String>) {
+    let joined = decided.entry(name.clone()).or_insert_with(|| UnitChange {
+        decision: UnitDecision::StopThenStart,
+        causes: Vec::new(),
+    });
+    joined.decision = UnitDecision::StopThenStart;
+    joined.causes.extend(cause);
+}
+
+/// Leaves a socket alone for a service that runs on. Other services of it may still restart beside it.
+fn leave(decided: &mut BTreeMap<UnitName, UnitChange>, socket: &UnitName, service: &UnitName) {
+    if restarts(decided, socket)
+        && let Some(change) = decided.get_mut(socket)
+    {
+        change.decision = UnitDecision::LeftAlone;
+        change.causes.push(format!("it listens anew only while {service} is down"));
     }
 }
 
