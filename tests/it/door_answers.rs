@@ -17,14 +17,16 @@ const IP: &str = "case \"$*\" in
     '-o address show scope global') cat addresses ;;
     'address replace 10.0.0.5/24 dev eth0') cat address >addresses ;;
 esac";
-/// Takes tables away, but for one that is held, and makes none whose device is gone.
+/// Takes tables away, but for one that is held, and makes none whose device is gone. Of one that came back a unit may make
+/// `theirs` at once.
 const NFT: &str =
     "if [ \"$*\" = '--stateless list ruleset' ]; then cat tables/* /dev/null; exit; fi
 script=$(cat)
 case \"$script\" in
     *gone0*|*held*) echo 'Error: Operation not permitted'; exit 1 ;;
     'delete table inet out') rm tables/out ;;
-    *) echo \"$script\" | sed 1,2d >tables/made ;;
+    *) echo \"$script\" >>loaded; echo \"$script\" | sed 1,2d >tables/made
+        if [ -e theirs ]; then cp theirs tables/made; fi ;;
 esac";
 const OUT: &str = "table inet out {\n\tchain in {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\n";
 const WEB: &str = "table netdev web {\n\tchain in {\n\t\ttype filter hook ingress device \"gone0\" priority 0;\n\t}\n}\n";
@@ -97,6 +99,18 @@ fn a_table_that_the_kernel_does_not_take_again_is_told_and_keeps_nobody_out() {
     assert!(told.contains("not put back: nftables' table netdev web"), "{told}");
     assert!(told.contains("no part of the bundle: nftables' table inet out"), "{told}");
     assert!(folder.text(&format!("/var/lib/stackc/drift/{TX}/nft-ruleset")).contains(OUT));
+}
+
+#[test]
+fn what_a_unit_that_came_back_has_made_of_its_table_is_not_taken_from_it_again() {
+    let folder = waiting();
+    let theirs = BANS.replace("priority 0", "priority 0; ip daddr 10.1.0.3 accept");
+    folder.put(&format!("{KERNEL}/theirs"), &theirs);
+    fs::remove_file(folder.at(&table("bans"))).expect("it is there");
+    assert_undone(&folder, "theirs");
+    assert_eq!(folder.text(&table("made")), theirs);
+    let loaded = folder.text(&format!("{KERNEL}/loaded"));
+    assert_eq!(loaded.matches("delete table inet bans").count(), 1, "{loaded}");
 }
 
 #[test]

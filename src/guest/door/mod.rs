@@ -146,24 +146,34 @@ impl Way<'_> {
 
     /// All but rules of iptables and the switch's own files; which files were others, and how that went.
     fn open_others(&mut self, guest: &mut Guest, door: &Door) -> (Changed, Result<(), GuestError>) {
-        let led = self.open_network(guest, door);
+        let led = self.open_network(guest, door, false);
         let (changed, restored) = self.put_back(guest, door);
         (changed, led.and(restored))
     }
 
     /// What leads in. What the kernel refuses is told: who is sent through a network that is not as it was may still be let in.
-    fn open_network(&mut self, guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
+    fn open_network(
+        &mut self,
+        guest: &mut Guest,
+        door: &Door,
+        is_again: bool,
+    ) -> Result<(), GuestError> {
         let (network, led) = door.network.restore(guest.system);
         for order in &network.done {
             self.tell(order);
         }
         let refused = network.refused.iter().map(|what| format!("not all of the network: {what}"));
         self.told.extend(refused);
-        led.and(self.restore_tables(guest, door))
+        led.and(self.restore_tables(guest, door, is_again))
     }
 
-    fn restore_tables(&mut self, guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
-        let (tables, restored) = nftables::restore(guest, door.tables.as_ref());
+    fn restore_tables(
+        &mut self,
+        guest: &mut Guest,
+        door: &Door,
+        is_again: bool,
+    ) -> Result<(), GuestError> {
+        let (tables, restored) = nftables::restore(guest, door.tables.as_ref(), is_again);
         let Some(nftables::Restored { names, refused, instead }) = tables else {
             if restored.is_ok() {
                 let told =
@@ -285,7 +295,7 @@ pub fn verify(guest: &mut Guest, tx: &TxId, before: &Before) -> Result<(), Guest
     let folder = journal::folder(tx);
     let Some(door) = record::read(guest.fs, &folder)? else { return Ok(()) };
     let mut way = Way { tx, folder: &folder, before: Some(before), told: Vec::new() };
-    let led = way.open_network(guest, &door);
+    let led = way.open_network(guest, &door, true);
     led.and(journal::note_evidence(guest.fs, tx, way.told))?;
     let mut wrong = door.files.differences(guest.fs, Some(before)).roots;
     let now = listeners::look(guest.system)?;
