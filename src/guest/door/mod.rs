@@ -1,6 +1,7 @@
 //! The door: what has to be as it was for a person to get in. What hooks and programs of a new generation do to it is no part of
 //! any bundle, and going back takes it back all the same: a guest that is out of reach needs a console.
 
+mod address;
 mod answers;
 pub mod early;
 mod files;
@@ -55,12 +56,13 @@ pub struct Door {
 /// Takes the door down; apart from it the texts of its files, which are only needed to put them back.
 pub fn look(guest: &mut Guest) -> Result<(Door, Texts), GuestError> {
     let (files, texts) = Files::look(guest.fs)?;
+    let ways = Ways::look(guest.system)?;
     let door = Door {
         files,
         listeners: listeners::look(guest.system)?,
-        network: Network::look(guest.system)?,
+        network: Network::look(guest.system, &ways)?,
         tables: nftables::look(guest.system)?,
-        ways: Ways::look(guest.system)?,
+        ways,
     };
     Ok((door, texts))
 }
