@@ -198,7 +198,7 @@ impl Way<'_> {
 
     /// Puts the files back that are not as they were, once there are copies of what stands there; which, and how that went.
     fn put_back(&mut self, guest: &mut Guest, door: &Door) -> (Changed, Result<(), GuestError>) {
-        let changed = door.files.differences(guest.fs, self.before);
+        let mut changed = door.files.differences(guest.fs, self.before);
         if changed.paths().next().is_none() {
             return (changed, Ok(()));
         }
@@ -225,6 +225,7 @@ impl Way<'_> {
                 }
             }
         });
+        changed.stays = restored.is_err();
         (changed, restored)
     }
 
