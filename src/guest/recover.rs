@@ -17,9 +17,15 @@ const UNIT: &str = "/etc/systemd/system/stackc-recover.service";
 const WANTED: &str = "/etc/systemd/system/sysinit.target.wants/stackc-recover.service";
 /// When the whole is tried again after a recovery that failed: the guest is up then, and jobs can be waited for.
 const RETRY_AFTER: Duration = Duration::from_secs(20);
-/// Units that let a person in.
-const DOOR_UNITS: [&str; 5] =
-    ["ssh.service", "ssh.socket", "ufw.service", "nftables.service", "networking.service"];
+/// Units that let a person in. At boot they read files of the door, which have to be back by then.
+const DOOR_UNITS: [&str; 6] = [
+    "ssh.service",
+    "ssh.socket",
+    "ufw.service",
+    "nftables.service",
+    "netfilter-persistent.service",
+    "networking.service",
+];
 
 /// The unit that runs `recover`, as measured in lxc.md §4: ordering before sysinit.target covers every unit with
 /// default dependencies, those without are named. `systemd-sysusers` is left out: a cycle when `/var` is mounted. Besides an
@@ -27,13 +33,14 @@ const DOOR_UNITS: [&str; 5] =
 /// back for an installation, the lease of whoever was preparing, the way in from before their hooks. `recover-ended` runs
 /// however it ended, by its time limit too.
 fn unit_text(program: &str) -> String {
+    let door = DOOR_UNITS.join(" ");
     format!(
         "[Unit]
 Description=Go back from a stackc switch that a reboot interrupted
 DefaultDependencies=no
 RequiresMountsFor=/var/lib/stackc /etc /usr/local
 After=systemd-remount-fs.service
-Before=sysinit.target network-pre.target systemd-sysctl.service systemd-tmpfiles-setup.service ssh.service ssh.socket ufw.service nftables.service networking.service cron.service shutdown.target
+Before=sysinit.target network-pre.target systemd-sysctl.service systemd-tmpfiles-setup.service {door} cron.service shutdown.target
 Conflicts=shutdown.target
 ConditionDirectoryNotEmpty=|/var/lib/stackc/tx
 ConditionPathExists=|/var/lib/stackc/migrating.json

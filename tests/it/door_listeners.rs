@@ -2,9 +2,11 @@
 
 use crate::door_hooks::{OPEN, SSHD};
 use crate::guest_bundle::make;
-use crate::guest_fixture::{Folder, name};
+use crate::guest_fixture::{Folder, identity, name};
 use stackc::guest::{State, UnitReport};
-use stackc::model::Phase;
+use stackc::model::protocol::{Refusal, UndoRequest};
+use stackc::model::{Phase, TxState};
+use std::fs;
 
 const TX: &str = "00000000000000a2";
 const SHUT: &str = "AllowUsers nobody\n";
@@ -62,6 +64,20 @@ fn sshd_reads_its_file_again_while_its_socket_goes_on_listening() {
     assert_eq!(jobs[0], "restart ssh.service");
     assert!(!jobs.iter().any(|job| job.ends_with("ssh.socket")), "{jobs:?}");
     assert_eq!(folder.text(SSHD), OPEN);
+}
+
+#[test]
+fn sshd_that_serves_by_its_old_file_is_not_ended_while_that_cannot_be_put_back() {
+    let folder = waiting(&BOTH[..1]);
+    folder.put(SSHD, SHUT);
+    fs::remove_file(folder.at(&format!("/var/lib/stackc/tx/{TX}/way-in-texts"))).expect("is there");
+    let request = UndoRequest { identity: identity(), tx: name(TX), who: "ops@desk".to_owned() };
+    let refusal: Result<TxState, Refusal> = folder.call(&["undo"], &request, &[]);
+    refusal.expect_err("the way in is not as it was");
+    assert_eq!(folder.text(SSHD), SHUT);
+    let jobs = folder.system().jobs;
+    assert!(jobs.contains(&"reload ssh.service".to_owned()), "{jobs:?}");
+    assert!(!jobs.contains(&"restart ssh.service".to_owned()), "{jobs:?}");
 }
 
 #[test]

@@ -42,6 +42,21 @@ impl<'lab> Story<'lab> {
         made.switch(&tx, 1, self.last, &self.first.ledger())
     }
 
+    /// Begins a switch, and cuts the power while it waits for its confirm. Its firewall may shut us out: whoever is in already
+    /// sees the switch, and then does this.
+    fn cut_off(&self, switch: &Switch, last: &str) {
+        let phase = format!("/var/lib/stackc/tx/{}/phase", switch.tx);
+        let watch = format!(
+            "for _ in $(seq 300); do grep -qs awaiting-confirm {phase} && {{ {last}; exit; }}; sleep 0.1; done; exit 1"
+        );
+        let mut watcher = self.guest.command(&watch).spawn().expect("ssh can be run");
+        let request = BeginRequest { caller: caller(switch.tx.as_str()), switch: switch.clone() };
+        self.guest.call::<Done>("begin", &request).expect("it begins");
+        assert!(watcher.wait().expect("it ends").success(), "it does not switch");
+        self.power_cut();
+        self.lab.wait_for_ssh(101);
+    }
+
     fn power_cut(&self) {
         self.lab.done("POST", "/nodes/pve/lxc/101/status/stop", &[]);
         self.lab.done("POST", "/nodes/pve/lxc/101/status/start", &[]);
@@ -80,20 +95,35 @@ fn guest_whose_recovery_dies_or_hangs_at_boot_opens_its_door_and_goes_back_when_
     for (script, more) in [("exit 1", ""), ("exec sleep 1000", "TimeoutStartSec=3\\n")] {
         let switch = story.switch_to(&shut);
         story.disturb_recovery(script, more);
-        // Its firewall shuts us out: whoever is in already sees the switch.
-        let phase = format!("/var/lib/stackc/tx/{}/phase", switch.tx);
-        let watch = format!(
-            "for _ in $(seq 300); do grep -qs awaiting-confirm {phase} && exit; sleep 0.1; done; exit 1"
-        );
-        let mut watcher = story.guest.command(&watch).spawn().expect("ssh can be run");
-        let request = BeginRequest { caller: caller(switch.tx.as_str()), switch: switch.clone() };
-        story.guest.call::<Done>("begin", &request).expect("it begins");
-        assert!(watcher.wait().expect("it ends").success(), "it does not switch");
-        story.power_cut();
-        lab.wait_for_ssh(101);
+        story.cut_off(&switch, "true");
         assert_eq!(story.guest.says("ls /root/disturbed"), "/root/disturbed", "{script}");
         story.expect_back(&switch, Duration::from_secs(60));
     }
+}
+
+#[test]
+fn guest_loads_the_rules_that_were_saved_before_a_switch_when_it_boots_in_the_middle_of_that() {
+    let Some(lab) = RealLab::start("saved") else { return };
+    let mut story = Story::new(&lab, "saved1");
+    // The unit of Debian's netfilter-persistent, which here tells what it would load.
+    let unit = "[Unit]\\nDefaultDependencies=no\\nWants=network-pre.target systemd-modules-load.service local-fs.target\\n\
+        Before=network-pre.target shutdown.target\\nAfter=systemd-modules-load.service local-fs.target\\n\
+        Conflicts=shutdown.target\\n[Service]\\nType=oneshot\\nRemainAfterExit=yes\\n\
+        ExecStart=/bin/cp /etc/iptables/rules.v4 /run/loaded\\n[Install]\\nWantedBy=multi-user.target\\n";
+    let install = format!(
+        "mkdir -p /etc/iptables; echo open >/etc/iptables/rules.v4; \
+         printf '{unit}' >/etc/systemd/system/netfilter-persistent.service; \
+         systemctl -q enable --now netfilter-persistent 2>/dev/null; cat /run/loaded"
+    );
+    assert_eq!(story.guest.says(&install), "open");
+    story.picture = story.guest.picture();
+    let second = bundle(&story.guest, 2, APP, &[22, 3001], 60);
+    let switch = story.switch_to(&second);
+    // However slow the disk is.
+    story.disturb_recovery("sleep 2", "");
+    story.cut_off(&switch, "echo shut >/etc/iptables/rules.v4; sync");
+    story.expect_back(&switch, Duration::from_secs(60));
+    assert_eq!(story.guest.says("cat /etc/iptables/rules.v4 /run/loaded"), "open\nopen");
 }
 
 #[test]

@@ -95,6 +95,8 @@ pub struct Changed {
     pub users: Vec<String>,
     /// Folders among them with names that are no text: no copy can be made by them.
     pub unnamed: Vec<String>,
+    /// Whether what stands there of root's could not all be put back.
+    pub stays: bool,
 }
 
 impl Files {

@@ -44,6 +44,8 @@ pub fn restore(
         guest.system.daemon_reload()?;
     }
     let read = match reload {
+        // A start may come to nothing by what stayed, and who listens would be gone: sshd judges it before it is reloaded.
+        _ if changed.stays => Some(UnitJob::Reload),
         _ if !changed.roots.is_empty() => Some(UnitJob::Restart),
         true => Some(UnitJob::Reload),
         false => None,

@@ -1,6 +1,7 @@
 //! The door: what has to be as it was for a person to get in. What hooks and programs of a new generation do to it is no part of
 //! any bundle, and going back takes it back all the same: a guest that is out of reach needs a console.
 
+mod address;
 mod answers;
 pub mod early;
 mod files;
@@ -55,12 +56,13 @@ pub struct Door {
 /// Takes the door down; apart from it the texts of its files, which are only needed to put them back.
 pub fn look(guest: &mut Guest) -> Result<(Door, Texts), GuestError> {
     let (files, texts) = Files::look(guest.fs)?;
+    let ways = Ways::look(guest.system)?;
     let door = Door {
         files,
         listeners: listeners::look(guest.system)?,
-        network: Network::look(guest.system)?,
+        network: Network::look(guest.system, &ways)?,
         tables: nftables::look(guest.system)?,
-        ways: Ways::look(guest.system)?,
+        ways,
     };
     Ok((door, texts))
 }
@@ -146,24 +148,34 @@ impl Way<'_> {
 
     /// All but rules of iptables and the switch's own files; which files were others, and how that went.
     fn open_others(&mut self, guest: &mut Guest, door: &Door) -> (Changed, Result<(), GuestError>) {
-        let led = self.open_network(guest, door);
+        let led = self.open_network(guest, door, false);
         let (changed, restored) = self.put_back(guest, door);
         (changed, led.and(restored))
     }
 
     /// What leads in. What the kernel refuses is told: who is sent through a network that is not as it was may still be let in.
-    fn open_network(&mut self, guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
+    fn open_network(
+        &mut self,
+        guest: &mut Guest,
+        door: &Door,
+        is_again: bool,
+    ) -> Result<(), GuestError> {
         let (network, led) = door.network.restore(guest.system);
         for order in &network.done {
             self.tell(order);
         }
         let refused = network.refused.iter().map(|what| format!("not all of the network: {what}"));
         self.told.extend(refused);
-        led.and(self.restore_tables(guest, door))
+        led.and(self.restore_tables(guest, door, is_again))
     }
 
-    fn restore_tables(&mut self, guest: &mut Guest, door: &Door) -> Result<(), GuestError> {
-        let (tables, restored) = nftables::restore(guest, door.tables.as_ref());
+    fn restore_tables(
+        &mut self,
+        guest: &mut Guest,
+        door: &Door,
+        is_again: bool,
+    ) -> Result<(), GuestError> {
+        let (tables, restored) = nftables::restore(guest, door.tables.as_ref(), is_again);
         let Some(nftables::Restored { names, refused, instead }) = tables else {
             if restored.is_ok() {
                 let told =
@@ -186,7 +198,7 @@ impl Way<'_> {
 
     /// Puts the files back that are not as they were, once there are copies of what stands there; which, and how that went.
     fn put_back(&mut self, guest: &mut Guest, door: &Door) -> (Changed, Result<(), GuestError>) {
-        let changed = door.files.differences(guest.fs, self.before);
+        let mut changed = door.files.differences(guest.fs, self.before);
         if changed.paths().next().is_none() {
             return (changed, Ok(()));
         }
@@ -213,6 +225,7 @@ impl Way<'_> {
                 }
             }
         });
+        changed.stays = restored.is_err();
         (changed, restored)
     }
 
@@ -285,7 +298,7 @@ pub fn verify(guest: &mut Guest, tx: &TxId, before: &Before) -> Result<(), Guest
     let folder = journal::folder(tx);
     let Some(door) = record::read(guest.fs, &folder)? else { return Ok(()) };
     let mut way = Way { tx, folder: &folder, before: Some(before), told: Vec::new() };
-    let led = way.open_network(guest, &door);
+    let led = way.open_network(guest, &door, true);
     led.and(journal::note_evidence(guest.fs, tx, way.told))?;
     let mut wrong = door.files.differences(guest.fs, Some(before)).roots;
     let now = listeners::look(guest.system)?;

@@ -2,9 +2,15 @@
 
 use super::super::error::GuestError;
 use super::super::system::{Command, System};
+use super::address::{Address, shared};
 use super::answers::{LIMIT, answer, ask, ask_always, lines_of};
+use super::ways::Ways;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Who has brought a route that stays until somebody takes it away. What routers tell, and programs that speak to them, they
+/// tell again, and what they took back is true no more.
+const LASTING: [&str; 4] = ["boot", "dhcp", "kernel", "static"];
 
 /// What leads to a guest and from it, each as the words by which ip(8) makes it. A guest without ip(8) has none of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,17 +25,11 @@ pub struct Network {
     /// Who decides which packets pass a link, and when.
     queues: BTreeSet<String>,
     addresses: BTreeSet<Address>,
+    /// Those among them that another guest may have by now.
+    #[serde(default)]
+    shared: BTreeSet<Address>,
     routes: BTreeSet<(Family, String)>,
     rules: BTreeSet<(Family, String)>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Address {
-    device: String,
-    /// With its prefix length.
-    cidr: String,
-    broadcast: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,8 +49,8 @@ impl Family {
 }
 
 impl Network {
-    /// Takes down what there is.
-    pub fn look(system: &mut dyn System) -> Result<Self, GuestError> {
+    /// Takes down what there is, where somebody was in by these ways.
+    pub fn look(system: &mut dyn System, ways: &Ways) -> Result<Self, GuestError> {
         let links = ask_always(system, "-o link show")?;
         let of_flag = |flag: &'static str| {
             let with = links.iter().filter(move |line| has_flag(line, flag));
@@ -67,7 +67,8 @@ impl Network {
             queues: lines_of(system, &Command::asking(&["tc", "qdisc", "show"], LIMIT))?
                 .into_iter()
                 .collect(),
-            addresses: addresses.iter().filter_map(|line| address(line)).collect(),
+            addresses: addresses.iter().filter_map(|line| Address::parse(line)).collect(),
+            shared: shared(&addresses, ways),
             ..Self::default()
         };
         for family in [Family::V4, Family::V6] {
@@ -86,7 +87,7 @@ impl Network {
         let (mut restored, mut first) = (Restored::default(), Ok(()));
         // An address brings routes, and a link that was down has lost both: what is still missing is only known afterwards.
         for orders in [first_orders, last_orders] {
-            let orders = match Self::look(system) {
+            let orders = match Self::look(system, &Ways::default()) {
                 Ok(now) => orders(self, &now),
                 Err(error) => {
                     first = first.and(Err(error));
@@ -137,7 +138,7 @@ fn first_orders(saved: &Network, now: &Network) -> Vec<String> {
     let named = named.filter_map(|line| Some((line.split(' ').next()?, after(line, "dev")?)));
     let named = named.map(|(host, device)| format!("ip neighbour del {host} dev {device}"));
     let queued = now.queues.difference(&saved.queues).filter_map(|line| unqueue(saved, line));
-    let missing = saved.addresses.difference(&now.addresses);
+    let missing = saved.addresses.difference(&now.addresses).filter(|a| !saved.shared.contains(a));
     let missing = missing.filter(|address| now.links.contains_key(&address.device)).map(|a| {
         let broadcast = a.broadcast.as_ref().map(|b| format!(" broadcast {b}")).unwrap_or_default();
         format!("ip address replace {}{broadcast} dev {}", a.cidr, a.device)
@@ -176,8 +177,7 @@ fn last_orders(saved: &Network, now: &Network) -> Vec<String> {
     let extra = now_routes.difference(&saved.routes).filter(by_hand);
     let extra = extra.map(|(family, route)| format!("ip {} route del {route}", family.option()));
     let is_lasting = |(_, route): &&(Family, String)| {
-        // What routers tell, they tell again.
-        after(route, "proto") != Some("ra")
+        after(route, "proto").is_none_or(|protocol| LASTING.contains(&protocol))
             && after(route, "dev").is_none_or(|device| now.links.contains_key(device))
     };
     let mut missing: Vec<_> = saved.routes.difference(&now.routes).filter(is_lasting).collect();
@@ -204,12 +204,12 @@ fn rules(
 }
 
 /// The word after this one.
-fn after<'l>(line: &'l str, key: &str) -> Option<&'l str> {
+pub fn after<'l>(line: &'l str, key: &str) -> Option<&'l str> {
     line.split(' ').skip_while(|word| *word != key).nth(1)
 }
 
 /// The device of a line of `ip -o`: `2: eth0@if7: <…> …`.
-fn device(line: &str) -> Option<String> {
+pub fn device(line: &str) -> Option<String> {
     let name = line.split(' ').nth(1)?;
     Some(name.trim_end_matches(':').split('@').next().unwrap_or(name).to_owned())
 }
@@ -218,16 +218,6 @@ fn device(line: &str) -> Option<String> {
 fn has_flag(line: &str, flag: &str) -> bool {
     let flags = line.split(' ').nth(2).unwrap_or_default();
     flags.trim_matches(['<', '>']).split(',').any(|has| has == flag)
-}
-
-/// `2: eth0 inet 10.0.0.5/24 brd 10.0.0.255 scope global eth0\`. One that a protocol lends comes back by that.
-fn address(line: &str) -> Option<Address> {
-    let is_lent = line.split(' ').any(|word| matches!(word, "dynamic" | "temporary"));
-    Some(Address {
-        device: device(line)?,
-        cidr: line.split(' ').nth(3).filter(|_| !is_lent)?.to_owned(),
-        broadcast: after(line, "brd").map(str::to_owned),
-    })
 }
 
 #[cfg(test)]
@@ -239,7 +229,7 @@ mod tests {
         let of = |lines: &[&str]| lines.iter().map(|line| (Family::V4, lasting(line))).collect();
         Network {
             links: ["eth0", "lo"].map(|link| (link.to_owned(), true)).into(),
-            addresses: addresses.iter().filter_map(|line| address(&lasting(line))).collect(),
+            addresses: addresses.iter().filter_map(|line| Address::parse(&lasting(line))).collect(),
             routes: of(routes),
             rules: of(rules),
             ..Network::default()

@@ -45,10 +45,12 @@ pub struct Restored {
 }
 
 /// Puts tables back, each in one step and for itself: those that are others or gone, and before them away with those that came
-/// and may shut somebody out. None where they could not be listed, then or now.
+/// and may shut somebody out. None where they could not be listed, then or now. Of those that were back once already others
+/// are left: what is another since is what units have made of it that came back.
 pub fn restore(
     guest: &mut Guest,
     saved: Option<&Tables>,
+    is_again: bool,
 ) -> (Option<Restored>, Result<(), GuestError>) {
     let Some(saved) = saved else { return (None, Ok(())) };
     let now = match look(guest.system) {
@@ -57,7 +59,7 @@ pub fn restore(
         Err(error) => return (None, Err(error)),
     };
     let (mut restored, mut first) = (Restored::default(), Ok(()));
-    for step in way_back(saved, &now) {
+    for step in way_back(saved, &now, is_again) {
         let done = step.run(guest.system, &mut restored);
         first = first.and(done);
     }
@@ -116,15 +118,16 @@ fn is_iptables(name: &str) -> bool {
     matches!(family, "ip" | "ip6") && IPTABLES.contains(&name)
 }
 
-fn way_back(saved: &Tables, now: &Tables) -> Vec<Step> {
+fn way_back(saved: &Tables, now: &Tables, is_again: bool) -> Vec<Step> {
     let came = now.iter().filter(|(name, now)| !saved.contains_key(*name) && shuts_out(now));
     let away = came.map(|(name, _)| Step {
         name: name.clone(),
         script: format!("delete table {name}\n"),
         takes_away: true,
     });
-    let is_other = |(name, was): &(&String, &String)| {
-        now.get(*name).is_none_or(|now| without_elements(now) != without_elements(was))
+    let is_other = |(name, was): &(&String, &String)| match now.get(*name) {
+        None => true,
+        Some(now) => !is_again && without_elements(now) != without_elements(was),
     };
     let back = saved.iter().filter(is_other).map(|(name, was)| Step {
         name: name.clone(),
@@ -164,7 +167,7 @@ mod tests {
     const COMPAT: &str = "# Warning: table ip filter is managed by iptables-nft, do not touch!\ntable ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\n";
 
     fn back(saved: &str, now: &str) -> Vec<(String, String)> {
-        let steps = way_back(&parse(saved), &parse(now));
+        let steps = way_back(&parse(saved), &parse(now), false);
         steps.into_iter().map(|step| (step.name, step.script)).collect()
     }
 

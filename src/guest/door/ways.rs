@@ -17,6 +17,9 @@ const ESTABLISHED: [&str; 4] = ["ss", "-Htn", "state", "established"];
 pub struct Ways {
     ports: BTreeSet<u16>,
     peers: BTreeSet<IpAddr>,
+    /// The guest's own addresses by which somebody was at sshd.
+    #[serde(default)]
+    pub(super) own: BTreeSet<IpAddr>,
 }
 
 impl Ways {
@@ -29,7 +32,7 @@ impl Ways {
     #[cfg(test)]
     pub fn of(ports: &[u16], peers: &[&str]) -> Self {
         let peers = peers.iter().filter_map(|peer| peer.parse().ok()).collect();
-        Self { ports: ports.iter().copied().collect(), peers }
+        Self { ports: ports.iter().copied().collect(), peers, ..Self::default() }
     }
 
     pub fn has_port(&self, port: u16) -> bool {
@@ -38,6 +41,10 @@ impl Ways {
 
     pub fn has_peer(&self, host: &str) -> bool {
         host.parse().is_ok_and(|host| self.peers.contains(&host))
+    }
+
+    pub fn has_own(&self, host: &str) -> bool {
+        host.parse().is_ok_and(|host| self.own.contains(&host))
     }
 }
 
@@ -49,6 +56,8 @@ fn parse(lines: &[String]) -> Ways {
         let (peer, own) = (words.next().and_then(end), words.next().and_then(end));
         ways.peers.extend(peer.map(|(host, _)| host));
         ways.ports.extend(own.map(|(_, port)| port));
+        // Other ports are those of what the guest serves, by addresses that it may share.
+        ways.own.extend(own.filter(|(_, port)| *port == SSH).map(|(host, _)| host));
     }
     ways
 }
@@ -72,7 +81,9 @@ mod tests {
             "0 0 [fe80::5]%eth0:22 [fe80::1]%eth0:40001",
             "Recv-Q Send-Q",
         ];
-        let ways = parse(&lines.map(str::to_owned));
+        let mut ways = parse(&lines.map(str::to_owned));
+        let own = std::mem::take(&mut ways.own);
+        assert_eq!(own, ["fe80::5".parse().expect("it is one")].into());
         assert_eq!(ways, Ways::of(&[22, 443, 2222], &["10.0.0.1", "192.0.2.7", "fe80::1"]));
         assert!(ways.has_port(22) && ways.has_peer("192.0.2.7") && !ways.has_peer("192.0.2.8"));
         assert!(Ways::default().has_port(22));
