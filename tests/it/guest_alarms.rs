@@ -2,11 +2,12 @@
 //! alarm that does not come to it rings again.
 
 use crate::door_hooks::{OPEN, SSHD, shut};
+use crate::fake::{Fault, Faulty};
 use crate::guest_bundle::{hooks, make};
 use crate::guest_fixture::{Folder, caller, input, name};
 use crate::kill_points::{Kills, Left};
 use crate::left_out::is_left_out;
-use stackc::guest::{Command, Debian, System as _};
+use stackc::guest::{Command, Debian, Guest, Offline, RealFs, System as _, answer};
 use stackc::model::protocol::BeginRequest;
 use stackc::model::{HooksDocument, Ledger, Phase};
 use std::ffi::OsStr;
@@ -57,6 +58,61 @@ fn an_alarm_that_cannot_read_the_decision_rings_again() {
     fs::remove_dir(folder.at(&decision)).expect("it is there");
     ring(&folder, "timer-undo");
     assert_eq!(folder.result(TX).phase, Phase::Undone);
+}
+
+/// Rings while the nth call of what runs fails, as when no program can be started; false when there are fewer. What waits
+/// does not wait for long.
+fn ring_without(folder: &Folder, verb: &str, call: usize) -> bool {
+    let root = folder.dir.path();
+    let mut fs = RealFs::open(root).expect("the folder is there");
+    let (inner, fault) =
+        (Offline::open(root).expect("the folder is there"), Fault::at(call, false, false));
+    let mut system = Faulty { inner, fault: fault.clone() };
+    let mut guest = Guest { fs: &mut fs, system: &mut system, news: &mut |_| {} };
+    let words = [verb, TX, "0"].map(str::to_owned);
+    answer(&mut guest, &words, &mut &b""[..]);
+    fault.struck.get()
+}
+
+#[test]
+fn an_alarm_that_cannot_start_a_program_decides_all_the_same() {
+    let start = waiting();
+    for call in 1.. {
+        let folder = start.copy();
+        if !ring_without(&folder, "timer-undo", call) {
+            assert!(call > 5, "only {call} calls");
+            return;
+        }
+        let phase = folder.result(TX).phase;
+        let goes_back = [Phase::Undoing, Phase::Inconsistent].contains(&phase);
+        assert!(
+            phase == Phase::Undone || goes_back && is_set(&folder, "retry"),
+            "{call}: {phase:?}"
+        );
+    }
+}
+
+#[test]
+fn an_alarm_that_cannot_set_another_one_stays_and_tries_again() {
+    let undone = waiting();
+    fs::create_dir(undone.at(&format!("/var/lib/stackc/tx/{TX}/decision")))
+        .expect("it can be made");
+    let (reopened, ..) = shut();
+    fs::remove_file(reopened.at(LOCK)).expect("it is there");
+    fs::create_dir(reopened.at(LOCK)).expect("it is gone");
+    for (start, verb, alarm) in
+        [(undone, "timer-undo", "retry"), (reopened, "timer-hooks", "reopen")]
+    {
+        for call in 1.. {
+            let folder = start.copy();
+            let struck = ring_without(&folder, verb, call);
+            assert!(is_set(&folder, alarm), "{verb}, call {call}: {:?}", folder.system().alarms);
+            if !struck {
+                assert!(call > 1, "{verb}: no call failed");
+                break;
+            }
+        }
+    }
 }
 
 #[test]
