@@ -209,7 +209,9 @@ fn verify_units(back: &UnitActions, before: &Units, now: &Units) -> Result<(), G
     // What only the new generation needs has ended, also where its package had started it before the switch; what starts
     // by itself, of a socket or a timer, is not in question.
     let ended = |unit: &UnitName| back.stop.contains(unit) && !back.start.contains(unit);
-    let down = names(&|unit| ran(unit) && !ended(unit) && !is_active(unit));
+    // What a timer had started may have done its work again.
+    let rests = |unit: &UnitName| now.get(unit).is_some_and(|report| health::rests(unit, report));
+    let down = names(&|unit| ran(unit) && !ended(unit) && !is_active(unit) && !rests(unit));
     let up = names(&|unit| ended(unit) && !ran(unit) && (is_active(unit) || is_ending(unit)));
     match (down.as_str(), up.as_str()) {
         ("", "") => Ok(()),
@@ -258,6 +260,16 @@ mod tests {
         let before = Units::from([(unit.clone(), report(before, |_| {}))]);
         let fault = verify_units(back, &before, &Units::from([(unit, now)]));
         fault.err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_service_of_a_timer_that_has_done_its_work_again_is_back_and_one_that_failed_is_not() {
+        let back = UnitActions::default();
+        let is_back = |active: &str, led| {
+            fault(&back, "active", report(active, |report| report.led = led)).is_none()
+        };
+        let rests = [("inactive", true), ("failed", true), ("inactive", false), ("active", false)];
+        assert_eq!(rests.map(|(active, led)| is_back(active, led)), [true, false, false, true]);
     }
 
     #[test]
