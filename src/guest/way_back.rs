@@ -150,6 +150,9 @@ fn back_once(guest: &mut Guest, way: &mut Way) -> Result<(), GuestError> {
     let mut up = Ok(());
     if *touched {
         tried.has_files(still_wrong(guest, switch, before, &placed));
+        // All of these before any comes up: a socket does not beside its service.
+        let stale = switch.undo_units.stop.iter().filter(|unit| tried.is_stale(unit));
+        stopped = stopped.and(units::stop_all(guest, stale, downtime));
         if switch.undo_units.daemon_reload {
             guest.system.daemon_reload()?;
         }

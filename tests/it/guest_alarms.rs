@@ -7,7 +7,7 @@ use crate::guest_bundle::{hooks, make};
 use crate::guest_fixture::{Folder, caller, input, name};
 use crate::kill_points::{Kills, Left};
 use crate::left_out::is_left_out;
-use stackc::guest::{Command, Debian, Guest, Offline, RealFs, System as _, answer};
+use stackc::guest::{Command, Debian, Guest, Offline, RealFs, System as _, UnitJob, answer};
 use stackc::model::protocol::BeginRequest;
 use stackc::model::{HooksDocument, Ledger, Phase};
 use std::ffi::OsStr;
@@ -195,8 +195,34 @@ fn a_guest_that_cannot_go_back_leaves_alone_what_is_well_and_has_one_alarm_each_
     ring(&folder, "timer-undo");
     assert_eq!(folder.result(TX).phase, Phase::Undone);
     assert_eq!(folder.picture(), old);
-    assert_eq!(of_app()[once.len() + 1..], ["reload ssh.service", "restart app.service"]);
+    let anew = ["stop app.service", "reload ssh.service", "restart app.service"];
+    assert_eq!(of_app()[once.len() + 1..], anew);
     assert!(!folder.at(&tried()).exists());
+}
+
+/// A socket does not come up beside its service, nor with other files than it was made from.
+#[test]
+fn a_socket_and_its_service_come_back_both_when_their_files_do() {
+    let (folder, first, _) = Folder::on_first();
+    let second = make(2, 60);
+    let mut switch = second.switch(TX, 1, 2, &first.ledger());
+    for actions in [&mut switch.units, &mut switch.undo_units] {
+        let pair = [name("pair.socket"), name("pair.service")];
+        actions.stop.extend(pair.clone());
+        actions.start.extend(pair);
+    }
+    for unit in switch.undo_units.start.clone() {
+        folder.change_system(|state| drop(state.job(UnitJob::Start, &unit)));
+    }
+    folder.switch_over(&second, &switch);
+    let in_the_way = folder.at("/etc/profile.d/only-1.sh");
+    fs::create_dir(&in_the_way).expect("the second version has none");
+    ring(&folder, "timer-undo");
+    assert_eq!(folder.result(TX).phase, Phase::Inconsistent);
+    fs::remove_dir(&in_the_way).expect("it is empty");
+    ring(&folder, "timer-undo");
+    let state = folder.result(TX);
+    assert_eq!(state.phase, Phase::Undone, "{state:?}");
 }
 
 fn tried() -> String {
