@@ -157,7 +157,9 @@ fn leased<T>(
     enter(guest, caller)?;
     // Whoever prepared something before is dead, or gave up. A door that hooks have shut would pass for the one of before, and
     // somebody else's lease need not be there to tell of it.
-    if early::tx(guest)?.is_some_and(|tx| tx != caller.tx) {
+    if let Some(tx) = early::tx(guest)?.filter(|tx| *tx != caller.tx) {
+        // What began its switch may have died before the door was that one's.
+        undo::after_switch(guest, &tx)?;
         hooks::take_back(guest)?;
     }
     if last.is_some_and(|tx| tx != caller.tx) {

@@ -16,6 +16,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
 const TX: &str = "00000000000000a2";
+const NEXT_TX: &str = "00000000000000a3";
 const LOCK: &str = "/var/lib/stackc/lock";
 
 /// A guest whose second version waits for its confirm.
@@ -243,6 +244,23 @@ fn whoever_dies_while_a_switch_begins_leaves_an_alarm_that_opens_what_its_hooks_
     let (folder, _, switch) = shut();
     let bytes = input(&BeginRequest { caller: caller(TX), switch }, &[]);
     let kills = Kills::of("begin after hooks").each(&folder, &["begin"], &bytes, |folder, at| {
+        for alarm in folder.system().alarms {
+            let is_of_hooks = ["hooks", "begin"].iter().any(|name| alarm.ends_with(name));
+            ring(folder, if is_of_hooks { "timer-hooks" } else { "timer-undo" });
+        }
+        assert_eq!(folder.text(SSHD), OPEN, "{at}: {:?}", folder.system().alarms);
+        Left::Old
+    });
+    kills.expect_more_than(10);
+}
+
+/// The same when the next operator is there before any alarm rings.
+#[test]
+fn whoever_comes_after_a_begin_that_died_does_not_forget_the_way_in_of_its_hooks() {
+    let (folder, _, switch) = shut();
+    let bytes = input(&BeginRequest { caller: caller(TX), switch }, &[]);
+    let kills = Kills::of("another after begin").each(&folder, &["begin"], &bytes, |folder, at| {
+        folder.prepare(NEXT_TX, &make(3, 60));
         for alarm in folder.system().alarms {
             let is_of_hooks = ["hooks", "begin"].iter().any(|name| alarm.ends_with(name));
             ring(folder, if is_of_hooks { "timer-hooks" } else { "timer-undo" });
