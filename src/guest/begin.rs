@@ -6,11 +6,13 @@ use super::error::GuestError;
 use super::fs::GuestFs;
 use super::system::Alarm;
 use super::{
-    copies, door, found, generation, health, hooks, journal, recover, release, secrets, staging,
-    store, switch, undo,
+    copies, door, firewall, found, generation, health, hooks, journal, recover, release, secrets,
+    staging, store, switch, undo,
 };
 use crate::model::protocol::{Caller, Done};
-use crate::model::{GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document};
+use crate::model::{
+    FirewallAction, GenerationId, HealthDocument, Phase, Probe, Switch, UnitName, document,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether this very switch is at work or over, so that a repeated `begin` has nothing to do. Needs no lock: a switch
@@ -73,6 +75,7 @@ fn start(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
     let before = journal::before(guest.fs, &switch.tx)?;
     let owned = generation::ledger(guest.fs, switch.from)?;
     copies::keep(guest.fs, switch, &owned)?;
+    keep_rules(guest, switch, &before)?;
     copies::note(guest.fs, &switch.tx)?;
     staging::prepare(guest.fs, switch, &before, &owned)?;
     generation::write(guest.fs, switch)?;
@@ -80,6 +83,18 @@ fn start(guest: &mut Guest, switch: &Switch) -> Result<(), GuestError> {
     guest.system.arm(&switch.tx, Alarm::Switch, switch::alarm_after(switch, &before))?;
     door::early::forget(guest)?;
     Ok(guest.system.start_switch(&switch.tx)?)
+}
+
+/// Keeps the kernel's rules when a hand has changed what the switch loads anew. An undo keeps what it finds by other names.
+fn keep_rules(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
+    let Some(live) = generation::digest(guest.fs, switch.from)? else { return Ok(()) };
+    let (rules, loads) = (&before.rules, switch.firewall == FirewallAction::Apply);
+    if !loads || firewall::drift(guest, &live, rules)?.is_empty() {
+        return Ok(());
+    }
+    let texts =
+        [("iptables-save.overwritten", &*rules.v4), ("ip6tables-save.overwritten", &*rules.v6)];
+    copies::keep_texts(guest.fs, &switch.tx, &texts)
 }
 
 /// Refuses whatever would not end in a whole generation.

@@ -157,21 +157,26 @@ pub fn files_at(
 
 /// The same of the kernel's rules, by the program that lists them; those that the first try found.
 pub fn keep_rules(fs: &mut dyn GuestFs, tx: &TxId, rules: &[(&str, &str)]) -> Option<String> {
-    let mut keep = |name: &str, text: &str| {
+    let kept = keep_texts(fs, tx, rules).and_then(|()| note(fs, tx));
+    kept.err().map(|error| format!("the rules could not be copied: {}", error.refusal("").message))
+}
+
+/// Keeps texts by their names, but for those whose names are taken.
+pub fn keep_texts(
+    fs: &mut dyn GuestFs,
+    tx: &TxId,
+    texts: &[(&str, &str)],
+) -> Result<(), GuestError> {
+    for (name, text) in texts {
         let copy = format!("{}/{name}", folder(tx));
-        if fs.stat(&copy)?.is_some() {
-            return Ok(());
+        if fs.stat(&copy)?.is_none() {
+            store::check_room(fs, text.len() as u64)?;
+            let fresh = fresh(fs, tx)?;
+            fs.write(&fresh, &mut text.as_bytes(), 0o600, super::fs::Sync::Now)?;
+            put(fs, &fresh, &copy)?;
         }
-        store::check_room(fs, text.len() as u64)?;
-        let fresh = fresh(fs, tx)?;
-        fs.write(&fresh, &mut text.as_bytes(), 0o600, super::fs::Sync::Now)?;
-        put(fs, &fresh, &copy)
-    };
-    let kept = rules.iter().try_for_each(|(name, text)| keep(name, text));
-    let kept = kept.and_then(|()| note(fs, tx));
-    kept.err().map(|error: GuestError| {
-        format!("the rules could not be copied: {}", error.refusal("").message)
-    })
+    }
+    Ok(())
 }
 
 /// Notes where all copies of a transaction are.

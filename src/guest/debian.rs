@@ -1,8 +1,7 @@
 //! The running side of a real Debian guest: systemctl, iptables, ufw, journalctl.
 
 use super::system::{
-    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, UnitReport, Units, run,
-    switch_unit,
+    Alarm, Command, Load, Output, Rules, System, SystemError, UnitJob, Units, run, switch_unit,
 };
 use super::{child, probe, systemd};
 use crate::model::{Probe, TxId, UnitName};
@@ -129,13 +128,12 @@ impl System for Debian {
         words.push(unit.as_str());
         let limit = systemd::job_limit(job, unit).map_err(SystemError::Units)?;
         match self.systemctl(&words, limit) {
-            Err(SystemError::Failed { .. }) if job == UnitJob::Stop => {
-                // What is not there is stopped; what still runs is not.
-                let report = self.units(std::slice::from_ref(unit))?;
-                if report.get(unit).is_some_and(UnitReport::is_active) {
-                    self.systemctl(&words, limit).map(drop)
-                } else {
-                    Ok(())
+            Err(error @ SystemError::Failed { .. }) if job == UnitJob::Stop => {
+                match self.units(std::slice::from_ref(unit))?.remove(unit) {
+                    Some(report) if report.is_ending() => Err(error),
+                    Some(report) if report.is_active() => self.systemctl(&words, limit).map(drop),
+                    // What is not there is stopped.
+                    _ => Ok(()),
                 }
             }
             other => other.map(drop),

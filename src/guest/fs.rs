@@ -145,6 +145,13 @@ pub struct FsError {
     pub cause: io::Error,
 }
 
+impl FsError {
+    /// Whether the disk is full, or the quota of whoever writes.
+    pub fn lacks_room(&self) -> bool {
+        matches!(self.cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
 /// The folder of a path, and its name there.
 pub fn split(path: &str) -> (&str, &str) {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -181,4 +188,18 @@ pub fn mkdir_all(fs: &mut dyn GuestFs, path: &str, mode: u32) -> Result<(), FsEr
 /// Removes a path with everything below it.
 pub fn remove_tree(fs: &mut dyn GuestFs, path: &str) -> Result<(), FsError> {
     fs.remove_tree(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn a_used_up_quota_is_a_lack_of_room_as_a_full_disk_is() {
+        let lacks_room = |errno: Errno| {
+            FsError { verb: "write", path: "/x".to_owned(), cause: errno.into() }.lacks_room()
+        };
+        assert_eq!([Errno::NOSPC, Errno::DQUOT, Errno::IO].map(lacks_room), [true, true, false]);
+    }
 }

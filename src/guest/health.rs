@@ -158,8 +158,16 @@ fn broken_unit(
 
 /// A service that should go on and does not run, though nothing went wrong.
 fn has_ended(unit: &UnitName, report: &UnitReport) -> bool {
-    let is_down = report.active == "inactive" && report.load == "loaded";
-    is_down && unit.as_str().ends_with(".service") && !report.ends && !report.led
+    is_down(unit, report) && !report.ends && !report.led
+}
+
+/// A service that does not run though nothing went wrong, and that something else starts when it is time.
+pub fn rests(unit: &UnitName, report: &UnitReport) -> bool {
+    is_down(unit, report) && report.led
+}
+
+fn is_down(unit: &UnitName, report: &UnitReport) -> bool {
+    report.active == "inactive" && report.load == "loaded" && unit.as_str().ends_with(".service")
 }
 
 fn new_failures(

@@ -92,21 +92,19 @@ pub fn take_back(guest: &mut Guest) -> Result<(), GuestError> {
     Ok(guest.fs.remove(RECORD)?)
 }
 
-/// The alarm of a preparation rings: its switch has not begun in time. It rings once, and who was cut off never comes back:
-/// what fails is tried again, the wait for the lock too.
+/// The alarm of a preparation rings: its switch has not begun in time. Who was cut off never comes back: what fails is tried
+/// again, the wait for the lock too.
 pub fn by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), GuestError> {
-    let done = lease::lock(guest, patience).and_then(|_guard| {
+    let open = |guest: &mut Guest| {
+        let _guard = lease::lock(guest, patience)?;
         if early::tx(guest)?.as_ref() != Some(tx) {
             return Ok(());
         }
         // What began the switch may have died before that had an alarm of its own.
         undo::after_switch(guest, tx)?;
         take_back(guest)
-    });
-    if done.is_err() {
-        guest.system.arm(tx, Alarm::Reopen, undo::RETRY_AFTER)?;
-    }
-    done
+    };
+    undo::ring(guest, open, |guest| Ok(guest.system.arm(tx, Alarm::Reopen, undo::RETRY_AFTER)?))
 }
 
 /// Runs what comes when the new generation's units are up.

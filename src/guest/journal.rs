@@ -12,7 +12,6 @@ use crate::model::layout::STATE;
 use crate::model::protocol::TxRecord;
 use crate::model::{Digest, GuestPath, Phase, Switch, TxId, TxState};
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 
 pub use notes::{note_copies, note_downtime, note_evidence, note_failure, note_times, notes};
 pub use reserve::{Reserve, free_reserve, write_one as write_reserve};
@@ -187,7 +186,7 @@ pub fn decide(fs: &mut dyn GuestFs, tx: &TxId, wanted: Decision) -> Result<Decis
 pub fn count_recovery(fs: &mut dyn GuestFs, tx: &TxId) -> Result<u32, GuestError> {
     let count = recoveries(fs, tx)? + 1;
     match kept::put(fs, &format!("{}/recoveries", folder(tx)), &count, 0o600) {
-        Err(error) if error.cause.kind() == ErrorKind::StorageFull => Ok(count),
+        Err(error) if error.lacks_room() => Ok(count),
         counted => Ok(counted.map(|()| count)?),
     }
 }

@@ -72,12 +72,13 @@ impl State {
     pub fn job(&mut self, job: UnitJob, unit: &UnitName) -> Result<(), SystemError> {
         let ends = matches!(job, UnitJob::Stop | UnitJob::StopLater | UnitJob::Kill);
         let refused = self.refuses(job, unit);
+        let hangs = self.hangs(job, unit);
         let fails = match job {
             UnitJob::Kill => !self.deaf.remove(unit),
-            _ if ends => self.deaf.contains(unit),
-            _ => self.failing.contains(unit) || refused,
+            _ => hangs || (!ends && (self.failing.contains(unit) || refused)),
         };
         let active = match (ends, fails) {
+            _ if hangs => "deactivating",
             (true, true) | (false, false) => "active",
             (false, true) => "failed",
             (true, false) => "inactive",
@@ -99,6 +100,17 @@ impl State {
             return Err(SystemError::Failed { command, ending, tail: Vec::new() });
         }
         Ok(())
+    }
+
+    /// Whether a job waits for the end of a unit that does not end.
+    fn hangs(&self, job: UnitJob, unit: &UnitName) -> bool {
+        let is_ending = self.units.get(unit).is_some_and(UnitReport::is_ending);
+        let waits = match job {
+            UnitJob::Stop | UnitJob::StopLater | UnitJob::Restart => true,
+            UnitJob::Start | UnitJob::StartLater | UnitJob::Reload => is_ending,
+            UnitJob::Kill => false,
+        };
+        waits && self.deaf.contains(unit)
     }
 
     /// What a service manager does for no socket: it has nothing to reload, and does not start while its service runs.

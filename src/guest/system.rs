@@ -99,6 +99,11 @@ impl UnitReport {
         matches!(self.active.as_str(), "active" | "reloading")
     }
 
+    /// Whether it is told to end, and has not: what is left of it runs.
+    pub fn is_ending(&self) -> bool {
+        self.active == "deactivating"
+    }
+
     /// Failed, or waiting for its next try after it failed.
     pub fn is_failed(&self) -> bool {
         self.active == "failed" || self.sub == "auto-restart"

@@ -46,8 +46,23 @@ fn decide(guest: &mut Guest, tx: &TxId) -> Result<Decision, GuestError> {
 
 /// The deadline passed, or the switch hangs: then it is ended first. Whatever keeps it from the end, it is tried again.
 pub fn by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), GuestError> {
-    let undone = undo_by_alarm(guest, tx, patience);
-    or_again(guest, tx, undone)
+    ring(guest, |guest| undo_by_alarm(guest, tx, patience), |guest| arm_again(guest, tx))
+}
+
+/// What an alarm has called for. It rings once: what failed is called for again by another one. Where that cannot be set, as
+/// no program can be started, nobody else would ever come: whoever was called stays, and tries again.
+pub fn ring(
+    guest: &mut Guest,
+    work: impl Fn(&mut Guest) -> Result<(), GuestError>,
+    call_again: impl Fn(&mut Guest) -> Result<(), GuestError>,
+) -> Result<(), GuestError> {
+    loop {
+        let done = work(guest);
+        if done.is_ok() || call_again(guest).is_ok() {
+            return done;
+        }
+        guest.system.sleep(RETRY_AFTER);
+    }
 }
 
 fn undo_by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(), GuestError> {
@@ -55,10 +70,15 @@ fn undo_by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(),
         return Ok(());
     }
     // One that is going back already may have a unit to wait for, which an end would only begin anew.
-    if journal::decision(guest.fs, tx)? != Some(Decision::Undone) {
-        guest.system.end_switch(tx)?;
-    }
-    let _guard = lease::lock(guest, patience)?;
+    let ended = match journal::decision(guest.fs, tx)? {
+        Some(Decision::Undone) => Ok(()),
+        _ => guest.system.end_switch(tx),
+    };
+    // A switch that could not be ended has the lock; where that is free, there was none to end.
+    let _guard = lease::lock(guest, patience).or_else(|busy| {
+        ended?;
+        Err(busy)
+    })?;
     if !journal::is_pending(guest.fs, tx)? {
         return Ok(());
     }
@@ -66,14 +86,21 @@ fn undo_by_alarm(guest: &mut Guest, tx: &TxId, patience: Duration) -> Result<(),
     try_undo(guest, tx, &Failure::new(what, Vec::new()).into()).map(drop)
 }
 
-/// An alarm rings once, and nobody else undoes the switch: what failed is tried again later, by another one. Of each try
-/// this is the one place that sets it.
+/// Nobody else undoes the switch: what failed is tried again later, by an alarm.
 fn or_again<T>(guest: &mut Guest, tx: &TxId, done: Result<T, GuestError>) -> Result<T, GuestError> {
-    if done.is_err() && journal::is_pending(guest.fs, tx).unwrap_or(true) {
+    if done.is_err() {
+        arm_again(guest, tx)?;
+    }
+    done
+}
+
+/// Of each try this is the one place that sets an alarm for the next.
+fn arm_again(guest: &mut Guest, tx: &TxId) -> Result<(), GuestError> {
+    if journal::is_pending(guest.fs, tx).unwrap_or(true) {
         let after = again::retry_after(guest, tx);
         guest.system.arm(tx, Alarm::Retry, after)?;
     }
-    done
+    Ok(())
 }
 
 /// Brings a transaction that has no live switch to the end that its decision asks for, however the switch's process ended.

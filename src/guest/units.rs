@@ -126,7 +126,7 @@ pub fn bring_up_all(
             UnitJob::Start if tried.is_stale(unit) => UnitJob::Restart,
             job => job,
         };
-        let done = run(guest, job, unit, downtime);
+        let done = run_or_kill(guest, job, unit, downtime);
         if done.is_ok() {
             tried.comes_up(unit);
         }
@@ -141,6 +141,21 @@ fn jobs(actions: &UnitActions) -> impl Iterator<Item = (UnitJob, &UnitName)> {
     let reload = actions.reload.iter().map(|unit| (UnitJob::Reload, unit));
     let restart = actions.restart.iter().map(|unit| (UnitJob::Restart, unit));
     reload.chain(restart).chain(actions.start.iter().map(|unit| (UnitJob::Start, unit)))
+}
+
+/// As `run`, where what does not end is killed, and comes up then.
+fn run_or_kill(
+    guest: &mut Guest,
+    job: UnitJob,
+    unit: &UnitName,
+    downtime: &mut Downtime,
+) -> Result<(), GuestError> {
+    let done = run(guest, job, unit, downtime);
+    if done.is_ok() || !report(guest, unit)?.is_ending() {
+        return done;
+    }
+    guest.system.job(UnitJob::Kill, unit)?;
+    run(guest, job, unit, downtime)
 }
 
 fn run(
@@ -164,8 +179,13 @@ fn run(
 }
 
 pub fn is_active(guest: &mut Guest, unit: &UnitName) -> Result<bool, GuestError> {
-    let reports = guest.system.units(std::slice::from_ref(unit))?;
-    Ok(reports.get(unit).is_some_and(UnitReport::is_active))
+    Ok(report(guest, unit)?.is_active())
+}
+
+/// Of a template nothing runs.
+fn report(guest: &mut Guest, unit: &UnitName) -> Result<UnitReport, GuestError> {
+    let mut reports = guest.system.units(std::slice::from_ref(unit))?;
+    Ok(reports.remove(unit).unwrap_or_default())
 }
 
 /// The unit of a failed job, so that its journal can be shown.

@@ -126,7 +126,7 @@ fn entered<T>(
 ) -> Result<T, GuestError> {
     // Who is somebody else's guest must not even get its lock file.
     lease::check_identity(guest.fs, &caller.identity)?;
-    locked(guest, PATIENCE, |guest| leased(guest, caller, work))
+    locked(guest, PATIENCE, |guest| leased(guest, caller, lease::enter, work))
 }
 
 /// Work that no other call belongs to: nobody's activation is under way, and the lease is free again after it.
@@ -137,7 +137,7 @@ fn in_one_call<T>(
 ) -> Result<T, GuestError> {
     lease::check_identity(guest.fs, &caller.identity)?;
     locked(guest, PATIENCE, |guest| {
-        let done = leased(guest, caller, work);
+        let done = leased(guest, caller, lease::enter_once, work);
         lease::leave(guest, &caller.tx)?;
         done
     })
@@ -146,6 +146,7 @@ fn in_one_call<T>(
 fn leased<T>(
     guest: &mut Guest,
     caller: &Caller,
+    enter: fn(&mut Guest, &Caller) -> Result<(), GuestError>,
     work: impl FnOnce(&mut Guest) -> Result<T, GuestError>,
 ) -> Result<T, GuestError> {
     // The lease alone would let in anybody when the switch took its time.
@@ -153,10 +154,12 @@ fn leased<T>(
         undo::refuse_beside(guest, tx)?;
     }
     let last = lease::last(guest.fs)?;
-    lease::enter(guest, caller)?;
+    enter(guest, caller)?;
     // Whoever prepared something before is dead, or gave up. A door that hooks have shut would pass for the one of before, and
     // somebody else's lease need not be there to tell of it.
-    if early::tx(guest)?.is_some_and(|tx| tx != caller.tx) {
+    if let Some(tx) = early::tx(guest)?.filter(|tx| *tx != caller.tx) {
+        // What began its switch may have died before the door was that one's.
+        undo::after_switch(guest, &tx)?;
         hooks::take_back(guest)?;
     }
     if last.is_some_and(|tx| tx != caller.tx) {

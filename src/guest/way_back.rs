@@ -6,10 +6,10 @@ use super::before::Before;
 use super::cause::Cause;
 use super::error::GuestError;
 use super::journal::{self, Reserve};
-use super::system::UnitReport;
+use super::system::{UnitReport, Units};
 use super::units::{self, Downtime};
 use super::{close, door, generation, health, hooks, packages, place, sysctl, undo};
-use crate::model::{Failure, Phase, Switch, TxId, UnitName};
+use crate::model::{Failure, Phase, Switch, TxId, UnitActions, UnitName};
 use std::time::Duration;
 
 /// Going back is tried this often at once; then it waits for the next boot, the timer, or a person.
@@ -150,6 +150,9 @@ fn back_once(guest: &mut Guest, way: &mut Way) -> Result<(), GuestError> {
     let mut up = Ok(());
     if *touched {
         tried.has_files(still_wrong(guest, switch, before, &placed));
+        // All of these before any comes up: a socket does not beside its service.
+        let stale = switch.undo_units.stop.iter().filter(|unit| tried.is_stale(unit));
+        stopped = stopped.and(units::stop_all(guest, stale, downtime));
         if switch.undo_units.daemon_reload {
             guest.system.daemon_reload()?;
         }
@@ -195,19 +198,24 @@ fn sysctl_fault(guest: &mut Guest, switch: &Switch) -> Result<Option<String>, Gu
 fn verify(guest: &mut Guest, switch: &Switch, before: &Before) -> Result<(), GuestError> {
     verify_files(guest, switch, before)?;
     let units: Vec<UnitName> = before.units.keys().cloned().collect();
-    let now = guest.system.units(&units)?;
-    let ran = |unit: &UnitName| before.units[unit].is_active();
+    verify_units(&switch.undo_units, &before.units, &guest.system.units(&units)?)
+}
+
+fn verify_units(back: &UnitActions, before: &Units, now: &Units) -> Result<(), GuestError> {
+    let ran = |unit: &UnitName| before[unit].is_active();
     let is_active = |unit: &UnitName| now.get(unit).is_some_and(UnitReport::is_active);
+    let is_ending = |unit: &UnitName| now.get(unit).is_some_and(UnitReport::is_ending);
     let names = |chosen: &dyn Fn(&UnitName) -> bool| {
-        let chosen = units.iter().filter(|unit| chosen(unit));
+        let chosen = before.keys().filter(|unit| chosen(unit));
         chosen.map(UnitName::as_str).collect::<Vec<_>>().join(", ")
     };
     // What only the new generation needs has ended, also where its package had started it before the switch; what starts
     // by itself, of a socket or a timer, is not in question.
-    let back = &switch.undo_units;
     let ended = |unit: &UnitName| back.stop.contains(unit) && !back.start.contains(unit);
-    let down = names(&|unit| ran(unit) && !ended(unit) && !is_active(unit));
-    let up = names(&|unit| ended(unit) && !ran(unit) && is_active(unit));
+    // What a timer had started may have done its work again.
+    let rests = |unit: &UnitName| now.get(unit).is_some_and(|report| health::rests(unit, report));
+    let down = names(&|unit| ran(unit) && !ended(unit) && !is_active(unit) && !rests(unit));
+    let up = names(&|unit| ended(unit) && !ran(unit) && (is_active(unit) || is_ending(unit)));
     match (down.as_str(), up.as_str()) {
         ("", "") => Ok(()),
         ("", up) => Err(GuestError::Inconsistent(format!("still running: {up}"))),
@@ -237,4 +245,42 @@ fn stay_inconsistent(
         drop(journal::set_phase(guest.fs, tx, Phase::Inconsistent));
     }
     GuestError::Inconsistent(error.refusal("").message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(active: &str, change: impl FnOnce(&mut UnitReport)) -> UnitReport {
+        let (load, active) = ("loaded".to_owned(), active.to_owned());
+        let mut report = UnitReport { load, active, ..UnitReport::default() };
+        change(&mut report);
+        report
+    }
+
+    fn fault(back: &UnitActions, before: &str, now: UnitReport) -> Option<String> {
+        let unit: UnitName = "app.service".parse().expect("it is a unit's name");
+        let before = Units::from([(unit.clone(), report(before, |_| {}))]);
+        let fault = verify_units(back, &before, &Units::from([(unit, now)]));
+        fault.err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_service_of_a_timer_that_has_done_its_work_again_is_back_and_one_that_failed_is_not() {
+        let back = UnitActions::default();
+        let is_back = |active: &str, led| {
+            fault(&back, "active", report(active, |report| report.led = led)).is_none()
+        };
+        let rests = [("inactive", true), ("failed", true), ("inactive", false), ("active", false)];
+        assert_eq!(rests.map(|(active, led)| is_back(active, led)), [true, false, false, true]);
+    }
+
+    #[test]
+    fn what_only_the_new_generation_needs_and_is_still_ending_is_not_gone() {
+        let stop = vec!["app.service".parse().expect("it is a unit's name")];
+        let back = UnitActions { stop, ..UnitActions::default() };
+        let is_gone = |active| fault(&back, "inactive", report(active, |_| {})).is_none();
+        let gone = ["inactive", "failed", "deactivating", "active"].map(is_gone);
+        assert_eq!(gone, [true, true, false, false]);
+    }
 }

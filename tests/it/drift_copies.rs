@@ -4,7 +4,7 @@ use crate::guest_bundle::{Made, make};
 use crate::guest_fixture::{FOREIGN, Folder, feed, identity, messages, name};
 use crate::guest_gc::collect;
 use stackc::model::protocol::{HistoryReply, HistoryRequest, ObserveRequest, ObservedGuest};
-use stackc::model::{GenerationId, GuestPath, Phase, Placed, Sighted, Switch};
+use stackc::model::{FirewallAction, GenerationId, GuestPath, Phase, Placed, Sighted, Switch};
 use stackc::plan::taken_paths;
 use std::collections::BTreeSet;
 use std::fs;
@@ -95,6 +95,24 @@ fn what_a_hand_put_there_and_there_is_no_room_to_keep_is_not_overwritten() {
     assert_eq!(fs::metadata(folder.at(APP)).expect("it is there").len(), 1 << 50);
     assert_eq!(folder.result(TX).phase, Phase::Undone);
     assert_eq!(history(&folder).drift_copies.len(), 0, "not even half of one is there");
+}
+
+#[test]
+fn rules_that_a_hand_has_set_are_kept_before_others_are_loaded_and_beside_what_an_undo_keeps() {
+    let (folder, first, _) = Folder::on_first();
+    let by_hand = "-A ufw-user-input -p tcp --dport 9 -j ACCEPT\n";
+    folder.change_system(|state| state.rules.v4.push_str(by_hand));
+    let rules = folder.system().rules;
+    let second = make(2, 60);
+    let switch = second.switch(TX, 1, 2, &first.ledger());
+    assert_eq!(switch.firewall, FirewallAction::Apply);
+    folder.switch_over(&second, &switch);
+    let names = ["/ip6tables-save.overwritten", "/iptables-save.overwritten"].map(copy_of);
+    assert_eq!(folder.result(TX).drift_copies, names);
+    assert_eq!([folder.text(&names[1]), folder.text(&names[0])], [rules.v4, rules.v6]);
+    assert!(!folder.system().rules.v4.contains(by_hand), "the switch has its own");
+    assert_eq!(folder.undo(TX).phase, Phase::Undone);
+    assert!(folder.text(&names[1]).contains(by_hand), "it is still the hand's");
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //! alarm that does not come to it rings again.
 
 use crate::door_hooks::{OPEN, SSHD, shut};
+use crate::fake::{Fault, Faulty};
 use crate::guest_bundle::{hooks, make};
 use crate::guest_fixture::{Folder, caller, input, name};
 use crate::kill_points::{Kills, Left};
 use crate::left_out::is_left_out;
-use stackc::guest::{Command, Debian, System as _};
+use stackc::guest::{Command, Debian, Guest, Offline, RealFs, System as _, UnitJob, answer};
 use stackc::model::protocol::BeginRequest;
 use stackc::model::{HooksDocument, Ledger, Phase};
 use std::ffi::OsStr;
@@ -15,6 +16,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
 const TX: &str = "00000000000000a2";
+const NEXT_TX: &str = "00000000000000a3";
 const LOCK: &str = "/var/lib/stackc/lock";
 
 /// A guest whose second version waits for its confirm.
@@ -57,6 +59,61 @@ fn an_alarm_that_cannot_read_the_decision_rings_again() {
     fs::remove_dir(folder.at(&decision)).expect("it is there");
     ring(&folder, "timer-undo");
     assert_eq!(folder.result(TX).phase, Phase::Undone);
+}
+
+/// Rings while the nth call of what runs fails, as when no program can be started; false when there are fewer. What waits
+/// does not wait for long.
+fn ring_without(folder: &Folder, verb: &str, call: usize) -> bool {
+    let root = folder.dir.path();
+    let mut fs = RealFs::open(root).expect("the folder is there");
+    let (inner, fault) =
+        (Offline::open(root).expect("the folder is there"), Fault::at(call, false, false));
+    let mut system = Faulty { inner, fault: fault.clone() };
+    let mut guest = Guest { fs: &mut fs, system: &mut system, news: &mut |_| {} };
+    let words = [verb, TX, "0"].map(str::to_owned);
+    answer(&mut guest, &words, &mut &b""[..]);
+    fault.struck.get()
+}
+
+#[test]
+fn an_alarm_that_cannot_start_a_program_decides_all_the_same() {
+    let start = waiting();
+    for call in 1.. {
+        let folder = start.copy();
+        if !ring_without(&folder, "timer-undo", call) {
+            assert!(call > 5, "only {call} calls");
+            return;
+        }
+        let phase = folder.result(TX).phase;
+        let goes_back = [Phase::Undoing, Phase::Inconsistent].contains(&phase);
+        assert!(
+            phase == Phase::Undone || goes_back && is_set(&folder, "retry"),
+            "{call}: {phase:?}"
+        );
+    }
+}
+
+#[test]
+fn an_alarm_that_cannot_set_another_one_stays_and_tries_again() {
+    let undone = waiting();
+    fs::create_dir(undone.at(&format!("/var/lib/stackc/tx/{TX}/decision")))
+        .expect("it can be made");
+    let (reopened, ..) = shut();
+    fs::remove_file(reopened.at(LOCK)).expect("it is there");
+    fs::create_dir(reopened.at(LOCK)).expect("it is gone");
+    for (start, verb, alarm) in
+        [(undone, "timer-undo", "retry"), (reopened, "timer-hooks", "reopen")]
+    {
+        for call in 1.. {
+            let folder = start.copy();
+            let struck = ring_without(&folder, verb, call);
+            assert!(is_set(&folder, alarm), "{verb}, call {call}: {:?}", folder.system().alarms);
+            if !struck {
+                assert!(call > 1, "{verb}: no call failed");
+                break;
+            }
+        }
+    }
 }
 
 #[test]
@@ -139,8 +196,34 @@ fn a_guest_that_cannot_go_back_leaves_alone_what_is_well_and_has_one_alarm_each_
     ring(&folder, "timer-undo");
     assert_eq!(folder.result(TX).phase, Phase::Undone);
     assert_eq!(folder.picture(), old);
-    assert_eq!(of_app()[once.len() + 1..], ["reload ssh.service", "restart app.service"]);
+    let anew = ["stop app.service", "reload ssh.service", "restart app.service"];
+    assert_eq!(of_app()[once.len() + 1..], anew);
     assert!(!folder.at(&tried()).exists());
+}
+
+/// A socket does not come up beside its service, nor with other files than it was made from.
+#[test]
+fn a_socket_and_its_service_come_back_both_when_their_files_do() {
+    let (folder, first, _) = Folder::on_first();
+    let second = make(2, 60);
+    let mut switch = second.switch(TX, 1, 2, &first.ledger());
+    for actions in [&mut switch.units, &mut switch.undo_units] {
+        let pair = [name("pair.socket"), name("pair.service")];
+        actions.stop.extend(pair.clone());
+        actions.start.extend(pair);
+    }
+    for unit in switch.undo_units.start.clone() {
+        folder.change_system(|state| drop(state.job(UnitJob::Start, &unit)));
+    }
+    folder.switch_over(&second, &switch);
+    let in_the_way = folder.at("/etc/profile.d/only-1.sh");
+    fs::create_dir(&in_the_way).expect("the second version has none");
+    ring(&folder, "timer-undo");
+    assert_eq!(folder.result(TX).phase, Phase::Inconsistent);
+    fs::remove_dir(&in_the_way).expect("it is empty");
+    ring(&folder, "timer-undo");
+    let state = folder.result(TX);
+    assert_eq!(state.phase, Phase::Undone, "{state:?}");
 }
 
 fn tried() -> String {
@@ -161,6 +244,23 @@ fn whoever_dies_while_a_switch_begins_leaves_an_alarm_that_opens_what_its_hooks_
     let (folder, _, switch) = shut();
     let bytes = input(&BeginRequest { caller: caller(TX), switch }, &[]);
     let kills = Kills::of("begin after hooks").each(&folder, &["begin"], &bytes, |folder, at| {
+        for alarm in folder.system().alarms {
+            let is_of_hooks = ["hooks", "begin"].iter().any(|name| alarm.ends_with(name));
+            ring(folder, if is_of_hooks { "timer-hooks" } else { "timer-undo" });
+        }
+        assert_eq!(folder.text(SSHD), OPEN, "{at}: {:?}", folder.system().alarms);
+        Left::Old
+    });
+    kills.expect_more_than(10);
+}
+
+/// The same when the next operator is there before any alarm rings.
+#[test]
+fn whoever_comes_after_a_begin_that_died_does_not_forget_the_way_in_of_its_hooks() {
+    let (folder, _, switch) = shut();
+    let bytes = input(&BeginRequest { caller: caller(TX), switch }, &[]);
+    let kills = Kills::of("another after begin").each(&folder, &["begin"], &bytes, |folder, at| {
+        folder.prepare(NEXT_TX, &make(3, 60));
         for alarm in folder.system().alarms {
             let is_of_hooks = ["hooks", "begin"].iter().any(|name| alarm.ends_with(name));
             ring(folder, if is_of_hooks { "timer-hooks" } else { "timer-undo" });

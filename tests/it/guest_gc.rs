@@ -3,6 +3,7 @@
 use crate::guest_bundle::{Made, make};
 use crate::guest_fixture::{Folder, caller, identity, input};
 use crate::kill_points::{Kills, Left};
+use crate::left_out::is_left_out;
 use stackc::model::protocol::{
     Caller, Done, Garbage, GcRequest, HistoryReply, HistoryRequest, PinRequest, Refusal,
     RefusalCode,
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::process::Command;
 
 const TX: &str = "00000000000000d1";
 
@@ -80,6 +82,31 @@ fn guest_gives_up_only_what_no_kept_generation_needs() {
     assert_eq!(removed.paths.len(), 4, "two trees and two sets of secrets: {removed:?}");
     assert_eq!(seen(&folder, 1), Garbage::default());
     assert!(folder.observe(all[3].bundle.digest).drift.is_empty());
+}
+
+/// A guest that is full is the one that needs it most.
+#[test]
+fn guest_without_any_room_gives_up_what_it_does_not_need() {
+    if is_left_out("root", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    let (folder, _) = after(4);
+    let request = input(&approved(&folder, TX, 1), &[]);
+    folder.put("/request", std::str::from_utf8(&request).expect("it is JSON"));
+    let script = r#"set -e
+        mkdir "$1.full" && mount -t tmpfs -o size=32m tmpfs "$1.full"
+        cp -a "$1/." "$1.full" && cd /
+        cat /dev/zero 2>/dev/null >"$1.full/fill" || true
+        "$2" --root "$1.full" gc <"$1/request" && ls "$1.full/var/lib/stackc/store"
+        umount "$1.full""#;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(folder.dir.path()).arg(folder.binary);
+    let output = command.output().expect("it can be run");
+    let full = format!("{}.full", folder.dir.path().display());
+    fs::remove_dir(full).expect("it is mounted in the script only");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let trees = said.lines().filter(|line| line.len() == 64).count();
+    assert_eq!((output.status.success(), trees), (true, 2), "{output:?}");
 }
 
 #[test]

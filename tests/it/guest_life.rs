@@ -358,6 +358,29 @@ fn guest_goes_back_whole_though_a_unit_must_be_killed_for_it() {
     assert_eq!(of_app[of_app.len() - ends.len()..], ends, "{jobs:?}");
 }
 
+/// A unit of both generations is restarted, and not stopped first.
+#[test]
+fn guest_goes_back_whole_though_a_unit_that_it_restarts_must_be_killed_for_it() {
+    let (folder, first, _) = Folder::on_first();
+    let picture = folder.picture();
+    let (second, mut switch) = second_after(&first);
+    let back = &mut switch.undo_units;
+    let app: stackc::model::UnitName = name("app.service");
+    back.stop.retain(|unit| *unit != app);
+    back.start.retain(|unit| *unit != app);
+    back.restart = vec![app.clone()];
+    folder.switch_over(&second, &switch);
+    folder.change_system(|state| {
+        state.deaf.insert(app);
+        state.jobs.clear();
+    });
+    assert_eq!(folder.undo(TX2).phase, Phase::Undone);
+    assert_eq!(folder.picture(), picture);
+    let mut of_app = folder.system().jobs;
+    of_app.retain(|job| job.ends_with("app.service"));
+    assert_eq!(of_app, ["restart app.service", "kill app.service", "restart app.service"]);
+}
+
 #[test]
 fn guest_tells_of_damage_to_the_tree_that_it_goes_back_to() {
     let (folder, first, _) = Folder::on_first();
